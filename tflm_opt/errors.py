@@ -1,0 +1,141 @@
+"""Everything that can go wrong for a user, as a small tree under `TflmOptError`.
+
+Each error keeps its figures as attributes, so that a script can act on them; its message
+says what is wrong, where, and what to do next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+
+class TflmOptError(Exception):
+    """Base of all errors that this package raises on purpose."""
+
+
+class InvalidModel(TflmOptError):
+    """The model file is damaged, truncated, or not a `.tflite` file at all.
+
+    Attributes:
+        source: the file or object that was read.
+    """
+
+    def __init__(self, message: str, *, source: str | None = None) -> None:
+        super().__init__(f"{source}: {message}" if source else message)
+        self.source = source
+
+
+class UnsupportedModel(TflmOptError):
+    """The model is well-formed, but asks for something outside what we or TFLM can run.
+
+    Attributes:
+        op: the op, as `index:KIND`, or None when the whole model is meant.
+        tensor: the tensor's name, or None.
+        reason: the constraint that does not hold.
+        remedy: what to do about it.
+    """
+
+    def __init__(
+        self,
+        reason: str,
+        *,
+        op: str | None = None,
+        tensor: str | None = None,
+        remedy: str | None = None,
+    ) -> None:
+        where = ", ".join(
+            part for part in (f"op {op}" if op else "", f"tensor {tensor!r}" if tensor else "") if part
+        )
+        message = f"{where}: {reason}" if where else reason
+        super().__init__(f"{message}. {remedy}" if remedy else message)
+        self.op = op
+        self.tensor = tensor
+        self.reason = reason
+        self.remedy = remedy
+
+
+class CalibrationError(TflmOptError):
+    """Calibration data that no sound quantization can come from (NaN, wrong shape, empty)."""
+
+
+class DoesNotFit(TflmOptError):
+    """No schedule of this model meets the memory budget.
+
+    Attributes:
+        need: bytes of the best result found.
+        have: bytes of the budget.
+        what: which budget, "sram" or "flash".
+        binding: the ops whose buffers make the peak, worst first.
+        best: the best `Result` found, complete and usable, or None.
+        remedies: what would make it fit, cheapest first.
+    """
+
+    def __init__(
+        self,
+        *,
+        need: int,
+        have: int,
+        what: str = "sram",
+        binding: Sequence[str] = (),
+        best: Any = None,
+        remedies: Sequence[str] = (),
+    ) -> None:
+        lines = [
+            f"the model needs {need:,} bytes of {what} and the budget is {have:,}: "
+            f"{need - have:,} bytes too many"
+        ]
+        if binding:
+            lines.append("  the peak is made by: " + "; ".join(binding))
+        lines += [f"  remedy: {remedy}" for remedy in remedies]
+        super().__init__("\n".join(lines))
+        self.need = need
+        self.have = have
+        self.what = what
+        self.binding = tuple(binding)
+        self.best = best
+        self.remedies = tuple(remedies)
+
+
+class UnknownBoard(TflmOptError):
+    """No board of that name. Attributes: name, nearest (close names, best first)."""
+
+    def __init__(self, name: str, nearest: Sequence[str]) -> None:
+        hint = f"did you mean {' or '.join(nearest)}?" if nearest else "`tflm-opt boards` lists them"
+        super().__init__(f"unknown board {name!r}: {hint}")
+        self.name = name
+        self.nearest = tuple(nearest)
+
+
+class MissingTool(TflmOptError):
+    """A compiler, emulator or wheel is not installed.
+
+    Attributes:
+        tool: what is missing.
+        install: the command that installs it.
+    """
+
+    def __init__(self, tool: str, *, needed_for: str, install: str) -> None:
+        super().__init__(f"{tool} is needed {needed_for}, and was not found. Install it: {install}")
+        self.tool = tool
+        self.install = install
+
+
+class ToolFailed(TflmOptError):
+    """A compiler, emulator or child process failed. Attributes: tool, output (its last lines)."""
+
+    def __init__(self, tool: str, message: str, *, output: str = "") -> None:
+        super().__init__(f"{tool}: {message}" + (f"\n{output}" if output else ""))
+        self.tool = tool
+        self.output = output
+
+
+class OutputExists(TflmOptError):
+    """The output folder holds files that are not ours. Attributes: path."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(
+            f"{path} exists and holds other files; nothing was written. "
+            "Name an empty folder, or pass --force (force=True) to replace what is there"
+        )
+        self.path = path
