@@ -1,0 +1,127 @@
+"""The targets we know: core, memory, clock, PlatformIO id, and how to emulate them.
+
+`boards.toml` is the table and this module only reads it, so the command line, the firmware
+build, the emulator and the PlatformIO export cannot disagree.
+
+    board = boards.get("nucleo_f446re")
+    board.sram            # 131072
+    board.emulated_by     # "qemu_m4": the emulated board with the same core
+"""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from tflm_opt.errors import UnknownBoard
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+TABLE = Path(__file__).parent / "boards.toml"
+
+
+@dataclass(frozen=True, slots=True)
+class PlatformIo:
+    """What names a board in `platformio.ini`."""
+
+    platform: str
+    board: str
+    framework: str
+
+
+@dataclass(frozen=True, slots=True)
+class Qemu:
+    """An emulated machine: its name, its memory map and its counters (see `runtime.qemu`).
+
+    Attributes:
+        machine: QEMU's name for it.
+        timer: which counter of `qemu_timer.h` it has.
+        timer_hz: that counter's rate, in ticks of virtual time.
+        coarse_hz: rate of the counter that tells wraps apart, or 0.
+        vectors: address of the vector table at reset.
+        flash_origin: where code and constants are linked to.
+        ram_origin: where data, stack and arena are linked to.
+    """
+
+    machine: str
+    timer: str
+    timer_hz: int
+    coarse_hz: int
+    vectors: int
+    flash_origin: int
+    ram_origin: int
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """A target. Sizes in bytes; `flags` is what the compiler needs to know about the core."""
+
+    id: str
+    name: str
+    core: str
+    sram: int
+    flash: int
+    clock_hz: int
+    flags: tuple[str, ...]
+    platformio: PlatformIo | None = None
+    qemu: Qemu | None = None
+    emulated_by: str | None = None
+
+
+def get(board_id: str) -> Board:
+    """The board of that id: `get("qemu_m4")`. Raises `UnknownBoard` with the nearest names."""
+    table = _table()
+    try:
+        return table[board_id]
+    except KeyError:
+        raise UnknownBoard(board_id, _nearest(board_id, table)) from None
+
+
+def all() -> tuple[Board, ...]:
+    """Every board, in the table's order: emulated ones first."""
+    return tuple(_table().values())
+
+
+@cache
+def _table() -> dict[str, Board]:
+    with open(TABLE, "rb") as file:
+        data = tomllib.load(file)
+    rows: dict[str, dict[str, Any]] = data["boards"]
+    emulators = {row["core"]: board_id for board_id, row in rows.items() if "qemu" in row}
+    return {
+        board_id: _board(board_id, row, data["cores"], emulators) for board_id, row in rows.items()
+    }
+
+
+def _board(
+    board_id: str, row: dict[str, Any], cores: dict[str, list[str]], emulators: dict[str, str]
+) -> Board:
+    parts = dict(row)
+    platformio, qemu = parts.pop("platformio", None), parts.pop("qemu", None)
+    return Board(
+        id=board_id,
+        flags=tuple(cores[row["core"]]),
+        platformio=PlatformIo(**platformio) if platformio else None,
+        qemu=Qemu(**qemu) if qemu else None,
+        emulated_by=emulators.get(row["core"]),
+        **parts,
+    )
+
+
+def _nearest(name: str, table: dict[str, Board]) -> list[str]:
+    """Up to three ids close to `name`, best first: by spelling, or as a part of id or name."""
+    folded = name.strip().lower().replace("-", "_").replace(" ", "_")
+    close = difflib.get_close_matches(folded, table, n=3, cutoff=0.6)
+    parts = [
+        board_id
+        for board_id, board in table.items()
+        if len(folded) >= 2 and (folded in board_id or folded in board.name.lower())
+    ]
+    return list(dict.fromkeys(close + parts))[:3]
