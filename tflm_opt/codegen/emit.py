@@ -1,0 +1,199 @@
+"""From records to C text: constants, struct initializers and calls.
+
+The only place that writes C expressions. Equal constants share one array; everything is in a
+fixed order, so the same input gives the same bytes. Big arrays are printed through a table of
+the 256 byte values, which takes about a second for 4 MB of weights.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from tflm_opt.codegen.call import (
+    Argument,
+    Call,
+    Constant,
+    Field,
+    Null,
+    Pointer,
+    Pointers,
+    Scratch,
+    Struct,
+)
+from tflm_opt.codegen.names import comment
+from tflm_opt.errors import UnsupportedModel
+from tflm_opt.graph.ir import Tensor
+
+C_TYPES: Mapping[str, str] = {
+    "int8": "int8_t",
+    "uint8": "uint8_t",
+    "int16": "int16_t",
+    "int32": "int32_t",
+    "int64": "int64_t",
+    "float32": "float",
+    "bool": "uint8_t",
+}
+_WIDTH = 96
+
+
+@dataclass(slots=True)
+class Constants:
+    """The arrays of one model, each content once: `pointer` names an array and keeps it."""
+
+    arrays: dict[str, tuple[str, np.ndarray]] = field(default_factory=dict)
+    _names: dict[tuple[str, bytes], str] = field(default_factory=dict)
+
+    def pointer(self, name: str, data: np.ndarray, what: str) -> str:
+        """The C name of an array of these values, which is `name` if they are new."""
+        array = np.ascontiguousarray(data)
+        dtype = array.dtype.name
+        if dtype not in C_TYPES:
+            raise UnsupportedModel(f"constants of type {dtype} have no place in C", tensor=what)
+        if array.size == 0:
+            raise UnsupportedModel("a constant without elements", tensor=what)
+        key = (dtype, hashlib.sha256(array.tobytes()).digest())
+        if key not in self._names:
+            self._names[key] = name
+            self.arrays[name] = (C_TYPES[dtype], array)
+        return self._names[key]
+
+    @property
+    def nbytes(self) -> int:
+        return sum(array.nbytes for _, array in self.arrays.values())
+
+    def definitions(self) -> str:
+        """All arrays as C, in the order of first use."""
+        return "\n".join(
+            f"static const {ctype} {name}[{array.size}] TFLM_OPT_ALIGNED(4) = {{\n"
+            f"{array_text(array)}\n}};\n"
+            for name, (ctype, array) in self.arrays.items()
+        )
+
+
+def array_text(array: np.ndarray) -> str:
+    """The values as C literals, in lines of about 96 characters."""
+    flat = array.ravel()
+    if array.dtype.itemsize == 1 and array.dtype != np.bool_:
+        words = [str(v) for v in np.arange(256, dtype=np.uint8).view(flat.dtype).tolist()]
+        items = [words[byte] for byte in flat.tobytes()]
+    else:
+        items = [number(value) for value in flat.tolist()]
+    longest = max(map(len, items)) + 1
+    step = max(1, _WIDTH // longest)
+    return ",\n".join(",".join(items[i : i + step]) for i in range(0, len(items), step))
+
+
+def number(value: int | float | bool) -> str:
+    """A literal that C and C++ read as exactly this value.
+
+    >>> number(-(2**31)), number(0.5), number(7)
+    ('(-2147483647 - 1)', '0.5f', '7')
+    """
+    if isinstance(value, bool | np.bool_):
+        return str(int(value))
+    if isinstance(value, int | np.integer):
+        whole = int(value)
+        if whole == -(2**31):
+            return "(-2147483647 - 1)"
+        if whole == -(2**63):
+            return "(-9223372036854775807LL - 1)"
+        return f"{whole}LL" if not -(2**31) < whole < 2**31 else str(whole)
+    real = np.float32(value)
+    if not np.isfinite(real):
+        raise UnsupportedModel(f"the constant {real} is not a finite number")
+    text = f"{real:.9g}"
+    return f"{text}f" if any(char in text for char in ".e") else f"{text}.0f"
+
+
+@dataclass(frozen=True, slots=True)
+class OpContext:
+    """Where one op's tensors, constants and scratch are.
+
+    Attributes:
+        prefix: starts the names of the op's constants, "op3".
+        offsets: arena offsets of tensors, in bytes.
+        scratch: arena offset and bytes of the op's scratch; (0, 0) without.
+    """
+
+    prefix: str
+    constants: Constants
+    offsets: Mapping[Tensor, int]
+    scratch: tuple[int, int] = (0, 0)
+
+
+def tensor_pointer(tensor: Tensor, ctx: OpContext, *, writable: bool) -> str:
+    """A typed pointer expression to a tensor's values."""
+    ctype = C_TYPES.get(tensor.dtype)
+    if ctype is None:
+        raise UnsupportedModel(
+            f"the engine has no type {tensor.dtype}",
+            tensor=tensor.name,
+            remedy=f"It takes {', '.join(C_TYPES)}",
+        )
+    if tensor.data is not None:
+        return ctx.constants.pointer(f"{ctx.prefix}_constant", tensor.data, tensor.name)
+    if tensor not in ctx.offsets:
+        raise UnsupportedModel("the plan has no place for this tensor", tensor=tensor.name)
+    const = "" if writable else "const "
+    return f"({const}{ctype} *)(arena + {ctx.offsets[tensor]})"
+
+
+def call_text(call: Call, outputs: tuple[Tensor, ...], ctx: OpContext, number_: int) -> str:
+    """One call as C statements: its structs, then the call. Ends with a newline."""
+    structs: list[str] = []
+    arguments = [_argument(argument, outputs, ctx, structs) for argument in call.arguments]
+    lines = [f"        {line}\n" for line in structs]
+    head = f"        if ({call.function}(" if call.status else f"        {call.function}("
+    tail = f") != ARM_CMSIS_NN_SUCCESS) {{ return {number_}; }}\n" if call.status else ");\n"
+    pad = " " * len(head)
+    return "".join(lines) + head + f",\n{pad}".join(arguments) + tail
+
+
+def _argument(
+    argument: Argument, outputs: tuple[Tensor, ...], ctx: OpContext, structs: list[str]
+) -> str:
+    match argument:
+        case Struct(type=ctype, role=role, fields=fields):
+            structs.append(f"static const {ctype} {role} = {_braces(fields, ctx)};")
+            return f"&{role}"
+        case Pointer(tensor=tensor):
+            return tensor_pointer(tensor, ctx, writable=tensor in outputs)
+        case Pointers(role=role, tensors=tensors, writable=writable):
+            const = "" if writable else "const "
+            items = [tensor_pointer(t, ctx, writable=writable) for t in tensors]
+            listed = ", ".join(items)
+            structs.append(f"static {const}int8_t *const {role}[{len(items)}] = {{{listed}}};")
+            return role
+        case Scratch():
+            offset, size = ctx.scratch
+            buffer = f"arena + {offset}" if size else "NULL"
+            structs.append(f"static const cmsis_nn_context ctx = {{{buffer}, {size}}};")
+            return "&ctx"
+        case _:
+            return _field(argument, ctx)
+
+
+def _braces(fields: tuple[Field, ...], ctx: OpContext) -> str:
+    return "{" + ", ".join(_field(item, ctx) for item in fields) + "}"
+
+
+def _field(item: Field, ctx: OpContext) -> str:
+    match item:
+        case tuple():
+            return _braces(item, ctx)
+        case Constant(role=role, data=data):
+            return ctx.constants.pointer(f"{ctx.prefix}_{role}", data, role)
+        case Null():
+            return "NULL"
+        case _:
+            return number(item)
+
+
+def op_comment(index: int, kind: str, outputs: tuple[Tensor, ...]) -> str:
+    """The comment line above an op: index, kind, output names and shapes."""
+    listed = ", ".join(f"{t.name} {list(t.shape)}" for t in outputs)
+    return f"    /* {index} {comment(kind, 40)}: {comment(listed)} */\n"

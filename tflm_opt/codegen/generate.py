@@ -1,0 +1,232 @@
+"""A graph and its memory plan in, C code out.
+
+The plan says where every tensor lies and in which order the ops run; the lowering functions say
+which kernels an op calls; this module joins them and fills the two templates. There is no
+interpreter: the generated `invoke` is a list of calls, one block an op.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any, Protocol
+
+from tflm_opt.codegen import emit
+from tflm_opt.codegen.call import Lowered
+from tflm_opt.codegen.lower import lower
+from tflm_opt.codegen.names import check_model_name, comment
+from tflm_opt.codegen.sources import Port, Sources
+from tflm_opt.errors import UnsupportedModel
+from tflm_opt.graph.ir import Graph, Op, Tensor
+from tflm_opt.kernels import table
+
+_LIMITS = {"int8": (-128, 127), "uint8": (0, 255), "int16": (-32768, 32767)}
+
+
+class StageLike(Protocol):
+    @property
+    def ops(self) -> Sequence[Op]: ...
+
+
+class ScheduleLike(Protocol):
+    @property
+    def stages(self) -> Sequence[StageLike]: ...
+
+
+class PlanLike(Protocol):
+    """What code generation reads of an `arena.Plan`."""
+
+    @property
+    def schedule(self) -> ScheduleLike: ...
+    @property
+    def offsets(self) -> Mapping[Tensor, int]: ...
+    @property
+    def scratch(self) -> Mapping[Op, int]: ...
+    @property
+    def peak(self) -> int: ...
+
+
+def scratch(op: Op) -> int:
+    """Bytes of working memory that the op's kernels need beside inputs and outputs.
+
+    Raises: UnsupportedModel, as `generate`.
+    """
+    return lower(op).scratch
+
+
+def access(op: Op) -> str:
+    """The weakest access order of the op's kernels: "element", "row" or "none".
+
+    See `kernels.table.Kernel.access`. Several calls for one op promise nothing together.
+    Raises: UnsupportedModel, as `generate`.
+    """
+    lowered = lower(op)
+    if lowered.view:
+        return "element"
+    if len(lowered.calls) != 1:
+        return "none"
+    return table.kernels()[lowered.calls[0].function].access
+
+
+def generate(graph: Graph, plan: PlanLike, *, name: str = "model") -> Sources:
+    """C code that computes a graph with its tensors where the plan puts them.
+
+        sources = generate(graph, plan, name="digits")
+        write(sources, "build/digits")
+
+    The same graph, plan and name give the same bytes. Ops are numbered by their place in
+    `graph.ops`, in comments, errors and traces, and run in the schedule's order.
+
+    Raises:
+        UnsupportedModel: an op, type or shape that the engine has no kernel for.
+        TflmOptError: the name can't start a C identifier.
+    """
+    check_model_name(name)
+    constants = emit.Constants()
+    positions = {op: index for index, op in enumerate(graph.ops)}
+    called: set[str] = set()
+    blocks: list[str] = []
+    for op in (op for stage in plan.schedule.stages for op in stage.ops):
+        index = positions[op]
+        try:
+            lowered = lower(op)
+            blocks.append(_block(index, op, lowered, plan, constants))
+        except UnsupportedModel as error:
+            raise _placed(error, index, op) from error
+        called.update(call.function for call in lowered.calls)
+    kernels = tuple(kernel.function for kernel in table.closure(called))
+    inputs = [_port(t, "input", i, len(graph.inputs), name) for i, t in enumerate(graph.inputs)]
+    outputs = [_port(t, "output", i, len(graph.outputs), name) for i, t in enumerate(graph.outputs)]
+    for row, tensor in zip(inputs, graph.inputs, strict=True):
+        row["offset"] = plan.offsets[tensor]
+    io = emit.OpContext("output", constants, plan.offsets)
+    for row, tensor in zip(outputs, graph.outputs, strict=True):
+        row["place"] = emit.tensor_pointer(tensor, io, writable=False)
+    values: dict[str, Any] = {
+        "name": name,
+        "upper": name.upper(),
+        "arena": plan.peak,
+        "storage": max(plan.peak, 16),
+        "inputs": inputs,
+        "outputs": outputs,
+        "abi": abi(),
+        "description": _description(graph, plan, constants),
+        "constants": constants.definitions(),
+        "body": "\n".join(blocks),
+    }
+    return Sources(
+        files={
+            f"include/{name}.h": _render("model.h.j2", values),
+            f"src/{name}.c": _render("model.c.j2", values),
+        },
+        name=name,
+        arena=plan.peak,
+        weights=constants.nbytes,
+        kernels=kernels,
+        inputs=tuple(row["port"] for row in inputs),
+        outputs=tuple(row["port"] for row in outputs),
+    )
+
+
+@cache
+def abi() -> int:
+    """The kernel library's ABI number, from its header."""
+    text = (table.INCLUDE / "tflm_opt_types.h").read_text(encoding="utf-8")
+    found = re.search(r"#define TFLM_OPT_KERNELS_ABI (\d+)", text)
+    if found is None:
+        raise ValueError("tflm_opt_types.h has no ABI number")
+    return int(found.group(1))
+
+
+def _placed(error: UnsupportedModel, index: int, op: Op) -> UnsupportedModel:
+    if error.op is not None:
+        return error
+    return UnsupportedModel(
+        error.reason, op=f"{index}:{op.kind}", tensor=error.tensor, remedy=error.remedy
+    )
+
+
+def _block(index: int, op: Op, lowered: Lowered, plan: PlanLike, constants: emit.Constants) -> str:
+    place = (plan.scratch[op], lowered.scratch) if lowered.scratch else (0, 0)
+    ctx = emit.OpContext(f"op{index}", constants, plan.offsets, place)
+    text = emit.op_comment(index, op.kind, op.outputs)
+    if lowered.view:
+        text += _view(op, ctx)
+    for call in lowered.calls:
+        text += "    {\n" + emit.call_text(call, op.outputs, ctx, index + 1) + "    }\n"
+    for number, tensor in enumerate(op.outputs):
+        pointer = emit.tensor_pointer(tensor, ctx, writable=False)
+        text += f"    TRACE({index}, {number}, {pointer}, {tensor.nbytes});\n"
+    return text
+
+
+def _view(op: Op, ctx: emit.OpContext) -> str:
+    source = op.inputs[0]
+    assert source is not None
+    if source.data is None and ctx.offsets[source] == ctx.offsets[op.output]:
+        return ""
+    to = emit.tensor_pointer(op.output, ctx, writable=True)
+    what = emit.tensor_pointer(source, ctx, writable=False)
+    return f"    memmove({to}, {what}, {op.output.nbytes});\n"
+
+
+def _port(tensor: Tensor, direction: str, index: int, count: int, name: str) -> dict[str, Any]:
+    """What the templates say about one input or output."""
+    quant = tensor.quant
+    plain = quant is not None and quant.scale.size == 1
+    scale = float(tensor.scale) if plain else None
+    zero_point = tensor.zero_point if plain else None
+    ctype = emit.C_TYPES.get(tensor.dtype)
+    if ctype is None:
+        raise UnsupportedModel(
+            f"the engine has no type {tensor.dtype} for a model's {direction}", tensor=tensor.name
+        )
+    low, high = _LIMITS.get(tensor.dtype, (0, 0))
+    verb = "quantize" if direction == "input" else "dequantize"
+    return {
+        "port": Port(tensor.name, tensor.shape, tensor.dtype, tensor.nbytes, scale, zero_point),
+        "direction": direction,
+        "index": index,
+        "macro": f"{name.upper()}_{direction.upper()}{index}",
+        "comment": comment(tensor.name),
+        "dtype": tensor.dtype,
+        "shape": list(tensor.shape),
+        "bytes": tensor.nbytes,
+        "length": tensor.elements,
+        "ctype": ctype,
+        "pointer": f"{ctype} *",
+        "scale": None if scale is None else emit.number(scale),
+        "zero_point": zero_point,
+        "quantized": plain and tensor.dtype in _LIMITS,
+        "helper": verb if count == 1 else f"{verb}_{direction}{index}",
+        "low": low,
+        "high": high,
+        "reach": 4 * (high - low),
+    }
+
+
+def _description(graph: Graph, plan: PlanLike, constants: emit.Constants) -> list[str]:
+    return [
+        f"{len(graph.ops)} ops, {plan.peak} bytes of arena, {constants.nbytes} bytes of constants."
+    ]
+
+
+def _render(template: str, values: Mapping[str, Any]) -> str:
+    return _environment().get_template(template).render(values)
+
+
+@cache
+def _environment() -> Any:
+    from pathlib import Path
+
+    import jinja2
+
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        undefined=jinja2.StrictUndefined,
+        autoescape=False,
+    )

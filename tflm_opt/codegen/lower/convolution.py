@@ -1,0 +1,150 @@
+"""CONV_2D and DEPTHWISE_CONV_2D.
+
+Both hold explicit padding; the kernels take what lies above and to the left, and the output's
+size says the rest. Multipliers and shifts of all output channels are computed here.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tflm_opt.codegen import require
+from tflm_opt.codegen.call import Call, Constant, Lowered, Null, Pointer, Scratch, Struct, dims
+from tflm_opt.codegen.lower import lowers
+from tflm_opt.errors import UnsupportedModel
+from tflm_opt.graph.ir import Op, Tensor
+from tflm_opt.graph.options import ConvOptions, out_size
+from tflm_opt.quant.numerics import activation_range, channel_multipliers
+
+
+@lowers("CONV_2D")
+def conv_2d(op: Op) -> Lowered:
+    """Filter [out, kh, kw, in / groups]; the groups follow from the two channel counts."""
+    source, filters, options = _operands(op)
+    out_channels, height, width, depth = filters.shape
+    weights = require.weights(filters, axis=0)
+    channels = source.shape[3]
+    if channels % depth or op.output.shape[3] != out_channels or out_channels % (channels // depth):
+        raise UnsupportedModel(
+            f"a filter of {list(filters.shape)} does not fit {channels} input and "
+            f"{op.output.shape[3]} output channels",
+            tensor=filters.name,
+        )
+    _check_size(source, op.output, (height, width), options)
+    return Lowered(
+        (
+            Call(
+                "arm_convolve_wrapper_s8",
+                (
+                    Scratch(),
+                    _params("cmsis_nn_conv_params", op, source, options, ()),
+                    *_operand_arguments(op, source, filters, weights),
+                ),
+            ),
+        )
+    )
+
+
+@lowers("DEPTHWISE_CONV_2D")
+def depthwise_conv_2d(op: Op) -> Lowered:
+    """Filter [1, kh, kw, in * multiplier]."""
+    source, filters, options = _operands(op)
+    one, height, width, out_channels = filters.shape
+    weights = require.weights(filters, axis=3)
+    channels = source.shape[3]
+    if one != 1 or out_channels % channels or op.output.shape[3] != out_channels:
+        raise UnsupportedModel(
+            f"a filter of {list(filters.shape)} does not fit {channels} input and "
+            f"{op.output.shape[3]} output channels",
+            tensor=filters.name,
+        )
+    _check_size(source, op.output, (height, width), options)
+    multiplier = out_channels // channels
+    return Lowered(
+        (
+            Call(
+                "arm_depthwise_conv_wrapper_s8",
+                (
+                    Scratch(),
+                    _params("cmsis_nn_dw_conv_params", op, source, options, (multiplier,)),
+                    *_operand_arguments(op, source, filters, weights),
+                ),
+            ),
+        )
+    )
+
+
+def _operands(op: Op) -> tuple[Tensor, Tensor, ConvOptions]:
+    source = require.rank(require.int8(require.present(op, 0, "input"), "input"), (4,), "input")
+    filters = require.rank(require.present(op, 1, "filter"), (4,), "filter")
+    require.rank(require.int8(op.output, "output"), (4,), "output")
+    if not isinstance(op.options, ConvOptions):
+        raise UnsupportedModel("its options are missing", remedy="Export the model again")
+    return source, filters, op.options
+
+
+def _check_size(
+    source: Tensor, output: Tensor, kernel: tuple[int, int], options: ConvOptions
+) -> None:
+    """The output's height and width are those that padding, stride and dilation make."""
+    pad = options.padding
+    sides = ((pad.top, pad.bottom), (pad.left, pad.right))
+    made = tuple(
+        out_size(source.shape[1 + i], kernel[i], options.stride[i], options.dilation[i], *sides[i])
+        for i in range(2)
+    )
+    if min(*options.stride, *options.dilation) < 1 or min(*sides[0], *sides[1]) < 0:
+        raise UnsupportedModel("its stride, dilation or padding is out of range")
+    if made != output.shape[1:3] or source.shape[0] != output.shape[0]:
+        raise UnsupportedModel(
+            f"its output is {list(output.shape)} where its options make {list(made)} "
+            "rows and columns",
+            tensor=output.name,
+        )
+
+
+def _params(
+    ctype: str, op: Op, source: Tensor, options: ConvOptions, extra: tuple[int, ...]
+) -> Struct:
+    output = op.output
+    pad = options.padding
+    return Struct(
+        ctype,
+        "params",
+        (
+            -source.zero_point,
+            output.zero_point,
+            *extra,
+            (options.stride[1], options.stride[0]),
+            (pad.left, pad.top),
+            (options.dilation[1], options.dilation[0]),
+            activation_range(options.activation, output.scale, output.zero_point),
+        ),
+    )
+
+
+def _operand_arguments(op: Op, source: Tensor, filters: Tensor, weights: np.ndarray) -> tuple:
+    """Quantization, then dims and data in pairs: the tail of both kernels' arguments."""
+    output = op.output
+    channels = output.shape[3]
+    assert filters.quant is not None
+    multipliers, shifts = channel_multipliers(
+        source.scale, filters.quant.scale, output.scale, channels
+    )
+    bias = require.bias(op, 2, channels)
+    quant = Struct(
+        "cmsis_nn_per_channel_quant_params",
+        "quant",
+        (Constant("multiplier", multipliers), Constant("shift", shifts)),
+    )
+    return (
+        quant,
+        dims("input_dims", source.shape),
+        Pointer(source),
+        dims("filter_dims", filters.shape),
+        Constant("weights", weights),
+        dims("bias_dims", (channels,)),
+        Null() if bias is None else Constant("bias", bias),
+        dims("output_dims", output.shape),
+        Pointer(output),
+    )

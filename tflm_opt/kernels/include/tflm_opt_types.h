@@ -1,0 +1,122 @@
+/*
+ * Types of the kernel library.
+ *
+ * The structs have the names, the field order and the meaning of CMSIS-NN's public ones, so
+ * that code written for CMSIS-NN compiles against this header, and the kernels drop into a
+ * TensorFlow Lite Micro that was built for CMSIS-NN. The one difference: multipliers and
+ * shifts are read only here, so that they can stay in flash.
+ *
+ * All tensors are NHWC. All sizes are in elements unless a name says bytes.
+ */
+#ifndef TFLM_OPT_TYPES_H
+#define TFLM_OPT_TYPES_H
+
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Generated code checks this number: it changes when a struct or a prototype changes. */
+#define TFLM_OPT_KERNELS_ABI 1
+
+typedef enum {
+    ARM_CMSIS_NN_SUCCESS = 0,
+    ARM_CMSIS_NN_ARG_ERROR = -1,
+    ARM_CMSIS_NN_NO_IMPL_ERROR = -2,
+    ARM_CMSIS_NN_FAILURE = -3
+} arm_cmsis_nn_status;
+
+/* Scratch memory: `buf` is aligned to 4 bytes, `size` is in bytes. */
+typedef struct {
+    void *buf;
+    int32_t size;
+} cmsis_nn_context;
+
+typedef struct {
+    int32_t n;
+    int32_t h;
+    int32_t w;
+    int32_t c;
+} cmsis_nn_dims;
+
+typedef struct {
+    int32_t w;
+    int32_t h;
+} cmsis_nn_tile;
+
+/* Bounds of the quantized output, both inclusive. */
+typedef struct {
+    int32_t min;
+    int32_t max;
+} cmsis_nn_activation;
+
+/* A real factor is multiplier * 2^(shift - 31); one pair for each output channel. */
+typedef struct {
+    const int32_t *multiplier;
+    const int32_t *shift;
+} cmsis_nn_per_channel_quant_params;
+
+typedef struct {
+    int32_t multiplier;
+    int32_t shift;
+} cmsis_nn_per_tensor_quant_params;
+
+typedef struct {
+    const int32_t *multiplier;
+    const int32_t *shift;
+    int32_t is_per_channel;
+} cmsis_nn_quant_params;
+
+/*
+ * Offsets are added: input_offset is minus the input's zero point, output_offset the output's.
+ * padding is what lies above and to the left; the output's size says what lies below and right.
+ */
+typedef struct {
+    int32_t input_offset;
+    int32_t output_offset;
+    cmsis_nn_tile stride;
+    cmsis_nn_tile padding;
+    cmsis_nn_tile dilation;
+    cmsis_nn_activation activation;
+} cmsis_nn_conv_params;
+
+typedef struct {
+    int32_t input_offset;
+    int32_t output_offset;
+    int32_t ch_mult;
+    cmsis_nn_tile stride;
+    cmsis_nn_tile padding;
+    cmsis_nn_tile dilation;
+    cmsis_nn_activation activation;
+} cmsis_nn_dw_conv_params;
+
+/* padding_offsets is CMSIS-NN's: rows and columns that only the lower right border has. */
+typedef struct {
+    int32_t input_offset;
+    int32_t output_offset;
+    cmsis_nn_tile stride;
+    cmsis_nn_tile padding;
+    cmsis_nn_tile padding_offsets;
+    cmsis_nn_tile dilation;
+    cmsis_nn_activation activation;
+} cmsis_nn_transpose_conv_params;
+
+typedef struct {
+    cmsis_nn_tile stride;
+    cmsis_nn_tile padding;
+    cmsis_nn_activation activation;
+} cmsis_nn_pool_params;
+
+typedef struct {
+    int32_t input_offset;
+    int32_t filter_offset;
+    int32_t output_offset;
+    cmsis_nn_activation activation;
+} cmsis_nn_fc_params;
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* TFLM_OPT_TYPES_H */

@@ -1,0 +1,44 @@
+#include "tflm_opt_kernels.h"
+
+#include <stddef.h>
+
+static int is_pointwise(const cmsis_nn_conv_params *params,
+                        const cmsis_nn_dims *input,
+                        const cmsis_nn_dims *filter,
+                        const cmsis_nn_dims *output)
+{
+    return filter->h == 1 && filter->w == 1 && filter->c == input->c && params->padding.h == 0 &&
+           params->padding.w == 0 && params->stride.h == 1 && params->stride.w == 1 &&
+           output->h == input->h && output->w == input->w;
+}
+
+arm_cmsis_nn_status arm_convolve_wrapper_s8(const cmsis_nn_context *ctx,
+                                            const cmsis_nn_conv_params *conv_params,
+                                            const cmsis_nn_per_channel_quant_params *quant_params,
+                                            const cmsis_nn_dims *input_dims,
+                                            const int8_t *input_data,
+                                            const cmsis_nn_dims *filter_dims,
+                                            const int8_t *filter_data,
+                                            const cmsis_nn_dims *bias_dims,
+                                            const int32_t *bias_data,
+                                            const cmsis_nn_dims *output_dims,
+                                            int8_t *output_data)
+{
+    if (is_pointwise(conv_params, input_dims, filter_dims, output_dims)) {
+        return arm_convolve_1x1_s8_fast(ctx, conv_params, quant_params, input_dims, input_data,
+                                        filter_dims, filter_data, bias_dims, bias_data,
+                                        output_dims, output_data);
+    }
+    return arm_convolve_s8(ctx, conv_params, quant_params, input_dims, input_data, filter_dims,
+                           filter_data, bias_dims, bias_data, NULL, output_dims, output_data);
+}
+
+int32_t arm_convolve_wrapper_s8_get_buffer_size(const cmsis_nn_conv_params *conv_params,
+                                                const cmsis_nn_dims *input_dims,
+                                                const cmsis_nn_dims *filter_dims,
+                                                const cmsis_nn_dims *output_dims)
+{
+    (void)conv_params;
+    (void)output_dims;
+    return arm_convolve_s8_get_buffer_size(input_dims, filter_dims);
+}

@@ -1,0 +1,88 @@
+"""The kernel table, `table.toml`: one row a kernel, from which code, tests and docs are made.
+
+The shape of it is that of XNNPACK's and CMSIS-NN's kernel tables: no kernel without a row, so
+no kernel without a test.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+INCLUDE = ROOT / "include"
+SOURCES = ROOT / "src"
+
+ACCESS_ORDERS = ("element", "row", "none")
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """One row.
+
+    Attributes:
+        function: the C function.
+        file: its source, relative to `src/<tier>/`.
+        tiers: the folders that have one: "portable", "dsp", "mve".
+        header: the file of `include/` that declares it.
+        needs: other kernels that it calls.
+        scratch: how many bytes of working memory it takes, for people.
+        access: the order in which it writes. "element": each output element once, in memory
+            order, after reading only that element's own window. "row": the same with whole
+            output rows for elements. "none": no promise, inputs and outputs must not overlap.
+        ops: the TFLite ops it serves.
+    """
+
+    function: str
+    file: str
+    header: str
+    access: str
+    tiers: tuple[str, ...] = ("portable",)
+    needs: tuple[str, ...] = ()
+    scratch: str = "0"
+    ops: tuple[str, ...] = ()
+
+
+@cache
+def kernels() -> Mapping[str, Kernel]:
+    """All kernels by function name, in the table's order."""
+    try:
+        import tomllib
+    except ModuleNotFoundError:  # Python 3.10
+        import tomli as tomllib
+
+    rows = tomllib.loads((ROOT / "table.toml").read_text(encoding="utf-8"))["kernel"]
+    table: dict[str, Kernel] = {}
+    for row in rows:
+        fields = {key: tuple(v) if isinstance(v, list) else v for key, v in row.items()}
+        kernel = Kernel(**fields)
+        if kernel.function in table:
+            raise ValueError(f"table.toml: {kernel.function} has two rows")
+        if kernel.access not in ACCESS_ORDERS:
+            raise ValueError(f"table.toml: {kernel.function}: access {kernel.access!r}")
+        table[kernel.function] = kernel
+    return table
+
+
+def closure(functions: Iterable[str]) -> tuple[Kernel, ...]:
+    """The kernels of these names and all that they call, sorted by name."""
+    found: dict[str, Kernel] = {}
+    todo = list(functions)
+    while todo:
+        name = todo.pop()
+        if name not in found:
+            found[name] = kernels()[name]
+            todo.extend(found[name].needs)
+    return tuple(found[name] for name in sorted(found))
+
+
+def source(kernel: Kernel, tier: str = "portable") -> Path:
+    """The C file of a kernel."""
+    return SOURCES / tier / kernel.file
+
+
+def headers() -> tuple[Path, ...]:
+    """Every header of the library, sorted."""
+    return tuple(sorted(INCLUDE.glob("*.h")))
