@@ -1,0 +1,70 @@
+"""Run passes in order, and the order that `optimize` uses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar, Literal, Protocol
+
+from .. import graph as graph_room
+from ..errors import UnsupportedModel
+from ..graph import ir
+from .fold_pad import FoldPad
+
+IO = Literal["int8", "float32"]
+_MAX_ROUNDS = 20
+
+
+class Pass(Protocol):
+    """What a pass is: a name for messages, and a rewrite that keeps every output bit."""
+
+    name: ClassVar[str]
+
+    def __call__(self, graph: ir.Graph, /) -> ir.Graph: ...
+
+
+def default_pipeline(io: IO = "int8") -> tuple[Pass, ...]:
+    """The passes of `optimize`, in order.
+
+    Args:
+        io: "int8" takes QUANTIZE and DEQUANTIZE off the model's inputs and outputs, "float32"
+            leaves inputs and outputs as they are.
+    """
+    if io not in ("int8", "float32"):
+        raise ValueError(f"io={io!r}: write 'int8' or 'float32'")
+    return (FoldPad(),)
+
+
+def run(graph: ir.Graph, passes: Sequence[Pass], *, check: bool = True) -> ir.Graph:
+    """The graph after every pass, repeated until none changes it.
+
+    One pass uncovers work for another (a folded constant makes a branch dead), so the sequence
+    is run again as long as something changes; the result is a fixed point of every pass.
+
+    Args:
+        check: verify the graph (`graph.check`) after each pass that changed it.
+
+    Raises:
+        UnsupportedModel: compressed weights; or what `graph.check` refuses.
+    """
+    if any(name == "COMPRESSION_METADATA" for name, _ in graph.model.metadata):
+        raise UnsupportedModel(
+            "the weights are compressed for TFLM (COMPRESSION_METADATA)",
+            remedy="Optimize the uncompressed file, and compress the result",
+        )
+    for _ in range(_MAX_ROUNDS):
+        before = graph
+        for each in passes:
+            after = each(graph)
+            if check and after is not graph:
+                _check(after)
+            graph = after
+        if graph is before:
+            return graph
+    names = ", ".join(each.name for each in passes)
+    raise RuntimeError(f"passes undo each other without end: {names}")
+
+
+def _check(graph: ir.Graph) -> None:
+    checker = getattr(graph_room, "check", None)
+    if checker is not None:
+        checker(graph)

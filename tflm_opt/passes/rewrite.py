@@ -1,0 +1,125 @@
+"""What several passes need to rewrite a graph: rebuilt graphs, constants, windows.
+
+A pass hands its new parts to `rebuilt`, which drops metadata that counts tensors: an arena plan
+made for the old graph would make TFLM overlap live tensors of the new one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..graph import edit, ir, options
+
+# Metadata whose content refers to tensors by position.
+POSITIONAL_METADATA = ("OfflineMemoryAllocation",)
+
+CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D")
+POOLS = ("MAX_POOL_2D", "AVERAGE_POOL_2D")
+
+
+def rebuilt(
+    graph: ir.Graph,
+    *,
+    ops: Iterable[ir.Op] | None = None,
+    inputs: Sequence[ir.Tensor] | None = None,
+    outputs: Sequence[ir.Tensor] | None = None,
+    tensors: Mapping[ir.Tensor, ir.Tensor] | None = None,
+) -> ir.Graph:
+    """As `graph.edit.rebuild`, without the metadata that an edit makes wrong."""
+    return without_positional_metadata(
+        edit.rebuild(graph, ops=ops, inputs=inputs, outputs=outputs, tensors=tensors)
+    )
+
+
+def without_positional_metadata(graph: ir.Graph) -> ir.Graph:
+    """The graph without metadata that refers to tensors by position; itself if it has none."""
+    kept = tuple(m for m in graph.model.metadata if m[0] not in POSITIONAL_METADATA)
+    if len(kept) == len(graph.model.metadata):
+        return graph
+    return dataclasses.replace(graph, model=dataclasses.replace(graph.model, metadata=kept))
+
+
+def constant(op: ir.Op, index: int) -> np.ndarray | None:
+    """The values of a constant input, or None if it is computed, left out or not there."""
+    tensor = op.inputs[index] if index < len(op.inputs) else None
+    return None if tensor is None else tensor.data
+
+
+def same_quantization(a: ir.Tensor, b: ir.Tensor) -> bool:
+    """Whether equal stored values of the two mean equal real values, in the same dtype."""
+    if a.dtype != b.dtype:
+        return False
+    if a.quant is None or b.quant is None:
+        return a.quant is b.quant
+    return a.quant.same_as(b.quant)
+
+
+def zero_of(tensor: ir.Tensor) -> int | None:
+    """The stored value that means zero; None for a quantization that has no single one."""
+    if tensor.dtype == "float32":
+        return 0
+    if tensor.quant is None or tensor.quant.scale.size != 1:
+        return None
+    return tensor.zero_point
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """How a convolution or pooling slides over its input. Pairs are (h, w)."""
+
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+    dilation: tuple[int, int]
+
+    def span(self, axis: int) -> int:
+        """Input positions from a window's first to its last, both included."""
+        return (self.kernel[axis] - 1) * self.dilation[axis] + 1
+
+    def trim(
+        self, padding: options.Padding, size: tuple[int, int], out: tuple[int, int]
+    ) -> options.Padding:
+        """`padding` without the rows and columns at the end that no window reaches."""
+        ends = [
+            (out[axis] - 1) * self.stride[axis] + self.span(axis) - size[axis] - before
+            for axis, before in enumerate((padding.top, padding.left))
+        ]
+        return dataclasses.replace(
+            padding,
+            bottom=min(padding.bottom, max(ends[0], 0)),
+            right=min(padding.right, max(ends[1], 0)),
+        )
+
+
+def window(op: ir.Op) -> Window:
+    """The window of an op in `CONVOLUTIONS` or `POOLS`."""
+    record = op.options
+    if isinstance(record, options.PoolOptions):
+        return Window(record.kernel, record.stride, (1, 1))
+    if isinstance(record, options.ConvOptions) and op.inputs[1] is not None:
+        filters = op.inputs[1].shape
+        return Window((filters[1], filters[2]), record.stride, record.dilation)
+    raise ValueError(f"{op} has no window")
+
+
+def padding_of(op: ir.Op) -> options.Padding:
+    """The explicit padding of an op that `window` takes."""
+    record = op.options
+    if isinstance(record, options.PoolOptions | options.ConvOptions):
+        return record.padding
+    raise ValueError(f"{op} has no padding")
+
+
+def with_source(op: ir.Op, source: ir.Tensor, padding: options.Padding) -> ir.Op:
+    """The convolution or pooling over another input tensor with another padding."""
+    record = op.options
+    if not isinstance(record, options.PoolOptions | options.ConvOptions):
+        raise ValueError(f"{op} has no padding")
+    return dataclasses.replace(
+        op,
+        inputs=(source, *op.inputs[1:]),
+        options=dataclasses.replace(record, padding=padding),
+    )
