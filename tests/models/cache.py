@@ -92,6 +92,7 @@ def _build_missing(folder: Path) -> None:
 def _build(folder: Path, names: list[str]) -> None:
     """In the child: build and quantize each net, and let its file appear by rename."""
     from models import builders
+
     from tflm_opt import quant
 
     for name in names:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from ..errors import ToolFailed
 from .calibration import Sample
 from .floatmodel import FloatModel
+from .substitute import substituted
 
 IO = Literal["int8", "float32"]
 
@@ -63,7 +64,8 @@ def _frozen(model: FloatModel) -> Any:
     def forward(*tensors: Any) -> list[Any]:
         return [tf.cast(output, tf.float32) for output in model.call(tensors)]
 
-    return tf.function(forward, input_signature=signature).get_concrete_function()
+    with substituted(model.origin):
+        return tf.function(forward, input_signature=signature).get_concrete_function()
 
 
 def _feed(model: FloatModel, samples: Sequence[Sample], tick: Callable[[float], None]) -> Any:
