@@ -193,6 +193,7 @@ class Model:
         subgraphs: the other subgraphs, in order; the main one has position 0.
         metadata: named byte blobs.
         signatures: named entry points.
+        metadata_buffers: nameless byte blobs, as very old converters wrote them.
     """
 
     description: str = ""
@@ -200,6 +201,7 @@ class Model:
     subgraphs: tuple[Graph, ...] = ()
     metadata: tuple[tuple[str, bytes], ...] = ()
     signatures: tuple[Signature, ...] = ()
+    metadata_buffers: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

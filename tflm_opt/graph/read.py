@@ -7,7 +7,7 @@ whether its ops make sense is for `graph.check` to say.
 
 from __future__ import annotations
 
-import struct
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,7 +15,7 @@ import numpy as np
 
 from ..errors import InvalidModel, UnsupportedModel
 from . import ir, options, schema
-from .preflight import preflight
+from .preflight import DAMAGE, preflight
 
 MAX_RANK = 8
 MAX_ELEMENTS = 1 << 31
@@ -39,7 +39,7 @@ def read(data: bytes, source: str | None = None) -> ir.Graph:
     preflight(data, source)
     try:
         model = schema.fb.ModelT.InitFromPackedBuf(data, 0)
-    except (struct.error, IndexError, TypeError, ValueError, AttributeError, KeyError) as error:
+    except DAMAGE as error:
         raise InvalidModel(f"damaged .tflite file ({error})", source=source) from error
     return _ModelReader(model, source).read()
 
@@ -56,6 +56,10 @@ class _ModelReader:
         self.tensors: list[tuple[ir.Tensor, ...]] = []
 
     def read(self) -> ir.Graph:
+        if _list(self.model.externalBuffers) or _list(self.model.externalBufferGroups):
+            raise UnsupportedModel(
+                "weights of the model lie in other files", remedy="Export the model in one file"
+            )
         subgraphs = _list(self.model.subgraphs)
         if not subgraphs:
             raise self.invalid("the file holds no subgraph")
@@ -67,6 +71,7 @@ class _ModelReader:
             subgraphs=tuple(graphs[1:]),
             metadata=tuple(self._metadata(entry) for entry in _list(self.model.metadata)),
             signatures=tuple(self._signature(s) for s in _list(self.model.signatureDefs)),
+            metadata_buffers=self._metadata_buffers(),
         )
         return ir.Graph(
             main.ops, main.inputs, main.outputs, main.name, main.tensors, model, main.carried
@@ -86,9 +91,9 @@ class _ModelReader:
                 f"buffer {index} lies outside the flatbuffer, as in models over 2 GB",
                 remedy="Export the model in one file",
             )
-        if buffer.data is None:
-            return None
-        return np.asarray(buffer.data, np.uint8)
+        # The schema's vectors are views of the file's bytes: nothing is copied, however often
+        # a buffer is used.
+        return None if buffer.data is None else np.asarray(buffer.data, np.uint8)
 
     def _graph(self, number: int, subgraph: Any) -> ir.Graph:
         tensors = tuple(self._tensor(i, tensor) for i, tensor in enumerate(_list(subgraph.tensors)))
@@ -121,54 +126,62 @@ class _ModelReader:
             raise UnsupportedModel(
                 "its values lie outside the file", tensor=name, remedy="Export one file"
             )
-        shape = tuple(int(size) for size in _list(tensor.shape))
-        self._check_shape(where, shape)
+        shape = self._shape(where, _list(tensor.shape))
         raw = self._pick(self.buffers, tensor.buffer, where) if self.buffers else None
+        quant = self._quantization(where, tensor.quantization)
         signature = _list(tensor.shapeSignature)
+        if len(signature) > MAX_RANK:
+            raise self.invalid(f"{where} has a shape signature of {len(signature)} dimensions")
         return ir.Tensor(
             name=name,
             shape=shape,
             dtype=dtype,
-            quant=self._quantization(where, tensor.quantization),
-            data=None if raw is None else self._values(where, raw, shape, dtype, tensor.sparsity),
+            quant=quant,
+            data=self._values(where, raw, shape, dtype, tensor.sparsity),
             shape_signature=tuple(int(size) for size in signature) or None,
             variable=bool(tensor.isVariable),
-            carried={
+            # A record without scales says nothing that we use; some tools need it back.
+            carried=({} if quant is not None else {"quantization": tensor.quantization})
+            | {
                 "sparsity": tensor.sparsity,
                 "hasRank": tensor.hasRank,
                 "variantTensors": tensor.variantTensors,
             },
         )
 
-    def _check_shape(self, where: str, shape: tuple[int, ...]) -> None:
-        if len(shape) > MAX_RANK:
+    def _shape(self, where: str, sizes: Any) -> tuple[int, ...]:
+        if len(sizes) > MAX_RANK:
             raise self.invalid(
-                f"{where} has {len(shape)} dimensions; at most {MAX_RANK} make sense"
+                f"{where} has {len(sizes)} dimensions; at most {MAX_RANK} make sense"
             )
-        elements = 1
-        for size in shape:
-            if size < 0:
-                raise self.invalid(f"{where} has the negative size {size} in {list(shape)}")
-            elements *= size
-        if elements >= MAX_ELEMENTS:
-            raise self.invalid(f"{where} has {elements} elements: {list(shape)}")
+        shape = tuple(int(size) for size in sizes)
+        if any(size < 0 for size in shape):
+            raise self.invalid(f"{where} has a negative size in {list(shape)}")
+        if math.prod(shape) >= MAX_ELEMENTS:
+            raise self.invalid(f"{where} has {math.prod(shape)} elements: {list(shape)}")
+        return shape
 
     def _values(
-        self, where: str, raw: np.ndarray, shape: tuple[int, ...], dtype: str, sparsity: Any
-    ) -> np.ndarray:
+        self,
+        where: str,
+        raw: np.ndarray | None,
+        shape: tuple[int, ...],
+        dtype: str,
+        sparsity: Any,
+    ) -> np.ndarray | None:
+        """The constant's values: a read-only view of the file. An empty buffer means none."""
         kind = ir.NUMPY_DTYPES.get(dtype)
+        if raw is None or (raw.size == 0 and (kind is None or math.prod(shape) != 0)):
+            return None
         if kind is None or sparsity is not None:
-            values = raw.copy()
-        else:
-            need = int(np.prod(shape, dtype=np.int64)) * np.dtype(kind).itemsize
-            if raw.nbytes != need:
-                raise self.invalid(
-                    f"{where} of shape {list(shape)} and type {dtype} needs {need} bytes, "
-                    f"its buffer holds {raw.nbytes}"
-                )
-            values = np.frombuffer(raw.tobytes(), np.dtype(kind).newbyteorder("<")).reshape(shape)
-        values.flags.writeable = False
-        return values
+            return raw
+        need = math.prod(shape) * np.dtype(kind).itemsize
+        if raw.nbytes != need:
+            raise self.invalid(
+                f"{where} of shape {list(shape)} and type {dtype} needs {need} bytes, "
+                f"its buffer holds {raw.nbytes}"
+            )
+        return raw.view(np.dtype(kind).newbyteorder("<")).reshape(shape)
 
     def _quantization(self, where: str, quantization: Any) -> ir.Quantization | None:
         if quantization is None:
@@ -193,6 +206,12 @@ class _ModelReader:
     def _op(self, where: str, op: Any, tensors: tuple[ir.Tensor, ...]) -> ir.Op:
         code = self._pick(_list(self.model.operatorCodes), op.opcodeIndex, where)
         number = max(code.builtinCode or 0, code.deprecatedBuiltinCode or 0)
+        if (op.largeCustomOptionsOffset or 0) > 1 or (op.largeCustomOptionsSize or 0) > 1:
+            raise UnsupportedModel(
+                "its options lie outside the flatbuffer, as in models over 2 GB",
+                op=where,
+                remedy="Export the model in one file",
+            )
         kind = schema.KIND_NAMES.get(number)
         if kind is None:
             raise self.invalid(f"{where} has the unknown opcode {number}")
@@ -259,6 +278,11 @@ class _ModelReader:
         buffer = self._pick(self.buffers, entry.buffer, f"metadata {name!r}")
         return name, b"" if buffer is None else buffer.tobytes()
 
+    def _metadata_buffers(self) -> tuple[bytes, ...]:
+        what = "the list of metadata buffers"
+        found = [self._pick(self.buffers, i, what) for i in _list(self.model.metadataBuffer)]
+        return tuple(b"" if buffer is None else buffer.tobytes() for buffer in found)
+
     def _signature(self, signature: Any) -> ir.Signature:
         key = _text(signature.signatureKey)
         where = f"signature {key!r}"
@@ -315,6 +339,8 @@ def _window_padding(
 ) -> options.Padding:
     if flag == schema.fb.Padding.VALID:
         return options.Padding()
+    if flag != schema.fb.Padding.SAME:
+        raise IndexError("padding")
     (top, bottom), (left, right) = (
         options.same_padding(*axis) for axis in zip(size, kernel, stride, dilation, strict=True)
     )
@@ -335,6 +361,9 @@ def _conv_options(
     dilation = (int(table.dilationHFactor), int(table.dilationWFactor))
     if min(dilation) < 1:
         raise ZeroDivisionError("dilation")
+    source = inputs[0]
+    if kind == "DEPTHWISE_CONV_2D" and (source is None or source.shape[-1] < 1):
+        raise ZeroDivisionError("channels")
     return options.ConvOptions(
         stride=stride,
         padding=_window_padding(

@@ -2,6 +2,11 @@
 
 Positions are assigned here. Tensors keep the order of the file they came from (`Graph.tensors`),
 so that reading and writing changes no index; equal constants share a buffer.
+
+The contents of buffers start at multiples of 16 from the file's start, as the schema asks
+(`force_align: 16`): TFLM reads an int32 bias where it lies in the file, and a Cortex-M faults on
+some unaligned reads. The schema's object classes ignore that attribute, so buffers are packed
+here.
 """
 
 from __future__ import annotations
@@ -13,6 +18,9 @@ import numpy as np
 
 from ..errors import UnsupportedModel
 from . import ir, options, schema
+
+
+BUFFER_ALIGNMENT = 16
 
 
 def tensor_order(graph: ir.Graph) -> tuple[ir.Tensor, ...]:
@@ -45,7 +53,9 @@ class _ModelWriter:
         # By convention buffer 0 is empty: it stands for "no values".
         self.buffers: list[bytes | None] = [None]
         self.buffer_numbers: dict[bytes, int] = {}
-        self.codes: dict[tuple[int, str | None], Any] = {}
+        self.codes: dict[tuple[int, str | None, int], int] = {}
+        # Contents by (address, size): many tensors may look at one piece of memory.
+        self.known_memory: dict[tuple[int, int], int] = {}
 
     def write(self) -> bytes:
         fb, model = schema.fb, self.graph.model
@@ -54,12 +64,13 @@ class _ModelWriter:
         table.version = model.version
         table.description = _bytes(model.description) if model.description else None
         table.subgraphs = [self._graph(g) for g in graphs]
-        table.operatorCodes = list(self.codes.values())
+        table.operatorCodes = [_operator_code(*key) for key in self.codes]
         table.metadata = [self._metadata(*entry) for entry in model.metadata] or None
+        table.metadataBuffer = [self._new_buffer(b) for b in model.metadata_buffers] or None
         table.signatureDefs = [
             _signature(s, tensor_order(graphs[s.subgraph])) for s in model.signatures
         ] or None
-        table.buffers = [_buffer(content) for content in self.buffers]
+        table.buffers = [_AlignedBuffer(content) for content in self.buffers]
         builder = flatbuffers.Builder(1024)
         builder.Finish(table.Pack(builder), b"TFL3")
         return bytes(builder.Output())
@@ -83,6 +94,21 @@ class _ModelWriter:
             self.buffers.append(content)
         return number
 
+    def _new_buffer(self, content: bytes) -> int:
+        """Metadata never shares a buffer with a tensor: tools patch it in place."""
+        self.buffers.append(content)
+        return len(self.buffers) - 1
+
+    def _constant_number(self, data: np.ndarray) -> int:
+        little = data.dtype.newbyteorder("<")
+        if not data.flags.c_contiguous or little != data.dtype:
+            return self._buffer_number(np.ascontiguousarray(data, little).tobytes())
+        memory = (data.ctypes.data, data.nbytes)
+        number = self.known_memory.get(memory)
+        if number is None:
+            number = self.known_memory[memory] = self._buffer_number(data.tobytes())
+        return number
+
     def _tensor(self, tensor: ir.Tensor) -> Any:
         table = schema.fb.TensorT()
         table.name = _bytes(tensor.name)
@@ -91,9 +117,7 @@ class _ModelWriter:
         table.isVariable = tensor.variable
         table.shapeSignature = list(tensor.shape_signature) if tensor.shape_signature else None
         if tensor.data is not None:
-            little = tensor.data.dtype.newbyteorder("<")
-            content = np.ascontiguousarray(tensor.data, little).tobytes()
-            table.buffer = self._buffer_number(content)
+            table.buffer = self._constant_number(tensor.data)
         if tensor.quant is not None:
             quantization = schema.fb.QuantizationParametersT()
             quantization.scale = tensor.quant.scale.tolist()
@@ -116,26 +140,23 @@ class _ModelWriter:
         return table
 
     def _code_number(self, op: ir.Op) -> int:
-        number = schema.KIND_CODES[op.kind]
-        key = (number, op.custom_code)
-        code = self.codes.get(key)
-        if code is None:
-            code = schema.fb.OperatorCodeT()
-            code.builtinCode = number
-            code.deprecatedBuiltinCode = min(number, schema.LAST_8BIT_OPCODE)
-            code.customCode = None if op.custom_code is None else _bytes(op.custom_code)
-            code.version = op.version
-            self.codes[key] = code
-        code.version = max(code.version, op.version)
-        return list(self.codes).index(key)
+        key = (schema.KIND_CODES[op.kind], op.custom_code, op.version)
+        return self.codes.setdefault(key, len(self.codes))
 
     def _metadata(self, name: str, content: bytes) -> Any:
         table = schema.fb.MetadataT()
         table.name = _bytes(name)
-        # Metadata never shares a buffer with a tensor: tools patch it in place.
-        table.buffer = len(self.buffers)
-        self.buffers.append(content)
+        table.buffer = self._new_buffer(content)
         return table
+
+
+def _operator_code(number: int, custom_code: str | None, version: int) -> Any:
+    code = schema.fb.OperatorCodeT()
+    code.builtinCode = number
+    code.deprecatedBuiltinCode = min(number, schema.LAST_8BIT_OPCODE)
+    code.customCode = None if custom_code is None else _bytes(custom_code)
+    code.version = version
+    return code
 
 
 def _signature(signature: ir.Signature, order: tuple[ir.Tensor, ...]) -> Any:
@@ -157,11 +178,26 @@ def _signature(signature: ir.Signature, order: tuple[ir.Tensor, ...]) -> Any:
     return table
 
 
-def _buffer(content: bytes | None) -> Any:
-    table = schema.fb.BufferT()
-    if content is not None:
-        table.data = np.frombuffer(content, np.uint8)
-    return table
+class _AlignedBuffer:
+    """Stands in for the schema's `BufferT`, whose `Pack` leaves the alignment to chance."""
+
+    __slots__ = ("content",)
+
+    def __init__(self, content: bytes | None) -> None:
+        self.content = content
+
+    def Pack(self, builder: flatbuffers.Builder) -> int:  # noqa: N802 (the schema's name)
+        fb, vector = schema.fb, 0
+        if self.content is not None:
+            # Builders fill from the end; `Finish` pads the start to the largest alignment used.
+            builder.StartVector(1, len(self.content), BUFFER_ALIGNMENT)
+            builder.head -= len(self.content)
+            builder.Bytes[builder.head : builder.head + len(self.content)] = self.content
+            vector = builder.EndVector()
+        fb.BufferStart(builder)
+        if self.content is not None:
+            fb.BufferAddData(builder, vector)
+        return fb.BufferEnd(builder)
 
 
 def _bytes(text: str) -> bytes:
