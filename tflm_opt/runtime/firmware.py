@@ -1,0 +1,267 @@
+"""Build what `optimize` left in a folder into a program for an emulated board, and size it up.
+
+The folder is codegen's:
+
+    model.json        {"name": "digits", "arena": 12800,
+                       "inputs":  [{"size": 1024, "dtype": "int8", "shape": [1, 32, 32, 1]}],
+                       "outputs": [{"size": 10, "dtype": "int8", "shape": [1, 10]}]}
+    include/*.h       with <name>.h
+    src/**/*.c        the generated model and the kernels that it uses
+
+Two links are made. One, with the C core of `export/qemu_arm`, is the program that runs. The
+other holds the model alone, with the four functions of its interface as roots and nothing else:
+all that is left in it after dropping unused sections is there because of the model, library
+functions like `memcpy` included, so its sections *are* the model's flash and RAM. Start-up,
+semihosting and harness are not in it. The same file gives the worst-case stack (`stack.py`).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import subprocess
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tflm_opt.boards import Board
+from tflm_opt.errors import InvalidModel, ToolFailed
+from tflm_opt.runtime import elf, machine
+from tflm_opt.runtime.stack import StackBound, worst_case
+
+_INTERFACE = ("init", "input", "invoke", "output")
+_ERROR_LINES = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """An input or output of a generated model: `size` bytes, read as `dtype` and `shape`."""
+
+    size: int
+    dtype: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Interface:
+    """What `model.json` says: the C prefix, the arena in bytes, inputs and outputs."""
+
+    name: str
+    arena: int
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """Bytes that the model causes, from the linked ELF; no start-up code, no harness.
+
+    Attributes:
+        weights: constants in flash (weights, biases, tables).
+        code: instructions in flash, with the library functions that they call.
+        data: initialised variables: in flash and in RAM.
+        bss: zeroed variables in RAM, the arena left out.
+        arena: the static arena in RAM.
+    """
+
+    weights: int
+    code: int
+    data: int
+    bss: int
+    arena: int
+
+    @property
+    def flash(self) -> int:
+        """weights + code + the initial values of `data`."""
+        return self.weights + self.code + self.data
+
+    @property
+    def ram(self) -> int:
+        """arena + data + bss; the stack is not in it."""
+        return self.arena + self.data + self.bss
+
+
+@dataclass(frozen=True, slots=True)
+class Firmware:
+    """A built program: the ELF to run, the model's interface, its sizes and worst-case stack."""
+
+    elf: Path
+    board: Board
+    interface: Interface
+    sizes: Sizes
+    stack: StackBound
+
+
+def build(directory: Path | str, board: Board, out: Path | str, *, jobs: int = 2) -> Firmware:
+    """Compile a generated folder for an emulated board: `build("out", boards.get("qemu_m4"), b)`.
+
+    `out` is filled with objects, `firmware.elf` and `model.elf` (the model alone). Where `out`
+    is of no interest, a temporary folder does.
+
+    Raises:
+        InvalidModel: the folder holds no generated model.
+        MissingTool: no Arm compiler.
+        ToolFailed: it refused the sources; `output` has its message.
+        UnknownBoard: the board is not an emulated one; the nearest such is named.
+    """
+    directory, out = Path(directory).resolve(), Path(out).resolve()
+    machine.emulator(board)
+    interface = read_interface(directory)
+    sources = sorted((directory / "src").rglob("*.c"))
+    if not sources:
+        raise InvalidModel("no C sources under src/", source=str(directory))
+    out.mkdir(parents=True, exist_ok=True)
+    objects = _compile(sources, directory, board, out / "model", jobs)
+    model = _link_model(objects, interface, board, out)
+    program = _link_program(objects, interface, directory, board, out)
+    return Firmware(program, board, interface, _sizes(model, interface), _stack(model, interface))
+
+
+def read_interface(directory: Path | str) -> Interface:
+    """Read `model.json` of a generated folder. Raises `InvalidModel`."""
+    path = Path(directory) / "model.json"
+    try:
+        record = json.loads(path.read_text("utf-8"))
+        interface = Interface(
+            name=str(record["name"]),
+            arena=int(record["arena"]),
+            inputs=tuple(map(_port, record["inputs"])),
+            outputs=tuple(map(_port, record["outputs"])),
+        )
+    except FileNotFoundError:
+        raise InvalidModel(
+            "no model.json: this is not a folder that `tflm-opt optimize` wrote",
+            source=str(directory),
+        ) from None
+    except (KeyError, TypeError, ValueError) as error:
+        raise InvalidModel(f"damaged: {error!r}; optimize again", source=str(path)) from None
+    if not interface.name.isidentifier():
+        raise InvalidModel(f"{interface.name!r} is not a C name", source=str(path))
+    return interface
+
+
+def _port(record: dict[str, Any]) -> Port:
+    import numpy as np
+
+    size = int(record["size"])
+    dtype = str(record.get("dtype", "int8"))
+    shape = tuple(int(n) for n in record.get("shape", [size]))
+    if math.prod(shape) * np.dtype(dtype).itemsize != size:
+        raise ValueError(f"{dtype}{list(shape)} does not take {size} bytes")
+    return Port(size, dtype, shape)
+
+
+def main_source(interface: Interface) -> str:
+    """The `main.c` that hands a model to the harness: C99, no stdio."""
+    name = interface.name
+    inputs = ", ".join(f"{port.size}u" for port in interface.inputs)
+    outputs = ", ".join(f"{port.size}u" for port in interface.outputs)
+    return f"""\
+/* Runs the model over inputs.bin, in QEMU. Written by tflm_opt.runtime.firmware. */
+#include "{name}.h"
+#include "harness.h"
+#include "semihost.h"
+
+static const size_t input_size[] = {{{inputs}}};
+static const size_t output_size[] = {{{outputs}}};
+
+int main(void)
+{{
+    const struct harness_model model = {{
+        {name}_init, {name}_input, {name}_invoke, {name}_output,
+        {len(interface.inputs)}, {len(interface.outputs)}, input_size, output_size,
+    }};
+    if (!harness_serve(&model)) {{
+        semihost_print("HARNESS no inputs.bin\\n");
+        return 1;
+    }}
+    return 0;
+}}
+"""
+
+
+def _compile(
+    sources: Sequence[Path], directory: Path, board: Board, out: Path, jobs: int
+) -> list[Path]:
+    """Compile each source to an object and a `.su` beside it; the paths of the objects."""
+    gcc = machine.compiler()
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir(parents=True)
+    flags = [*board.flags, *machine.ENGINE_FLAGS, "-fstack-usage", f"-I{directory / 'include'}"]
+
+    def compile_one(numbered: tuple[int, Path]) -> Path:
+        number, source = numbered
+        target = out / f"{number:03d}_{source.stem}.o"
+        _run([gcc, *flags, "-c", str(source), "-o", str(target)], out)
+        return target
+
+    with ThreadPoolExecutor(max_workers=jobs) as pool:
+        return list(pool.map(compile_one, enumerate(sources)))
+
+
+def _link_model(objects: Sequence[Path], interface: Interface, board: Board, out: Path) -> Path:
+    target = out / "model.elf"
+    roots = [f"-Wl,--undefined={interface.name}_{function}" for function in _INTERFACE]
+    _run(
+        [
+            *(machine.compiler(), *board.flags, *machine.LINK_FLAGS, *roots),
+            *("-Wl,--entry=0", *map(str, objects), "-lm", "-o", str(target)),
+        ],
+        out,
+    )
+    return target
+
+
+def _link_program(
+    objects: Sequence[Path], interface: Interface, directory: Path, board: Board, out: Path
+) -> Path:
+    main, script, target = out / "main.c", out / "firmware.ld", out / "firmware.elf"
+    main.write_text(main_source(interface), "utf-8")
+    script.write_text(machine.linker_script(board), "utf-8")
+    core = [str(path) for path in sorted(machine.CORE.glob("*.c"))]
+    _run(
+        [
+            *(machine.compiler(), *board.flags, "-std=gnu11", "-O2", "-ffunction-sections"),
+            *(f"-D{macro}" for macro in machine.defines(board)),
+            *(f"-I{machine.CORE}", f"-I{directory / 'include'}"),
+            *(str(main), *core, *map(str, objects)),
+            *(*machine.LINK_FLAGS, f"-T{script}", "-lm", "-o", str(target)),
+        ],
+        out,
+    )
+    return target
+
+
+def _run(command: Sequence[str], cwd: Path) -> str:
+    done = subprocess.run(
+        command, cwd=cwd, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        lines = done.stderr.strip().splitlines()
+        raise ToolFailed(
+            Path(command[0]).name,
+            f"failed with status {done.returncode}",
+            output="\n".join(lines[:_ERROR_LINES]),
+        )
+    return done.stdout
+
+
+def _sizes(model: Path, interface: Interface) -> Sizes:
+    parts = elf.sections(model)
+    held = interface.arena if interface.arena <= parts.bss else 0
+    return Sizes(
+        weights=parts.constants,
+        code=parts.code,
+        data=parts.data,
+        bss=parts.bss - held,
+        arena=interface.arena,
+    )
+
+
+def _stack(model: Path, interface: Interface) -> StackBound:
+    text = _run([machine.compiler("objdump"), "-d", "--no-show-raw-insn", str(model)], model.parent)
+    usage = [path.read_text("utf-8") for path in sorted((model.parent / "model").glob("*.su"))]
+    return worst_case(f"{interface.name}_invoke", text, usage)

@@ -1,0 +1,109 @@
+"""What it takes to build for an emulated board and to start it: flags, link script, command.
+
+The C beside it (`export/qemu_arm/core`: reset, faults, semihosting, counters, the harness) and
+the facts of `boards.toml` are used twice: by `runtime.firmware`, and by the PlatformIO platform
+that the export writes. Both come here, so the two builds are one.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from tflm_opt.boards import Board, Qemu
+from tflm_opt.errors import MissingTool, UnknownBoard
+
+CORE = Path(__file__).resolve().parents[1] / "export" / "qemu_arm" / "core"
+
+STACK = 64 << 10  # bytes of stack in an emulated program; the harness paints all of it
+SHIFT = 7  # an instruction takes 2**SHIFT ns of virtual time: see instructions()
+
+# The engine's own flags, wherever it is built: C99 that GCC 7 takes, at TFLM's level.
+ENGINE_FLAGS = ("-std=c99", "-O2", "-ffunction-sections", "-fdata-sections")
+LINK_FLAGS = ("-nostartfiles", "--specs=nano.specs", "-Wl,--gc-sections")
+
+_GCC = "arm-none-eabi-gcc"
+_APT_GCC = "apt-get install gcc-arm-none-eabi libnewlib-arm-none-eabi"
+_APT_QEMU = "apt-get install qemu-system-arm"
+
+
+def emulator(board: Board) -> Qemu:
+    """The emulated machine of a board; `UnknownBoard` with the ones to use where it has none."""
+    if board.qemu is None:
+        raise UnknownBoard(
+            f"{board.id} as an emulated one", [board.emulated_by] if board.emulated_by else []
+        )
+    return board.qemu
+
+
+def compiler(tool: str = "gcc") -> str:
+    """Path of `arm-none-eabi-<tool>`: from PATH, else from PlatformIO's toolchain package.
+
+    Raises `MissingTool` where there is neither.
+    """
+    name = f"arm-none-eabi-{tool}"
+    found = shutil.which(name)
+    if found:
+        return found
+    home = os.environ.get("PLATFORMIO_CORE_DIR") or str(Path.home() / ".platformio")
+    packaged = shutil.which(
+        name, path=str(Path(home) / "packages" / "toolchain-gccarmnoneeabi" / "bin")
+    )
+    if packaged:
+        return packaged
+    raise MissingTool(_GCC, needed_for="to build firmware", install=_APT_GCC)
+
+
+def qemu_program() -> str:
+    """Path of `qemu-system-arm` (or what QEMU_SYSTEM_ARM names). Raises `MissingTool`."""
+    found = shutil.which(os.environ.get("QEMU_SYSTEM_ARM", "qemu-system-arm"))
+    if not found:
+        raise MissingTool("qemu-system-arm", needed_for="to run firmware", install=_APT_QEMU)
+    return found
+
+
+def defines(board: Board) -> tuple[str, ...]:
+    """Macros that the C core needs to know about the machine."""
+    return ("TFLM_OPT_QEMU", f"QEMU_TIMER_{emulator(board).timer.upper()}")
+
+
+def linker_script(board: Board) -> str:
+    """The text of the board's link script, from `core/qemu.ld`."""
+    qemu = emulator(board)
+    text = (CORE / "qemu.ld").read_text("utf-8")
+    for key, value in {
+        "VECTORS": f"0x{qemu.vectors:08x}",
+        "FLASH_ORIGIN": f"0x{qemu.flash_origin:08x}",
+        "FLASH_LENGTH": str(board.flash),
+        "RAM_ORIGIN": f"0x{qemu.ram_origin:08x}",
+        "RAM_LENGTH": str(board.sram),
+        "STACK": str(STACK),
+    }.items():
+        text = text.replace(f"@{key}@", value)
+    return text
+
+
+def arguments(board: Board) -> tuple[str, ...]:
+    """QEMU's arguments for a board, all but the program to load."""
+    return (
+        *("-M", emulator(board).machine, "-display", "none", "-monitor", "none"),
+        *("-serial", "null", "-semihosting-config", "enable=on,target=native"),
+        *("-icount", f"shift={SHIFT},align=off,sleep=off"),
+    )
+
+
+def instructions(board: Board, fine: int, coarse: int) -> int:
+    """Instructions between two readings of a board's counters, from their differences.
+
+    With `-icount shift=7` each instruction takes exactly 128 ns of virtual time, which is more
+    than two ticks of every board's counter, so that rounding gives the exact number. A 32-bit
+    counter wraps every 1.3 G instructions; the coarse one tells how often it did.
+    """
+    qemu = emulator(board)
+    if qemu.coarse_hz:
+        fine &= 0xFFFFFFFF
+        about = coarse * qemu.timer_hz // qemu.coarse_hz
+        fine += max(0, about - fine + (1 << 31)) >> 32 << 32
+    period = (1 << SHIFT) * qemu.timer_hz  # ticks an instruction, in units of 1e-9
+    return (fine * 2 * 10**9 + period) // (2 * period)
