@@ -109,6 +109,29 @@ def build(directory: Path | str, board: Board, out: Path | str, *, jobs: int = 2
     """
     directory, out = Path(directory).resolve(), Path(out).resolve()
     machine.emulator(board)
+    alone = build_model(directory, board, out, jobs=jobs)
+    program = _link_program(alone.objects, alone.interface, directory, board, out)
+    return Firmware(program, board, alone.interface, alone.sizes, alone.stack)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelAlone:
+    """The model compiled for a core and linked with nothing else: what it costs."""
+
+    objects: tuple[Path, ...]
+    interface: Interface
+    sizes: Sizes
+    stack: StackBound
+
+
+def build_model(
+    directory: Path | str, board: Board, out: Path | str, *, jobs: int = 2
+) -> ModelAlone:
+    """Compile a generated folder for a board's core, emulated or not, and size it up.
+
+    Raises: as `build`, but for the emulator.
+    """
+    directory, out = Path(directory).resolve(), Path(out).resolve()
     interface = read_interface(directory)
     sources = sorted((directory / "src").rglob("*.c"))
     if not sources:
@@ -116,8 +139,9 @@ def build(directory: Path | str, board: Board, out: Path | str, *, jobs: int = 2
     out.mkdir(parents=True, exist_ok=True)
     objects = _compile(sources, directory, board, out / "model", jobs)
     model = _link_model(objects, interface, board, out)
-    program = _link_program(objects, interface, directory, board, out)
-    return Firmware(program, board, interface, _sizes(model, interface), _stack(model, interface))
+    return ModelAlone(
+        tuple(objects), interface, _sizes(model, interface), _stack(model, interface)
+    )
 
 
 def read_interface(directory: Path | str) -> Interface:

@@ -1,0 +1,266 @@
+"""`optimize`: the whole pipeline, on one page.
+
+Keras model → int8 `.tflite` → Graph → passes → Schedule → Plan → C, and the proof at the end:
+the C is run against TFLM, byte for byte, and its memory is read from what was compiled.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from . import boards, sizes
+from .errors import DoesNotFit, InvalidModel, MissingTool, TflmOptError
+from .progress import Progress, reporter
+from .result import Flash, Result, Sram
+
+if TYPE_CHECKING:
+    from .codegen import Sources
+    from .patch_split.rewrite import Stock
+    from .quant import FloatModel
+
+RUNTIMES = ("engine", "tflm")
+IO = ("int8", "float32")
+DEFAULT_BOARD = "qemu_m4"
+TFLM_STACK = 1900  # bytes; 1.1 to 1.9 kB were seen on an emulated Cortex-M4
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A model of any kind, as the int8 `.tflite` that everything starts from."""
+
+    tflite: bytes
+    name: str
+    source: str | None
+    float_model: FloatModel | None
+    warnings: tuple[str, ...]
+
+
+def optimize(
+    model: Any,
+    sram: int | str | None = None,
+    *,
+    calibration: Any = None,
+    board: str | boards.Board | None = None,
+    runtime: str = "engine",
+    io: str = "int8",
+    reserve: int | str = 0,
+    name: str | None = None,
+    vectors: int = 16,
+    verify: bool = True,
+    seed: int = 0,
+    verbose: int = 1,
+) -> Result:
+    """Make a model fit and run on a microcontroller, bit for bit as TFLM runs it.
+
+    Example:
+        >>> result = tflm_opt.optimize(model, sram=320_000, calibration=x_train)
+        >>> print(result)
+        >>> result.save("out")
+
+    Args:
+        model: a Keras 3 or tf_keras model, a `.keras`, `.h5` or `.tflite` path, a SavedModel
+            folder, or the bytes of a `.tflite`. It is never changed.
+        sram: the budget for everything in RAM that the model causes, in bytes, or as text
+            ("320KiB"). None asks for the least SRAM without recomputation.
+        calibration: real inputs for quantization (see `quant.quantize`); only for Keras models.
+            Without it the ranges come from drawn data, and a warning says so.
+        board: a board's id; its core decides stack and code, its SRAM and flash are budgets too.
+            None measures for a Cortex-M4 and sets no limit.
+        runtime: "engine" for generated C, "tflm" for a `.tflite` that stock TFLM runs.
+        io: element type of the inputs and outputs: "int8", or "float32" to keep float ones.
+        reserve: bytes of SRAM to set aside for the application, counted in the total.
+        name: a C identifier for the generated code; made from the model's name by default.
+        vectors: how many seeded samples the proof of equality runs.
+        verify: False skips that proof (no need for the `tflite-micro` wheel then).
+        seed: for drawn calibration data and test vectors.
+        verbose: 0 for silence.
+
+    Returns:
+        The optimized model and its figures.
+
+    Raises:
+        DoesNotFit: the budget can't be met; the best result is attached.
+        UnsupportedModel: an op, type or shape outside what runs; says which, and the remedy.
+        InvalidModel, CalibrationError, UnknownBoard, MissingTool: as they say.
+
+    Source of the idea: MCUNet (Lin et al., 2020): model and runtime are fitted to each other
+    and to the memory at hand.
+    """
+    budget = sizes.parse(sram, what="an SRAM budget")
+    set_aside = sizes.parse(reserve, what="a reserve") if reserve else 0
+    _choose("runtime", runtime, RUNTIMES)
+    _choose("io", io, IO)
+    target = board if isinstance(board, boards.Board) else boards.get(board or DEFAULT_BOARD)
+    with reporter(verbose) as progress:
+        loaded = load(model, calibration=calibration, io=io, seed=seed, progress=progress)
+        result = _optimize(
+            loaded,
+            target=target,
+            runtime=runtime,
+            io=io,
+            reserve=set_aside or 0,
+            name=name,
+            vectors=vectors if verify else 0,
+            seed=seed,
+            progress=progress,
+        )
+    return _judge(result, budget, target if board is not None else None)
+
+
+def load(
+    model: Any, *, calibration: Any = None, io: str = "int8", seed: int = 0, progress: Progress
+) -> Loaded:
+    """Any kind of model as int8 `.tflite` bytes; only a Keras one costs TensorFlow's import."""
+    from .quant.sources import Source, detect
+
+    source = detect(model)
+    if source is Source.TFLITE_BYTES:
+        return Loaded(bytes(model), "model", None, None, ())
+    if source is Source.TFLITE_FILE:
+        path = Path(model)
+        progress.step(f"Reading {path.name}")
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise InvalidModel(f"can't be read: {error.strerror}", source=str(path)) from error
+        return Loaded(data, path.stem, str(path), None, ())
+    if source is Source.UNKNOWN:
+        raise InvalidModel(_unknown(model))
+    from . import quant
+
+    progress.step("Quantizing")
+    made = quant.quantize(model, calibration, io=io, seed=seed)  # type: ignore[arg-type]
+    title = Path(model).stem if isinstance(model, (str, Path)) else made.float_model.name
+    return Loaded(made.tflite, title, None, made.float_model, made.warnings)
+
+
+def _unknown(model: Any) -> str:
+    kinds = "a Keras model, a .keras, .h5 or .tflite file, a SavedModel folder, or .tflite bytes"
+    if isinstance(model, (str, Path)):
+        state = "is none of those" if Path(model).exists() else "does not exist"
+        return f"{model} {state}: give {kinds}"
+    if isinstance(model, (bytes, bytearray, memoryview)):
+        return f"{len(model)} bytes that are not a .tflite file: give {kinds}"
+    return f"an object of type {type(model).__name__} is not a model: give {kinds}"
+
+
+def _optimize(
+    loaded: Loaded,
+    *,
+    target: boards.Board,
+    runtime: str,
+    io: str,
+    reserve: int,
+    name: str | None,
+    vectors: int,
+    seed: int,
+    progress: Progress,
+) -> Result:
+    from . import arena, codegen, graph, passes, proof
+    from .codegen.names import identifier
+    from .graph.geometry import macs
+    from .patch_split.rewrite import for_tflm
+    from .patch_split.schedule import layer_by_layer
+
+    progress.step("Reading the graph")
+    original = graph.read(loaded.tflite, loaded.source)
+    graph.check(original)
+    progress.step("Optimizing the graph")
+    optimized = passes.run(original, passes.default_pipeline(io))
+    progress.step("Planning memory")
+    schedule = layer_by_layer(optimized)
+    plan = arena.plan(optimized, schedule, scratch=codegen.scratch, seed=seed)
+    progress.step("Generating C")
+    sources = codegen.generate(optimized, plan, name=name or identifier(loaded.name))
+    stock = for_tflm(optimized, loaded.tflite, seed=seed)
+    progress.step(f"Measuring for {target.core}")
+    sram, flash, notes = _footprint(sources, stock, target, runtime, reserve, len(optimized.ops))
+    progress.step("Proving it equal to TFLM")
+    checked = proof.prove(original, loaded.tflite, optimized, stock.tflite, sources, vectors, seed)
+    return Result(
+        name=sources.name,
+        runtime=runtime,
+        board=target,
+        budget=None,
+        fits=True,
+        sram=sram,
+        flash=flash,
+        macs=macs(optimized),
+        macs_before=macs(original),
+        extra_macs=0.0,
+        bit_exact=checked.equal,
+        tflm=stock.memory,
+        tflite=stock.tflite,
+        original=loaded.tflite,
+        graph=optimized,
+        plan=plan,
+        sources=sources,
+        samples=checked.samples,
+        expected=checked.expected,
+        float_model=loaded.float_model,
+        warnings=(*loaded.warnings, *notes),
+    )
+
+
+def _footprint(
+    sources: Sources, stock: Stock, target: boards.Board, runtime: str, reserve: int, ops: int
+) -> tuple[Sram, Flash, tuple[str, ...]]:
+    """Memory of what ships, read from what was compiled or allocated, and remarks on it."""
+    if runtime == "tflm":
+        return _tflm_footprint(stock, reserve)
+    from .runtime.footprint import footprint
+
+    measured = footprint(sources, target, ops)
+    sram = Sram(sources.arena, measured.data, measured.stack, reserve, measured.estimated)
+    flash = Flash(sources.weights, measured.code, measured.estimated)
+    return sram, flash, measured.notes
+
+
+def _tflm_footprint(stock: Stock, reserve: int) -> tuple[Sram, Flash, tuple[str, ...]]:
+    if stock.memory is None:
+        raise MissingTool(
+            "the wheel tflite-micro",
+            needed_for="to measure the arena of stock TFLM",
+            install="pip install --pre tflite-micro",
+        )
+    after = stock.memory.after
+    sram = Sram(after.head, after.tail, TFLM_STACK, reserve, ("runtime", "stack"))
+    note = (
+        "runtime is TFLM's persistent memory on this 64-bit computer, an upper bound for a 32-bit "
+        f"target; stack is taken as {TFLM_STACK} bytes, the most seen of TFLM with CMSIS-NN"
+    )
+    return sram, Flash(len(stock.tflite), None), (note,)
+
+
+def _judge(result: Result, budget: int | None, board: boards.Board | None) -> Result:
+    """The result with its verdict, or the error that says what would make it fit."""
+    limits = [limit for limit in (budget, board.sram if board else None) if limit is not None]
+    sram_limit = min(limits, default=None)
+    flash_limit = board.flash if board else None
+    over_sram = sram_limit is not None and result.sram.total > sram_limit
+    over_flash = flash_limit is not None and result.flash.total > flash_limit
+    result = dataclasses.replace(result, budget=sram_limit, fits=not (over_sram or over_flash))
+    if result.fits:
+        return result
+    from .remedies import binding, remedies
+
+    what = "sram" if over_sram else "flash"
+    need, have = (result.sram.total, sram_limit) if over_sram else (result.flash.total, flash_limit)
+    assert have is not None
+    raise DoesNotFit(
+        need=need,
+        have=have,
+        what=what,
+        binding=binding(result) if over_sram else (),
+        best=result,
+        remedies=remedies(result, what, have),
+    )
+
+
+def _choose(what: str, value: str, allowed: Sequence[str]) -> None:
+    if value not in allowed:
+        raise TflmOptError(f"{what} {value!r} is not one of {', '.join(allowed)}")

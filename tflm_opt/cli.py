@@ -1,0 +1,246 @@
+"""The command line: `tflm-opt COMMAND --help`.
+
+Commands import what they need when they run, so that `--help` answers at once. Exit status: 0
+done, 1 outputs differ or a tool failed, 2 bad input, 3 the budget can't be met, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from . import __version__
+
+DIFFERS, BAD_INPUT, DOES_NOT_FIT, INTERRUPTED = 1, 2, 3, 130
+
+_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+_seed = click.option("--seed", type=int, default=0, show_default=True, help="For test vectors.")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__)
+def cli() -> None:
+    """Make neural networks fit and run on microcontrollers, bit for bit as TFLM runs them."""
+
+
+@cli.command()
+@click.argument("model")
+@click.option("--sram", metavar="SIZE", help='Budget: 320000, "320kB" or "320KiB".')
+@click.option("--runtime", type=click.Choice(["engine", "tflm"]), default="engine")
+@click.option("--board", metavar="ID", help="Target board; `tflm-opt boards` lists them.")
+@click.option("--io", type=click.Choice(["int8", "float32"]), default="int8", show_default=True)
+@click.option("--reserve", metavar="SIZE", default="0", help="SRAM to leave to the application.")
+@click.option(
+    "--calibration",
+    type=click.Path(exists=True, dir_okay=False),
+    help="Real inputs for quantization: a .npy array or an .npz of one array an input.",
+)
+@click.option("--name", help="C identifier for the generated code.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder to write.")
+@click.option("--force", is_flag=True, help="Replace what is in the output folder.")
+@click.option("--vectors", type=click.IntRange(1), default=16, show_default=True)
+@click.option("--no-verify", is_flag=True, help="Skip the proof that outputs equal TFLM's.")
+@_seed
+@_json
+@click.option("-q", "--quiet", is_flag=True, help="No progress.")
+def optimize(
+    model: str,
+    sram: str | None,
+    runtime: str,
+    board: str | None,
+    io: str,
+    reserve: str,
+    calibration: str | None,
+    name: str | None,
+    output: Path | None,
+    force: bool,
+    vectors: int,
+    no_verify: bool,
+    seed: int,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Optimize MODEL: a .tflite, .keras or .h5 file, or a SavedModel folder.
+
+    With --sram, the fastest that fits; without, the least SRAM at no extra MACs. Exit status 3
+    if it can't fit: the best result is reported (and written) all the same.
+    """
+    from .api import optimize as run
+    from .errors import DoesNotFit
+
+    if output is not None:
+        from .export.folder import check_folder
+
+        check_folder(output, force=force)
+    try:
+        result = run(
+            model,
+            sram,
+            calibration=None if calibration is None else _arrays(calibration),
+            board=board,
+            runtime=runtime,
+            io=io,
+            reserve=0 if reserve in ("", "0") else reserve,
+            name=name,
+            vectors=vectors,
+            verify=not no_verify,
+            seed=seed,
+            verbose=0 if quiet else 1,
+        )
+        misfit = None
+    except DoesNotFit as error:
+        if error.best is None:
+            raise
+        result, misfit = error.best, error
+    if output is not None:
+        result.save(output, force=force)
+    click.echo(result.to_json() if as_json else str(result), nl=not as_json)
+    if misfit is not None:
+        click.echo(f"tflm-opt: {misfit}", err=True)
+        sys.exit(DOES_NOT_FIT)
+
+
+@cli.command()
+@click.argument("model", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@_json
+def inspect(model: Path, as_json: bool) -> None:
+    """Show what a .tflite file holds, one line an op."""
+    from . import graph
+    from .graph import text
+    from .graph.geometry import macs
+    from .report.data import graph_data
+
+    loaded = graph.read(model.read_bytes(), str(model))
+    if as_json:
+        click.echo(json.dumps(graph_data(loaded), indent=2))
+        return
+    click.echo(text.dump(loaded))
+    click.echo(f"{len(loaded.ops)} ops, {macs(loaded):,} MACs")
+
+
+@cli.command()
+@click.argument("directory", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--board", metavar="ID", default="qemu_m4", show_default=True)
+@_json
+def measure(directory: Path, board: str, as_json: bool) -> None:
+    """Build what `optimize` left in DIRECTORY and run it on an emulated board."""
+    from .measure import measure as run
+    from .report.text import measurement_text
+
+    data = run(directory, board)
+    click.echo(json.dumps(data, indent=2) if as_json else measurement_text(data))
+    if not data["bit_exact"]:
+        sys.exit(DIFFERS)
+
+
+@cli.command()
+@click.argument("a", type=click.Path(exists=True, path_type=Path))
+@click.argument("b", type=click.Path(exists=True, path_type=Path))
+@click.option("--vectors", type=click.IntRange(1), default=100, show_default=True)
+@_seed
+@_json
+def verify(a: Path, b: Path, vectors: int, seed: int, as_json: bool) -> None:
+    """Run A and B in TFLM on the same seeded inputs and compare every output byte.
+
+    A and B are .tflite files, or folders that `optimize` wrote. A folder's generated C is
+    compared as well. Exit status 1 if anything differs.
+    """
+    from .report.data import difference_data
+    from .verify import verify as run
+
+    difference = run(a, b, vectors=vectors, seed=seed)
+    data = difference_data(difference)
+    if as_json:
+        click.echo(json.dumps(data, indent=2))
+    elif difference.equal:
+        click.echo(f"equal: every output byte of {difference.samples} samples")
+    else:
+        click.echo(f"DIFFERENT by up to {difference.maximum:g}: {difference.first}")
+    if not difference.equal:
+        sys.exit(DIFFERS)
+
+
+@cli.command()
+@_json
+def boards(as_json: bool) -> None:
+    """List the boards."""
+    from . import boards as table
+    from .report.data import board_data
+
+    if as_json:
+        click.echo(json.dumps([board_data(board) for board in table.all()], indent=2))
+        return
+    click.echo(f"{'id':<22}{'core':<16}{'SRAM':>12}{'flash':>12}{'MHz':>6}  name")
+    for board in table.all():
+        click.echo(
+            f"{board.id:<22}{board.core:<16}{board.sram:>12,}{board.flash:>12,}"
+            f"{board.clock_hz // 1_000_000:>6}  {board.name}"
+        )
+
+
+@cli.command()
+@_json
+@click.option("--markdown", is_flag=True, help="Print the page that docs/ops.md holds.")
+def ops(as_json: bool, markdown: bool) -> None:
+    """List the supported ops and their constraints."""
+    from .graph import optable
+
+    if as_json:
+        click.echo(json.dumps(optable.rows(), indent=2))
+    elif markdown:
+        click.echo(optable.page(), nl=False)
+    else:
+        for row in optable.rows():
+            click.echo(row["kind"])
+            for constraint in row["constraints"]:
+                click.echo(f"    {constraint}")
+
+
+def _arrays(path: str) -> Any:
+    import numpy as np
+
+    from .errors import CalibrationError
+
+    try:
+        loaded = np.load(path, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            return loaded
+        with loaded:
+            arrays = {name: loaded[name] for name in loaded.files}
+    except (OSError, ValueError) as error:
+        raise CalibrationError(
+            f"{path}: not a .npy or .npz file of plain arrays ({error})"
+        ) from error
+    return next(iter(arrays.values())) if len(arrays) == 1 else arrays
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Entry point: turns errors into one message and an exit status."""
+    from .errors import TflmOptError, ToolFailed
+
+    run: Callable[..., Any] = cli.main
+    try:
+        run(args=arguments, prog_name="tflm-opt", standalone_mode=False)
+    except click.exceptions.Abort:
+        _stop("interrupted; nothing was left half-written", INTERRUPTED)
+    except KeyboardInterrupt:
+        _stop("interrupted; nothing was left half-written", INTERRUPTED)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(BAD_INPUT)
+    except ToolFailed as error:
+        _stop(str(error), DIFFERS)
+    except TflmOptError as error:
+        _stop(str(error), BAD_INPUT)
+    except OSError as error:
+        _stop(f"{error.filename or 'input or output'}: {error.strerror or error}", BAD_INPUT)
+
+
+def _stop(message: str, status: int) -> None:
+    click.echo(f"tflm-opt: {message}", err=True)
+    sys.exit(status)

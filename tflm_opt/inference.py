@@ -1,0 +1,137 @@
+"""Run an optimized model over batches in the user's own terms: arrays in, arrays out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .errors import MissingTool
+from .graph.ir import NUMPY_DTYPES, Tensor
+from .runtime import vectors
+
+if TYPE_CHECKING:
+    from .result import Accuracy, Result
+
+
+def predict(result: Result, inputs: Any) -> Any:
+    """See `Result.predict`."""
+    from .proof import run_engine
+
+    batch = _columns(result, inputs)
+    floats = all(column.dtype.kind == "f" for column in batch)
+    samples = _samples(batch, result.graph.inputs)
+    outputs = run_engine(result.sources, samples)
+    columns = [
+        _column([row[i] for row in outputs], tensor, floats)
+        for i, tensor in enumerate(result.graph.outputs)
+    ]
+    return columns[0] if len(columns) == 1 else columns
+
+
+def evaluate(result: Result, inputs: Any, labels: Any) -> Accuracy:
+    """See `Result.evaluate`."""
+    from . import graph as graphs
+    from .proof import run_engine
+    from .result import Accuracy
+    from .runtime import tflm
+
+    batch = _columns(result, inputs)
+    wanted = _classes(labels, len(batch[0]))
+    samples = _samples(batch, result.graph.inputs)
+    engine = _accuracy(run_engine(result.sources, samples), wanted)
+    original = graphs.read(result.original)
+    try:
+        recoded = [vectors.recode(s, result.graph.inputs, original.inputs) for s in samples]
+        int8: float | None = _accuracy(tflm.run(result.original, recoded), wanted)
+    except MissingTool:
+        int8 = None
+    full = None
+    if result.float_model is not None and all(column.dtype.kind == "f" for column in batch):
+        rows = [[column[i] for column in batch] for i in range(len(wanted))]
+        full = _accuracy(result.float_model.predict(rows), wanted)
+    return Accuracy(float=full, int8=int8, engine=engine, samples=len(wanted))
+
+
+def _accuracy(outputs: Sequence[Sequence[np.ndarray]], wanted: np.ndarray) -> float:
+    given = np.array([int(np.argmax(row[0])) for row in outputs])
+    return float(np.mean(given == wanted))
+
+
+def _classes(labels: Any, count: int) -> np.ndarray:
+    array = np.asarray(labels)
+    if array.ndim == 2 and array.shape[1] > 1:
+        array = array.argmax(axis=1)
+    array = array.reshape(-1)
+    if array.size != count:
+        raise ValueError(f"{array.size} labels for {count} samples")
+    return array
+
+
+def _columns(result: Result, inputs: Any) -> list[np.ndarray]:
+    """One array (n, *shape) for each model input."""
+    wanted = result.graph.inputs
+    if isinstance(inputs, Mapping):
+        missing = [t.name for t in wanted if t.name not in inputs]
+        if missing:
+            raise ValueError(f"no array for input {', '.join(missing)}; given: {', '.join(inputs)}")
+        inputs = [inputs[t.name] for t in wanted]
+    elif len(wanted) == 1 and not isinstance(inputs, (list, tuple)):
+        inputs = [inputs]
+    elif len(wanted) == 1 and len(inputs) != 1:
+        inputs = [np.asarray(inputs)]
+    if len(inputs) != len(wanted):
+        raise ValueError(f"the model has {len(wanted)} inputs, {len(inputs)} arrays were given")
+    columns = [_batched(np.asarray(a), tensor) for a, tensor in zip(inputs, wanted, strict=True)]
+    if len({len(column) for column in columns}) != 1:
+        raise ValueError(f"inputs of different lengths: {[len(column) for column in columns]}")
+    return columns
+
+
+def _batched(array: np.ndarray, tensor: Tensor) -> np.ndarray:
+    shape = tensor.shape[1:] if tensor.shape[:1] == (1,) else tensor.shape
+    if array.shape == tensor.shape and array.shape[:1] == (1,):
+        return array
+    if array.shape == shape:
+        return array[np.newaxis]
+    if array.shape[1:] != shape:
+        # A missing channel axis of size 1, as in grayscale pictures, is what people mean.
+        if (*array.shape[1:], 1) == shape:
+            return array[..., np.newaxis]
+        raise ValueError(
+            f"input {tensor.name!r} takes (n, {', '.join(map(str, shape))}), "
+            f"an array of shape {array.shape} was given"
+        )
+    return array
+
+
+def _samples(batch: Sequence[np.ndarray], inputs: Sequence[Tensor]) -> list[list[np.ndarray]]:
+    return [
+        [_sample(column[i], tensor) for column, tensor in zip(batch, inputs, strict=True)]
+        for i in range(len(batch[0]))
+    ]
+
+
+def _sample(array: np.ndarray, tensor: Tensor) -> np.ndarray:
+    dtype = np.dtype(NUMPY_DTYPES[tensor.dtype])
+    array = array.reshape(tensor.shape)
+    if array.dtype == dtype:
+        return array
+    if array.dtype.kind == "f" and tensor.dtype == "int8" and tensor.quant is not None:
+        return vectors.quantize(array, tensor.quant)
+    if array.dtype.kind in "fiub" and dtype.kind == "f":
+        return array.astype(dtype)
+    raise ValueError(
+        f"input {tensor.name!r} is {tensor.dtype}; give {tensor.dtype} codes or floats, "
+        f"not {array.dtype}"
+    )
+
+
+def _column(rows: Sequence[np.ndarray], tensor: Tensor, floats: bool) -> np.ndarray:
+    column = np.stack(rows)
+    if tensor.shape[:1] == (1,):
+        column = column.reshape(len(rows), *tensor.shape[1:])
+    if floats and column.dtype == np.int8 and tensor.quant is not None:
+        return vectors.dequantize(column, tensor.quant)
+    return column

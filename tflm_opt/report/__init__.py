@@ -1,0 +1,1 @@
+"""Figures as text and as data: the only room that formats them for a reader."""

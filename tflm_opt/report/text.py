@@ -1,0 +1,111 @@
+"""Figures as text that a person can read in ten seconds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..result import Result
+
+_WIDTH = 22
+
+
+def result_text(result: Result) -> str:
+    """The summary that `print(result)` shows."""
+    rows = [
+        *_verdict(result),
+        *_sram(result),
+        *_flash(result),
+        *_work(result),
+        *_stock(result),
+    ]
+    text = "\n".join(f"{label:<{_WIDTH}}{value}" for label, value in rows)
+    notes = "".join(f"\n! {warning}" for warning in result.warnings)
+    return text + notes
+
+
+def _bytes(value: int) -> str:
+    return f"{value:>11,}"
+
+
+def _marked(value: int, part: str, estimated: tuple[str, ...], what: str) -> str:
+    mark = "  (estimate)" if part in estimated else ""
+    return f"{_bytes(value)}  {what}{mark}"
+
+
+def _verdict(result: Result) -> list[tuple[str, str]]:
+    target = f"{result.runtime} on {result.board.core}"
+    if result.budget is None:
+        return [(result.name, f"{target}: {result.sram.total:,} bytes of SRAM, no budget set")]
+    word = "fits" if result.fits else "does NOT fit"
+    text = f"{target}: {result.sram.total:,} of {result.budget:,} bytes of SRAM: {word}"
+    return [(result.name, text)]
+
+
+def _sram(result: Result) -> list[tuple[str, str]]:
+    sram = result.sram
+    rows = [
+        ("SRAM, bytes", f"{_bytes(sram.total)}  total"),
+        ("", _marked(sram.arena, "arena", sram.estimated, "arena: tensors and kernel scratch")),
+        ("", _marked(sram.runtime, "runtime", sram.estimated, "runtime: the library's own state")),
+        ("", _marked(sram.stack, "stack", sram.estimated, "stack of one inference, worst case")),
+    ]
+    if sram.reserve:
+        rows.append(("", _marked(sram.reserve, "reserve", (), "reserve, as asked")))
+    return rows
+
+
+def _flash(result: Result) -> list[tuple[str, str]]:
+    flash = result.flash
+    rows = [("flash, bytes", f"{_bytes(flash.total)}  total")]
+    rows.append(("", _marked(flash.weights, "weights", (), "weights and other constants")))
+    if flash.code is None:
+        rows.append(("", f"{'':>11}  and TFLM's own code, not counted here"))
+    else:
+        rows.append(("", _marked(flash.code, "code", flash.estimated, "code")))
+    return rows
+
+
+def _work(result: Result) -> list[tuple[str, str]]:
+    saved = "" if result.macs == result.macs_before else f", from {result.macs_before:,}"
+    if result.bit_exact is None:
+        proof = "not checked"
+    else:
+        proof = f"yes, over {result.vectors} samples" if result.bit_exact else "NO"
+    return [
+        ("MACs", f"{_bytes(result.macs)}{saved}"),
+        ("bit-exact with TFLM", f"{proof:>11}"),
+    ]
+
+
+def _stock(result: Result) -> list[tuple[str, str]]:
+    if result.tflm is None:
+        return []
+    before, after = result.tflm.before, result.tflm.after
+    return [
+        (
+            "stock TFLM, bytes",
+            f"{_bytes(before.total)}  before: {before.head:,} tensors + {before.tail:,} state",
+        ),
+        ("", f"{_bytes(after.total)}  after:  {after.head:,} tensors + {after.tail:,} state"),
+    ]
+
+
+def measurement_text(data: dict[str, object]) -> str:
+    """What `tflm-opt measure` prints for a person; `data` is what `--json` prints."""
+    instructions = data["instructions"]
+    proof = "every output byte equals TFLM's" if data["bit_exact"] else "outputs DIFFER from TFLM's"
+    flash = data["flash"]
+    assert isinstance(flash, dict)
+    rows = [
+        ("board", f"{data['board']} ({data['core']}, emulated)"),
+        ("instructions", f"{instructions:,} per inference (not cycles)"),
+        ("bit-exact", f"{proof}, over {data['vectors']} samples"),
+        ("arena", f"{data['arena']:,} bytes"),
+        ("stack", f"{data['stack']:,} bytes, measured; {data['stack_worst_case']:,} worst case"),
+        (
+            "flash",
+            f"{flash['total']:,} bytes: {flash['weights']:,} constants, {flash['code']:,} code",
+        ),
+    ]
+    return "\n".join(f"{label:<{_WIDTH}}{value}" for label, value in rows)

@@ -1,0 +1,223 @@
+"""What `optimize` returns: the model that ships, and every figure measured on it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from .arena import Plan
+    from .boards import Board
+    from .codegen import Sources
+    from .graph import Graph
+    from .quant import FloatModel
+    from .runtime.tflm import Allocations
+
+
+@dataclass(frozen=True, slots=True)
+class Sram:
+    """Bytes of RAM that the model causes, by part.
+
+    Attributes:
+        arena: activations and all kernel scratch.
+        runtime: the runtime's own state: the engine's .data and .bss beside the arena; for
+            TFLM, its persistent allocations.
+        stack: the deepest stack of `invoke`.
+        reserve: what the caller set aside.
+        estimated: names of the parts that were not measured on the target's own code.
+    """
+
+    arena: int
+    runtime: int
+    stack: int
+    reserve: int = 0
+    estimated: tuple[str, ...] = ()
+
+    @property
+    def total(self) -> int:
+        return self.arena + self.runtime + self.stack + self.reserve
+
+
+@dataclass(frozen=True, slots=True)
+class Flash:
+    """Bytes of flash that the model causes.
+
+    Attributes:
+        weights: constants: weights, biases, multipliers, tables; for TFLM, the whole file.
+        code: generated code and the kernels it calls; None for TFLM, whose code this toolkit
+            doesn't build.
+        estimated: names of the parts that were not measured on the target's own code.
+    """
+
+    weights: int
+    code: int | None
+    estimated: tuple[str, ...] = ()
+
+    @property
+    def total(self) -> int:
+        return self.weights + (self.code or 0)
+
+
+@dataclass(frozen=True, slots=True)
+class TflmMemory:
+    """The arena of stock TFLM (on this 64-bit host), for the file that came in and for ours."""
+
+    before: Allocations
+    after: Allocations
+
+
+@dataclass(frozen=True, slots=True)
+class Accuracy:
+    """Fraction of samples whose largest output is the label's.
+
+    Attributes:
+        float: the Keras model before quantization; None when there was only a `.tflite`.
+        int8: the quantized model in TFLM, before any rewriting; None without the wheel.
+        engine: the optimized model, run by the generated C on this computer.
+        samples: how many samples were judged.
+    """
+
+    float: float | None
+    int8: float | None
+    engine: float
+    samples: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Result:
+    """An optimized model, with what it needs, and the proof that it computes the same.
+
+    Example:
+        >>> result = tflm_opt.optimize("model.tflite", sram="64KiB")
+        >>> result.fits, result.sram.total
+        (True, 41332)
+        >>> result.save("out")
+        >>> result.export("platformio", "firmware", board="nucleo_f446re")
+
+    Attributes:
+        name: a C identifier, prefix of everything generated.
+        runtime: "engine" (generated C) or "tflm" (a `.tflite` for stock TFLM).
+        budget: bytes of SRAM allowed, or None.
+        fits: total SRAM ≤ budget, and flash ≤ the board's; True where there is no budget.
+        macs: multiply-accumulates of one inference, after the passes.
+        macs_before: those of the file that came in.
+        extra_macs: recomputed MACs as a fraction of `macs`; 0.0 while nothing is recomputed.
+        bit_exact: every output byte equals TFLM's on the file that came in, over `vectors`
+            seeded samples; None if not checked (`verify=False`).
+        tflite: our `.tflite`, with the arena plan inside, for stock TFLM.
+        original: the int8 `.tflite` that came in or that quantization made.
+        graph: the optimized graph. `plan`: where its buffers lie. `sources`: the generated C.
+        board: the target whose core stack and code were measured on.
+        samples, expected: the test vectors, in the optimized model's element types.
+        warnings: what a person should know, a sentence each.
+    """
+
+    name: str
+    runtime: str
+    board: Board
+    budget: int | None
+    fits: bool
+    sram: Sram
+    flash: Flash
+    macs: int
+    macs_before: int
+    extra_macs: float
+    bit_exact: bool | None
+    tflm: TflmMemory | None
+    tflite: bytes
+    original: bytes
+    graph: Graph
+    plan: Plan
+    sources: Sources
+    samples: Sequence[Sequence[np.ndarray]]
+    expected: Sequence[Sequence[np.ndarray]]
+    float_model: FloatModel | None
+    warnings: tuple[str, ...]
+
+    @property
+    def vectors(self) -> int:
+        """How many samples `bit_exact` rests on."""
+        return len(self.samples) if self.bit_exact is not None else 0
+
+    def predict(self, inputs: Any) -> Any:
+        """Run the code that ships, built for this computer, over a batch.
+
+        Args:
+            inputs: one array (n, *shape), or for several inputs a list of them or a dict by
+                name. Floats are quantized as the firmware would; arrays of the model's own
+                element type (int8) go in as they are.
+
+        Returns:
+            One array (n, *shape), or a list of them for several outputs: float32 for float
+            inputs, the model's own codes for int8 ones.
+
+        Raises:
+            ValueError: wrong count, names or shapes.
+            MissingTool: no C compiler.
+        """
+        from .inference import predict
+
+        return predict(self, inputs)
+
+    def evaluate(self, inputs: Any, labels: Any) -> Accuracy:
+        """Accuracy of the float model, of the int8 model in TFLM, and of the engine.
+
+        Args:
+            inputs: as for `predict`, floats.
+            labels: (n,) class numbers, or (n, classes) one-hot.
+        """
+        from .inference import evaluate
+
+        return evaluate(self, inputs, labels)
+
+    def save(self, directory: str | Path, *, force: bool = False) -> Path:
+        """Write everything to a folder: `.tflite`, C sources, plan, vectors, reports.
+
+        All or nothing: the folder appears complete or not at all.
+
+        Raises:
+            OutputExists: the folder holds other files, and `force` is not set.
+        """
+        from .saved import save
+
+        return save(self, Path(directory), force=force)
+
+    def export(
+        self, kind: str, directory: str | Path, *, force: bool = False, **options: Any
+    ) -> Path:
+        """Write a project that builds.
+
+        Example:
+            >>> result.export("platformio", "firmware", board="nucleo_f446re")
+
+        Args:
+            kind: "platformio".
+            directory: as for `save`.
+            options: of that kind of export: `board`, the id of a board to build for.
+        """
+        from .export import export
+
+        return export(self, kind, Path(directory), force=force, **options)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The figures as plain data: what `--json` prints and `report.json` holds."""
+        from .report.data import result_data
+
+        return result_data(self)
+
+    def to_json(self) -> str:
+        return json.dumps(self.to_dict(), indent=2) + "\n"
+
+    def __str__(self) -> str:
+        from .report.text import result_text
+
+        return result_text(self)
+
+    def __repr__(self) -> str:
+        state = "fits" if self.fits else "does not fit"
+        return f"<Result {self.name}: {self.sram.total:,} bytes of SRAM, {state}>"

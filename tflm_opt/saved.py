@@ -1,0 +1,98 @@
+"""A result as a folder, and back.
+
+DIR/
+  model.tflite     for stock TFLM, the arena plan inside
+  src/, include/   the engine: generated C and the kernels it calls
+  model.json       what the engine is, for tools
+  vectors.npz      test inputs, and TFLM's outputs on the model that came in
+  plan.svg         the arena: address against time
+  report.json      every figure
+  report.txt       the same for people
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .errors import InvalidModel
+
+if TYPE_CHECKING:
+    from .result import Result
+
+TFLITE = "model.tflite"
+VECTORS = "vectors.npz"
+REPORT = "report.json"
+
+
+def save(result: Result, directory: Path, *, force: bool = False) -> Path:
+    """See `Result.save`."""
+    from . import arena, codegen
+    from .export.folder import atomic_folder
+
+    with atomic_folder(directory, force=force) as folder:
+        codegen.write(result.sources, folder)
+        (folder / TFLITE).write_bytes(result.tflite)
+        (folder / VECTORS).write_bytes(pack_vectors(result.samples, result.expected))
+        (folder / "plan.svg").write_text(arena.picture.svg(result.plan), "utf-8")
+        (folder / REPORT).write_text(result.to_json(), "utf-8")
+        (folder / "report.txt").write_text(str(result) + "\n", "utf-8")
+    return directory
+
+
+def pack_vectors(
+    samples: Sequence[Sequence[np.ndarray]], expected: Sequence[Sequence[np.ndarray]]
+) -> bytes:
+    """Samples and expected outputs as an `.npz`: `input<i>` and `output<i>`, each (n, *shape)."""
+    arrays: dict[str, Any] = {"count": np.array(len(samples))}
+    for kind, rows in (("input", samples), ("output", expected)):
+        for i, column in enumerate(zip(*rows, strict=True)):
+            arrays[f"{kind}{i}"] = np.stack(column)
+    stream = io.BytesIO()
+    np.savez_compressed(stream, **arrays)
+    return stream.getvalue()
+
+
+def load_vectors(directory: Path) -> tuple[list[list[np.ndarray]], list[list[np.ndarray]]]:
+    """The samples and expected outputs of a saved folder.
+
+    Raises:
+        InvalidModel: the folder is not one that `save` wrote.
+    """
+    path = directory / VECTORS
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            count = int(arrays["count"])
+            return _rows(arrays, "input", count), _rows(arrays, "output", count)
+    except (OSError, ValueError, KeyError) as error:
+        raise InvalidModel(
+            f"no test vectors ({error}): give a folder that `tflm-opt optimize -o` wrote",
+            source=str(directory),
+        ) from error
+
+
+def _rows(arrays: Any, kind: str, count: int) -> list[list[np.ndarray]]:
+    columns = []
+    while f"{kind}{len(columns)}" in arrays:
+        columns.append(arrays[f"{kind}{len(columns)}"])
+    return [[column[i] for column in columns] for i in range(count)]
+
+
+def load_report(directory: Path) -> dict[str, Any]:
+    """The figures of a saved folder.
+
+    Raises:
+        InvalidModel: as `load_vectors`.
+    """
+    try:
+        return json.loads((directory / REPORT).read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise InvalidModel(
+            f"no {REPORT} ({error}): give a folder that `tflm-opt optimize -o` wrote",
+            source=str(directory),
+        ) from error
