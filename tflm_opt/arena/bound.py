@@ -1,0 +1,124 @@
+"""A lower bound on the arena of a problem: no placement needs fewer bytes.
+
+At every step, the buffers alive then must be in memory together. Without overlaps and with an
+alignment of 1 the bound is the largest sum of their sizes. Two refinements keep it close:
+
+**Alignment.** Offsets are multiples of `A`. Round every size up to `A`: buffers that are disjoint
+stay disjoint, since the upper one starts at a multiple of `A` that is not below the lower one's
+end. So the rounded sizes add up, and only the topmost buffer need not be rounded: from the sum,
+the largest amount of rounding among the live buffers is taken back.
+
+**Overlaps.** The live buffers fall into clusters, connected by the pairs that may overlap.
+Buffers of different clusters are disjoint, so what the clusters need adds up. A cluster needs at
+least
+- the rounded size of any set of its members no two of which may overlap; and
+- for an output `o` and a set `T` of its inputs, no two of which may overlap:
+  `min(size(o), min of d over T) + sum of the sizes of T`. Proof: an input of `T` that intersects
+  `o` starts at `offset(o) + d` or later (rounded up to `A`, as both offsets are multiples), and
+  one that does not, does not touch `o` at all. So no input of `T` touches the first
+  `min(size(o), min d)` bytes of `o`: these and the inputs are pairwise disjoint.
+
+With one input this is `max(size(o), min(d, size(o)) + size(input))`: exactly what the pair needs.
+A fixed offset adds `offset + size` of that buffer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from tflm_opt.arena.problem import Problem, align_up
+
+
+def lower_bound(problem: Problem) -> int:
+    """Bytes that every placement of `problem` needs at least.
+
+    Example:
+        >>> lower_bound(Problem((Buffer("x", 64, 0, 2), Buffer("y", 64, 1, 3))))
+        128
+    """
+    steps = step_bounds(problem)
+    fixed = [b.offset + b.size for b in problem.buffers if b.offset is not None]
+    return max([*steps.values(), *fixed], default=0)
+
+
+def step_bounds(problem: Problem) -> dict[int, int]:
+    """Bytes needed at least while the buffers of a step are alive, by step.
+
+    Only steps at which a buffer becomes alive are listed: the need is highest at one of them.
+    """
+    starts = sorted({buffer.start for buffer in problem.buffers})
+    return {step: _step_bound(problem, live_at(problem, step)) for step in starts}
+
+
+def live_at(problem: Problem, step: int) -> tuple[int, ...]:
+    """Positions of the buffers alive at `step`, but for those of 0 bytes."""
+    return tuple(
+        index
+        for index, buffer in enumerate(problem.buffers)
+        if buffer.start <= step < buffer.stop and buffer.size
+    )
+
+
+def _step_bound(problem: Problem, live: Sequence[int]) -> int:
+    rounding = (
+        max(
+            (align_up(problem.buffers[i].size, problem.alignment) - problem.buffers[i].size)
+            for i in live
+        )
+        if live
+        else 0
+    )
+    return sum(_cluster_bound(problem, c) for c in _clusters(problem, live)) - rounding
+
+
+def _clusters(problem: Problem, live: Sequence[int]) -> list[list[int]]:
+    """The live buffers, grouped by the pairs that may overlap (connected components)."""
+    alive = set(live)
+    links: dict[int, set[int]] = {index: set() for index in live}
+    for out, source in problem.overlaps:
+        if out in alive and source in alive:
+            links[out].add(source)
+            links[source].add(out)
+    clusters = []
+    while alive:
+        cluster, frontier = [], [min(alive)]
+        alive.discard(frontier[0])
+        while frontier:
+            index = frontier.pop()
+            cluster.append(index)
+            fresh = links[index] & alive
+            alive -= fresh
+            frontier.extend(sorted(fresh))
+        clusters.append(cluster)
+    return clusters
+
+
+def _cluster_bound(problem: Problem, cluster: Sequence[int]) -> int:
+    best = _independent(problem, cluster)
+    for out in cluster:
+        sources = {i: problem.overlaps[out, i] for i in cluster if (out, i) in problem.overlaps}
+        size = align_up(problem.buffers[out].size, problem.alignment)
+        for distance in sorted(set(sources.values())):
+            chosen = [i for i, d in sources.items() if d >= distance]
+            free = min(size, align_up(distance, problem.alignment))
+            best = max(best, free + _independent(problem, chosen))
+    return best
+
+
+def _independent(problem: Problem, members: Iterable[int]) -> int:
+    """Rounded size of a set of `members` no two of which may overlap, chosen greedily."""
+    sizes = {i: align_up(problem.buffers[i].size, problem.alignment) for i in members}
+    best = 0
+    # Greedy by size finds "the output alone"; the largest first is then left out once each, which
+    # finds "all the inputs". Any such set is a valid bound, so greedy is safe.
+    for skipped in (None, *sizes):
+        chosen: list[int] = []
+        for i in sorted(sizes, key=lambda i: -sizes[i]):
+            if i != skipped and not any(_may_overlap(problem, i, j) for j in chosen):
+                chosen.append(i)
+        best = max(best, sum(sizes[i] for i in chosen))
+    return best
+
+
+def _may_overlap(problem: Problem, i: int, j: int) -> bool:
+    return (i, j) in problem.overlaps or (j, i) in problem.overlaps
