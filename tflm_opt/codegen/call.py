@@ -42,7 +42,7 @@ class Pointer:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pointers:
-    """An array of pointers to int8 tensors, inputs of a kernel that takes any number of them.
+    """An array of pointers to the bytes of tensors, for a kernel that takes any number of them.
 
     Attributes:
         writable: True for outputs (`int8_t *const *`), False for inputs.

@@ -164,7 +164,8 @@ def _argument(
             return tensor_pointer(tensor, ctx, writable=tensor in outputs)
         case Pointers(role=role, tensors=tensors, writable=writable):
             const = "" if writable else "const "
-            items = [tensor_pointer(t, ctx, writable=writable) for t in tensors]
+            places = [tensor_pointer(t, ctx, writable=writable) for t in tensors]
+            items = [f"({const}int8_t *){place}" for place in places]
             listed = ", ".join(items)
             structs.append(f"static {const}int8_t *const {role}[{len(items)}] = {{{listed}}};")
             return role

@@ -18,6 +18,7 @@ from collections.abc import Callable
 import numpy as np
 
 from tflm_opt.codegen import fixed_point as fp
+from tflm_opt.codegen import operands
 from tflm_opt.errors import UnsupportedModel
 from tflm_opt.graph.ir import Op, Tensor
 from tflm_opt.graph.options import LeakyReluOptions
@@ -41,42 +42,19 @@ def table(op: Op) -> np.ndarray:
     """
     if op.kind not in _FUNCTIONS:
         raise UnsupportedModel(
-            "TFLM has no 8-bit kernel for this op", op=op.kind, remedy="Remove or replace the op"
+            f"TFLM has no int8 kernel for {op.kind}", remedy="Remove or replace the op"
         )
-    source = _check(op, _input(op))
-    target = _check(op, op.output)
+    allowed = ("int8", "uint8") if op.kind == "QUANTIZE" else ("int8",)
+    tensors = (operands.source(op), op.output)
+    source, target = (
+        operands.per_tensor(op, operands.of_type(op, tensor, *allowed)) for tensor in tensors
+    )
     low, high = _RANGES[source.dtype]
     index = np.arange(256, dtype=np.uint8)
     stored = index.view(np.int8) if low < 0 else index
     values = _FUNCTIONS[op.kind](op, stored.astype(np.int64), source, target)
     low, high = _RANGES[target.dtype]
     return np.clip(values, low, high).astype(target.dtype)
-
-
-def _input(op: Op) -> Tensor:
-    tensor = op.inputs[0]
-    if tensor is None:
-        raise UnsupportedModel("the input is missing", op=op.kind)
-    return tensor
-
-
-def _check(op: Op, tensor: Tensor) -> Tensor:
-    allowed = ("int8", "uint8") if op.kind == "QUANTIZE" else ("int8",)
-    if tensor.dtype not in allowed:
-        raise UnsupportedModel(
-            f"its type is {tensor.dtype}; supported here: {', '.join(allowed)}",
-            op=op.kind,
-            tensor=tensor.name,
-            remedy="Convert the model with full int8 quantization",
-        )
-    if tensor.quant is None or tensor.quant.per_channel:
-        raise UnsupportedModel(
-            "it has no per-tensor quantization",
-            op=op.kind,
-            tensor=tensor.name,
-            remedy="Convert the model with full int8 quantization",
-        )
-    return tensor
 
 
 def _sigmoid_input(op: Op, x: Ints, source: Tensor) -> tuple[Ints, Ints, int]:
@@ -87,7 +65,6 @@ def _sigmoid_input(op: Op, x: Ints, source: Tensor) -> tuple[Ints, Ints, int]:
     if shift < 0 or multiplier >= 1 << 31:
         raise UnsupportedModel(
             f"TFLM does not define {op.kind} for an input scale of {source.scale!r}",
-            op=op.kind,
             tensor=source.name,
             remedy="Check the calibration of this tensor",
         )
@@ -105,7 +82,6 @@ def _logistic(op: Op, x: Ints, source: Tensor, target: Tensor) -> Ints:
     if target.zero_point != -128:
         raise UnsupportedModel(
             f"TFLM wants the output's zero point to be -128, and it is {target.zero_point}",
-            op=op.kind,
             tensor=target.name,
             remedy="Convert the model with TFLite's int8 quantization, which fixes it",
         )
@@ -136,7 +112,6 @@ def _hard_swish(op: Op, x: Ints, source: Tensor, target: Tensor) -> Ints:
         raise UnsupportedModel(
             f"TFLM does not run HARD_SWISH when the input's scale ({source.scale!r}) is more than "
             f"128 times the output's ({target.scale!r})",
-            op=op.kind,
             tensor=target.name,
             remedy="Check the calibration of this tensor",
         )
@@ -194,7 +169,6 @@ def _rsqrt(op: Op, x: Ints, source: Tensor, target: Tensor) -> Ints:
     if not -31 <= shift - 20 <= 31:
         raise UnsupportedModel(
             f"the factor between the scales ({real:g}) is outside what TFLM's kernel can shift by",
-            op=op.kind,
             tensor=target.name,
             remedy="Check the calibration of this tensor",
         )
@@ -222,7 +196,6 @@ def _quantize(op: Op, x: Ints, source: Tensor, target: Tensor) -> Ints:
     if source.dtype == target.dtype == "uint8":
         raise UnsupportedModel(
             "TFLM cannot requantize uint8 to uint8",
-            op=op.kind,
             tensor=target.name,
             remedy="Convert the model to int8",
         )

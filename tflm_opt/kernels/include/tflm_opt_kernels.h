@@ -16,5 +16,6 @@
 
 #include "tflm_opt_arithmetic.h"
 #include "tflm_opt_movement.h"
+#include "tflm_opt_pointwise.h"
 
 #endif /* TFLM_OPT_KERNELS_H */

@@ -1,0 +1,128 @@
+"""What a lowering asks of an op's tensors: that they are there, constant, of a type, of a shape.
+
+Each function returns what it looked for or refuses the model with a reason.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tflm_opt.errors import UnsupportedModel
+from tflm_opt.graph.ir import NUMPY_DTYPES, Op, Tensor
+
+CONVERT = "Convert the model with full int8 quantization"
+
+
+def source(op: Op, index: int = 0) -> Tensor:
+    """The op's input `index`, which must be there."""
+    if index >= len(op.inputs) or (tensor := op.inputs[index]) is None:
+        raise UnsupportedModel(
+            f"{op.kind} wants an input {index}, and it is missing",
+            remedy="Export the model again; the file is not what a converter writes",
+        )
+    return tensor
+
+
+def constant(op: Op, index: int, role: str, length: int | None = None) -> list[int]:
+    """The integers of a constant input, flat: paddings, axes, sizes.
+
+    Args:
+        role: what it is, for the error.
+        length: how many there must be; any number if None.
+    """
+    tensor = source(op, index)
+    if tensor.data is None:
+        raise UnsupportedModel(
+            f"the {role} of {op.kind} must be constant",
+            tensor=tensor.name,
+            remedy="Compute it outside the model",
+        )
+    if tensor.data.dtype.kind not in "iu":
+        raise UnsupportedModel(
+            f"the {role} of {op.kind} must be integers, not {tensor.dtype}", tensor=tensor.name
+        )
+    values = [int(value) for value in tensor.data.ravel()]
+    if length is not None and len(values) != length:
+        raise UnsupportedModel(
+            f"the {role} of {op.kind} must be {length} numbers, and it is {len(values)}",
+            tensor=tensor.name,
+        )
+    return values
+
+
+def of_type(op: Op, tensor: Tensor, *allowed: str) -> Tensor:
+    """The tensor, if its dtype is one that TFLM's kernel takes."""
+    if tensor.dtype not in allowed:
+        raise UnsupportedModel(
+            f"{op.kind} of {tensor.dtype} is not supported; {', '.join(allowed)} are",
+            tensor=tensor.name,
+            remedy=CONVERT if "int8" in allowed else None,
+        )
+    return tensor
+
+
+def moved(op: Op, index: int, *allowed: str, rank: int | None = None) -> Tensor:
+    """The input of an op that moves values: of a type that TFLM moves, with outputs of the same.
+
+    Args:
+        rank: the most axes that TFLM takes.
+    """
+    tensor = of_type(op, source(op, index), *allowed)
+    if rank is not None and len(tensor.shape) > rank:
+        raise UnsupportedModel(
+            f"{op.kind} takes at most {rank} axes, and this has {len(tensor.shape)}",
+            tensor=tensor.name,
+            remedy="Reshape around the op",
+        )
+    for output in op.outputs:
+        if output.dtype != tensor.dtype:
+            raise UnsupportedModel(
+                f"{op.kind} cannot turn {tensor.dtype} into {output.dtype}", tensor=output.name
+            )
+    return tensor
+
+
+def per_tensor(op: Op, tensor: Tensor) -> Tensor:
+    """The tensor, if it has one positive scale and one zero point that its dtype can hold."""
+    if tensor.quant is None or tensor.quant.scale.size != 1:
+        raise UnsupportedModel(
+            f"{op.kind} wants one scale for the whole tensor", tensor=tensor.name, remedy=CONVERT
+        )
+    scale, zero_point = tensor.scale, tensor.zero_point
+    limits = np.iinfo(NUMPY_DTYPES[tensor.dtype])
+    if not (np.isfinite(scale) and scale > 0) or not limits.min <= zero_point <= limits.max:
+        raise UnsupportedModel(
+            f"a scale of {scale} and a zero point of {zero_point} are not possible for "
+            f"{tensor.dtype}",
+            tensor=tensor.name,
+            remedy=CONVERT,
+        )
+    return tensor
+
+
+def axis_of(op: Op, axis: int, rank: int) -> int:
+    """An axis counted from the front.
+
+    >>> axis_of(op, -1, 4)
+    3
+    """
+    if not -rank <= axis < rank:
+        raise UnsupportedModel(
+            f"{op.kind} has axis {axis} of a tensor with {rank} axes", tensor=op.outputs[0].name
+        )
+    return axis % rank
+
+
+def has_shape(op: Op, tensor: Tensor, shape: tuple[int, ...]) -> None:
+    """Refuse a tensor whose shape is not what the op makes."""
+    if tensor.shape != shape:
+        raise UnsupportedModel(
+            f"{op.kind} makes {list(shape)} here, and the file says {list(tensor.shape)}",
+            tensor=tensor.name,
+            remedy="Export the model again with fixed shapes",
+        )
+
+
+def product(sizes: tuple[int, ...]) -> int:
+    """Elements of a shape; 1 for a scalar."""
+    return int(np.prod(sizes, dtype=np.int64))
