@@ -6,20 +6,24 @@ order of inputs and outputs; going through a SavedModel permutes both.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
-from ..errors import ToolFailed
+import numpy as np
+
+from ..errors import ToolFailed, UnsupportedModel
 from .calibration import Sample
 from .floatmodel import FloatModel
 from .substitute import substituted
+from .verdict import REMEDY, require_full_int8
 
 IO = Literal["int8", "float32"]
 
-_REMEDY = (
-    "Replace it in the Keras model by layers that TFLite has in int8 (`tflm-opt ops` lists what "
-    "runs here), or cut it off and compute it outside the model"
-)
+_CONTROL_FLOW = ("While", "StatelessWhile", "If", "StatelessIf", "Case", "StatelessCase")
+_REFUSED_OP = re.compile(r"'tf\.(\w+)' op is neither a custom op nor a flex op")
+_OTHER_FLOAT = re.compile(r"(tensor<|x)(f16|bf16|f64)>")
+_UNQUANTIZED_OP = re.compile(r"[Qq]uantization (?:to \S+ )?not yet supported for op: '?(\w+)")
 
 
 def to_tflite(
@@ -43,7 +47,9 @@ def to_tflite(
     """
     import tensorflow as tf
 
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([_frozen(model)])
+    traced = _traced(model)
+    _refuse_unquantizable(traced.graph)
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([traced])
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
     converter.representative_dataset = lambda: _feed(model, samples, tick)
@@ -51,35 +57,75 @@ def to_tflite(
         converter.inference_input_type = tf.int8
         converter.inference_output_type = tf.int8
     try:
-        return converter.convert()
+        tflite = converter.convert()
     except Exception as error:
         raise _translated(error) from error
+    require_full_int8(tflite, model, io=io)
+    return tflite
 
 
-def _frozen(model: FloatModel) -> Any:
+def _traced(model: FloatModel) -> Any:
     import tensorflow as tf
 
     signature = [tf.TensorSpec((1, *one.shape), tf.float32, one.name) for one in model.inputs]
 
     def forward(*tensors: Any) -> list[Any]:
-        return [tf.cast(output, tf.float32) for output in model.call(tensors)]
+        return [
+            tf.cast(output, tf.float32) if output.dtype.is_floating else output
+            for output in model.call(tensors)
+        ]
 
     with substituted(model.origin):
         return tf.function(forward, input_signature=signature).get_concrete_function()
 
 
-def _feed(model: FloatModel, samples: Sequence[Sample], tick: Callable[[float], None]) -> Any:
-    import numpy as np
+def _refuse_unquantizable(graph: Any) -> None:
+    """Refuse control flow, on which TFLite's calibrator crashes, and random numbers."""
+    for op in graph.get_operations():
+        if op.type in _CONTROL_FLOW:
+            raise UnsupportedModel(
+                "a loop or a condition can't be calibrated",
+                op=f"{op.name}:{op.type}",
+                remedy="Recurrent layers: build them with unroll=True, or use convolutions over "
+                "time instead",
+            )
+        if op.type.startswith(("RandomUniform", "RandomStandardNormal", "StatelessRandom")):
+            raise UnsupportedModel(
+                "the model draws random numbers at inference, so it has no one result",
+                op=f"{op.name}:{op.type}",
+                remedy="Make the layer that draws them act in training only",
+            )
 
+
+def _feed(
+    model: FloatModel, samples: Sequence[Sample], tick: Callable[[float], None]
+) -> Iterator[list[np.ndarray]]:
     for index, sample in enumerate(samples):
         yield [np.asarray(array, np.float32)[np.newaxis] for array in sample]
         tick((index + 1) / len(samples))
 
 
 def _translated(error: Exception) -> Exception:
+    """The converter's stack trace of MLIR, as one error that names the ops it is about."""
     text = str(error)
-    return ToolFailed(
-        "the TFLite converter",
-        text.strip().splitlines()[0] if text else repr(error),
-        output=text[-2000:],
-    )
+    refused = sorted(set(_REFUSED_OP.findall(text)))
+    if refused and _OTHER_FLOAT.search(text):
+        return UnsupportedModel(
+            "the model computes in a float type other than float32, which the quantizer can't read",
+            op=refused[0],
+            remedy="Rebuild it with dtype float32 (or a mixed policy, whose weights are float32) "
+            "and load the weights",
+        )
+    if refused:
+        return UnsupportedModel(
+            f"TFLite has no such op (TensorFlow's {', '.join(refused)})",
+            op=refused[0],
+            remedy=REMEDY,
+        )
+    unquantized = _UNQUANTIZED_OP.search(text)
+    if unquantized:
+        return UnsupportedModel(
+            "TFLite has no int8 form of this op", op=unquantized.group(1), remedy=REMEDY
+        )
+    first = text.strip().splitlines()[0] if text.strip() else repr(error)
+    return ToolFailed("the TFLite converter", first, output=text[-2000:])

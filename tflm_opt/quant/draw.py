@@ -76,7 +76,7 @@ def expected_range(model: FloatModel, one: ModelInput) -> Range:
 
 
 def _before_rescaling(scale: np.ndarray, offset: np.ndarray) -> Range:
-    """The inputs that `x * scale + offset` takes to [0, 1], or to [-1, 1] if the offset is negative."""
+    """What `x * scale + offset` takes to [0, 1], or to [-1, 1] where the offset is negative."""
     low = np.where(offset < 0, -1.0, 0.0)
     ends = np.stack([(low - offset) / scale, (1.0 - offset) / scale])
     smallest, largest = ends.min(axis=0), ends.max(axis=0)

@@ -1,9 +1,11 @@
-"""Layers whose Keras code traces to ops that TFLM lacks, and what to trace in their place.
+"""Layers whose Keras code traces to what TFLite can't take, and what to trace in their place.
 
 Keras 3 writes nearest upsampling as `repeat`, for XLA's sake; the converter makes RESHAPE, TILE,
 RESHAPE of it, and neither TFLM nor LiteRT's reference kernels have TILE in int8. The same values
-come from a nearest resize, which they do have. Only while the model is traced do such layers of
-it answer with that; the layer objects are as before afterwards.
+come from a nearest resize, which they do have. And layers of a mixed-precision model compute in
+float16, which the quantizer does not read; their weights are float32, so they can compute in
+float32 as well. Only while the model is traced do such layers do so; afterwards the layer
+objects are as before.
 """
 
 from __future__ import annotations
@@ -15,23 +17,45 @@ from typing import Any
 
 @contextlib.contextmanager
 def substituted(model: Any) -> Iterator[None]:
-    """While open, layers of `model` that have a substitute call that in place of their own code."""
-    changed = []
+    """While open, the Keras 3 layers of `model` call their substitutes, and compute in float32."""
+    with contextlib.ExitStack() as undo:
+        for layer in filter(_is_keras_3, _all_layers(model)):
+            undo.enter_context(_computing_in_float32(layer))
+            undo.enter_context(_calling_substitute(layer))
+        yield
+
+
+@contextlib.contextmanager
+def _calling_substitute(layer: Any) -> Iterator[None]:
+    make = _SUBSTITUTES.get(type(layer).__name__)
+    call = make(layer) if make and type(layer).__module__.startswith("keras.") else None
+    if call is None or "call" in vars(layer):
+        yield
+        return
+    object.__setattr__(layer, "call", call)  # past Keras's attribute tracking
     try:
-        for layer in _all_layers(model):
-            make = _SUBSTITUTES.get(type(layer).__name__)
-            call = make(layer) if make and _is_kerass_own(layer) else None
-            if call is not None and "call" not in vars(layer):
-                object.__setattr__(layer, "call", call)
-                changed.append(layer)
         yield
     finally:
-        for layer in changed:
-            vars(layer).pop("call", None)
+        vars(layer).pop("call", None)
 
 
-def _is_kerass_own(layer: Any) -> bool:
-    return type(layer).__module__.partition(".")[0] == "keras"
+@contextlib.contextmanager
+def _computing_in_float32(layer: Any) -> Iterator[None]:
+    policy = layer.dtype_policy
+    mixed = policy.compute_dtype != "float32" and policy.variable_dtype == "float32"
+    if policy.quantization_mode is not None or not mixed:
+        yield
+        return
+    layer.dtype_policy = "float32"
+    try:
+        yield
+    finally:
+        layer.dtype_policy = policy
+
+
+def _is_keras_3(layer: Any) -> bool:
+    """Whether it is a layer of Keras 3, also a user's own; tf_keras has its own layer class."""
+    return any(base.__module__.startswith("keras.") for base in type(layer).__mro__)
 
 
 def _all_layers(model: Any) -> list[Any]:
