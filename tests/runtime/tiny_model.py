@@ -90,7 +90,7 @@ def write_tiny(folder: Path, source: str = SOURCE, status: str = "0") -> Path:
     (folder / "src").mkdir()
     (folder / "include" / "tiny.h").write_text(HEADER)
     (folder / "src" / "tiny.c").write_text(source.replace("%(status)s", status))
-    port = {"size": 16, "dtype": "int8", "shape": [1, 16]}
+    port = {"bytes": 16, "dtype": "int8", "shape": [1, 16]}
     record = {"name": "tiny", "arena": 32, "inputs": [port], "outputs": [port]}
     (folder / "model.json").write_text(json.dumps(record))
     return folder

@@ -3,8 +3,8 @@
 The folder is codegen's:
 
     model.json        {"name": "digits", "arena": 12800,
-                       "inputs":  [{"size": 1024, "dtype": "int8", "shape": [1, 32, 32, 1]}],
-                       "outputs": [{"size": 10, "dtype": "int8", "shape": [1, 10]}]}
+                       "inputs":  [{"bytes": 1024, "dtype": "int8", "shape": [1, 32, 32, 1]}],
+                       "outputs": [{"bytes": 10, "dtype": "int8", "shape": [1, 10]}]}
     include/*.h       with <name>.h
     src/**/*.c        the generated model and the kernels that it uses
 
@@ -170,9 +170,9 @@ def read_interface(directory: Path | str) -> Interface:
 def _port(record: dict[str, Any]) -> Port:
     import numpy as np
 
-    size = int(record["size"])
-    dtype = str(record.get("dtype", "int8"))
-    shape = tuple(int(n) for n in record.get("shape", [size]))
+    size = int(record["bytes"])
+    dtype = str(record["dtype"])
+    shape = tuple(int(n) for n in record["shape"])
     if math.prod(shape) * np.dtype(dtype).itemsize != size:
         raise ValueError(f"{dtype}{list(shape)} does not take {size} bytes")
     return Port(size, dtype, shape)

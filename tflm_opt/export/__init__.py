@@ -1,0 +1,1 @@
+"""Projects made from what `optimize` left: PlatformIO, with real and emulated boards."""

@@ -1,0 +1,109 @@
+"""Write a folder whole or not at all, and never over somebody else's files.
+
+The content is built in a new folder beside the target and renamed into place at the end, so an
+error, a full disk or Ctrl-C leaves what was there before. Each folder gets a manifest,
+`.tflm_opt`, with a digest of every file in it. That is how we know our own: a folder is replaced
+without being asked only if everything in it is as we left it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tflm_opt.errors import OutputExists
+
+MANIFEST = ".tflm_opt"
+_BUILD_OUTPUT = {".pio", ".pio-core", "__pycache__"}  # made from our files: theirs to lose
+
+
+@contextmanager
+def atomic_folder(path: Path | str, *, force: bool = False) -> Iterator[Path]:
+    """A new empty folder to fill, which becomes `path` if the block ends without an error.
+
+        with atomic_folder("out") as folder:
+            (folder / "model.tflite").write_bytes(data)
+
+    What may be there before: nothing, an empty folder, or a folder that this function wrote and
+    nobody changed since. With `force`, any folder; but never one that holds the current
+    directory or the user's home.
+
+    Raises:
+        OutputExists: something else is there. Nothing was written.
+    """
+    target = Path(path).expanduser().resolve()
+    _check_replaceable(target, force)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    try:
+        work = scratch / "new"
+        work.mkdir()
+        yield work
+        _write_manifest(work)
+        _check_replaceable(target, force)  # the block may have taken minutes
+        _swap(work, target, scratch / "old")
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def is_ours(path: Path | str) -> bool:
+    """True if `path` is a folder that `atomic_folder` wrote, and nothing in it changed since."""
+    folder = Path(path)
+    try:
+        record = json.loads((folder / MANIFEST).read_text("utf-8"))
+        return record["files"] == _digests(folder)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _check_replaceable(target: Path, force: bool) -> None:
+    if not target.exists():
+        return
+    if not target.is_dir() or _is_precious(target):
+        raise OutputExists(str(target))
+    if not force and any(target.iterdir()) and not is_ours(target):
+        raise OutputExists(str(target))
+
+
+def _is_precious(target: Path) -> bool:
+    """The file system's root, a home, or a folder around the current directory."""
+    inside = (Path.cwd().resolve(), Path.home().resolve())
+    return any(place == target or target in place.parents for place in inside)
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    """SHA-256 of every file but the manifest, by its path in the folder, build output left out."""
+    digests = {}
+    for root, directories, files in os.walk(folder):
+        directories[:] = [name for name in directories if name not in _BUILD_OUTPUT]
+        for name in files:
+            file = Path(root) / name
+            place = file.relative_to(folder).as_posix()
+            if place != MANIFEST:
+                digests[place] = hashlib.sha256(file.read_bytes()).hexdigest()
+    return dict(sorted(digests.items()))
+
+
+def _write_manifest(folder: Path) -> None:
+    record = {"note": "written by tflm_opt; see its export/folder.py", "files": _digests(folder)}
+    (folder / MANIFEST).write_text(json.dumps(record, indent=1) + "\n", "utf-8")
+
+
+def _swap(work: Path, target: Path, aside: Path) -> None:
+    """Put `work` in the place of `target`; on any failure `target` is what it was."""
+    if not target.exists():
+        os.rename(work, target)
+        return
+    try:
+        os.rename(target, aside)
+        os.rename(work, target)
+    except BaseException:
+        if aside.exists() and not target.exists():
+            os.rename(aside, target)
+        raise
