@@ -11,8 +11,9 @@ The shape of this room is xDSL's: passes are values, and a pipeline is a tuple o
 
 from __future__ import annotations
 
+from .dead_channels import DeadChannels
 from .fold_pad import FoldPad
 from .legalize import Legalize
 from .pipeline import Pass, default_pipeline, run
 
-__all__ = ["FoldPad", "Legalize", "Pass", "default_pipeline", "run"]
+__all__ = ["DeadChannels", "FoldPad", "Legalize", "Pass", "default_pipeline", "run"]

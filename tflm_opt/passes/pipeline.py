@@ -8,6 +8,7 @@ from typing import ClassVar, Literal, Protocol
 from .. import graph as graph_room
 from ..errors import UnsupportedModel
 from ..graph import ir
+from .dead_channels import DeadChannels
 from .fold_pad import FoldPad
 
 IO = Literal["int8", "float32"]
@@ -31,7 +32,7 @@ def default_pipeline(io: IO = "int8") -> tuple[Pass, ...]:
     """
     if io not in ("int8", "float32"):
         raise ValueError(f"io={io!r}: write 'int8' or 'float32'")
-    return (FoldPad(),)
+    return (FoldPad(), DeadChannels())
 
 
 def run(graph: ir.Graph, passes: Sequence[Pass], *, check: bool = True) -> ir.Graph:
