@@ -37,8 +37,7 @@ def atomic_folder(path: Path | str, *, force: bool = False) -> Iterator[Path]:
     Raises:
         OutputExists: something else is there. Nothing was written.
     """
-    target = Path(path).expanduser().resolve()
-    _check_replaceable(target, force)
+    target = check_folder(path, force=force)
     target.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     try:
@@ -46,7 +45,7 @@ def atomic_folder(path: Path | str, *, force: bool = False) -> Iterator[Path]:
         work.mkdir()
         yield work
         _write_manifest(work)
-        _check_replaceable(target, force)  # the block may have taken minutes
+        check_folder(target, force=force)  # the block may have taken minutes
         _swap(work, target, scratch / "old")
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
@@ -62,13 +61,16 @@ def is_ours(path: Path | str) -> bool:
         return False
 
 
-def _check_replaceable(target: Path, force: bool) -> None:
+def check_folder(path: Path | str, *, force: bool = False) -> Path:
+    """Raise `OutputExists` now if `atomic_folder` would; else the absolute path."""
+    target = Path(path).expanduser().resolve()
     if not target.exists():
-        return
+        return target
     if not target.is_dir() or _is_precious(target):
         raise OutputExists(str(target))
     if not force and any(target.iterdir()) and not is_ours(target):
         raise OutputExists(str(target))
+    return target
 
 
 def _is_precious(target: Path) -> bool:
