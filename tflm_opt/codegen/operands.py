@@ -8,8 +8,10 @@ from __future__ import annotations
 import numpy as np
 
 from tflm_opt.errors import UnsupportedModel
-from tflm_opt.graph.ir import NUMPY_DTYPES, Op, Tensor
+from tflm_opt.graph.ir import Op, Tensor
+from tflm_opt.quant.numerics import RANGES
 
+_LIMITS = {**RANGES, "int32": (-(2**31), 2**31 - 1)}
 CONVERT = "Convert the model with full int8 quantization"
 
 
@@ -89,8 +91,8 @@ def per_tensor(op: Op, tensor: Tensor) -> Tensor:
             f"{op.kind} wants one scale for the whole tensor", tensor=tensor.name, remedy=CONVERT
         )
     scale, zero_point = tensor.scale, tensor.zero_point
-    limits = np.iinfo(NUMPY_DTYPES[tensor.dtype])
-    if not (np.isfinite(scale) and scale > 0) or not limits.min <= zero_point <= limits.max:
+    low, high = _LIMITS.get(tensor.dtype, (1, 0))
+    if not (np.isfinite(scale) and scale > 0) or not low <= zero_point <= high:
         raise UnsupportedModel(
             f"a scale of {scale} and a zero point of {zero_point} are not possible for "
             f"{tensor.dtype}",

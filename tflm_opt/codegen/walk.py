@@ -89,7 +89,7 @@ def copy(source: Tensor, target: Tensor, axes: Sequence[Axis], offset: int = 0) 
         offset * item,
         tuple(axis.size for axis in axes),
         tuple(axis.step * item for axis in axes),
-        tuple(_table(axis, item) for axis in axes),
+        tuple(_table(axis, item, f"places{number}") for number, axis in enumerate(axes)),
     )
     params = Struct("tflm_opt_copy_params", "walk", fields)
     return Call("tflm_opt_copy_nd", (params, Pointer(source), Pointer(target)), status=False)
@@ -149,7 +149,7 @@ def _check(source: Tensor, target: Tensor, axes: Sequence[Axis], offset: int) ->
         )
 
 
-def _table(axis: Axis, item: int) -> Constant | Null:
+def _table(axis: Axis, item: int, role: str) -> Constant | Null:
     if axis.table is None:
         return Null()
-    return Constant("places", np.array(axis.table, np.int32) * np.int32(item))
+    return Constant(role, np.array(axis.table, np.int32) * np.int32(item))
