@@ -201,6 +201,17 @@ def mul_parameters(scale1: float, scale2: float, output_scale: float) -> tuple[i
     return quantize_multiplier(float(scale1) * float(scale2) / float(output_scale))
 
 
+def mean_multiplier(real: float, count: int) -> tuple[int, int]:
+    """The factor of a mean over `count` elements: 1 / count folded into that of the scales.
+
+    The multiplier is shifted left by the count's bits and divided, rounding down, so it may be
+    less than 2^30. Source: QuantizedMeanOrSum.
+    """
+    multiplier, shift = quantize_multiplier(real)
+    bits = min(count.bit_length() - 1, 32, 31 + shift)
+    return (multiplier << bits) // count, shift - bits
+
+
 @dataclass(frozen=True, slots=True)
 class SoftmaxParameters:
     """Differences to the maximum are scaled by multiplier * 2^(shift - 31) into Q5.26.

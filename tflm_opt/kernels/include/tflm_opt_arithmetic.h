@@ -67,6 +67,218 @@ arm_cmsis_nn_status arm_convolve_1x1_s8_fast(const cmsis_nn_context *ctx,
                                              int8_t *output_data);
 int32_t arm_convolve_1x1_s8_fast_get_buffer_size(const cmsis_nn_dims *input_dims);
 
+/*
+ * Depthwise convolution: any stride, dilation, padding and multiplier.
+ *
+ * filter [1, kh, kw, c * ch_mult]; output channel i reads input channel i / ch_mult. Needs no
+ * scratch.
+ */
+arm_cmsis_nn_status arm_depthwise_conv_wrapper_s8(
+    const cmsis_nn_context *ctx,
+    const cmsis_nn_dw_conv_params *dw_conv_params,
+    const cmsis_nn_per_channel_quant_params *quant_params,
+    const cmsis_nn_dims *input_dims,
+    const int8_t *input_data,
+    const cmsis_nn_dims *filter_dims,
+    const int8_t *filter_data,
+    const cmsis_nn_dims *bias_dims,
+    const int32_t *bias_data,
+    const cmsis_nn_dims *output_dims,
+    int8_t *output_data);
+int32_t arm_depthwise_conv_wrapper_s8_get_buffer_size(
+    const cmsis_nn_dw_conv_params *dw_conv_params,
+    const cmsis_nn_dims *input_dims,
+    const cmsis_nn_dims *filter_dims,
+    const cmsis_nn_dims *output_dims);
+
+/* What the wrapper calls. */
+arm_cmsis_nn_status arm_depthwise_conv_s8(const cmsis_nn_context *ctx,
+                                          const cmsis_nn_dw_conv_params *dw_conv_params,
+                                          const cmsis_nn_per_channel_quant_params *quant_params,
+                                          const cmsis_nn_dims *input_dims,
+                                          const int8_t *input_data,
+                                          const cmsis_nn_dims *filter_dims,
+                                          const int8_t *filter_data,
+                                          const cmsis_nn_dims *bias_dims,
+                                          const int32_t *bias_data,
+                                          const cmsis_nn_dims *output_dims,
+                                          int8_t *output_data);
+int32_t arm_depthwise_conv_s8_get_buffer_size(const cmsis_nn_dims *input_dims,
+                                              const cmsis_nn_dims *filter_dims);
+
+/*
+ * Fully connected: rows of input times rows of filter.
+ *
+ * input [n, depth], filter [c, depth], bias [c] or NULL, output [n, c]. As in CMSIS-NN,
+ * filter_dims->n is the depth, input_dims->n the rows and output_dims->c the channels.
+ * filter_offset is minus the filter's zero point: 0 but in files of old converters.
+ */
+arm_cmsis_nn_status arm_fully_connected_s8(const cmsis_nn_context *ctx,
+                                           const cmsis_nn_fc_params *fc_params,
+                                           const cmsis_nn_per_tensor_quant_params *quant_params,
+                                           const cmsis_nn_dims *input_dims,
+                                           const int8_t *input_data,
+                                           const cmsis_nn_dims *filter_dims,
+                                           const int8_t *filter_data,
+                                           const cmsis_nn_dims *bias_dims,
+                                           const int32_t *bias_data,
+                                           const cmsis_nn_dims *output_dims,
+                                           int8_t *output_data);
+int32_t arm_fully_connected_s8_get_buffer_size(const cmsis_nn_dims *filter_dims);
+
+/* The same with one scale for each output channel; filter_offset must be 0. */
+arm_cmsis_nn_status arm_fully_connected_per_channel_s8(
+    const cmsis_nn_context *ctx,
+    const cmsis_nn_fc_params *fc_params,
+    const cmsis_nn_per_channel_quant_params *quant_params,
+    const cmsis_nn_dims *input_dims,
+    const int8_t *input_data,
+    const cmsis_nn_dims *filter_dims,
+    const int8_t *filter_data,
+    const cmsis_nn_dims *bias_dims,
+    const int32_t *bias_data,
+    const cmsis_nn_dims *output_dims,
+    int8_t *output_data);
+
+/* One of the two above. */
+arm_cmsis_nn_status arm_fully_connected_wrapper_s8(const cmsis_nn_context *ctx,
+                                                   const cmsis_nn_fc_params *fc_params,
+                                                   const cmsis_nn_quant_params *quant_params,
+                                                   const cmsis_nn_dims *input_dims,
+                                                   const int8_t *input_data,
+                                                   const cmsis_nn_dims *filter_dims,
+                                                   const int8_t *filter_data,
+                                                   const cmsis_nn_dims *bias_dims,
+                                                   const int32_t *bias_data,
+                                                   const cmsis_nn_dims *output_dims,
+                                                   int8_t *output_data);
+
+/*
+ * Sum of two inputs of the same shape. Both go to a common scale: (x + offset) << left_shift,
+ * times a factor below one. Shifts of factors are 0 or negative.
+ */
+arm_cmsis_nn_status arm_elementwise_add_s8(const int8_t *input_1_vect,
+                                           const int8_t *input_2_vect,
+                                           const int32_t input_1_offset,
+                                           const int32_t input_1_mult,
+                                           const int32_t input_1_shift,
+                                           const int32_t input_2_offset,
+                                           const int32_t input_2_mult,
+                                           const int32_t input_2_shift,
+                                           const int32_t left_shift,
+                                           int8_t *output,
+                                           const int32_t out_offset,
+                                           const int32_t out_mult,
+                                           const int32_t out_shift,
+                                           const int32_t out_activation_min,
+                                           const int32_t out_activation_max,
+                                           const int32_t block_size);
+
+/* Product of two inputs of the same shape. */
+arm_cmsis_nn_status arm_elementwise_mul_s8(const int8_t *input_1_vect,
+                                           const int8_t *input_2_vect,
+                                           const int32_t input_1_offset,
+                                           const int32_t input_2_offset,
+                                           int8_t *output,
+                                           const int32_t out_offset,
+                                           const int32_t out_mult,
+                                           const int32_t out_shift,
+                                           const int32_t out_activation_min,
+                                           const int32_t out_activation_max,
+                                           const int32_t block_size);
+
+/* input1 + input2, input1 - input2 and input1 * input2 of any shapes that broadcast. */
+arm_cmsis_nn_status tflm_opt_broadcast_add_s8(const tflm_opt_sum_params *params,
+                                              const tflm_opt_broadcast *shape,
+                                              const int8_t *input1_data,
+                                              const int8_t *input2_data,
+                                              int8_t *output_data);
+arm_cmsis_nn_status tflm_opt_broadcast_sub_s8(const tflm_opt_sum_params *params,
+                                              const tflm_opt_broadcast *shape,
+                                              const int8_t *input1_data,
+                                              const int8_t *input2_data,
+                                              int8_t *output_data);
+arm_cmsis_nn_status tflm_opt_broadcast_mul_s8(const tflm_opt_product_params *params,
+                                              const tflm_opt_broadcast *shape,
+                                              const int8_t *input1_data,
+                                              const int8_t *input2_data,
+                                              int8_t *output_data);
+
+/*
+ * Average of each window, rounded to nearest, halves away from zero; only elements inside the
+ * input count. A window without any is ARM_CMSIS_NN_ARG_ERROR.
+ */
+arm_cmsis_nn_status arm_avgpool_s8(const cmsis_nn_context *ctx,
+                                   const cmsis_nn_pool_params *pool_params,
+                                   const cmsis_nn_dims *input_dims,
+                                   const int8_t *input_data,
+                                   const cmsis_nn_dims *filter_dims,
+                                   const cmsis_nn_dims *output_dims,
+                                   int8_t *output_data);
+int32_t arm_avgpool_s8_get_buffer_size(const int output_x, const int ch_src);
+
+/* Greatest element of each window. */
+arm_cmsis_nn_status arm_max_pool_s8(const cmsis_nn_context *ctx,
+                                    const cmsis_nn_pool_params *pool_params,
+                                    const cmsis_nn_dims *input_dims,
+                                    const int8_t *input_data,
+                                    const cmsis_nn_dims *filter_dims,
+                                    const cmsis_nn_dims *output_dims,
+                                    int8_t *output_data);
+
+/*
+ * Sum of the elements that a reduction folds, times a factor; with 1 / count in the factor it
+ * is their mean. The output must not overlap the input.
+ */
+arm_cmsis_nn_status tflm_opt_sum_s8(const tflm_opt_reduce_params *params,
+                                    const tflm_opt_reduction *shape,
+                                    const int8_t *input_data,
+                                    int8_t *output_data);
+
+/* Greatest and least of the elements that a reduction folds. No overlap. */
+arm_cmsis_nn_status tflm_opt_reduce_max_s8(const tflm_opt_reduction *shape,
+                                           const int8_t *input_data,
+                                           int8_t *output_data);
+arm_cmsis_nn_status tflm_opt_reduce_min_s8(const tflm_opt_reduction *shape,
+                                           const int8_t *input_data,
+                                           int8_t *output_data);
+
+/*
+ * Softmax over rows. The factor multiplier * 2^(shift - 31) takes differences to the row's
+ * greatest element to Q5.26; those below diff_min count as nothing. The output has scale 1/256
+ * and zero point -128. May run in place; no other overlap.
+ */
+void arm_softmax_s8(const int8_t *input,
+                    const int32_t num_rows,
+                    const int32_t row_size,
+                    const int32_t mult,
+                    const int32_t shift,
+                    const int32_t diff_min,
+                    int8_t *output);
+
+/*
+ * Transposed convolution: stride up, padding is what is cut from the full output's top and left.
+ * filter [out_c, kh, kw, c]. Dilation must be 1. Needs no scratch: both contexts are unused.
+ */
+arm_cmsis_nn_status arm_transpose_conv_s8(
+    const cmsis_nn_context *ctx,
+    const cmsis_nn_context *output_ctx,
+    const cmsis_nn_transpose_conv_params *transpose_conv_params,
+    const cmsis_nn_per_channel_quant_params *quant_params,
+    const cmsis_nn_dims *input_dims,
+    const int8_t *input_data,
+    const cmsis_nn_dims *filter_dims,
+    const int8_t *filter_data,
+    const cmsis_nn_dims *bias_dims,
+    const int32_t *bias_data,
+    const cmsis_nn_dims *output_dims,
+    int8_t *output_data);
+int32_t arm_transpose_conv_s8_get_buffer_size(
+    const cmsis_nn_transpose_conv_params *transpose_conv_params,
+    const cmsis_nn_dims *input_dims,
+    const cmsis_nn_dims *filter_dims,
+    const cmsis_nn_dims *output_dims);
+
 #ifdef __cplusplus
 }
 #endif

@@ -115,6 +115,58 @@ typedef struct {
     cmsis_nn_activation activation;
 } cmsis_nn_fc_params;
 
+/* ---- structs of our own kernels ---- */
+
+/* A sum or difference: both inputs go to a common scale, the sum to the output's. */
+typedef struct {
+    int32_t left_shift;
+    int32_t input1_offset;
+    cmsis_nn_per_tensor_quant_params input1_quant;
+    int32_t input2_offset;
+    cmsis_nn_per_tensor_quant_params input2_quant;
+    int32_t output_offset;
+    cmsis_nn_per_tensor_quant_params output_quant;
+    cmsis_nn_activation activation;
+} tflm_opt_sum_params;
+
+typedef struct {
+    int32_t input1_offset;
+    int32_t input2_offset;
+    int32_t output_offset;
+    cmsis_nn_per_tensor_quant_params output_quant;
+    cmsis_nn_activation activation;
+} tflm_opt_product_params;
+
+#define TFLM_OPT_BROADCAST_AXES 6
+
+/*
+ * Two inputs of different shapes: the output's sizes, outermost axis first, filled up with ones
+ * on the left, and each input's step along every axis (0 where it is repeated).
+ */
+typedef struct {
+    int32_t size[TFLM_OPT_BROADCAST_AXES];
+    int32_t stride1[TFLM_OPT_BROADCAST_AXES];
+    int32_t stride2[TFLM_OPT_BROADCAST_AXES];
+} tflm_opt_broadcast;
+
+/*
+ * Which axes a reduction keeps and which it folds, outermost first, neighbouring axes of a kind
+ * joined, filled up with ones; steps are the input's.
+ */
+typedef struct {
+    int32_t kept[3];
+    int32_t kept_stride[3];
+    int32_t reduced[3];
+    int32_t reduced_stride[3];
+} tflm_opt_reduction;
+
+/* input_offset is minus the input's zero point. */
+typedef struct {
+    int32_t input_offset;
+    int32_t output_offset;
+    cmsis_nn_per_tensor_quant_params quant;
+} tflm_opt_reduce_params;
+
 #ifdef __cplusplus
 }
 #endif

@@ -1,0 +1,129 @@
+"""ADD, SUB and MUL, of equal shapes or with broadcasting."""
+
+from __future__ import annotations
+
+from tflm_opt.codegen import require
+from tflm_opt.codegen.axes import broadcast
+from tflm_opt.codegen.call import Call, Lowered, Pointer, Struct
+from tflm_opt.codegen.lower import lowers
+from tflm_opt.errors import UnsupportedModel
+from tflm_opt.graph.ir import Op, Tensor
+from tflm_opt.graph.options import AddOptions, MulOptions, SubOptions
+from tflm_opt.quant.numerics import (
+    SumParameters,
+    activation_range,
+    add_parameters,
+    mul_parameters,
+    sub_parameters,
+)
+
+
+@lowers("ADD")
+def add(op: Op) -> Lowered:
+    """Sum; factors in float64."""
+    first, second, output = _operands(op)
+    factors = add_parameters(first.scale, second.scale, output.scale)
+    low, high = _activation(op)
+    if first.shape != second.shape or first.shape != output.shape:
+        return _broadcast_sum("tflm_opt_broadcast_add_s8", op, factors)
+    return Lowered(
+        (
+            Call(
+                "arm_elementwise_add_s8",
+                (
+                    Pointer(first),
+                    Pointer(second),
+                    -first.zero_point,
+                    *factors.input1,
+                    -second.zero_point,
+                    *factors.input2,
+                    factors.left_shift,
+                    Pointer(output),
+                    output.zero_point,
+                    *factors.output,
+                    low,
+                    high,
+                    output.elements,
+                ),
+            ),
+        )
+    )
+
+
+@lowers("SUB")
+def sub(op: Op) -> Lowered:
+    """Difference; factors in float32."""
+    first, second, output = _operands(op)
+    factors = sub_parameters(first.scale, second.scale, output.scale)
+    return _broadcast_sum("tflm_opt_broadcast_sub_s8", op, factors)
+
+
+@lowers("MUL")
+def mul(op: Op) -> Lowered:
+    """Product."""
+    first, second, output = _operands(op)
+    factor = mul_parameters(first.scale, second.scale, output.scale)
+    activation = _activation(op)
+    if first.shape == second.shape == output.shape:
+        call = Call(
+            "arm_elementwise_mul_s8",
+            (
+                Pointer(first),
+                Pointer(second),
+                -first.zero_point,
+                -second.zero_point,
+                Pointer(output),
+                output.zero_point,
+                *factor,
+                *activation,
+                output.elements,
+            ),
+        )
+    else:
+        params = Struct(
+            "tflm_opt_product_params",
+            "params",
+            (-first.zero_point, -second.zero_point, output.zero_point, factor, activation),
+        )
+        call = _broadcast("tflm_opt_broadcast_mul_s8", params, first, second, output)
+    return Lowered((call,))
+
+
+def _operands(op: Op) -> tuple[Tensor, Tensor, Tensor]:
+    return (
+        require.int8(require.present(op, 0, "first input"), "first input"),
+        require.int8(require.present(op, 1, "second input"), "second input"),
+        require.int8(op.output, "output"),
+    )
+
+
+def _activation(op: Op) -> tuple[int, int]:
+    if not isinstance(op.options, AddOptions | SubOptions | MulOptions):
+        raise UnsupportedModel("its options are missing", remedy="Export the model again")
+    return activation_range(op.options.activation, op.output.scale, op.output.zero_point)
+
+
+def _broadcast_sum(function: str, op: Op, factors: SumParameters) -> Lowered:
+    first, second, output = _operands(op)
+    params = Struct(
+        "tflm_opt_sum_params",
+        "params",
+        (
+            factors.left_shift,
+            -first.zero_point,
+            factors.input1,
+            -second.zero_point,
+            factors.input2,
+            output.zero_point,
+            factors.output,
+            _activation(op),
+        ),
+    )
+    return Lowered((_broadcast(function, params, first, second, output),))
+
+
+def _broadcast(
+    function: str, params: Struct, first: Tensor, second: Tensor, output: Tensor
+) -> Call:
+    shape = broadcast("shape", first.shape, second.shape, output.shape)
+    return Call(function, (params, shape, Pointer(first), Pointer(second), Pointer(output)))

@@ -1,0 +1,93 @@
+"""AVERAGE_POOL_2D and MAX_POOL_2D: windows with explicit padding, which is never counted."""
+
+from __future__ import annotations
+
+from tflm_opt.codegen import require
+from tflm_opt.codegen.call import Call, Lowered, Pointer, Scratch, Struct, dims
+from tflm_opt.codegen.lower import lowers
+from tflm_opt.errors import UnsupportedModel
+from tflm_opt.graph.ir import Op, Tensor
+from tflm_opt.graph.options import PoolOptions, out_size
+from tflm_opt.quant.numerics import activation_range
+
+_SCALE_TOLERANCE = 1.0e-6  # TFLM's
+
+
+@lowers("AVERAGE_POOL_2D")
+def average_pool_2d(op: Op) -> Lowered:
+    """Rounded to nearest, halves away from zero."""
+    return _pool("arm_avgpool_s8", op)
+
+
+@lowers("MAX_POOL_2D")
+def max_pool_2d(op: Op) -> Lowered:
+    """The greatest element of each window."""
+    return _pool("arm_max_pool_s8", op)
+
+
+def _pool(function: str, op: Op) -> Lowered:
+    source = require.rank(require.int8(require.present(op, 0, "input"), "input"), (4,), "input")
+    output = require.rank(require.int8(op.output, "output"), (4,), "output")
+    options = op.options
+    if not isinstance(options, PoolOptions):
+        raise UnsupportedModel("its options are missing", remedy="Export the model again")
+    _check(source, output, options)
+    pad = options.padding
+    params = Struct(
+        "cmsis_nn_pool_params",
+        "params",
+        (
+            (options.stride[1], options.stride[0]),
+            (pad.left, pad.top),
+            activation_range(options.activation, output.scale, output.zero_point),
+        ),
+    )
+    return Lowered(
+        (
+            Call(
+                function,
+                (
+                    Scratch(),
+                    params,
+                    dims("input_dims", source.shape),
+                    Pointer(source),
+                    dims("filter_dims", (*options.kernel, 1)),
+                    dims("output_dims", output.shape),
+                    Pointer(output),
+                ),
+            ),
+        )
+    )
+
+
+def _check(source: Tensor, output: Tensor, options: PoolOptions) -> None:
+    """Sizes fit, no window is empty, and both tensors have one quantization."""
+    pad = options.padding
+    sides = ((pad.top, pad.bottom), (pad.left, pad.right))
+    if min(*options.kernel, *options.stride) < 1 or min(*sides[0], *sides[1]) < 0:
+        raise UnsupportedModel("its window, stride or padding is out of range")
+    if any(max(sides[i]) >= options.kernel[i] for i in range(2)):
+        raise UnsupportedModel(
+            "its padding is as large as its window, so a window would hold nothing",
+            remedy="Pad with a PAD op instead",
+        )
+    made = tuple(
+        out_size(source.shape[1 + i], options.kernel[i], options.stride[i], 1, *sides[i])
+        for i in range(2)
+    )
+    if (source.shape[0], *made, source.shape[3]) != output.shape:
+        raise UnsupportedModel(
+            f"its output is {list(output.shape)} where its options make {list(made)} "
+            "rows and columns",
+            tensor=output.name,
+        )
+    if (
+        abs(source.scale - output.scale) > _SCALE_TOLERANCE
+        or source.zero_point != output.zero_point
+    ):
+        raise UnsupportedModel(
+            f"its input has scale {source.scale:g} and zero point {source.zero_point}, its output "
+            f"{output.scale:g} and {output.zero_point}, and pooling can't requantize",
+            tensor=output.name,
+            remedy="Quantize the float model again",
+        )

@@ -1,0 +1,56 @@
+/*
+ * The terms of a quantized sum, and loops over two inputs of different shapes: not part of the
+ * public interface.
+ */
+#ifndef TFLM_OPT_SUM_H
+#define TFLM_OPT_SUM_H
+
+#include "tflm_opt_math.h"
+#include "tflm_opt_types.h"
+
+/* x times a factor below one: shift <= 0. */
+TFLM_OPT_INLINE int32_t tflm_opt_scale_down(int32_t x, int32_t multiplier, int32_t shift)
+{
+    return tflm_opt_divide_by_pot(tflm_opt_high_mul(x, multiplier), -shift);
+}
+
+/* An input on the scale that both terms share. */
+TFLM_OPT_INLINE int32_t tflm_opt_term(
+    int32_t x, int32_t left_shift, int32_t multiplier, int32_t shift)
+{
+    return tflm_opt_scale_down(tflm_opt_shift_left(x, left_shift), multiplier, shift);
+}
+
+/*
+ * One line of a broadcast: how far to go along the innermost axis, and what to add to the two
+ * input pointers afterwards. A loop over lines needs no multiplication:
+ *
+ *     tflm_opt_odometer at = {{0}};
+ *     do { line; } while (tflm_opt_next_line(shape, &at, &input1, &input2));
+ */
+typedef struct {
+    int32_t index[TFLM_OPT_BROADCAST_AXES];
+} tflm_opt_odometer;
+
+/* To the start of the next line, in memory order of the output; 0 after the last one. */
+TFLM_OPT_INLINE int tflm_opt_next_line(const tflm_opt_broadcast *shape,
+                                       tflm_opt_odometer *at,
+                                       const int8_t **input1,
+                                       const int8_t **input2)
+{
+    int32_t axis;
+    for (axis = TFLM_OPT_BROADCAST_AXES - 2; axis >= 0; axis--) {
+        *input1 += shape->stride1[axis];
+        *input2 += shape->stride2[axis];
+        at->index[axis]++;
+        if (at->index[axis] < shape->size[axis]) {
+            return 1;
+        }
+        at->index[axis] = 0;
+        *input1 -= shape->size[axis] * shape->stride1[axis];
+        *input2 -= shape->size[axis] * shape->stride2[axis];
+    }
+    return 0;
+}
+
+#endif /* TFLM_OPT_SUM_H */
