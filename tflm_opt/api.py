@@ -216,7 +216,7 @@ def _footprint(
 
     measured = footprint(sources, target, ops)
     sram = Sram(sources.arena, measured.data, measured.stack, reserve, measured.estimated)
-    flash = Flash(sources.weights, measured.code, measured.estimated)
+    flash = Flash(measured.weights, measured.code, measured.estimated)
     return sram, flash, measured.notes
 
 

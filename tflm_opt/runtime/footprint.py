@@ -26,6 +26,7 @@ _CODE_PER_OP = 80
 class Footprint:
     """Bytes; `estimated` names the parts that were not measured on the target's own code."""
 
+    weights: int
     code: int
     data: int
     stack: int
@@ -48,8 +49,10 @@ def footprint(sources: codegen.Sources, board: Board, ops: int) -> Footprint:
     sizes, stack = built.sizes, built.stack
     if stack.size is None:
         note = f"the stack has no static bound ({stack.reason}); {STACK_GUESS} bytes are assumed"
-        return Footprint(sizes.code, sizes.data + sizes.bss, STACK_GUESS, ("stack",), (note,))
-    return Footprint(sizes.code, sizes.data + sizes.bss, stack.size)
+        return Footprint(
+            sizes.weights, sizes.code, sizes.data + sizes.bss, STACK_GUESS, ("stack",), (note,)
+        )
+    return Footprint(sizes.weights, sizes.code, sizes.data + sizes.bss, stack.size)
 
 
 def _estimate(sources: codegen.Sources, ops: int, missing: MissingTool) -> Footprint:
@@ -58,4 +61,5 @@ def _estimate(sources: codegen.Sources, ops: int, missing: MissingTool) -> Footp
         "code and stack are rough estimates, since no Arm compiler is installed; "
         f"to measure them: {missing.install}"
     )
-    return Footprint(code, 0, STACK_GUESS, ("runtime", "stack", "code"), (note,))
+    unmeasured = ("runtime", "stack", "code")
+    return Footprint(sources.weights, code, 0, STACK_GUESS, unmeasured, (note,))
