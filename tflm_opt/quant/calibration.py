@@ -111,7 +111,7 @@ def _reads(item: Any, inputs: Sequence[ModelInput]) -> bool:
     if _is_array(item):
         return len(inputs) == 1 and _fits(item, inputs[0])
     if isinstance(item, Mapping):
-        return all(one.name in item for one in inputs)
+        return all(_key(one, item) is not None for one in inputs)
     return _fit(item, inputs)
 
 
@@ -134,16 +134,17 @@ def _is_array(value: Any) -> bool:
 
 def _items(data: Any, rng: np.random.Generator) -> Iterable[Any]:
     """The items of what is not one item itself."""
-    if callable(data) and not hasattr(data, "__iter__") and not hasattr(data, "__getitem__"):
-        data = data()  # TFLite's habit: a function that returns a generator
-    if isinstance(data, (list, tuple)):
-        return data
-    if hasattr(data, "__getitem__"):
+    items: Any = data
+    if not hasattr(data, "__iter__") and not hasattr(data, "__getitem__") and callable(data):
+        items = data()  # TFLite's habit: a function that returns a generator
+    if isinstance(items, (list, tuple)):
+        return items
+    if hasattr(items, "__getitem__"):
         with contextlib.suppress(TypeError, NotImplementedError, AttributeError):
-            order = rng.permutation(len(data)).tolist()
-            return (data[index] for index in order)
-    if hasattr(data, "__iter__") and not isinstance(data, (str, bytes)):
-        return data
+            order = rng.permutation(len(items)).tolist()
+            return (items[index] for index in order)
+    if hasattr(items, "__iter__") and not isinstance(items, (str, bytes)):
+        return items
     raise CalibrationError(
         f"calibration data of type {type(data).__module__}.{type(data).__qualname__} can't be "
         "read. Give an array, a list, a dict by input name, a tf.data.Dataset, a "
@@ -166,13 +167,13 @@ def _columns(item: Any, inputs: Sequence[ModelInput], where: str) -> list[np.nda
 
 def _values(item: Any, inputs: Sequence[ModelInput], where: str) -> Sequence[Any]:
     if isinstance(item, Mapping):
-        missing = [one.name for one in inputs if one.name not in item]
-        if missing:
+        keys = [_key(one, item) for one in inputs]
+        if None in keys:
             raise CalibrationError(
-                f"{where} has no value for input {missing[0]!r}: its keys are "
+                f"{where} has no value for input {inputs[keys.index(None)].name!r}: its keys are "
                 f"{sorted(map(str, item))} and the model's inputs are {[o.name for o in inputs]}"
             )
-        return [item[one.name] for one in inputs]
+        return [item[key] for key in keys]
     if isinstance(item, (list, tuple)):
         if _fit(item, inputs):
             return item
@@ -187,6 +188,10 @@ def _values(item: Any, inputs: Sequence[ModelInput], where: str) -> Sequence[Any
         f"{where} must hold {len(inputs)} arrays, for the inputs {[o.name for o in inputs]}; "
         f"given: {given}. Name them in a dict, or give them as a list in that order"
     )
+
+
+def _key(one: ModelInput, item: Mapping[Any, Any]) -> str | None:
+    return next((key for key in (one.name, *one.keys) if key in item), None)
 
 
 def _batch(value: Any, one: ModelInput, where: str) -> np.ndarray:

@@ -15,18 +15,26 @@ from typing import Any
 import numpy as np
 
 from ..errors import UnsupportedModel
-from .sources import Source
+from .sources import Source, one_line
 
 _PREDICT_BATCH = 32
 
 
 @dataclass(frozen=True, slots=True)
 class ModelInput:
-    """An input: its name, its shape without the batch axis, and its dtype's name."""
+    """An input of a model.
+
+    Attributes:
+        name: its name in the `.tflite` file.
+        shape: without the batch axis.
+        dtype: the dtype's name.
+        keys: other names that data may call it by: Keras's own, the key in a dict of inputs.
+    """
 
     name: str
     shape: tuple[int, ...]
     dtype: str = "float32"
+    keys: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,9 +92,14 @@ def view(model: Any, source: Source) -> FloatModel:
 def _view_keras(model: Any) -> FloatModel:
     _require_tensorflow_backend(model)
     tensors = _keras_inputs(model)
-    inputs = _checked_inputs([(t.name, tuple(t.shape), _dtype_name(t.dtype)) for t in tensors])
-    structure = getattr(model, "input", None) if getattr(model, "inputs", None) else None
-    outputs = tuple(getattr(model, "output_names", None) or ())
+    structure = getattr(model, "input", None)  # a Sequential model has none
+    keys = sorted(structure) if isinstance(structure, dict) else [None] * len(tensors)
+    inputs = _checked_inputs(
+        [
+            _Found(t.name, tuple(t.shape), _dtype_name(t.dtype), key)
+            for t, key in zip(tensors, keys, strict=True)
+        ]
+    )
 
     def call(values: Sequence[Any]) -> list[Any]:
         import tensorflow as tf
@@ -96,7 +109,29 @@ def _view_keras(model: Any) -> FloatModel:
             packed = tf.nest.pack_sequence_as(structure, list(values))
         return tf.nest.flatten(model(packed, training=False))
 
-    return FloatModel(model.name, inputs, outputs, call, model)
+    return FloatModel(model.name, inputs, _output_names(model, call, inputs), call, model)
+
+
+def _output_names(
+    model: Any, call: Callable[[Sequence[Any]], list[Any]], inputs: Sequence[ModelInput]
+) -> tuple[str, ...]:
+    """The names of the outputs; a subclassed model has none and is called once to count them."""
+    names = getattr(model, "output_names", None)
+    if names:
+        return tuple(names)
+    if getattr(model, "outputs", None) and len(model.outputs) == 1:
+        return (model.layers[-1].name,)
+    import tensorflow as tf
+
+    try:
+        count = len(call([tf.zeros((1, *one.shape)) for one in inputs]))
+    except Exception as error:
+        shapes = ", ".join(str((1, *one.shape)) for one in inputs)
+        raise UnsupportedModel(
+            f"calling model {model.name!r} on an input of shape {shapes} failed: {one_line(error)}",
+            remedy="Wrap it: keras.Model(inputs, model(inputs)) with inputs = keras.Input(...)",
+        ) from error
+    return tuple(f"output_{index}" for index in range(count))
 
 
 def _require_tensorflow_backend(model: Any) -> None:
@@ -114,10 +149,13 @@ def _require_tensorflow_backend(model: Any) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class _BuiltInput:
+class _Found:
+    """An input as the model has it: any name, any shape (None if unknown), batch axis included."""
+
     name: str
-    shape: tuple[int | None, ...]
+    shape: tuple[int | None, ...] | None
     dtype: str
+    key: str | None = None
 
 
 def _keras_inputs(model: Any) -> Sequence[Any]:
@@ -130,7 +168,7 @@ def _keras_inputs(model: Any) -> Sequence[Any]:
         config = model.get_build_config() or {}
         shape = config.get("input_shape")
     if isinstance(shape, (list, tuple)) and all(d is None or isinstance(d, int) for d in shape):
-        return [_BuiltInput("input", tuple(shape), "float32")]
+        return [_Found("input", tuple(shape), "float32")]
     raise UnsupportedModel(
         f"model {model.name!r} ({type(model).__name__}) does not know its input's shape: it is a "
         "subclassed or Sequential model that was never built, or has several inputs",
@@ -150,7 +188,7 @@ def _view_saved_model(loaded: Any) -> FloatModel:
     specs = function.structured_input_signature[1]
     inputs = _checked_inputs(
         [
-            (name, None if spec.shape.rank is None else tuple(spec.shape), spec.dtype.name)
+            _Found(name, None if spec.shape.rank is None else tuple(spec.shape), spec.dtype.name)
             for name, spec in specs.items()
         ]
     )
@@ -168,23 +206,25 @@ def _dtype_name(dtype: Any) -> str:
     return str(getattr(dtype, "name", dtype))
 
 
-def _checked_inputs(found: Sequence[tuple[str, Any, str]]) -> tuple[ModelInput, ...]:
+def _checked_inputs(found: Sequence[_Found]) -> tuple[ModelInput, ...]:
     inputs: list[ModelInput] = []
     taken: set[str] = set()
-    for raw, shape, dtype in found:
-        name = re.sub(r"[^A-Za-z0-9_.\-]", "_", raw) or "input"
+    for one in found:
+        name = re.sub(r"[^A-Za-z0-9_.\-]", "_", one.name) or "input"
         if not re.match(r"[A-Za-z0-9.]", name):
             name = "input" + name
         while name in taken:
             name += "_"
         taken.add(name)
-        inputs.append(_checked_input(name, shape, dtype))
+        keys = tuple(key for key in (one.name, one.key) if key not in (None, name))
+        inputs.append(_checked_input(name, one, keys))
     if not inputs:
         raise UnsupportedModel("the model has no inputs")
     return tuple(inputs)
 
 
-def _checked_input(name: str, shape: Any, dtype: str) -> ModelInput:
+def _checked_input(name: str, found: _Found, keys: tuple[str, ...]) -> ModelInput:
+    shape, dtype = found.shape, found.dtype
     if shape is None or len(shape) == 0:
         raise UnsupportedModel(
             "the input's rank is unknown" if shape is None else "the input has no batch axis",
@@ -211,7 +251,7 @@ def _checked_input(name: str, shape: Any, dtype: str) -> ModelInput:
             remedy="Declare the input as float32; do look-ups of tokens or ids (Embedding, "
             "StringLookup) before the model and feed it their result",
         )
-    return ModelInput(name, tuple(int(size) for size in shape[1:]))
+    return ModelInput(name, tuple(int(size or 0) for size in shape[1:]), keys=keys)
 
 
 def _shown(shape: Sequence[int | None]) -> str:

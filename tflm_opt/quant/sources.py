@@ -8,16 +8,19 @@ take anything, and only a Keras thing costs the import of TensorFlow.
 from __future__ import annotations
 
 import enum
+import json
 import os
+import re
 import zipfile
 from pathlib import Path
 from typing import Any
 
-from ..errors import InvalidModel, MissingTool, UnsupportedModel
+from ..errors import InvalidModel, MissingTool, TflmOptError, UnsupportedModel
 
 _H5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _ZIP_SIGNATURE = b"PK\x03\x04"
 _TFLITE_IDENTIFIER = b"TFL3"
+_ANSI = re.compile(r"\x1b\[[0-9;]*m")
 _KERAS_CLASSES = frozenset({"Model", "Sequential", "Functional"})
 
 
@@ -134,42 +137,65 @@ def _existing(model: Any) -> Path:
 
 
 def _load_keras_file(model: Any) -> Any:
-    import keras
-
     path = _existing(model)
-    if path.read_bytes()[:4] != _ZIP_SIGNATURE:
-        raise InvalidModel(
-            "not a .keras file: it is no zip archive, so it is truncated or something else",
-            source=str(path),
-        )
+    version = _keras_version(path)
     try:
+        if version.startswith("2."):
+            return _tf_keras(f"to read {path}, saved by Keras {version}").models.load_model(
+                path, compile=False
+            )
+        import keras
+
         return keras.saving.load_model(path, compile=False)
+    except TflmOptError:
+        raise
     except Exception as error:
         raise _refusal(path, error) from error
+
+
+def _keras_version(path: Path) -> str:
+    """The version of Keras that wrote a `.keras` file, "" if it does not say."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return str(json.loads(archive.read("metadata.json")).get("keras_version", ""))
+    except KeyError:
+        return ""
+    except (zipfile.BadZipFile, OSError, ValueError, AttributeError) as error:
+        raise InvalidModel(
+            f"not a .keras file, or a damaged one, for it is no whole zip: {one_line(error)}",
+            source=str(path),
+        ) from error
 
 
 def _load_h5(model: Any) -> Any:
     import keras
 
     path = _existing(model)
-    if path.read_bytes()[:8] != _H5_SIGNATURE:
-        raise InvalidModel("not an HDF5 file: truncated, or something else", source=str(path))
+    with path.open("rb") as file:
+        if file.read(8) != _H5_SIGNATURE:
+            raise InvalidModel("not an HDF5 file: truncated, or another kind", source=str(path))
     try:
         return keras.saving.load_model(path, compile=False)
     except Exception as error:
         keras_3_error = error
-    try:
-        import tf_keras
-    except ImportError:
-        raise MissingTool(
-            "tf_keras",
-            needed_for=f"to read {path}, which Keras 3 can't ({_one_line(keras_3_error)})",
-            install="pip install tf-keras",
-        ) from keras_3_error
+    known = _is_missing_class(keras_3_error) or _is_python_code(keras_3_error)
+    if known or isinstance(keras_3_error, OSError):  # tf_keras would run code that Keras refuses
+        raise _refusal(path, keras_3_error) from keras_3_error
+    tf_keras = _tf_keras(f"to read {path}, which Keras 3 can't ({one_line(keras_3_error)})")
     try:
         return tf_keras.models.load_model(path, compile=False)
     except Exception as error:
         raise _refusal(path, keras_3_error) from error
+
+
+def _tf_keras(needed_for: str) -> Any:
+    try:
+        import tf_keras
+    except ImportError as error:
+        raise MissingTool(
+            "tf_keras", needed_for=needed_for, install="pip install tf-keras"
+        ) from error
+    return tf_keras
 
 
 def _load_saved_model(model: Any) -> Any:
@@ -180,18 +206,18 @@ def _load_saved_model(model: Any) -> Any:
         return tf.saved_model.load(str(path))
     except Exception as error:
         raise InvalidModel(
-            f"TensorFlow can't load this SavedModel: {_one_line(error)}", source=str(path)
+            f"TensorFlow can't load this SavedModel: {one_line(error)}", source=str(path)
         ) from error
 
 
 def _refusal(path: Path, error: Exception) -> Exception:
-    reason = _one_line(error)
-    if "Could not locate" in str(error) or "Unknown layer" in str(error):
+    reason = one_line(error)
+    if _is_missing_class(error):
         return UnsupportedModel(
             f"{path} holds classes that Keras does not know here: {reason}",
             remedy="Load the model yourself with custom_objects and pass the object",
         )
-    if "safe_mode" in str(error) or "Lambda" in str(error):
+    if _is_python_code(error):
         return UnsupportedModel(
             f"{path} holds Python code (a Lambda layer): {reason}",
             remedy="If you trust the file, load it yourself and pass the model object",
@@ -199,8 +225,17 @@ def _refusal(path: Path, error: Exception) -> Exception:
     return InvalidModel(f"Keras can't load it: {reason}", source=str(path))
 
 
-def _one_line(error: BaseException, limit: int = 300) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
+def _is_missing_class(error: Exception) -> bool:
+    return any(sign in str(error) for sign in ("Could not locate", "Unknown layer"))
+
+
+def _is_python_code(error: Exception) -> bool:
+    return "safe_mode" in str(error) or "Lambda" in str(error)
+
+
+def one_line(error: BaseException, limit: int = 300) -> str:
+    """An error's text as one line of at most `limit` characters, for a message of ours."""
+    text = " ".join(_ANSI.sub("", str(error)).split()) or type(error).__name__
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 

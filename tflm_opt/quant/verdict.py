@@ -43,7 +43,7 @@ def require_full_int8(tflite: bytes, model: FloatModel, *, io: str) -> None:
             f"the converted model has {file.SubgraphsLength()} subgraphs, so it holds control flow",
             remedy=REMEDY,
         )
-    graph = file.Subgraphs(0)
+    graph: Any = file.Subgraphs(0)
     if graph.OperatorsLength() == 0:
         raise UnsupportedModel("the model computes nothing: its output is its input")
     rows = _rows(file, graph, schema)
