@@ -1,0 +1,156 @@
+"""From a graph and a schedule to buffers: what is alive when, and what shares memory by nature.
+
+Time is counted in steps. At step 0 the caller writes the inputs; the op at position `i` of the
+schedule runs at step `i + 1`; after the last one the caller reads the outputs.
+
+    step          0        1            2          ops + 1
+    input    x    |########|                                 until its last reader is done
+    inner    t             |############|                    from its op to its last reader
+    output   y                          |##########|         to the end
+
+An input may be overwritten once its last reader is done. Constants need no buffer. Views (the
+same bytes under another shape) share the buffer of what they look at, which then lives as long
+as the longest of them. Lifetimes are those of TFLM's `AllocationInfoBuilder`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from tflm_opt.arena.problem import Buffer
+from tflm_opt.graph.ir import Graph, Op, Tensor
+from tflm_opt.patch_split.schedule import Schedule
+
+VIEWS = frozenset({"RESHAPE", "SQUEEZE", "EXPAND_DIMS"})
+
+# Stock TFLM: RESHAPE skips its memcpy when both pointers are equal and EXPAND_DIMS copies element
+# by element; SQUEEZE calls memcpy always, which C does not allow on the same memory.
+TFLM_VIEWS = frozenset({"RESHAPE", "EXPAND_DIMS"})
+
+
+@dataclass(frozen=True, slots=True)
+class Lifetimes:
+    """Buffers, and whose they are.
+
+    Attributes:
+        buffers: tensors' buffers in order of appearance, then scratch; sizes in bytes.
+        tensors: position in `buffers` of each tensor that has one.
+        scratch: position in `buffers` of the scratch of each op that has some.
+        steps: names of the steps: "inputs", then the ops.
+    """
+
+    buffers: tuple[Buffer, ...]
+    tensors: dict[Tensor, int]
+    scratch: dict[Op, int]
+    steps: tuple[str, ...]
+
+
+def lifetimes(
+    graph: Graph,
+    schedule: Schedule,
+    *,
+    views: frozenset[str] = VIEWS,
+    scratch: Callable[[Op], int] | None = None,
+    variables: bool = True,
+    unused: bool = False,
+) -> Lifetimes:
+    """The buffers of a graph under a schedule.
+
+    Example:
+        >>> lifetimes(graph, layer_by_layer(graph)).buffers[0]
+        Buffer(name='x', size=9216, start=0, stop=2, offset=None)
+
+    Args:
+        graph: whose tensors need memory.
+        schedule: all ops of `graph`, in a valid order.
+        views: op kinds whose output shares its input's buffer.
+        scratch: bytes that an op's kernel needs while it runs; none by default.
+        variables: whether variable tensors (state kept between invocations) get a buffer, alive
+            all the time.
+        unused: whether tensors that the file lists and nothing uses get one (TFLM allocates
+            them); they share one at a step of their own, -1.
+
+    Raises:
+        ValueError: the schedule does not hold every op of the graph exactly once, or runs an op
+            before what it reads is made.
+    """
+    ops = schedule.ops
+    if len(ops) != len(graph.ops) or set(ops) != set(graph.ops):
+        raise ValueError(f"the schedule holds {len(ops)} ops, and the graph {len(graph.ops)}")
+    spans = _spans(graph, ops, variables)
+    roots = _roots(graph, ops, views, spans)
+    return _buffers(graph, ops, spans, roots, scratch, unused)
+
+
+def _spans(graph: Graph, ops: tuple[Op, ...], variables: bool) -> dict[Tensor, tuple[int, int]]:
+    """(start, stop) of every tensor that needs memory, in order of appearance."""
+    end = len(ops) + 1
+    spans: dict[Tensor, tuple[int, int]] = {t: (0, 1) for t in graph.inputs if t.data is None}
+    for step, op in enumerate(ops, start=1):
+        for tensor in _held(op.outputs):
+            spans.setdefault(tensor, (step, step + 1))
+        for tensor in _held(op.inputs):
+            if tensor.variable:
+                spans[tensor] = (0, end)
+            elif tensor not in spans or spans[tensor][0] > step:
+                raise ValueError(f"{op!r} reads {tensor.name!r}, which nothing has made by then")
+            spans[tensor] = (spans[tensor][0], max(spans[tensor][1], step + 1))
+    for tensor in _held(graph.outputs):
+        if tensor not in spans:
+            raise ValueError(f"the graph output {tensor.name!r} is made by no op")
+        spans[tensor] = (spans[tensor][0], end)
+    return {t: span for t, span in spans.items() if variables or not t.variable}
+
+
+def _held(tensors: tuple[Tensor | None, ...]) -> Iterator[Tensor]:
+    return (t for t in tensors if t is not None and t.data is None)
+
+
+def _roots(
+    graph: Graph, ops: tuple[Op, ...], views: frozenset[str], spans: dict[Tensor, tuple[int, int]]
+) -> dict[Tensor, Tensor]:
+    """For every tensor, the one whose buffer it shares: itself, unless it is a view."""
+    roots = {tensor: tensor for tensor in spans}
+    for op in ops:
+        source = op.inputs[0] if op.inputs else None
+        if op.kind not in views or source not in roots or op.output not in roots:
+            continue
+        # A variable keeps its place for the next invocation: nobody else may write there.
+        if source.nbytes == op.output.nbytes and not source.variable:
+            roots[op.output] = roots[source]
+    return roots
+
+
+def _buffers(
+    graph: Graph,
+    ops: tuple[Op, ...],
+    spans: dict[Tensor, tuple[int, int]],
+    roots: dict[Tensor, Tensor],
+    scratch: Callable[[Op], int] | None,
+    unused: bool,
+) -> Lifetimes:
+    groups: dict[Tensor, list[Tensor]] = {}
+    for tensor, root in roots.items():
+        groups.setdefault(root, []).append(tensor)
+    buffers: list[Buffer] = []
+    tensors: dict[Tensor, int] = {}
+    for root, members in groups.items():
+        tensors.update(dict.fromkeys(members, len(buffers)))
+        start, stop = spans[root][0], max(spans[t][1] for t in members)
+        buffers.append(Buffer(root.name, root.nbytes, start, stop))
+    idle = [t for t in _held(graph.tensors) if unused and t not in spans and not t.variable]
+    if idle:
+        tensors.update(dict.fromkeys(idle, len(buffers)))
+        buffers.append(Buffer("unused tensors", max(t.nbytes for t in idle), -1, 0))
+    places: dict[Op, int] = {}
+    for step, op in enumerate(ops, start=1):
+        size = scratch(op) if scratch else 0
+        if size:
+            places[op] = len(buffers)
+            buffers.append(Buffer(f"scratch of {_step_name(op)}", size, step, step + 1))
+    return Lifetimes(tuple(buffers), tensors, places, ("inputs", *map(_step_name, ops)))
+
+
+def _step_name(op: Op) -> str:
+    return f"{op.kind} {op.outputs[0].name}" if op.outputs else op.kind

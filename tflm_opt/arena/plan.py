@@ -1,0 +1,169 @@
+"""A graph and a schedule in, an address for every tensor out.
+
+For the engine, an op's output may be written over an input that nobody needs afterwards, as far
+as its kernel's access order allows (`overlap`). For stock TFLM, only elementwise ops may work in
+place, since its kernels promise no order; sizes are rounded up as TFLM rounds them, so that the
+head that TFLM reports is the peak planned here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from math import prod
+
+from tflm_opt.arena import overlap
+from tflm_opt.arena.bound import live_at, step_bounds
+from tflm_opt.arena.lifetimes import TFLM_VIEWS, VIEWS, Lifetimes, lifetimes
+from tflm_opt.arena.problem import Problem, align_up
+from tflm_opt.arena.solve import solve
+from tflm_opt.graph.ir import Graph, Op, Tensor
+from tflm_opt.patch_split.schedule import Schedule
+
+ALIGNMENT = 16
+TARGETS = ("engine", "tflm")
+
+Access = Callable[[Op], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Where everything lies.
+
+    Attributes:
+        schedule: the order of the ops.
+        target: "engine" or "tflm".
+        offsets: bytes from the arena's start, of every tensor that is not constant (nor, for
+            TFLM, variable: those are kept elsewhere). Views have their source's offset.
+        scratch: bytes from the arena's start, of each op's scratch, where it has some.
+        peak: bytes of arena.
+        bound: bytes that every plan under these rules needs.
+        problem: what was solved; its buffers carry names and lifetimes.
+        places: offsets of the problem's buffers, in its order.
+        steps: what happens at each step: "inputs", then the ops.
+    """
+
+    schedule: Schedule
+    target: str
+    offsets: Mapping[Tensor, int]
+    scratch: Mapping[Op, int]
+    peak: int
+    bound: int
+    problem: Problem
+    places: tuple[int, ...]
+    steps: tuple[str, ...]
+
+    def live_at(self, step: int) -> tuple[tuple[int, str], ...]:
+        """(bytes, name) of the buffers alive at a step, largest first."""
+        buffers = [self.problem.buffers[i] for i in live_at(self.problem, step)]
+        return tuple(sorted(((b.size, b.name) for b in buffers), key=lambda row: (-row[0], row[1])))
+
+    def peak_step(self) -> int:
+        """The first step whose live buffers need the most memory, whatever the plan."""
+        needs = step_bounds(self.problem)
+        return max(sorted(needs), key=lambda step: needs[step], default=0)
+
+    def binding(self) -> tuple[tuple[int, str], ...]:
+        """(bytes, name) of the buffers that make the peak, largest first."""
+        return self.live_at(self.peak_step())
+
+
+def plan(
+    graph: Graph,
+    schedule: Schedule,
+    *,
+    target: str = "engine",
+    scratch: Callable[[Op], int] | None = None,
+    access: Access | None = None,
+    seconds: float = 10.0,
+    seed: int = 0,
+) -> Plan:
+    """Plan the memory of a graph.
+
+    Example:
+        >>> plan(graph, layer_by_layer(graph), scratch=codegen.scratch, access=codegen.access).peak
+        92160
+
+    Args:
+        graph: after all passes.
+        schedule: of its ops.
+        target: "engine" for generated C, "tflm" for stock TFLM.
+        scratch: bytes that an op's kernels need while it runs; none by default.
+        access: the order in which an op's kernels write: "element", "row" or "none" (see
+            `codegen.access`). By default "none": nothing is promised, so nothing overlaps.
+        seconds: a safety net; see `solve`.
+        seed: of the planner's search.
+
+    Raises:
+        ValueError: an unknown target, or a schedule that does not fit the graph.
+    """
+    if target not in TARGETS:
+        raise ValueError(f"target is {target!r}; it is one of {', '.join(TARGETS)}")
+    stock = target == "tflm"
+    lives = lifetimes(
+        graph,
+        schedule,
+        views=TFLM_VIEWS if stock else VIEWS,
+        scratch=scratch,
+        variables=not stock,
+        unused=stock,
+    )
+    buffers = lives.buffers
+    if stock:
+        buffers = tuple(replace(b, size=align_up(b.size, ALIGNMENT)) for b in buffers)
+    distances = _tflm_distance if stock else _engine_distance(access)
+    problem = Problem(buffers, ALIGNMENT, _overlaps(schedule, lives, distances))
+    solution = solve(problem, seconds, seed)
+    return Plan(
+        schedule=schedule,
+        target=target,
+        offsets={t: solution.offsets[i] for t, i in lives.tensors.items()},
+        scratch={op: solution.offsets[i] for op, i in lives.scratch.items()},
+        peak=solution.peak,
+        bound=solution.bound,
+        problem=problem,
+        places=solution.offsets,
+        steps=lives.steps,
+    )
+
+
+def _overlaps(
+    schedule: Schedule, lives: Lifetimes, distance: Callable[[Op, int], int | None]
+) -> dict[tuple[int, int], int]:
+    """Safe distances of the buffers that an op may write while it reads them for the last time."""
+    overlaps: dict[tuple[int, int], int] = {}
+    for step, op in enumerate(schedule.ops, start=1):
+        if len(op.outputs) != 1 or op.output not in lives.tensors:
+            continue
+        out = lives.tensors[op.output]
+        for source in {lives.tensors[t] for t in op.inputs if t in lives.tensors}:
+            # A view of one's own buffer, or bytes that somebody reads later.
+            if lives.buffers[out].start != step or lives.buffers[source].stop != step + 1:
+                continue
+            # One buffer may be read at several positions; the largest distance serves all.
+            found = [
+                distance(op, position)
+                for position, tensor in enumerate(op.inputs)
+                if tensor in lives.tensors and lives.tensors[tensor] == source
+            ]
+            known = [d for d in found if d is not None]
+            if len(known) == len(found):
+                overlaps[out, source] = max(known)
+    return overlaps
+
+
+def _tflm_distance(op: Op, position: int) -> int | None:
+    return 0 if overlap.in_place_in_tflm(op, position) else None
+
+
+def _engine_distance(access: Access | None) -> Callable[[Op, int], int | None]:
+    def distance(op: Op, position: int) -> int | None:
+        order = access(op) if access else "none"
+        if order == "none":
+            return None
+        # A row of an image is all behind its first two axes; other shapes count as one row.
+        shape = op.output.shape
+        row = prod(shape[2:] if len(shape) == 4 else shape)
+        return overlap.safe_distance(op, position, block=row if order == "row" else 1)
+
+    return distance
