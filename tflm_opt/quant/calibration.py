@@ -139,11 +139,12 @@ def _items(data: Any, rng: np.random.Generator) -> Iterable[Any]:
         items = data()  # TFLite's habit: a function that returns a generator
     if isinstance(items, (list, tuple)):
         return items
-    if hasattr(items, "__getitem__"):
+    is_text = isinstance(items, (str, bytes))
+    if hasattr(items, "__getitem__") and not is_text:
         with contextlib.suppress(TypeError, NotImplementedError, AttributeError):
             order = rng.permutation(len(items)).tolist()
             return (items[index] for index in order)
-    if hasattr(items, "__iter__") and not isinstance(items, (str, bytes)):
+    if hasattr(items, "__iter__") and not is_text:
         return items
     raise CalibrationError(
         f"calibration data of type {type(data).__module__}.{type(data).__qualname__} can't be "

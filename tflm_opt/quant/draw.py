@@ -127,7 +127,8 @@ def _sample(one: ModelInput, spread: Range, rng: np.random.Generator) -> np.ndar
     noise = (fine + 2.0 * coarse) / np.sqrt(5.0)
     if spread.bounded:
         noise = np.clip(noise / 2.0, -1.0, 1.0)
-    return (spread.centre + spread.width * noise).astype(np.float32)
+    values = np.asarray(spread.centre + spread.width * noise, np.float32)
+    return values.reshape(one.shape)
 
 
 def _coarse(shape: Sequence[int], rng: np.random.Generator) -> np.ndarray:

@@ -84,7 +84,7 @@ def unchanged() -> Iterator[None]:
     """
     environment = dict(os.environ)
     numpy_state, python_state = np.random.get_state(), random.getstate()
-    names = copy.deepcopy(_keras_name_counts())
+    names = dict(_keras_name_counts() or {})
     context = _tensorflow_context()
     tf_state = {key: copy.deepcopy(getattr(context, key, None)) for key in ("_seed", "_rng")}
     try:
@@ -94,8 +94,9 @@ def unchanged() -> Iterator[None]:
         np.random.set_state(numpy_state)
         random.setstate(python_state)
         counts = _keras_name_counts()
-        counts.clear()
-        counts.update(names)
+        if counts is not None:
+            counts.clear()
+            counts.update(names)
         for key, value in tf_state.items():
             if hasattr(context, key):
                 setattr(context, key, value)
@@ -109,13 +110,10 @@ def _restore_environment(before: dict[str, str]) -> None:
             os.environ[name] = value
 
 
-def _keras_name_counts() -> dict[str, int]:
+def _keras_name_counts() -> dict[str, int] | None:
     """How many layers of each class Keras has named: loading a model must not shift "conv2d_3"."""
     state = sys.modules.get("keras.src.backend.common.global_state")
-    if state is None:
-        return {}
-    counts = state.get_global_attribute("object_name_uids", default={}, set_to_default=True)
-    return counts if isinstance(counts, dict) else {}
+    return None if state is None else state.get_global_attribute("object_name_uids")
 
 
 def _tensorflow_context() -> Any:
