@@ -173,7 +173,9 @@ def _optimize(
     optimized = passes.run(original, passes.default_pipeline(io))
     progress.step("Planning memory")
     schedule = layer_by_layer(optimized)
-    plan = arena.plan(optimized, schedule, scratch=codegen.scratch, seed=seed)
+    plan = arena.plan(
+        optimized, schedule, scratch=codegen.scratch, access=codegen.access, seed=seed
+    )
     progress.step("Generating C")
     sources = codegen.generate(optimized, plan, name=name or identifier(loaded.name))
     stock = for_tflm(optimized, loaded.tflite, seed=seed)
