@@ -33,7 +33,7 @@ class Stock:
 
 def for_tflm(optimized: Graph, original: bytes, *, seed: int = 0) -> Stock:
     """Write the optimized graph for stock TFLM; its arena is never larger than `original`'s."""
-    legal = passes.legalize(optimized)
+    legal = passes.Legalize()(optimized)
     plan = arena.plan(legal, layer_by_layer(legal), target="tflm", seed=seed)
     planned = graph.write(arena.offline.attach(legal, plan))
     if not tflm.available():
