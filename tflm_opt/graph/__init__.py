@@ -10,7 +10,8 @@ True
 
 from __future__ import annotations
 
-from . import edit, ir, options
+from . import edit, geometry, ir, optable, options, text
+from .check import check
 from .ir import Graph, Model, Op, Quantization, Signature, Tensor
 from .read import read
 from .write import tensor_order, write
@@ -22,10 +23,14 @@ __all__ = [
     "Quantization",
     "Signature",
     "Tensor",
+    "check",
     "edit",
+    "geometry",
     "ir",
+    "optable",
     "options",
     "read",
     "tensor_order",
+    "text",
     "write",
 ]

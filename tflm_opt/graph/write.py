@@ -19,7 +19,6 @@ import numpy as np
 from ..errors import UnsupportedModel
 from . import ir, options, schema
 
-
 BUFFER_ALIGNMENT = 16
 
 
@@ -186,7 +185,7 @@ class _AlignedBuffer:
     def __init__(self, content: bytes | None) -> None:
         self.content = content
 
-    def Pack(self, builder: flatbuffers.Builder) -> int:  # noqa: N802 (the schema's name)
+    def Pack(self, builder: flatbuffers.Builder) -> int:
         fb, vector = schema.fb, 0
         if self.content is not None:
             # Builders fill from the end; `Finish` pads the start to the largest alignment used.
@@ -289,7 +288,8 @@ def _conv_options(index: int, op: ir.Op, record: options.ConvOptions) -> tuple[i
     table.dilationHFactor, table.dilationWFactor = record.dilation
     table.fusedActivationFunction = options.ACTIVATIONS.index(record.activation)
     if depthwise:
-        assert source is not None and kernel is not None
+        assert source is not None
+        assert kernel is not None
         table.depthMultiplier = kernel.shape[3] // source.shape[3]
     else:
         table.quantizedBiasType = record.quantized_bias_type
