@@ -24,7 +24,7 @@ import numpy as np
 
 from tflm_opt import boards as board_table
 from tflm_opt.boards import Board
-from tflm_opt.errors import InvalidModel, UnknownBoard
+from tflm_opt.errors import InvalidModel
 from tflm_opt.export.folder import atomic_folder
 from tflm_opt.runtime import machine
 from tflm_opt.runtime.firmware import Interface, read_interface
@@ -71,9 +71,19 @@ def write(
     with atomic_folder(out, force=force) as folder:
         _write_templates(folder, values)
         (folder / "src" / "vectors.c").write_text(vectors_source(inputs, outputs), "utf-8")
-        _copy_library(directory, folder / "lib" / interface.name, values)
+        write_library(directory, folder / "lib" / interface.name)
         write_platform(folder / "platforms" / "qemu_arm")
     return Path(out)
+
+
+def write_library(directory: Path | str, folder: Path) -> None:
+    """Write the PlatformIO library of a generated folder into `folder`, which must be new."""
+    name = read_interface(directory).name
+    for part in ("src", "include"):
+        shutil.copytree(Path(directory) / part, folder / part)
+    flags = json.dumps(list(machine.ENGINE_FLAGS))
+    record = _render("library.json", {"name": name, "flags": flags})
+    (folder / "library.json").write_text(record, "utf-8")
 
 
 def write_platform(folder: Path) -> None:
@@ -131,24 +141,17 @@ def _lines(data: bytes) -> str:
 
 def _values(interface: Interface, real: Sequence[Board], vectors: int) -> dict[str, Any]:
     """What the templates are filled with."""
-    for board in real:
-        if board.platformio is None:
-            raise UnknownBoard(f"{board.id} as a real one", _real_boards_with(board.core))
+    real = [board for board in real if board.platformio]  # emulated ones are in it anyhow
     return {
         "name": interface.name,
         "arena": interface.arena,
         "vectors": vectors,
         "input_sizes": [port.size for port in interface.inputs],
         "output_sizes": [port.size for port in interface.outputs],
-        "flags": json.dumps(list(machine.ENGINE_FLAGS)),
         "emulated": [board for board in board_table.all() if board.qemu],
-        "real": list(real),
+        "real": real,
         "example": real[0].id if real else "qemu_m4",
     }
-
-
-def _real_boards_with(core: str) -> list[str]:
-    return [b.id for b in board_table.all() if b.platformio and b.core == core][:3]
 
 
 def _pack(arrays: Sequence[np.ndarray], ports: Sequence[Any], what: str) -> bytes:
@@ -167,12 +170,6 @@ def _write_templates(folder: Path, values: Mapping[str, Any]) -> None:
     for path in sorted((TEMPLATES / "src").iterdir()):
         text = _render(f"src/{path.name}", values)
         (folder / "src" / path.name).write_text(text, "utf-8")
-
-
-def _copy_library(directory: Path, folder: Path, values: Mapping[str, Any]) -> None:
-    for part in ("src", "include"):
-        shutil.copytree(directory / part, folder / part)
-    (folder / "library.json").write_text(_render("library.json", values), "utf-8")
 
 
 def _render(template: str, values: Mapping[str, Any]) -> str:

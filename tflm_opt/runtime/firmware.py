@@ -20,7 +20,6 @@ from __future__ import annotations
 import json
 import math
 import shutil
-import subprocess
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -29,7 +28,7 @@ from typing import Any
 
 from tflm_opt.boards import Board
 from tflm_opt.errors import InvalidModel, ToolFailed
-from tflm_opt.runtime import elf, machine
+from tflm_opt.runtime import elf, machine, process
 from tflm_opt.runtime.stack import StackBound, worst_case
 
 _INTERFACE = ("init", "input", "invoke", "output")
@@ -139,9 +138,7 @@ def build_model(
     out.mkdir(parents=True, exist_ok=True)
     objects = _compile(sources, directory, board, out / "model", jobs)
     model = _link_model(objects, interface, board, out)
-    return ModelAlone(
-        tuple(objects), interface, _sizes(model, interface), _stack(model, interface)
-    )
+    return ModelAlone(tuple(objects), interface, _sizes(model, interface), _stack(model, interface))
 
 
 def read_interface(directory: Path | str) -> Interface:
@@ -260,17 +257,15 @@ def _link_program(
 
 
 def _run(command: Sequence[str], cwd: Path) -> str:
-    done = subprocess.run(
-        command, cwd=cwd, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
-    )
+    done = process.run(command, cwd=cwd)
     if done.returncode:
-        lines = done.stderr.strip().splitlines()
+        lines = done.stderr.decode("utf-8", "replace").strip().splitlines()
         raise ToolFailed(
             Path(command[0]).name,
             f"failed with status {done.returncode}",
             output="\n".join(lines[:_ERROR_LINES]),
         )
-    return done.stdout
+    return done.stdout.decode("utf-8", "replace")
 
 
 def _sizes(model: Path, interface: Interface) -> Sizes:

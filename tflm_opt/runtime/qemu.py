@@ -24,7 +24,7 @@ import numpy as np
 
 from tflm_opt.boards import Board
 from tflm_opt.errors import ToolFailed
-from tflm_opt.runtime import elf, machine
+from tflm_opt.runtime import elf, machine, process
 from tflm_opt.runtime.firmware import Firmware, Interface, Port
 
 _RECORD = struct.Struct("<QIiII")  # struct record of core/harness.c
@@ -94,14 +94,7 @@ def start(program: Path, board: Board, folder: Path, *, timeout: float = 600.0) 
     """Run any program in QEMU, in `folder`; what it printed. Raises as `run`."""
     command = [machine.qemu_program(), *machine.arguments(board), "-kernel", str(program)]
     try:
-        done = subprocess.run(
-            command,
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=timeout,
-            check=False,
-        )
+        done = process.run(command, cwd=folder, timeout=timeout)
     except subprocess.TimeoutExpired:
         raise ToolFailed("QEMU", f"still running after {timeout:g} s; it was stopped") from None
     # QEMU shows what the program prints on its standard error.

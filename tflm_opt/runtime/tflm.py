@@ -28,7 +28,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from tflm_opt.errors import MissingTool, ToolFailed
-from tflm_opt.runtime import tflm_child
+from tflm_opt.runtime import process, tflm_child
 
 Samples = Sequence[Sequence[np.ndarray]]
 
@@ -150,14 +150,7 @@ def _run_child(folder: Path, jobs: int, timeout: float) -> None:
     command = [sys.executable, str(Path(tflm_child.__file__).resolve()), str(folder)]
     with open(folder / "log", "w+b") as log:
         try:
-            done = subprocess.run(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                timeout=timeout,
-                check=False,
-            )
+            done = process.run(command, timeout=timeout, stdout=log, stderr=log)
         except subprocess.TimeoutExpired:
             message = f"still running after {timeout:g} s{_at(folder, jobs)}; it was stopped"
             raise ToolFailed("TFLM", message, output=_last_lines(folder)) from None

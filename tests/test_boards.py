@@ -1,0 +1,72 @@
+"""The table of boards: every row is complete and sane, and unknown names get near ones."""
+
+from __future__ import annotations
+
+import pytest
+
+from tflm_opt import boards
+from tflm_opt.errors import UnknownBoard
+
+EMULATED = {"qemu_m3": "cortex-m3", "qemu_m4": "cortex-m4", "qemu_m7": "cortex-m7"}
+
+
+@pytest.mark.parametrize("board", boards.all(), ids=lambda b: b.id)
+def test_row_is_sane(board: boards.Board) -> None:
+    assert board.id.isidentifier()
+    assert board.name
+    assert 16 << 10 <= board.sram <= 16 << 20
+    assert board.sram <= board.flash or board.qemu
+    assert 10_000_000 <= board.clock_hz <= 1_000_000_000
+    assert f"-mcpu={board.core}" in board.flags
+    assert (board.platformio is None) != (board.qemu is None)
+    if board.platformio:
+        assert board.platformio.framework in ("stm32cube", "arduino", "mbed")
+
+
+@pytest.mark.parametrize("board", [b for b in boards.all() if b.qemu], ids=lambda b: b.id)
+def test_emulated_memory_does_not_overlap(board: boards.Board) -> None:
+    qemu = board.qemu
+    assert qemu is not None
+    flash = range(qemu.flash_origin, qemu.flash_origin + board.flash)
+    ram = range(qemu.ram_origin, qemu.ram_origin + board.sram)
+    vectors = range(qemu.vectors, qemu.vectors + 0x400)
+    for a, b in ((flash, ram), (flash, vectors), (ram, vectors)):
+        assert a.stop <= b.start or b.stop <= a.start
+    assert (1 << 7) * qemu.timer_hz > 2 * 10**9  # over two ticks an instruction: see runtime.qemu
+
+
+def test_cores_find_their_emulator() -> None:
+    assert {b.id: b.core for b in boards.all() if b.id in EMULATED} == EMULATED
+    assert boards.get("nucleo_f446re").emulated_by == "qemu_m4"
+    assert boards.get("disco_f746ng").emulated_by == "qemu_m7"
+    assert boards.get("qemu_m55").emulated_by == "qemu_m55"
+    assert boards.get("pico").emulated_by is None
+
+
+def test_known_figures() -> None:
+    assert boards.get("disco_f746ng").sram == 320 * 1024
+    assert boards.get("nucleo_f446re").sram == 128 * 1024
+    assert boards.get("nano33ble").clock_hz == 64_000_000
+    assert sum(b.platformio is not None for b in boards.all()) >= 8
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [
+        ("nucleo_f446", "nucleo_f446re"),
+        ("QEMU-M4", "qemu_m4"),
+        ("f746", "disco_f746ng"),
+        ("stm32h743", "nucleo_h743zi"),
+        ("nano33", "nano33ble"),
+    ],
+)
+def test_unknown_board_names_the_nearest(name: str, nearest: str) -> None:
+    with pytest.raises(UnknownBoard, match=nearest) as caught:
+        boards.get(name)
+    assert caught.value.nearest[0] == nearest
+
+
+def test_unknown_board_far_from_all() -> None:
+    with pytest.raises(UnknownBoard, match="tflm-opt boards") as caught:
+        boards.get("zzzz")
+    assert caught.value.nearest == ()
