@@ -29,6 +29,10 @@ VIEWS = frozenset({"RESHAPE", "SQUEEZE", "EXPAND_DIMS"})
 TFLM_VIEWS = frozenset({"RESHAPE", "EXPAND_DIMS"})
 
 
+# How the names of scratch buffers start.
+SCRATCH = "scratch of "
+
+
 @dataclass(frozen=True, slots=True)
 class Lifetimes:
     """Buffers, and whose they are.
@@ -148,7 +152,7 @@ def _buffers(
         size = scratch(op) if scratch else 0
         if size:
             places[op] = len(buffers)
-            buffers.append(Buffer(f"scratch of {_step_name(op)}", size, step, step + 1))
+            buffers.append(Buffer(SCRATCH + _step_name(op), size, step, step + 1))
     return Lifetimes(tuple(buffers), tensors, places, ("inputs", *map(_step_name, ops)))
 
 

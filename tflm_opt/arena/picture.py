@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from html import escape
 
+from tflm_opt.arena.lifetimes import SCRATCH
 from tflm_opt.arena.plan import Plan
 from tflm_opt.arena.problem import Buffer
 
@@ -89,11 +90,12 @@ def _lines(plan: Plan) -> Iterator[str]:
     yield _text(_LEFT, 22, f"Arena for {runtime}: {plan.peak:,} bytes", "title")
     yield from _address_axis(scale)
     yield from _time_axis(plan, scale)
-    scratch = set(plan.scratch.values())
-    kinds = _kinds(plan, len(scratch))
+    kinds = _kinds(plan)
     # Larger first, so that a small buffer that shares a large one's memory stays visible.
     for index in sorted(kinds, key=lambda i: (-_area(plan.problem.buffers[i]), i)):
-        yield from _rectangle(plan, scale, index, kinds[index])
+        yield _rectangle(plan, scale, index, kinds[index])
+    for index in kinds:
+        yield from _label(plan, scale, index)
     yield from _limit(plan.peak, "peak", 4, scale)
     yield from _limit(plan.bound, "bound", 16 if plan.bound == plan.peak else 4, scale)
     yield "</svg>"
@@ -103,7 +105,7 @@ def _area(buffer: Buffer) -> int:
     return buffer.size * (buffer.stop - buffer.start)
 
 
-def _kinds(plan: Plan, scratch: int) -> dict[int, str]:
+def _kinds(plan: Plan) -> dict[int, str]:
     """The colour of every buffer that has bytes."""
     buffers = plan.problem.buffers
     last = max((b.stop for b in buffers), default=0)
@@ -112,25 +114,32 @@ def _kinds(plan: Plan, scratch: int) -> dict[int, str]:
         if not buffer.size:
             continue
         kind = "port" if buffer.start <= 0 or buffer.stop == last else "inner"
-        kinds[index] = "scratch" if index >= len(buffers) - scratch else kind
+        kinds[index] = "scratch" if buffer.name.startswith(SCRATCH) else kind
     return kinds
 
 
-def _rectangle(plan: Plan, scale: _Scale, index: int, kind: str) -> Iterator[str]:
+def _rectangle(plan: Plan, scale: _Scale, index: int, kind: str) -> str:
     buffer, offset = plan.problem.buffers[index], plan.places[index]
     left, right = scale.x(buffer.start), scale.x(buffer.stop)
     top, bottom = scale.y(offset + buffer.size), scale.y(offset)
     last = buffer.stop - 1
     steps = f"step {last}" if last == buffer.start else f"steps {buffer.start} to {last}"
     tip = f"{buffer.name}\n{buffer.size:,} bytes at {offset:,}\n{steps}"
-    yield (
+    return (
         f'<rect class="b {kind}" x="{left:.1f}" y="{top:.1f}" width="{right - left:.1f}" '
         f'height="{bottom - top:.1f}"><title>{_escape(tip)}</title></rect>'
     )
+
+
+def _label(plan: Plan, scale: _Scale, index: int) -> Iterator[str]:
+    """The buffer's bytes, in the part of its rectangle that later buffers leave free."""
+    buffer, offset = plan.problem.buffers[index], plan.places[index]
     label = f"{buffer.size:,}"
-    if bottom - top >= 12 and right - left >= len(label) * _LABEL_WIDTH + 4:
-        middle = (left + right) / 2
-        yield _text(middle, (top + bottom) / 2 + 4, label, "name", anchor="middle")
+    step = (scale.x(1) - scale.x(0)) * (buffer.stop - buffer.start)
+    height = scale.y(offset) - scale.y(offset + buffer.size)
+    if height >= 12 and step >= len(label) * _LABEL_WIDTH + 4:
+        x = scale.x(buffer.start) + len(label) * _LABEL_WIDTH / 2 + 3
+        yield _text(x, scale.y(offset + buffer.size / 2) + 4, label, "name", anchor="middle")
 
 
 def _address_axis(scale: _Scale) -> Iterator[str]:

@@ -26,8 +26,8 @@ from collections.abc import Callable, Sequence
 from tflm_opt.arena.bound import live_at, lower_bound
 from tflm_opt.arena.problem import Buffer, Problem, Solution
 
-# Placements of single buffers that the local search may make: about half a second.
-WORK = 250_000
+# Placements of single buffers that the local search may make: about a quarter of a second.
+WORK = 150_000
 # Orders tried without gain before the search starts again from a shuffled one.
 PATIENCE = 400
 
@@ -46,7 +46,7 @@ def solve(problem: Problem, seconds: float = 10.0, seed: int = 0, *, work: int =
 
     Args:
         problem: what to place.
-        seconds: a safety net. The amount of work is limited too, to about half a second, and
+        seconds: a safety net. The amount of work is limited too, to about a quarter of a second, and
             only that limit gives the same placement for the same input on every machine.
         seed: of the local search.
         work: how many placements of single buffers the local search may make.

@@ -34,6 +34,17 @@ class ScheduleLike(Protocol):
     def stages(self) -> Sequence[StageLike]: ...
 
 
+class MoveLike(Protocol):
+    @property
+    def tensors(self) -> Sequence[Tensor]: ...
+    @property
+    def size(self) -> int: ...
+    @property
+    def source(self) -> int: ...
+    @property
+    def target(self) -> int: ...
+
+
 class PlanLike(Protocol):
     """What code generation reads of an `arena.Plan`."""
 
@@ -41,6 +52,8 @@ class PlanLike(Protocol):
     def schedule(self) -> ScheduleLike: ...
     @property
     def offsets(self) -> Mapping[Tensor, int]: ...
+    @property
+    def moves(self) -> Mapping[Op, Sequence[MoveLike]]: ...
     @property
     def scratch(self) -> Mapping[Op, int]: ...
     @property
@@ -87,11 +100,15 @@ def generate(graph: Graph, plan: PlanLike, *, name: str = "model") -> Sources:
     positions = {op: index for index, op in enumerate(graph.ops)}
     called: set[str] = set()
     blocks: list[str] = []
+    offsets = dict(plan.offsets)
     for op in (op for stage in plan.schedule.stages for op in stage.ops):
         index = positions[op]
         try:
             lowered = lower(op)
-            blocks.append(_block(index, op, lowered, plan, constants))
+            blocks.extend(_moves(plan.moves.get(op, ()), offsets))
+            place = (plan.scratch[op], lowered.scratch) if lowered.scratch else (0, 0)
+            ctx = emit.OpContext(f"op{index}", constants, offsets, place)
+            blocks.append(_block(index, op, lowered, ctx))
         except UnsupportedModel as error:
             raise _placed(error, index, op) from error
         called.update(call.function for call in lowered.calls)
@@ -100,7 +117,7 @@ def generate(graph: Graph, plan: PlanLike, *, name: str = "model") -> Sources:
     outputs = [_port(t, "output", i, len(graph.outputs), name) for i, t in enumerate(graph.outputs)]
     for row, tensor in zip(inputs, graph.inputs, strict=True):
         row["offset"] = plan.offsets[tensor]
-    io = emit.OpContext("output", constants, plan.offsets)
+    io = emit.OpContext("output", constants, offsets)
     for row, tensor in zip(outputs, graph.outputs, strict=True):
         row["place"] = emit.tensor_pointer(tensor, io, writable=False)
     values: dict[str, Any] = {
@@ -147,9 +164,16 @@ def _placed(error: UnsupportedModel, index: int, op: Op) -> UnsupportedModel:
     )
 
 
-def _block(index: int, op: Op, lowered: Lowered, plan: PlanLike, constants: emit.Constants) -> str:
-    place = (plan.scratch[op], lowered.scratch) if lowered.scratch else (0, 0)
-    ctx = emit.OpContext(f"op{index}", constants, plan.offsets, place)
+def _moves(moves: Sequence[MoveLike], offsets: dict[Tensor, int]) -> list[str]:
+    """The moves before an op, as C; `offsets` then says where their tensors are from now on."""
+    lines = []
+    for move in moves:
+        offsets.update(dict.fromkeys(move.tensors, move.target))
+        lines.append(f"    memmove(arena + {move.target}, arena + {move.source}, {move.size});\n")
+    return lines
+
+
+def _block(index: int, op: Op, lowered: Lowered, ctx: emit.OpContext) -> str:
     text = emit.op_comment(index, op.kind, op.outputs)
     if lowered.view:
         text += _view(op, ctx)
