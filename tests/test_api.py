@@ -1,0 +1,290 @@
+"""`optimize` and its result: budgets, figures, arrays in and out, saving, bad input."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from small_models import residual_net, residual_tflite
+
+import tflm_opt
+from tflm_opt import api, errors, graph, saved
+from tflm_opt.errors import DoesNotFit, InvalidModel, TflmOptError, UnknownBoard
+from tflm_opt.runtime import tflm, vectors
+
+
+@pytest.fixture(scope="module")
+def tflite() -> bytes:
+    return residual_tflite()
+
+
+@pytest.fixture(scope="module")
+def result(tflite: bytes) -> tflm_opt.Result:
+    return tflm_opt.optimize(tflite, name="small", verbose=0)
+
+
+def test_figures_add_up(result: tflm_opt.Result) -> None:
+    sram = result.sram
+    assert sram.total == sram.arena + sram.runtime + sram.stack + sram.reserve
+    assert sram.estimated == ()
+    assert result.flash.code is not None
+    assert result.flash.total == result.flash.weights + result.flash.code
+    assert result.fits
+    assert result.budget is None
+    assert result.extra_macs == 0.0
+    assert result.bit_exact is True
+
+
+def test_json_contract(result: tflm_opt.Result) -> None:
+    data = json.loads(result.to_json())
+    assert {"fits", "sram", "flash", "macs", "extra_macs", "bit_exact", "tflm"} <= set(data)
+    assert {"total", "arena", "runtime", "stack", "reserve"} <= set(data["sram"])
+    assert {"total", "weights", "code"} <= set(data["flash"])
+    for side in ("before", "after"):
+        assert set(data["tflm"][side]) == {"head", "tail", "total"}
+
+
+def test_summary_names_the_figures(result: tflm_opt.Result) -> None:
+    text = str(result)
+    assert f"{result.sram.total:,}" in text
+    assert "bit-exact with TFLM" in text
+    assert "yes, over 16 samples" in text
+
+
+@pytest.mark.parametrize(
+    ("spelling", "size"),
+    [(300_000, 300_000), ("300_000", 300_000), ("300 kB", 300_000), ("293KiB", 293 * 1024)],
+)
+def test_budget_spellings(tflite: bytes, spelling: object, size: int) -> None:
+    assert tflm_opt.optimize(tflite, spelling, verify=False, verbose=0).budget == size  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("bad", [0, -5, "", "many", "3 parsecs", 2.5, True, "0.3"])
+def test_bad_budgets(tflite: bytes, bad: object) -> None:
+    with pytest.raises(TflmOptError, match="positive number of bytes"):
+        tflm_opt.optimize(tflite, bad, verbose=0)  # type: ignore[arg-type]
+
+
+def test_exact_budget_fits_and_one_byte_less_does_not(
+    tflite: bytes, result: tflm_opt.Result
+) -> None:
+    need = result.sram.total
+    assert tflm_opt.optimize(tflite, need, name="small", verbose=0).fits
+    with pytest.raises(DoesNotFit) as caught:
+        tflm_opt.optimize(tflite, need - 1, name="small", verbose=0)
+    error = caught.value
+    assert (error.need, error.have, error.what) == (need, need - 1, "sram")
+    assert error.best.sram.total == need
+    assert not error.best.fits
+    assert error.best.bit_exact is True
+    assert error.binding
+    assert error.remedies
+
+
+def test_reserve_counts(tflite: bytes, result: tflm_opt.Result) -> None:
+    with_reserve = tflm_opt.optimize(tflite, reserve="1KiB", verify=False, name="small", verbose=0)
+    assert with_reserve.sram.total == result.sram.total + 1024
+
+
+def test_board_limits(tflite: bytes) -> None:
+    result = tflm_opt.optimize(tflite, board="nucleo_f446re", verify=False, verbose=0)
+    assert result.budget == result.board.sram
+    assert result.board.core == "cortex-m4"
+
+
+def test_stock_tflm_runtime(tflite: bytes) -> None:
+    result = tflm_opt.optimize(tflite, runtime="tflm", verbose=0)
+    assert result.tflm is not None
+    assert result.sram.arena == result.tflm.after.head
+    assert result.sram.runtime == result.tflm.after.tail
+    assert set(result.sram.estimated) == {"runtime", "stack"}
+    assert result.flash.code is None
+    assert result.bit_exact is True
+
+
+def test_the_plan_in_the_file_is_what_tflm_takes(result: tflm_opt.Result) -> None:
+    assert result.tflm is not None
+    assert tflm.allocations(result.tflite).head == result.tflm.after.head
+
+
+def test_same_input_same_output(tflite: bytes, result: tflm_opt.Result) -> None:
+    again = tflm_opt.optimize(tflite, name="small", verbose=0)
+    assert again.sources.files == result.sources.files
+    assert again.tflite == result.tflite
+    assert again.to_json() == result.to_json()
+
+
+class TestPredict:
+    def test_codes(self, result: tflm_opt.Result, tflite: bytes) -> None:
+        samples = vectors.seeded(result.graph.inputs, 5, seed=3)
+        batch = np.concatenate([s[0] for s in samples])
+        wanted = np.concatenate([row[0] for row in tflm.run(tflite, samples)])
+        given = result.predict(batch)
+        assert given.dtype == np.int8
+        np.testing.assert_array_equal(given, wanted)
+
+    def test_floats(self, result: tflm_opt.Result) -> None:
+        images = np.random.default_rng(0).uniform(-1, 1, (4, 12, 12, 3)).astype(np.float32)
+        given = result.predict(images)
+        assert given.shape == (4, 10)
+        assert given.dtype == np.float32
+        assert np.all((given >= 0) & (given <= 1))
+        np.testing.assert_array_equal(given, result.predict([images]))
+        np.testing.assert_array_equal(given, result.predict({"image": images}))
+        np.testing.assert_array_equal(given[2:3], result.predict(images[2]))
+
+    @pytest.mark.parametrize(
+        ("bad", "message"),
+        [
+            (np.zeros((2, 11, 12, 3), np.float32), "takes"),
+            ([np.zeros((1, 12, 12, 3)), np.zeros((1, 12, 12, 3))], "1 inputs"),
+            ({"picture": np.zeros((1, 12, 12, 3))}, "no array for input image"),
+            (np.zeros((1, 12, 12, 3), np.int64), "give int8 codes or floats"),
+        ],
+    )
+    def test_bad_arrays(self, result: tflm_opt.Result, bad: object, message: str) -> None:
+        with pytest.raises(ValueError, match=message):
+            result.predict(bad)
+
+    def test_evaluate(self, result: tflm_opt.Result) -> None:
+        images = np.random.default_rng(1).uniform(-1, 1, (20, 12, 12, 3)).astype(np.float32)
+        labels = result.predict(images).argmax(axis=1)
+        labels[:5] = (labels[:5] + 1) % 10
+        judged = result.evaluate(images, labels)
+        assert judged.engine == judged.int8 == 0.75
+        assert judged.float is None
+        assert judged.samples == 20
+        one_hot = np.eye(10)[labels]
+        assert result.evaluate(images, one_hot) == judged
+        with pytest.raises(ValueError, match="3 labels for 20 samples"):
+            result.evaluate(images, labels[:3])
+
+
+class TestSave:
+    def test_files(self, result: tflm_opt.Result, tmp_path: Path) -> None:
+        folder = result.save(tmp_path / "out")
+        assert (folder / "model.tflite").read_bytes() == result.tflite
+        assert json.loads((folder / "report.json").read_text()) == result.to_dict()
+        assert "<svg" in (folder / "plan.svg").read_text()
+        samples, expected = saved.load_vectors(folder)
+        assert vectors.compare(result.expected, expected).equal
+        assert vectors.compare(result.samples, samples).equal
+
+    def test_saving_again_is_fine_but_not_over_others(
+        self, result: tflm_opt.Result, tmp_path: Path
+    ) -> None:
+        result.save(tmp_path / "out")
+        result.save(tmp_path / "out")
+        theirs = tmp_path / "theirs"
+        theirs.mkdir()
+        (theirs / "thesis.txt").write_text("the only copy")
+        with pytest.raises(errors.OutputExists):
+            result.save(theirs)
+        assert (theirs / "thesis.txt").read_text() == "the only copy"
+        assert [p.name for p in theirs.iterdir()] == ["thesis.txt"]
+
+    def test_nothing_is_left_when_writing_fails(
+        self, result: tflm_opt.Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def full_disk(*_: object) -> bytes:
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(saved, "pack_vectors", full_disk)
+        with pytest.raises(OSError, match="No space left"):
+            result.save(tmp_path / "out")
+        assert list(tmp_path.iterdir()) == []
+
+
+class TestBadModels:
+    @pytest.mark.parametrize("data", [b"", b"TFL3", b"\0" * 64, b"\x1c\0\0\0TFL3" + b"\xff" * 60])
+    def test_bytes(self, data: bytes) -> None:
+        with pytest.raises(InvalidModel):
+            tflm_opt.optimize(data, verbose=0)
+
+    def test_missing_file(self) -> None:
+        with pytest.raises(InvalidModel, match=r"nowhere\.tflite"):
+            tflm_opt.optimize("nowhere.tflite", verbose=0)
+
+    def test_not_a_model(self) -> None:
+        with pytest.raises(InvalidModel, match="type dict is not a model"):
+            tflm_opt.optimize({}, verbose=0)
+
+    def test_truncated(self, tflite: bytes) -> None:
+        with pytest.raises(TflmOptError):
+            tflm_opt.optimize(tflite[: len(tflite) // 2], verbose=0)
+
+    def test_unknown_names(self, tflite: bytes) -> None:
+        with pytest.raises(UnknownBoard, match="qemu_m4"):
+            tflm_opt.optimize(tflite, board="qemu_m40", verbose=0)
+        with pytest.raises(TflmOptError, match="runtime 'tvm' is not one of engine, tflm"):
+            tflm_opt.optimize(tflite, runtime="tvm", verbose=0)
+
+
+def test_float_input_and_output_stay_on_request() -> None:
+    data = graph.write(with_float_borders(residual_net()))
+    kept = tflm_opt.optimize(data, io="float32", verbose=0)
+    assert [t.dtype for t in (*kept.graph.inputs, *kept.graph.outputs)] == ["float32"] * 2
+    made_int8 = tflm_opt.optimize(data, verbose=0)
+    assert [t.dtype for t in (*made_int8.graph.inputs, *made_int8.graph.outputs)] == ["int8"] * 2
+    assert kept.bit_exact is True
+    assert made_int8.bit_exact is True
+    images = np.random.default_rng(2).uniform(-1, 1, (3, 12, 12, 3)).astype(np.float32)
+    np.testing.assert_array_equal(kept.predict(images), made_int8.predict(images))
+
+
+def with_float_borders(g: graph.Graph) -> graph.Graph:
+    (source,), (sink,) = g.inputs, g.outputs
+    given = graph.Tensor("float_in", source.shape, "float32")
+    made = graph.Tensor("float_out", sink.shape, "float32")
+    ops = (
+        graph.Op("QUANTIZE", (given,), (source,)),
+        *g.ops,
+        graph.Op("DEQUANTIZE", (sink,), (made,)),
+    )
+    return graph.Graph(ops, (given,), (made,))
+
+
+def test_missing_arm_compiler_is_an_estimate_and_says_so(
+    tflite: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tflm_opt.runtime import machine
+
+    def none(tool: str = "gcc") -> str:
+        raise errors.MissingTool(tool, needed_for="to build firmware", install="apt-get install x")
+
+    monkeypatch.setattr(machine, "compiler", none)
+    result = tflm_opt.optimize(tflite, verbose=0)
+    assert set(result.sram.estimated) == {"runtime", "stack", "code"}
+    assert "(estimate)" in str(result)
+    assert any("apt-get install" in warning for warning in result.warnings)
+
+
+def test_missing_wheel_is_an_error_with_the_remedy(
+    tflite: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tflm, "available", lambda: False)
+    with pytest.raises(errors.MissingTool, match="pip install --pre tflite-micro"):
+        tflm_opt.optimize(tflite, verbose=0)
+    result = tflm_opt.optimize(tflite, verify=False, verbose=0)
+    assert result.bit_exact is None
+    assert result.tflm is None
+    assert result.board.id == api.DEFAULT_BOARD
+
+
+def test_a_wrong_kernel_is_never_called_exact(
+    tflite: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tflm_opt import proof
+
+    right = proof.run_engine
+
+    def off_by_one(*arguments: object) -> list[list[np.ndarray]]:
+        outputs = right(*arguments)  # type: ignore[arg-type]
+        outputs[7][0].flat[3] ^= 1
+        return outputs
+
+    monkeypatch.setattr(proof, "run_engine", off_by_one)
+    with pytest.raises(proof.NotEqual, match="sample 7"):
+        tflm_opt.optimize(tflite, verbose=0)

@@ -1,0 +1,214 @@
+"""The command line as scripts see it: JSON, exit status, nothing half-written."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from small_models import residual_tflite
+
+
+def run(*arguments: object, status: int = 0) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "tflm_opt", *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == status, done.stderr
+    assert "Traceback" not in done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("model") / "small.tflite"
+    path.write_bytes(residual_tflite())
+    return path
+
+
+@pytest.fixture(scope="module")
+def optimized(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("optimized") / "out"
+    run("optimize", model, "-o", folder, "-q")
+    return folder
+
+
+def test_optimize_json(model: Path) -> None:
+    data = json.loads(run("optimize", model, "--sram", "20KiB", "--json", "-q").stdout)
+    assert data["fits"] is True
+    assert data["bit_exact"] is True
+    assert data["sram"]["total"] <= 20 * 1024
+    assert data["extra_macs"] == 0.0
+
+
+def test_progress_goes_to_stderr(model: Path) -> None:
+    done = run("optimize", model, "--json")
+    json.loads(done.stdout)
+    assert "Planning memory" in done.stderr
+
+
+def test_a_budget_that_cannot_be_met(model: Path, tmp_path: Path) -> None:
+    done = run("optimize", model, "--sram", 900, "--json", "-q", "-o", tmp_path / "best", status=3)
+    data = json.loads(done.stdout)
+    assert data["fits"] is False
+    assert data["sram"]["total"] > 900
+    assert "bytes too many" in done.stderr
+    assert (tmp_path / "best" / "model.tflite").is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--sram", "lots"], "positive number of bytes"),
+        (["--board", "disco_f747ng"], "disco_f746ng"),
+        (["--runtime", "tvm"], "Invalid value"),
+        (["--calibration", "/nonexistent.npy"], "does not exist"),
+        (["--name", "3com"], "3com"),
+    ],
+)
+def test_bad_arguments(model: Path, arguments: list[str], message: str) -> None:
+    done = run("optimize", model, "-q", *arguments, status=2)
+    assert message in done.stderr
+    assert done.stdout == ""
+
+
+def test_bad_files(tmp_path: Path) -> None:
+    garbage = tmp_path / "garbage.tflite"
+    garbage.write_bytes(b"not a model at all, but long enough")
+    for path in (garbage, tmp_path / "missing.tflite", tmp_path):
+        done = run("optimize", path, "-q", "-o", tmp_path / "out", status=2)
+        assert str(path) in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_output_folder_of_somebody_else(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    done = run("optimize", model, "-q", "-o", tmp_path, status=2)
+    assert "--force" in done.stderr
+    assert [p.name for p in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_verify(model: Path, optimized: Path, tmp_path: Path) -> None:
+    data = json.loads(run("verify", model, optimized, "--json", "--vectors", 20).stdout)
+    assert data["bit_exact"] is True
+    assert data["max_difference"] == 0
+    other = tmp_path / "other.tflite"
+    other.write_bytes(residual_tflite(seed=1))
+    data = json.loads(run("verify", model, other, "--json", "--vectors", 20, status=1).stdout)
+    assert data["bit_exact"] is False
+    assert data["max_difference"] > 0
+
+
+def test_verify_finds_a_changed_engine(model: Path, optimized: Path, tmp_path: Path) -> None:
+    import shutil
+
+    broken = tmp_path / "broken"
+    shutil.copytree(optimized, broken)
+    source = next((broken / "src").glob("small.c"))
+    text = source.read_text()
+    place = text.index("{", text.index("int8_t"))
+    number = text[place:].split(",")[1]
+    source.write_text(text[:place] + text[place:].replace(f",{number},", ",99,", 1))
+    data = json.loads(run("verify", model, broken, "--json", "--vectors", 20, status=1).stdout)
+    assert data["bit_exact"] is False
+
+
+@pytest.mark.qemu
+def test_measure(optimized: Path) -> None:
+    data = json.loads(run("measure", optimized, "--board", "qemu_m4", "--json").stdout)
+    assert data["bit_exact"] is True
+    assert data["vectors"] == 16
+    assert data["instructions"] > 10_000
+    assert 0 < data["stack"] <= data["stack_worst_case"]
+    report = json.loads((optimized / "report.json").read_text())
+    assert data["arena"] == report["sram"]["arena"]
+    assert data["flash"]["code"] == report["flash"]["code"]
+    assert data["flash"]["weights"] == report["flash"]["weights"]
+
+
+def test_measure_of_something_else(tmp_path: Path) -> None:
+    assert "tflm-opt optimize -o" in run("measure", tmp_path, status=2).stderr
+
+
+def test_inspect(model: Path) -> None:
+    text = run("inspect", model).stdout
+    assert "DEPTHWISE_CONV_2D" in text
+    data = json.loads(run("inspect", model, "--json").stdout)
+    assert data["macs"] > 0
+    assert len(data["ops"]) == 8
+
+
+def test_tables() -> None:
+    assert "qemu_m4" in run("boards").stdout
+    ids = [board["id"] for board in json.loads(run("boards", "--json").stdout)]
+    assert "disco_f746ng" in ids
+    assert "CONV_2D" in run("ops").stdout
+    kinds = [row["kind"] for row in json.loads(run("ops", "--json").stdout)]
+    assert "SOFTMAX" in kinds
+
+
+def test_help_is_quick() -> None:
+    best = min(_seconds("--help") for _ in range(3))
+    assert best < 0.5
+
+
+def test_import_is_quick_and_loads_no_tensorflow() -> None:
+    code = (
+        "import time, sys; t = time.monotonic(); import tflm_opt; d = time.monotonic() - t; "
+        "heavy = {'tensorflow', 'keras', 'ai_edge_litert', 'jinja2', 'rich'} & set(sys.modules); "
+        "print(d, sorted(heavy))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    seconds, heavy = done.stdout.split(maxsplit=1)
+    assert float(seconds) < 0.3
+    assert heavy.strip() == "[]"
+
+
+def _seconds(*arguments: str) -> float:
+    began = time.monotonic()
+    run(*arguments)
+    return time.monotonic() - began
+
+
+@pytest.mark.parametrize("delay", [0.3, 0.8, 1.2])
+def test_interrupt_leaves_nothing(model: Path, tmp_path: Path, delay: float) -> None:
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "tflm_opt", "optimize", str(model), "-o", str(out)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    time.sleep(delay)
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=60)
+    if process.returncode == 0:  # it was done before the signal came
+        assert (out / "report.json").is_file()
+        return
+    assert process.returncode in (130, -signal.SIGINT)
+    assert os.listdir(tmp_path) == []
+    assert "Traceback" not in error or process.returncode == -signal.SIGINT
+
+
+def test_right_half_without_tensorflow(model: Path, tmp_path: Path) -> None:
+    """From `.tflite` to C, proof and figures with TensorFlow and Keras blocked."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys\n"
+        "for name in ('tensorflow', 'keras', 'tf_keras', 'tensorflow_model_optimization'):\n"
+        "    sys.modules[name] = None\n"
+    )
+    environment = dict(os.environ, PYTHONPATH=str(tmp_path))
+    code = (
+        "import sys, tflm_opt\n"
+        "try:\n"
+        "    import tensorflow\n"
+        "    raise SystemExit('TensorFlow is not blocked')\n"
+        "except ImportError:\n"
+        "    pass\n"
+        f"result = tflm_opt.optimize({str(model)!r}, '20KiB', verbose=0)\n"
+        f"result.save({str(tmp_path / 'out')!r})\n"
+        f"result.export('platformio', {str(tmp_path / 'project')!r}, board='disco_f746ng')\n"
+        "print(result.bit_exact)\n"
+    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "True", done.stderr

@@ -1,0 +1,135 @@
+"""The promise, on real models: what ships equals TFLM byte for byte, and never takes more memory.
+
+Real files of several exporters, and nets of all usual kinds made with Keras. Each is optimized
+once; the engine runs 100 seeded samples; and because a softmax at the end hides errors, every
+inner tensor is compared once, in the engine's real arena with all its overlaps.
+"""
+
+from __future__ import annotations
+
+import functools
+import time
+
+import numpy as np
+import pytest
+from models import cache
+from small_models import SHARED, shared
+
+import tflm_opt
+from tflm_opt import codegen, graph, passes
+from tflm_opt.graph import edit
+from tflm_opt.runtime import tflm, vectors
+from tflm_opt.runtime.host import Engine
+
+MODELS = (*SHARED, *cache.NAMES)
+
+# Layer by layer, input resident, all kernel scratch included; bytes.
+ARENA_LIMITS = {
+    "mcunet_vww1": 92_000,
+    "mlperf_tiny_vww": 40_000,
+    "mlperf_tiny_ic": 34_000,
+    "mlperf_tiny_kws": 9_500,
+}
+
+
+def model(name: str) -> bytes:
+    return shared(name) if name in SHARED else cache.tflite(name)
+
+
+@functools.cache
+def optimized(name: str) -> tuple[tflm_opt.Result, float]:
+    began = time.monotonic()
+    result = tflm_opt.optimize(model(name), name=name, vectors=100, verbose=0)
+    return result, time.monotonic() - began
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MODELS)
+def test_outputs_equal_tflm(name: str) -> None:
+    result, _ = optimized(name)
+    assert result.bit_exact is True
+    assert result.vectors == 100
+    spread = np.unique(np.concatenate([row[0].ravel() for row in result.expected]))
+    assert spread.size > 1, "all outputs alike: the comparison would prove nothing"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MODELS)
+def test_never_more_tflm_memory_than_the_file_that_came_in(name: str) -> None:
+    result, _ = optimized(name)
+    assert result.tflm is not None
+    assert result.tflm.after.total <= result.tflm.before.total
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MODELS)
+def test_every_inner_tensor_equals_tflm(name: str, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    """The engine's trace against TFLM on the *original* file's inner tensors, found by name."""
+    result, _ = optimized(name)
+    original = graph.read(model(name))
+    codegen.write(result.sources, tmp_path)
+    sample = vectors.seeded(result.graph.inputs, 3, seed=5)[2]
+    trace = Engine(tmp_path).trace(sample)
+    ours = {
+        tensor.name: (tensor, trace[index, number])
+        for index, op in enumerate(result.graph.ops)
+        for number, tensor in enumerate(op.outputs)
+    }
+    shown = [t for t in edit.inner_tensors(original) if _comparable(t, ours)]
+    probe = graph.write(edit.with_outputs(original, shown))
+    asked = vectors.recode(sample, result.graph.inputs, original.inputs)
+    (expected,) = tflm.run(probe, [asked])
+    for tensor, wanted in zip(shown, expected, strict=True):
+        assert ours[tensor.name][1] == wanted.tobytes(), tensor
+    if name != "mlperf_tiny_vww":  # most of its tensors lost dead channels
+        assert len(shown) >= 0.6 * len(result.graph.ops)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MODELS)
+def test_every_tensor_of_the_rewritten_graph_equals_tflm(name: str, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    """The engine's trace against TFLM on the rewritten graph: no tensor is left out."""
+    result, _ = optimized(name)
+    codegen.write(result.sources, tmp_path)
+    (sample,) = vectors.seeded(result.graph.inputs, 1, seed=6)
+    trace = Engine(tmp_path).trace(sample)
+    legal = passes.Legalize()(result.graph)
+    inner = edit.inner_tensors(result.graph)
+    (expected,) = tflm.run(graph.write(edit.with_outputs(legal, inner)), [sample])
+    given = [trace[i, n] for i, op in enumerate(result.graph.ops) for n in range(len(op.outputs))]
+    for tensor, wanted, got in zip(inner, expected, given, strict=True):
+        assert got == wanted.tobytes(), tensor
+
+
+def _comparable(tensor: graph.Tensor, ours: dict) -> bool:  # type: ignore[type-arg]
+    found = ours.get(tensor.name)
+    return found is not None and found[0].shape == tensor.shape and found[0].dtype == tensor.dtype
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ARENA_LIMITS)
+def test_arena_limits(name: str) -> None:
+    result, _ = optimized(name)
+    assert result.sram.arena <= ARENA_LIMITS[name]
+    assert result.plan.bound <= result.sram.arena
+
+
+@pytest.mark.slow
+def test_dead_channels_are_gone() -> None:
+    result, _ = optimized("mlperf_tiny_vww")
+    assert result.macs <= 4_200_000 < result.macs_before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MODELS)
+def test_round_trip(name: str) -> None:
+    """Reading and writing changes neither outputs nor metadata."""
+    data = model(name)
+    first = graph.read(data)
+    written = graph.write(first)
+    second = graph.read(written)
+    assert second.model.metadata == first.model.metadata
+    assert [s.key for s in second.model.signatures] == [s.key for s in first.model.signatures]
+    samples = vectors.seeded(first.inputs, 4, seed=9)
+    before, after = tflm.run_many([(data, samples), (written, samples)])
+    assert vectors.compare(before, after).equal
