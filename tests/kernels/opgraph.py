@@ -31,6 +31,7 @@ class Layout:
     offsets: Mapping[Tensor, int]
     scratch: Mapping[Op, int]
     peak: int
+    moves: Mapping[Op, tuple[()]] = field(default_factory=dict)
 
 
 def layout(g: Graph) -> Layout:

@@ -228,14 +228,14 @@ arm_cmsis_nn_status arm_max_pool_s8(const cmsis_nn_context *ctx,
 
 /*
  * Sum of the elements that a reduction folds, times a factor; with 1 / count in the factor it
- * is their mean. The output must not overlap the input.
+ * is their mean.
  */
 arm_cmsis_nn_status tflm_opt_sum_s8(const tflm_opt_reduce_params *params,
                                     const tflm_opt_reduction *shape,
                                     const int8_t *input_data,
                                     int8_t *output_data);
 
-/* Greatest and least of the elements that a reduction folds. No overlap. */
+/* Greatest and least of the elements that a reduction folds. */
 arm_cmsis_nn_status tflm_opt_reduce_max_s8(const tflm_opt_reduction *shape,
                                            const int8_t *input_data,
                                            int8_t *output_data);
@@ -246,7 +246,8 @@ arm_cmsis_nn_status tflm_opt_reduce_min_s8(const tflm_opt_reduction *shape,
 /*
  * Softmax over rows. The factor multiplier * 2^(shift - 31) takes differences to the row's
  * greatest element to Q5.26; those below diff_min count as nothing. The output has scale 1/256
- * and zero point -128. May run in place; no other overlap.
+ * and zero point -128. An output element is written after its own row was read three times, and
+ * later elements read only themselves and what follows: it may run in place.
  */
 void arm_softmax_s8(const int8_t *input,
                     const int32_t num_rows,

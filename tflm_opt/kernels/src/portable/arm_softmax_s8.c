@@ -49,7 +49,7 @@ void arm_softmax_s8(const int8_t *input,
         for (i = 0; i < row_size; i++) {
             const int32_t difference = input[i] - top;
             int32_t value = INT8_MIN;
-            if (difference >= diff_min) {
+            if (difference >= diff_min && exponent <= 31) { /* beyond, all round to nothing */
                 const int32_t share =
                     tflm_opt_high_mul(scale, exp_of(difference, mult, shift));
                 value = tflm_opt_clamp(tflm_opt_divide_by_pot(share, exponent) + INT8_MIN,
