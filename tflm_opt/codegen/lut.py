@@ -7,7 +7,9 @@ here, with exact integer arithmetic equal to TFLM's reference kernels, and the k
     lut.table(op)             # 256 int8 (or uint8) values for LOGISTIC, TANH, RELU, QUANTIZE, ...
     lut.KINDS                 # the kinds it knows
 
-The arithmetic follows TFLM's kernels op by op; where TFLM refuses a model, so does this.
+The arithmetic follows TFLM's kernels op by op; where TFLM refuses a model, so does this. Factors
+between scales are float64 quotients of float32 scales, which is what the wheel of 2026-10 computes
+(TFLM's sources of 2026-08 round some to float32: that changes one value in 400 000 of HARD_SWISH).
 """
 
 from __future__ import annotations
@@ -104,10 +106,10 @@ def _int16_multiplier(real: float) -> tuple[int, int]:
 
 
 def _hard_swish(op: Op, x: Ints, source: Tensor, target: Tensor) -> Ints:
-    fine_scale = np.float32(1 / 128) * np.float32(source.scale)
-    relu_scale = np.float32(3) / np.float32(32768)
-    out_multiplier, out_exponent = _int16_multiplier(float(fine_scale / np.float32(target.scale)))
-    relu_multiplier, relu_exponent = _int16_multiplier(float(fine_scale / relu_scale))
+    # The fixed point that the input is moved to: 7 bits finer than it is.
+    fine_scale = source.scale / 128
+    out_multiplier, out_exponent = _int16_multiplier(fine_scale / target.scale)
+    gate_multiplier, gate_exponent = _int16_multiplier(fine_scale / (3 / 32768))
     if out_exponent > 0:
         raise UnsupportedModel(
             f"TFLM does not run HARD_SWISH when the input's scale ({source.scale!r}) is more than "
@@ -118,31 +120,30 @@ def _hard_swish(op: Op, x: Ints, source: Tensor, target: Tensor) -> Ints:
     fine = (x - source.zero_point) << 7
     unshifted = fp.high_mul16(fine, out_multiplier)
     gate = fine
-    if relu_exponent > 0:
-        gate = fp.shift_left16(gate, relu_exponent - 1)
-    gate = fp.high_mul16(gate, relu_multiplier)
-    if relu_exponent > 0:
+    if gate_exponent > 0:
+        gate = fp.shift_left16(gate, gate_exponent - 1)
+    gate = fp.high_mul16(gate, gate_multiplier)
+    if gate_exponent > 0:
         gate = fp.shift_left16(gate, 1)
-    if relu_exponent < 0:
-        gate = fp.divide_by_pot16(gate, -relu_exponent)
+    if gate_exponent < 0:
+        gate = fp.divide_by_pot16(gate, -gate_exponent)
     gate = (gate + (1 << 15)) >> 1
     product = fp.high_mul16_truncating(gate, unshifted)
     return fp.divide_by_pot16(product, -out_exponent) + target.zero_point
 
 
 def _leaky_relu(op: Op, x: Ints, source: Tensor, target: Tensor) -> Ints:
-    alpha = np.float32(op.options.alpha if isinstance(op.options, LeakyReluOptions) else 0)
-    scale_in, scale_out = np.float32(source.scale), np.float32(target.scale)
-    slope = float(scale_in * alpha / scale_out)
+    alpha = float(np.float32(op.options.alpha)) if isinstance(op.options, LeakyReluOptions) else 0.0
+    slope = source.scale * alpha / target.scale
     multiplier, shift = quantize_multiplier(abs(slope))
     below = fp.requantize(x - source.zero_point, multiplier, shift)
-    above = fp.requantize(x - source.zero_point, *quantize_multiplier(float(scale_in / scale_out)))
+    above = fp.requantize(x - source.zero_point, *quantize_multiplier(source.scale / target.scale))
     below = -below if slope < 0 else below
     return np.where(x >= source.zero_point, above, below) + target.zero_point
 
 
 def _relu(op: Op, x: Ints, source: Tensor, target: Tensor) -> Ints:
-    multiplier, shift = quantize_multiplier(_float_ratio(source, target))
+    multiplier, shift = quantize_multiplier(source.scale / target.scale)
     y = fp.wrap32(fp.requantize(x - source.zero_point, multiplier, shift) + target.zero_point)
     return np.maximum(y, target.zero_point)
 
@@ -157,14 +158,13 @@ def _relu6(op: Op, x: Ints, source: Tensor, target: Tensor) -> Ints:
 def _abs(op: Op, x: Ints, source: Tensor, target: Tensor) -> Ints:
     magnitude = np.abs(x - source.zero_point)
     if np.float32(source.scale) != np.float32(target.scale):
-        magnitude = fp.requantize(magnitude, *quantize_multiplier(_float_ratio(source, target)))
+        magnitude = fp.requantize(magnitude, *quantize_multiplier(source.scale / target.scale))
     return magnitude + target.zero_point
 
 
 def _rsqrt(op: Op, x: Ints, source: Tensor, target: Tensor) -> Ints:
     """TFLM stops with an error on negative inputs; here they give the largest output, as 0 does."""
-    root = np.sqrt(np.float32(source.scale))
-    real = 1.0 / float(root * np.float32(target.scale))
+    real = 1.0 / (math.sqrt(source.scale) * target.scale)
     multiplier, shift = quantize_multiplier(real)
     if not -31 <= shift - 20 <= 31:
         raise UnsupportedModel(
@@ -202,11 +202,6 @@ def _quantize(op: Op, x: Ints, source: Tensor, target: Tensor) -> Ints:
     multiplier, shift = quantize_multiplier(source.scale / target.scale)
     y = fp.requantize(x - source.zero_point, multiplier, shift)
     return fp.wrap32(y + target.zero_point)
-
-
-def _float_ratio(source: Tensor, target: Tensor) -> float:
-    """The ratio of two scales, divided in float32 as TFLM's elementwise kernels do."""
-    return float(np.float32(source.scale) / np.float32(target.scale))
 
 
 _FUNCTIONS: dict[str, Callable[[Op, Ints, Tensor, Tensor], Ints]] = {

@@ -143,13 +143,13 @@ def channel_multipliers(
 def product_multiplier(
     input_scale: float, filter_scale: float, output_scale: float
 ) -> tuple[int, int]:
-    """The factor of a per-tensor fully connected: the product of scales is a *float32* there.
+    """The factor of a per-tensor fully connected, in float64.
 
+    TFLM's sources of 2026-08 multiply the scales in float32; the wheel of 2026-10 does not, which
+    shows where a sum falls on a rounding border.
     Source: GetQuantizedConvolutionMultipler.
     """
-    with np.errstate(all="ignore"):
-        product = float(np.float32(input_scale) * np.float32(filter_scale))
-    return quantize_multiplier(product / float(output_scale))
+    return quantize_multiplier(float(input_scale) * float(filter_scale) / float(output_scale))
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,22 +178,11 @@ def add_parameters(scale1: float, scale2: float, output_scale: float) -> SumPara
 
 
 def sub_parameters(scale1: float, scale2: float, output_scale: float) -> SumParameters:
-    """SUB's factors: as ADD's, but in float32. Source: CalculateOpDataSub.
+    """SUB's factors: as ADD's, in float64 (float32 in TFLM's sources of 2026-08, see above).
 
-    Raises: UnsupportedModel when a factor is not below one.
+    Raises: UnsupportedModel when a factor is not below one. Source: CalculateOpDataSub.
     """
-    left_shift = 20
-    with np.errstate(all="ignore"):
-        twice = np.float32(2) * np.float32(max(scale1, scale2))
-        first = float(np.float32(scale1) / twice)
-        second = float(np.float32(scale2) / twice)
-        last = float(twice / (np.float32(2**left_shift) * np.float32(output_scale)))
-    return SumParameters(
-        left_shift,
-        multiplier_below_one(first),
-        multiplier_below_one(second),
-        multiplier_below_one(last),
-    )
+    return add_parameters(scale1, scale2, output_scale)
 
 
 def mul_parameters(scale1: float, scale2: float, output_scale: float) -> tuple[int, int]:
