@@ -8,8 +8,13 @@ from typing import ClassVar, Literal, Protocol
 from .. import graph as graph_room
 from ..errors import UnsupportedModel
 from ..graph import ir
+from .borders import Borders
 from .dead_channels import DeadChannels
+from .fold_constants import FoldConstants
 from .fold_pad import FoldPad
+from .fuse_activation import FuseActivation
+from .identities import Identities
+from .prune import Prune
 
 IO = Literal["int8", "float32"]
 _MAX_ROUNDS = 20
@@ -32,7 +37,15 @@ def default_pipeline(io: IO = "int8") -> tuple[Pass, ...]:
     """
     if io not in ("int8", "float32"):
         raise ValueError(f"io={io!r}: write 'int8' or 'float32'")
-    return (FoldPad(), DeadChannels())
+    return (
+        FoldConstants(),
+        *((Borders(),) if io == "int8" else ()),
+        Identities(),
+        FuseActivation(),
+        FoldPad(),
+        DeadChannels(),
+        Prune(),
+    )
 
 
 def run(graph: ir.Graph, passes: Sequence[Pass], *, check: bool = True) -> ir.Graph:

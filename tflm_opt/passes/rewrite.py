@@ -7,7 +7,7 @@ made for the old graph would make TFLM overlap live tensors of the new one.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,10 +29,25 @@ def rebuilt(
     outputs: Sequence[ir.Tensor] | None = None,
     tensors: Mapping[ir.Tensor, ir.Tensor] | None = None,
 ) -> ir.Graph:
-    """As `graph.edit.rebuild`, without the metadata that an edit makes wrong."""
-    return without_positional_metadata(
-        edit.rebuild(graph, ops=ops, inputs=inputs, outputs=outputs, tensors=tensors)
+    """As `graph.edit.rebuild`, without the metadata and signatures that an edit makes wrong."""
+    new = edit.rebuild(graph, ops=ops, inputs=inputs, outputs=outputs, tensors=tensors)
+    return _without_lost_signatures(without_positional_metadata(new))
+
+
+def _without_lost_signatures(graph: ir.Graph) -> ir.Graph:
+    """Without signatures that name a tensor which no longer exists."""
+    if not graph.model.signatures:
+        return graph
+    alive = {*graph.inputs, *graph.outputs}
+    alive.update(tensor for op in graph.ops for tensor in (*op.inputs, *op.outputs) if tensor)
+    kept = tuple(
+        s
+        for s in graph.model.signatures
+        if s.subgraph or all(tensor in alive for _, tensor in (*s.inputs, *s.outputs))
     )
+    if len(kept) == len(graph.model.signatures):
+        return graph
+    return dataclasses.replace(graph, model=dataclasses.replace(graph.model, signatures=kept))
 
 
 def without_positional_metadata(graph: ir.Graph) -> ir.Graph:
@@ -123,3 +138,35 @@ def with_source(op: ir.Op, source: ir.Tensor, padding: options.Padding) -> ir.Op
         inputs=(source, *op.inputs[1:]),
         options=dataclasses.replace(record, padding=padding),
     )
+
+
+def without_identities(
+    graph: ir.Graph,
+    copied: Callable[[ir.Op, Mapping[ir.Tensor, ir.Op]], ir.Tensor | None],
+) -> ir.Graph:
+    """The graph without ops whose only output equals another tensor.
+
+    Args:
+        copied: from an op and the producers of all tensors to that tensor, or None.
+
+    A graph output that goes is not renamed: its copy's producer writes it instead. Where that
+    can't be (an input that is an output, one tensor as two outputs), the op stays.
+    """
+    producers = edit.producers(graph)
+    fixed = {*graph.inputs, *graph.outputs}
+    swap: dict[ir.Tensor, ir.Tensor] = {}
+    ops: list[ir.Op] = []
+    for op in graph.ops:
+        source = copied(op, producers)
+        if source is None or op.output.variable or source.variable:
+            ops.append(op)
+            continue
+        while source in swap:
+            source = swap[source]
+        if op.output not in graph.outputs:
+            swap[op.output] = source
+        elif source in producers and source not in fixed:
+            swap[source] = op.output
+        else:
+            ops.append(op)
+    return rebuilt(graph, ops=ops, tensors=swap) if swap else graph
