@@ -15,7 +15,7 @@ _MOST_NAMED = 4
 def binding(result: Result) -> tuple[str, ...]:
     """The buffers that make the arena's peak, largest first, as text."""
     peak = result.plan.binding()
-    return tuple(f"{size:,} bytes {name}" for name, size in peak[:_MOST_NAMED])
+    return tuple(f"{size:,} bytes of {name}" for size, name in peak[:_MOST_NAMED])
 
 
 def remedies(result: Result, what: str, have: int) -> tuple[str, ...]:
