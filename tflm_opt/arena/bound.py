@@ -20,6 +20,15 @@ least
 
 With one input this is `max(size(o), min(d, size(o)) + size(input))`: exactly what the pair needs.
 A fixed offset adds `offset + size` of that buffer.
+
+**Chains.** In a chain of ops whose outputs overlap their inputs, each output lies below its input,
+and the distances add up. Suppose a placement with peak `T`. For a pair that could not be disjoint
+within `T` bytes (its sizes and the needs of the other clusters at that step are more than `T`),
+`offset(input) >= offset(output) + d` must hold. The longest path through these inequalities gives
+a lowest offset for every buffer; if one then ends above `T`, there is no such placement. With a
+higher `T` fewer pairs are forced, so `T` rises from the bound of the steps to the next value that
+could make a difference, the longest path's own end or the need of a forced pair, until nothing
+contradicts it.
 """
 
 from __future__ import annotations
@@ -36,6 +45,11 @@ def lower_bound(problem: Problem) -> int:
         >>> lower_bound(Problem((Buffer("x", 64, 0, 2), Buffer("y", 64, 1, 3))))
         128
     """
+    return _chain_bound(problem, widest_step(problem))
+
+
+def widest_step(problem: Problem) -> int:
+    """The largest bound of a single step, or the highest end of a buffer with a fixed offset."""
     steps = step_bounds(problem)
     fixed = [b.offset + b.size for b in problem.buffers if b.offset is not None]
     return max([*steps.values(), *fixed], default=0)
@@ -59,16 +73,62 @@ def live_at(problem: Problem, step: int) -> tuple[int, ...]:
     )
 
 
-def _step_bound(problem: Problem, live: Sequence[int]) -> int:
-    rounding = (
-        max(
-            (align_up(problem.buffers[i].size, problem.alignment) - problem.buffers[i].size)
-            for i in live
+def _chain_bound(problem: Problem, peak: int) -> int:
+    apart = _needs_apart(problem)
+    while True:
+        forced = [(pair, d) for pair, d in problem.overlaps.items() if apart.get(pair, 0) > peak]
+        end = _longest_path(problem, forced)
+        if end is not None and end <= peak:
+            return peak
+        limits = [apart[pair] for pair, _ in forced]
+        # The path's end is above the peak, or there is none: the forced pairs form a cycle.
+        peak = min(limits if end is None else [*limits, end])
+
+
+def _needs_apart(problem: Problem) -> dict[tuple[int, int], int]:
+    """Bytes needed at least if the two buffers of a pair were disjoint, by pair."""
+    needs = {}
+    for out, source in problem.overlaps:
+        a, b = problem.buffers[out], problem.buffers[source]
+        step = max(a.start, b.start)
+        if step >= min(a.stop, b.stop) or not a.size or not b.size:
+            continue
+        live = live_at(problem, step)
+        others = [c for c in _clusters(problem, live) if out not in c]
+        pair = sum(align_up(x.size, problem.alignment) for x in (a, b))
+        needs[out, source] = (
+            pair + sum(_cluster_bound(problem, c) for c in others) - _rounding(problem, live)
         )
-        if live
-        else 0
-    )
-    return sum(_cluster_bound(problem, c) for c in _clusters(problem, live)) - rounding
+    return needs
+
+
+def _longest_path(problem: Problem, forced: Sequence[tuple[tuple[int, int], int]]) -> int | None:
+    """The highest end of a buffer when all are as low as the forced distances let them be.
+
+    None if the distances form a cycle that no offsets satisfy.
+    """
+    lowest = [0 if b.offset is None else b.offset for b in problem.buffers]
+    for _ in range(len(forced) + 1):
+        changed = False
+        for (out, source), distance in forced:
+            least = align_up(lowest[out] + distance, problem.alignment)
+            if least > lowest[source]:
+                lowest[source], changed = least, True
+        if not changed:
+            ends = [low + b.size for low, b in zip(lowest, problem.buffers, strict=True)]
+            return max(ends, default=0)
+    return None
+
+
+def _rounding(problem: Problem, live: Sequence[int]) -> int:
+    """The most that rounding up adds to one of the live buffers."""
+    sizes = [problem.buffers[i].size for i in live]
+    return max((align_up(size, problem.alignment) - size for size in sizes), default=0)
+
+
+def _step_bound(problem: Problem, live: Sequence[int]) -> int:
+    needs = sum(_cluster_bound(problem, cluster) for cluster in _clusters(problem, live))
+    return needs - _rounding(problem, live)
 
 
 def _clusters(problem: Problem, live: Sequence[int]) -> list[list[int]]:

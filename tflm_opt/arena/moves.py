@@ -20,6 +20,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, replace
 
+from tflm_opt.arena.bound import widest_step
 from tflm_opt.arena.problem import Problem, Solution
 from tflm_opt.arena.solve import solve
 
@@ -58,7 +59,9 @@ def with_moves(
     """
     deadline = time.monotonic() + seconds
     best = _solved(problem, (), seconds, seed)
-    while moves and best.solution.bound <= (1 - WORTH) * best.solution.peak:
+    # What a chain needs beyond its widest step is what moves can save.
+    floor = widest_step(problem)
+    while moves and floor <= (1 - WORTH) * best.solution.peak:
         trials = [
             _solved(problem, cuts, deadline - time.monotonic(), seed, TRIAL_WORK)
             for cuts in _one_more(problem, best.cuts)

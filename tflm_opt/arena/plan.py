@@ -55,7 +55,7 @@ class Plan:
         moves: by op, what moves just before it runs (engine only; mostly nothing).
         scratch: bytes from the arena's start, of each op's scratch, where it has some.
         peak: bytes of arena.
-        bound: bytes that every plan under these rules needs.
+        bound: bytes that every plan with these moves needs.
         problem: what was solved; its buffers carry names and lifetimes.
         places: offsets of the problem's buffers, in its order.
         steps: what happens at each step: "inputs", then the ops.

@@ -46,8 +46,8 @@ def solve(problem: Problem, seconds: float = 10.0, seed: int = 0, *, work: int =
 
     Args:
         problem: what to place.
-        seconds: a safety net. The amount of work is limited too, to about a quarter of a second, and
-            only that limit gives the same placement for the same input on every machine.
+        seconds: a safety net. The amount of work is limited too, to about a quarter of a second,
+            and only that limit gives the same placement for the same input on every machine.
         seed: of the local search.
         work: how many placements of single buffers the local search may make.
 
