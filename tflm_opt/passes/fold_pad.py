@@ -27,6 +27,8 @@ from .rewrite import (
     padding_of,
     rebuilt,
     same_quantization,
+    size_of,
+    source_of,
     window,
     with_source,
     zero_of,
@@ -94,7 +96,7 @@ def _fold(op: ir.Op, pads: dict[ir.Tensor, _Pad], producers: dict[ir.Tensor, ir.
     """`op` reading through as many PADs as can be folded into it."""
     if op.kind not in CONVOLUTIONS and op.kind not in POOLS:
         return op
-    while (pad := pads.get(op.inputs[0])) is not None:  # type: ignore[arg-type]
+    while (pad := pads.get(source_of(op))) is not None:
         folded = _folded(op, pad)
         if not _exact(folded, pad, producers):
             return op
@@ -107,8 +109,8 @@ def _folded(op: ir.Op, pad: _Pad) -> ir.Op:
     total = options.Padding(
         own.top + more.top, own.bottom + more.bottom, own.left + more.left, own.right + more.right
     )
-    size, out = pad.source.shape[1:3], op.output.shape[1:3]
-    return with_source(op, pad.source, window(op).trim(total, size, out))  # type: ignore[arg-type]
+    size, out = size_of(pad.source), size_of(op.output)
+    return with_source(op, pad.source, window(op).trim(total, size, out))
 
 
 def _exact(folded: ir.Op, pad: _Pad, producers: dict[ir.Tensor, ir.Op]) -> bool:
@@ -147,7 +149,7 @@ def _activation_floor(op: ir.Op) -> float:
 
 def _windows_reach_inside(op: ir.Op) -> bool:
     """Whether every window holds at least one element that is not padding."""
-    shape, padding, sliding = op.inputs[0].shape, padding_of(op), window(op)  # type: ignore[union-attr]
+    shape, padding, sliding = source_of(op).shape, padding_of(op), window(op)
     for axis, before in enumerate((padding.top, padding.left)):
         last_start = (op.output.shape[1 + axis] - 1) * sliding.stride[axis] - before
         if sliding.span(axis) <= before or last_start >= shape[1 + axis]:

@@ -8,6 +8,7 @@ each axis the PAD is the smallest that some split allows, so no larger than an o
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -17,7 +18,18 @@ from ..errors import UnsupportedModel
 from ..graph import edit, ir, options
 from ..graph.write import padding_flag
 from .fold_pad import never_wins
-from .rewrite import CONVOLUTIONS, POOLS, Window, padding_of, rebuilt, window, with_source, zero_of
+from .rewrite import (
+    CONVOLUTIONS,
+    POOLS,
+    Window,
+    padding_of,
+    rebuilt,
+    size_of,
+    source_of,
+    window,
+    with_source,
+    zero_of,
+)
 
 _NONE = options.Padding()
 
@@ -62,8 +74,8 @@ class Legalize:
 def _needs_pad(op: ir.Op) -> bool:
     if op.kind not in CONVOLUTIONS and op.kind not in POOLS:
         return False
-    sliding, size = window(op), op.inputs[0].shape[1:3]  # type: ignore[union-attr]
-    flag = padding_flag(padding_of(op), size, sliding.kernel, sliding.stride, sliding.dilation)  # type: ignore[arg-type]
+    sliding, size = window(op), size_of(source_of(op))
+    flag = padding_flag(padding_of(op), size, sliding.kernel, sliding.stride, sliding.dilation)
     return flag is None
 
 
@@ -78,19 +90,15 @@ class _Pads:
 
     def split(self, needy: list[ir.Op]) -> dict[ir.Op, tuple[ir.Op, ir.Op]]:
         """For each op, the PAD it needs and the op that reads that PAD."""
-        groups: dict[tuple[ir.Tensor, bool, int, int], list[_Group]] = {}
+        groups: dict[tuple[ir.Tensor, bool], list[_Group]] = {}
         for op in needy:
+            alike = groups.setdefault((source_of(op), self._plain(op)), [])
             group = _Group([op], smallest_pad(op))
-            plain = self._plain(op)
-            key = (op.inputs[0], plain, group.pad.top, group.pad.left)
-            for other in groups.setdefault(key, []):  # type: ignore[arg-type]
-                if other.join(group):
-                    break
-            else:
-                groups[key].append(group)  # type: ignore[index]
+            if not any(other.join(group) for other in alike):
+                alike.append(group)
         split: dict[ir.Op, tuple[ir.Op, ir.Op]] = {}
-        for (source, plain, _, _), same_start in groups.items():
-            for group in same_start:
+        for (source, plain), alike in groups.items():
+            for group in alike:
                 pad = self._pad(source, group.pad, plain)
                 for op in group.ops:
                     split[op] = (pad, _over(op, pad.output, group.pad))
@@ -100,7 +108,7 @@ class _Pads:
         """Whether a PAD does, which writes zero points, or a PADV2 with the least value must."""
         if op.kind in CONVOLUTIONS:
             return True
-        zero = zero_of(op.inputs[0])  # type: ignore[arg-type]
+        zero = zero_of(source_of(op))
         return zero is not None and never_wins(op, zero, self.producers)
 
     def _pad(self, source: ir.Tensor, pad: options.Padding, plain: bool) -> ir.Op:
@@ -144,24 +152,29 @@ def _frozen(data: np.ndarray) -> np.ndarray:
 
 @dataclass(slots=True)
 class _Group:
-    """Ops over one tensor whose PADs begin alike, and the PAD that serves them all so far."""
+    """Ops over one tensor, and the PAD that serves them all so far."""
 
     ops: list[ir.Op]
     pad: options.Padding
 
     def join(self, other: _Group) -> bool:
-        """Take the other group's ops in if one PAD can serve all; False if it can't."""
-        wide = options.Padding(
-            self.pad.top,
-            max(self.pad.bottom, other.pad.bottom),
-            self.pad.left,
-            max(self.pad.right, other.pad.right),
-        )
+        """Take the other group's ops in, if one PAD for all is smaller than two."""
         ops = [*self.ops, *other.ops]
-        if any(remaining_padding(op, wide) is None for op in ops):
-            return False
-        self.ops, self.pad = ops, wide
-        return True
+        size = size_of(source_of(ops[0]))
+        limit = _area(self.pad, size) + _area(other.pad, size)
+        known = {self.pad, other.pad, *(_all_padding(op) for op in ops)}
+        sides = (
+            sorted({getattr(pad, side) for pad in known})
+            for side in ("top", "bottom", "left", "right")
+        )
+        pads = [options.Padding(*chosen) for chosen in itertools.product(*sides)]
+        for pad in sorted(pads, key=lambda pad: _area(pad, size)):
+            if _area(pad, size) > limit:
+                return False
+            if all(remaining_padding(op, pad) is not None for op in ops):
+                self.ops, self.pad = ops, pad
+                return True
+        return False
 
 
 def _over(op: ir.Op, padded: ir.Tensor, pad: options.Padding) -> ir.Op:
@@ -176,7 +189,7 @@ def remaining_padding(op: ir.Op, pad: options.Padding) -> options.Padding | None
 
     None where neither does: other outputs would come out, or windows would start elsewhere.
     """
-    sliding, size, out = window(op), op.inputs[0].shape[1:3], op.output.shape[1:3]  # type: ignore[union-attr]
+    sliding, size, out = window(op), size_of(source_of(op)), size_of(op.output)
     have = ((pad.top, pad.bottom), (pad.left, pad.right))
     padded = [size[axis] + sum(have[axis]) for axis in (0, 1)]
     wanted = padding_of(op)
@@ -208,14 +221,20 @@ def _same(sliding: Window, axis: int, size: int) -> tuple[int, int]:
 
 def smallest_pad(op: ir.Op) -> options.Padding:
     """The PAD with the fewest elements after which VALID or SAME gives what `op` needs."""
-    sliding, size, out = window(op), op.inputs[0].shape[1:3], op.output.shape[1:3]  # type: ignore[union-attr]
-    all_of_it = sliding.trim(padding_of(op), size, out)  # type: ignore[arg-type]
+    sliding, size, out = window(op), size_of(source_of(op)), size_of(op.output)
+    all_of_it = _all_padding(op)
     rows = _same_splits(sliding, 0, size[0], out[0], all_of_it.top, all_of_it.bottom)
     columns = _same_splits(sliding, 1, size[1], out[1], all_of_it.left, all_of_it.right)
     if not rows or not columns:
         return all_of_it
     partial = options.Padding(*rows, *columns)
-    return min((all_of_it, partial), key=lambda pad: _area(pad, size))  # type: ignore[arg-type]
+    return min((all_of_it, partial), key=lambda pad: _area(pad, size))
+
+
+def _all_padding(op: ir.Op) -> options.Padding:
+    """The op's padding as far as its windows reach."""
+    size, out = size_of(source_of(op)), size_of(op.output)
+    return window(op).trim(padding_of(op), size, out)
 
 
 def _area(pad: options.Padding, size: tuple[int, int]) -> int:

@@ -82,6 +82,18 @@ def zero_of(tensor: ir.Tensor) -> int | None:
     return tensor.zero_point
 
 
+def source_of(op: ir.Op) -> ir.Tensor:
+    """The op's first input, which every kind in `CONVOLUTIONS` and `POOLS` must have."""
+    if not op.inputs or op.inputs[0] is None:
+        raise ValueError(f"{op} has no input")
+    return op.inputs[0]
+
+
+def size_of(tensor: ir.Tensor) -> tuple[int, int]:
+    """Rows and columns of an image-like tensor."""
+    return tensor.shape[1], tensor.shape[2]
+
+
 @dataclass(frozen=True, slots=True)
 class Window:
     """How a convolution or pooling slides over its input. Pairs are (h, w)."""
