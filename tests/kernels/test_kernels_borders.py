@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from opgraph import Cases
 
+from tflm_opt.codegen.fixed_point import inverse_sqrt, requantize
 from tflm_opt.graph.ir import Quantization, Tensor
 from tflm_opt.graph.options import FullyConnectedOptions, LeakyReluOptions, SubOptions
 
@@ -80,7 +81,10 @@ def test_rsqrt(tmp_path: Path) -> None:
     for _ in range(COUNT):
         a = random_scale(rng, -4, 1)
         steps, output = int(rng.integers(1, 256)), int(rng.integers(2, 255)) + 0.5
-        b = float(np.float32(1 / math.sqrt(a * steps) / output))
+        # What the kernel multiplies: the root of the stored value, rounded to 20 bits.
+        multiplier, shift = inverse_sqrt(steps)
+        root = int(requantize(np.ones(1, np.int64), multiplier, shift + 20)[0]) / 2**20
+        b = float(np.float32(root / math.sqrt(a) / output))
         x = cases.input((1, 256), scale=a, zero_point=-128)
         cases.op("RSQRT", [x], [cases.tensor((1, 256), scale=b, zero_point=-128)])
     cases.check(tmp_path, [[INT8.reshape(1, 256)] * COUNT])

@@ -2,7 +2,8 @@
  * Kernels that make each output value from the value, or few values, at its own place: tables,
  * conversions between types, minimum and maximum, PRELU, bilinear resizing.
  *
- * All write their output in memory order, each element once.
+ * All write their output in memory order, each element once. Input and output may overlap where
+ * one of them is made of bytes; a compiler may reorder accesses to two wider types.
  */
 #ifndef TFLM_OPT_POINTWISE_H
 #define TFLM_OPT_POINTWISE_H
