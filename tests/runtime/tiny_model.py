@@ -1,6 +1,6 @@
 """A hand-written "generated" model, for the tests of firmware and emulator: no codegen needed.
 
-Output = input + 1 (wrapping), with a loop of known length, a library call and a nested frame.
+Output = input + 1 (wrapping), with a nested frame and a call into the compiler's library.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ __attribute__((noinline)) static int deep(const int8_t *data)
     volatile int8_t copy[200];
     memcpy((void *)copy, (const void *)data, COUNT);
     for (int i = COUNT; i < 200; i++) { copy[i] = weights[(state[1] + (uint32_t)i) % 1000u]; }
-    return copy[3];
+    return copy[3] + (int)(((uint64_t)state[1] << 20) / ((uint64_t)calls << 3 | 5u));
 }
 
 int tiny_invoke(void)

@@ -29,6 +29,7 @@ from tflm_opt.runtime.firmware import Firmware, Interface, Port
 
 _RECORD = struct.Struct("<QIiII")  # struct record of core/harness.c
 _FAULT = re.compile(r"^FAULT exception=0x([0-9a-f]+).*?(?: pc=0x([0-9a-f]+))?(?: lr=.*)?$", re.M)
+_HARNESS = re.compile(r"^HARNESS (.+)$", re.M)
 _EXCEPTIONS = {
     2: "NMI",
     3: "hard fault",
@@ -105,8 +106,10 @@ def start(program: Path, board: Board, folder: Path, *, timeout: float = 600.0) 
         where = elf.function_at(program, int(fault[2], 16)) if fault[2] else "an unknown place"
         raise ToolFailed("QEMU", f"the program ended with a {kind} in {where}", output=text.strip())
     if done.returncode:
+        said = _HARNESS.search(text)
+        what = f": {said[1]}" if said else ""
         raise ToolFailed(
-            "QEMU", f"the program ended with status {done.returncode}", output=text.strip()
+            "QEMU", f"the program ended with status {done.returncode}{what}", output=text.strip()
         )
     return text
 

@@ -1,0 +1,66 @@
+"""The stack analysis on small texts: what GCC and objdump write, by hand."""
+
+from __future__ import annotations
+
+import pytest
+
+from tflm_opt.runtime.stack import parse_stack_usage, worst_case
+
+LEAF = "00008000 <leaf>:\n    8000:\tpush\t{r4, r5, lr}\n    8002:\tpop\t{r4, r5, pc}\n"
+BIG = (
+    "00008010 <big>:\n"
+    "    8010:\tstmdb\tsp!, {r4, r5, r6, r7, r8, lr}\n"
+    "    8014:\tvpush\t{d8-d9}\n"
+    "    8018:\tsub.w\tsp, sp, #400\t@ 0x190\n"
+    "    801c:\tbl\t8000 <leaf>\n"
+)
+ENTRY = (
+    "00008020 <entry>:\n"
+    "    8020:\tpush\t{r3, lr}\n"
+    "    8022:\tbl\t8000 <leaf>\n"
+    "    8026:\tbne.n\t8022 <entry+0x2>\n"
+    "    8028:\tldmia.w\tsp!, {r3, lr}\n"
+    "    802c:\tb.w\t8010 <big>\n"
+)
+
+
+def test_deepest_path_from_pushes_alone() -> None:
+    bound = worst_case("entry", ENTRY + LEAF + BIG, [])
+    assert bound.size == 8 + (24 + 16 + 400) + 12
+    assert bound.path == ("entry (8)", "big (440)", "leaf (12)")
+
+
+def test_compiler_figures_come_first() -> None:
+    usage = "a.c:1:5:entry\t16\tstatic\na.c:9:5:big\t456\tdynamic,bounded\n"
+    assert worst_case("entry", ENTRY + LEAF + BIG, [usage]).size == 16 + 456 + 12
+
+
+def test_clones_take_their_origin_s_figure() -> None:
+    code = "00008000 <f.constprop.0>:\n    8000:\tbx\tlr\n"
+    assert worst_case("f.constprop.0", code, ["a.c:1:5:f\t24\tstatic\n"]).size == 24
+
+
+@pytest.mark.parametrize(
+    ("code", "usage", "reason"),
+    [
+        ("00008000 <f>:\n    8000:\tblx\tr3\n", "", "f calls through a pointer"),
+        ("00008000 <f>:\n    8000:\tsub\tsp, r3\n", "", "the frame of f grows"),
+        ("00008000 <f>:\n    8000:\tbx\tlr\n", "a.c:1:5:f\t8\tdynamic\n", "the frame of f grows"),
+        (
+            "00008000 <f>:\n    8000:\tbl\t8010 <g>\n00008010 <g>:\n    8010:\tbl\t8000 <f>\n",
+            "",
+            "recursion: f -> g -> f",
+        ),
+        ("00008000 <g>:\n    8000:\tbx\tlr\n", "", "f is not in the program"),
+    ],
+)
+def test_no_bound_says_why(code: str, usage: str, reason: str) -> None:
+    bound = worst_case("f", code, [usage])
+    assert bound.size is None
+    assert bound.reason.startswith(reason)
+
+
+def test_static_functions_of_one_name_get_the_largest() -> None:
+    texts = ["a.c:1:1:f\t8\tstatic\n", "b.c:1:1:f\t32\tstatic\n", "c.c:1:1:f\t16\tstatic\n"]
+    assert parse_stack_usage(texts) == {"f": 32}
+    assert parse_stack_usage([*texts, "d.c:1:1:f\t8\tdynamic\n"]) == {"f": None}
