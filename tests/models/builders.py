@@ -201,7 +201,7 @@ def calibrate_batchnorm(model: keras.Model, data: list[np.ndarray]) -> None:
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.momentum = 0.0
-    model(data if len(data) > 1 else data[0], training=True)
+    model(keras.tree.pack_sequence_as(model.input, data), training=True)
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
 

@@ -15,6 +15,7 @@ import numpy as np
 from ..errors import ToolFailed, UnsupportedModel
 from .calibration import Sample
 from .floatmodel import FloatModel
+from .sources import one_line
 from .substitute import substituted
 from .verdict import REMEDY, require_full_int8
 
@@ -75,8 +76,16 @@ def _traced(model: FloatModel) -> Any:
             for output in model.call(tensors)
         ]
 
-    with substituted(model.origin):
-        return tf.function(forward, input_signature=signature).get_concrete_function()
+    # Autograph would leave files behind, and only data-dependent branches and loops need it.
+    function = tf.function(forward, input_signature=signature, autograph=False)
+    try:
+        with substituted(model.origin):
+            return function.get_concrete_function()
+    except Exception as error:
+        raise UnsupportedModel(
+            f"TensorFlow can't trace the model as one graph: {one_line(error)}",
+            remedy="Keep Python code that depends on a tensor's values out of it",
+        ) from error
 
 
 def _refuse_unquantizable(graph: Any) -> None:

@@ -61,7 +61,7 @@ class FloatModel:
 
         spec = [tf.TensorSpec((None, *item.shape), tf.float32) for item in self.inputs]
 
-        @tf.function(input_signature=spec)
+        @tf.function(input_signature=spec, autograph=False)
         def forward(*tensors: Any) -> list[Any]:
             return self.call(tensors)
 
@@ -168,7 +168,7 @@ def _keras_inputs(model: Any) -> Sequence[Any]:
         config = model.get_build_config() or {}
         shape = config.get("input_shape")
     if isinstance(shape, (list, tuple)) and all(d is None or isinstance(d, int) for d in shape):
-        return [_Found("input", tuple(shape), "float32")]
+        return [_Found("input", (None, *shape[1:]), "float32")]  # the example's batch counts not
     raise UnsupportedModel(
         f"model {model.name!r} ({type(model).__name__}) does not know its input's shape: it is a "
         "subclassed or Sequential model that was never built, or has several inputs",
