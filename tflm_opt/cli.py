@@ -188,16 +188,18 @@ def boards(as_json: bool) -> None:
 @click.option("--markdown", is_flag=True, help="Print the page that docs/ops.md holds.")
 def ops(as_json: bool, markdown: bool) -> None:
     """List the supported ops and their constraints."""
+    from dataclasses import asdict
+
     from .graph import optable
 
     if as_json:
-        click.echo(json.dumps(optable.rows(), indent=2))
+        click.echo(json.dumps([asdict(row) for row in optable.rows()], indent=2))
     elif markdown:
         click.echo(optable.page(), nl=False)
     else:
         for row in optable.rows():
-            click.echo(row["kind"])
-            for constraint in row["constraints"]:
+            click.echo(row.kind)
+            for constraint in row.constraints:
                 click.echo(f"    {constraint}")
 
 
