@@ -149,7 +149,7 @@ def test_stack_overflow_faults(board: boards.Board, tmp_path: Path) -> None:
     built = firmware.build(write_tiny(tmp_path / "m", source), board, tmp_path / "out")
     assert built.stack.size is not None
     assert built.stack.size > machine.STACK
-    with pytest.raises(ToolFailed, match="fault|stack overflow"):
+    with pytest.raises(ToolFailed, match=r"fault|stack overflow"):
         qemu.run(built, board, samples(1))
 
 

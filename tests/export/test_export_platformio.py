@@ -1,0 +1,175 @@
+"""PlatformIO projects of a hand-written model: what is written, and that it builds and runs."""
+
+from __future__ import annotations
+
+import configparser
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "runtime"))
+
+from tiny_model import write_tiny
+
+from tflm_opt import boards
+from tflm_opt.errors import InvalidModel, OutputExists, UnknownBoard
+from tflm_opt.export import platformio
+from tflm_opt.export.folder import is_ours
+from tflm_opt.runtime import firmware, qemu
+
+ROOT = Path(__file__).resolve().parents[2]
+X = np.arange(16, dtype=np.int8).reshape(1, 16)
+VECTORS = [([X], [X + 1]), ([X - 90], [X - 89])]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny(tmp_path_factory.mktemp("tiny") / "model")
+
+
+def export(model: Path, out: Path, **options) -> Path:
+    return platformio.write(model, out, **{"vectors": VECTORS, **options})
+
+
+def test_project_is_complete(model: Path, tmp_path: Path) -> None:
+    project = export(model, tmp_path / "p", boards=["disco_f746ng", "nano33ble"])
+    assert is_ours(project)
+    ini = configparser.ConfigParser(interpolation=None)
+    ini.read(project / "platformio.ini")
+    emulated = {f"env:{b.id}" for b in boards.all() if b.qemu}
+    assert set(ini.sections()) == {"platformio", *emulated, "env:disco_f746ng", "env:nano33ble"}
+    assert ini["env:nano33ble"]["platform"] == "nordicnrf52"
+    assert ini["env:disco_f746ng"]["framework"] == "stm32cube"
+    library = json.loads((project / "lib" / "tiny" / "library.json").read_text())
+    assert library["name"] == "tiny"
+    manifests = (project / "platforms" / "qemu_arm" / "boards").glob("*.json")
+    assert {f"env:{path.stem}" for path in manifests} == emulated
+    left = [
+        p for p in project.rglob("*") if p.is_file() and re.search(r"{{|}}|{%|@[A-Z_]+@", _text(p))
+    ]
+    assert left == []
+
+
+def _text(path: Path) -> str:
+    # Closing braces of a C initializer stand together; those of a template have words inside.
+    return re.sub(r"}\s*}", "", path.read_text("utf-8"))
+
+
+def test_same_input_same_bytes(model: Path, tmp_path: Path) -> None:
+    one, two = (export(model, tmp_path / name) for name in ("one", "two"))
+    files = sorted(p.relative_to(one) for p in one.rglob("*") if p.is_file())
+    assert files == sorted(p.relative_to(two) for p in two.rglob("*") if p.is_file())
+    for file in files:
+        assert (one / file).read_bytes() == (two / file).read_bytes()
+        assert str(tmp_path) not in (one / file).read_text("utf-8")
+
+
+def test_edited_project_is_kept(model: Path, tmp_path: Path) -> None:
+    project = export(model, tmp_path / "p")
+    export(model, tmp_path / "p")
+    (project / "src" / "main.c").write_text("int main(void) { return 42; }\n")
+    with pytest.raises(OutputExists):
+        export(model, tmp_path / "p")
+    assert "42" in (project / "src" / "main.c").read_text()
+    export(model, tmp_path / "p", force=True)
+    assert "42" not in (project / "src" / "main.c").read_text()
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"boards": ["nano33"]}, UnknownBoard, "nano33ble"),
+        ({"vectors": []}, InvalidModel, "at least one test vector"),
+        ({"vectors": [([X], [X.astype(np.int16)])]}, InvalidModel, "int16"),
+        ({"vectors": [([X, X], [X])]}, InvalidModel, "inputs"),
+    ],
+)
+def test_bad_input_writes_nothing(options, error, message, model: Path, tmp_path: Path) -> None:
+    with pytest.raises(error, match=message):
+        export(model, tmp_path / "p", **options)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_folder_without_a_model(tmp_path: Path) -> None:
+    with pytest.raises(InvalidModel, match=r"model\.json"):
+        export(tmp_path, tmp_path / "p")
+
+
+# ---- building it ---------------------------------------------------------------------------
+
+needs_tools = pytest.mark.skipif(
+    not (shutil.which("arm-none-eabi-gcc") and shutil.which("qemu-system-arm")),
+    reason="needs the Arm compiler and qemu-system-arm",
+)
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """PlatformIO with a core directory of its own, set up from PyPI's SCons."""
+    pytest.importorskip("platformio")
+    environment = dict(os.environ)
+    environment["PLATFORMIO_CORE_DIR"] = str(tmp_path_factory.mktemp("pio-core"))
+    environment["PLATFORMIO_SETTING_ENABLE_TELEMETRY"] = "no"
+    script = ROOT / "scripts" / "bootstrap_platformio.py"
+    for _ in range(2):  # the second time there is nothing left to do
+        subprocess.run([sys.executable, str(script)], env=environment, check=True)
+    return environment
+
+
+def pio(project: Path, environment: dict[str, str], *arguments: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "platformio", *arguments],
+        cwd=project,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.qemu
+@needs_tools
+def test_builds_and_runs_on_every_emulated_board(
+    model: Path, tmp_path: Path, environment: dict[str, str]
+) -> None:
+    project = export(model, tmp_path / "p")
+    interface = firmware.read_interface(model)
+    for board in (b for b in boards.all() if b.qemu):
+        said = pio(project, environment, "run", "-e", board.id, "-t", "run")
+        assert "PASS: 2 of 2 vectors" in said
+        assert "FAIL" not in said
+        # The same program over samples from a file, and the same counts as our own build.
+        elf = project / ".pio" / "build" / board.id / "firmware.elf"
+        samples = [[X + i] for i in range(50)]
+        run = qemu.run_elf(elf, interface, board, samples)
+        for (given,), (output,) in zip(samples, run.outputs, strict=True):
+            np.testing.assert_array_equal(output, given + 1)
+        ours = firmware.build(model, board, tmp_path / "out")
+        assert run.instructions == qemu.run(ours, board, samples).instructions
+        assert f"instructions: {run.instructions[0]}" in said
+
+
+@pytest.mark.qemu
+@needs_tools
+def test_wrong_output_is_a_failure(
+    model: Path, tmp_path: Path, environment: dict[str, str]
+) -> None:
+    wrong = X + 1
+    wrong[0, 3] += 1
+    project = export(model, tmp_path / "p", vectors=[*VECTORS, ([X], [wrong])])
+    pio(project, environment, "run", "-e", "qemu_m4")
+    program = project / ".pio" / "build" / "qemu_m4" / "program"
+    done = subprocess.run([str(program)], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "vector 2: FAIL, 1 bytes differ" in done.stdout
+    assert "FAIL: 2 of 3 vectors" in done.stdout
