@@ -96,23 +96,10 @@ def generate(graph: Graph, plan: PlanLike, *, name: str = "model") -> Sources:
         TflmOptError: the name can't start a C identifier.
     """
     check_model_name(name)
+    _check_plan(graph, plan)
     constants = emit.Constants()
-    positions = {op: index for index, op in enumerate(graph.ops)}
-    called: set[str] = set()
-    blocks: list[str] = []
     offsets = dict(plan.offsets)
-    for op in (op for stage in plan.schedule.stages for op in stage.ops):
-        index = positions[op]
-        try:
-            lowered = lower(op)
-            blocks.extend(_moves(plan.moves.get(op, ()), offsets))
-            place = (plan.scratch[op], lowered.scratch) if lowered.scratch else (0, 0)
-            ctx = emit.OpContext(f"op{index}", constants, offsets, place)
-            blocks.append(_block(index, op, lowered, ctx))
-        except UnsupportedModel as error:
-            raise _placed(error, index, op) from error
-        called.update(call.function for call in lowered.calls)
-    kernels = tuple(kernel.function for kernel in table.closure(called))
+    body, called = _body(graph, plan, constants, offsets)
     inputs = [_port(t, "input", i, len(graph.inputs), name) for i, t in enumerate(graph.inputs)]
     outputs = [_port(t, "output", i, len(graph.outputs), name) for i, t in enumerate(graph.outputs)]
     for row, tensor in zip(inputs, graph.inputs, strict=True):
@@ -130,7 +117,7 @@ def generate(graph: Graph, plan: PlanLike, *, name: str = "model") -> Sources:
         "abi": abi(),
         "description": _description(graph, plan, constants),
         "constants": constants.definitions(),
-        "body": "\n".join(blocks),
+        "body": body,
     }
     return Sources(
         files={
@@ -140,10 +127,49 @@ def generate(graph: Graph, plan: PlanLike, *, name: str = "model") -> Sources:
         name=name,
         arena=plan.peak,
         weights=constants.nbytes,
-        kernels=kernels,
+        kernels=tuple(kernel.function for kernel in table.closure(called)),
         inputs=tuple(row["port"] for row in inputs),
         outputs=tuple(row["port"] for row in outputs),
     )
+
+
+def _body(
+    graph: Graph, plan: PlanLike, constants: emit.Constants, offsets: dict[Tensor, int]
+) -> tuple[str, set[str]]:
+    """The statements of `invoke`, and the kernels they call; `offsets` follows moved tensors."""
+    positions = {op: index for index, op in enumerate(graph.ops)}
+    called: set[str] = set()
+    blocks: list[str] = []
+    for op in (op for stage in plan.schedule.stages for op in stage.ops):
+        index = positions[op]
+        try:
+            lowered = lower(op)
+            blocks.extend(_moves(plan.moves.get(op, ()), offsets))
+            place = (plan.scratch[op], lowered.scratch) if lowered.scratch else (0, 0)
+            ctx = emit.OpContext(f"op{index}", constants, offsets, place)
+            blocks.append(_block(index, op, lowered, ctx))
+        except UnsupportedModel as error:
+            raise _placed(error, index, op) from error
+        called.update(call.function for call in lowered.calls)
+    return "\n".join(blocks), called
+
+
+def _check_plan(graph: Graph, plan: PlanLike) -> None:
+    """Every buffer lies inside the arena, aligned for its type. ValueError: the plan is broken."""
+    tensors = [*graph.inputs, *(t for op in graph.ops for t in op.outputs)]
+    places = [
+        (repr(t.name), plan.offsets[t], t.nbytes, t.itemsize) for t in tensors if t in plan.offsets
+    ]
+    for tensor in graph.inputs:
+        if tensor not in plan.offsets:
+            raise ValueError(f"the plan has no place for the input {tensor.name!r}")
+    places += [(f"scratch of {op.kind}", at, 0, 4) for op, at in plan.scratch.items()]
+    for what, start, size, alignment in places:
+        if start < 0 or start + size > plan.peak or start % alignment:
+            raise ValueError(
+                f"the plan puts {what} ({size} bytes) at {start}, outside an arena of "
+                f"{plan.peak} bytes or not aligned to {alignment}"
+            )
 
 
 @cache
@@ -231,9 +257,8 @@ def _port(tensor: Tensor, direction: str, index: int, count: int, name: str) -> 
 
 
 def _description(graph: Graph, plan: PlanLike, constants: emit.Constants) -> list[str]:
-    return [
-        f"{len(graph.ops)} ops, {plan.peak} bytes of arena, {constants.nbytes} bytes of constants."
-    ]
+    ops = f"{len(graph.ops)} op{'' if len(graph.ops) == 1 else 's'}"
+    return [f"{ops}, {plan.peak} bytes of arena, {constants.nbytes} bytes of constants."]
 
 
 def _render(template: str, values: Mapping[str, Any]) -> str:

@@ -10,7 +10,7 @@ import re
 
 from tflm_opt.errors import TflmOptError
 
-# Words that can't name a C or C++ function, or that the generated code uses itself.
+# Words that can't name a C or C++ function, and those that the kernel library starts with.
 _WORDS = """
     alignas alignof and and_eq asm auto bitand bitor bool break case catch char char16_t
     char32_t class compl const constexpr const_cast continue decltype default delete do double
@@ -21,7 +21,13 @@ _WORDS = """
     throw true try typedef typeid typename typeof uint8_t uint16_t uint32_t uint64_t union
     unsigned using virtual void volatile wchar_t while xor xor_eq tflm_opt arm
 """
-_RESERVED = frozenset(_WORDS.split())
+# Headers that `<name>.h` would stand in front of, some of them on file systems without case.
+_HEADERS = """
+    arduino assert complex ctype cmsis_gcc errno fenv float inttypes iso646 limits locale math
+    memory new setjmp signal stdalign stdarg stdatomic stdbool stddef stdint stdio stdlib
+    stdnoreturn string strings tgmath threads time uchar unistd utility vector wchar wctype
+"""
+_RESERVED = frozenset((_WORDS + _HEADERS).split())
 _IDENTIFIER = re.compile(r"[a-z][a-z0-9_]*")
 _LONGEST = 48
 
@@ -43,7 +49,8 @@ def check_model_name(name: str) -> str:
     if bad:
         raise TflmOptError(
             f"{name!r} can't name the generated C model. Use lower-case letters, digits and "
-            f"underscores, a letter first, no C keyword; {identifier(name)!r} would do"
+            "underscores, a letter first, no word of C or its headers; "
+            f"{identifier(name)!r} would do"
         )
     return name
 
