@@ -27,6 +27,14 @@ _OTHER_FLOAT = re.compile(r"(tensor<|x)(f16|bf16|f64)>")
 _UNQUANTIZED_OP = re.compile(r"[Qq]uantization (?:to \S+ )?not yet supported for op: '?(\w+)")
 
 
+class _TickFailed(Exception):
+    """The caller's own `tick` failed inside the converter, which is no fault of the model."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
 def to_tflite(
     model: FloatModel,
     samples: Sequence[Sample],
@@ -59,6 +67,8 @@ def to_tflite(
         converter.inference_output_type = tf.int8
     try:
         tflite = converter.convert()
+    except _TickFailed as failed:
+        raise failed.error from None
     except Exception as error:
         raise _translated(error) from error
     require_full_int8(tflite, model, io=io)
@@ -111,7 +121,10 @@ def _feed(
 ) -> Iterator[list[np.ndarray]]:
     for index, sample in enumerate(samples):
         yield [np.asarray(array, np.float32)[np.newaxis] for array in sample]
-        tick((index + 1) / len(samples))
+        try:
+            tick((index + 1) / len(samples))
+        except Exception as error:
+            raise _TickFailed(error) from error
 
 
 def _translated(error: Exception) -> Exception:

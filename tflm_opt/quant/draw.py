@@ -26,14 +26,16 @@ class Range:
     """Where an input's values lie: centre and half width (or standard deviation), by channel.
 
     Attributes:
+        bounded: within centre ± width if true, else normal.
         why: what it was read from, for the report.
-        bounded: uniform within centre ± width if true, else normal.
+        sure: whether a layer of the model says so.
     """
 
     centre: np.ndarray
     width: np.ndarray
     bounded: bool
     why: str
+    sure: bool = False
 
 
 def draw(
@@ -55,6 +57,25 @@ def draw(
     )
 
 
+def remarks(model: FloatModel, given: Sequence[Sample]) -> tuple[str, ...]:
+    """Where given data is scaled another way than the model's first layer expects, a sentence each.
+
+    The classic slip: images already divided by 255, for a net that begins by dividing by 255.
+    """
+    found = []
+    for column, one in enumerate(model.inputs):
+        spread = expected_range(model, one)
+        low = min(float(sample[column].min()) for sample in given)
+        high = max(float(sample[column].max()) for sample in given)
+        expected = 2.0 * float(spread.width.max())
+        if spread.sure and spread.bounded and not expected / 20 < high - low < expected * 20:
+            found.append(
+                f"calibration data of input {one.name!r} spans {low:g} to {high:g}, but the model "
+                f"expects {spread.why}"
+            )
+    return tuple(found)
+
+
 def expected_range(model: FloatModel, one: ModelInput) -> Range:
     """The range that the model's own preprocessing expects for an input."""
     layer = _first_layer(model.origin, one.name)
@@ -69,6 +90,7 @@ def expected_range(model: FloatModel, one: ModelInput) -> Range:
                 np.sqrt(variance.reshape(-1)[: one.shape[-1] if variance.size > 1 else 1]),
                 False,
                 "normal, with the Normalization layer's mean and variance",
+                sure=True,
             )
     if len(one.shape) == 3 and one.shape[-1] in _IMAGE_CHANNELS:
         return Range(np.zeros(1), np.ones(1), True, "-1 to 1, as for an image")
@@ -85,6 +107,7 @@ def _before_rescaling(scale: np.ndarray, offset: np.ndarray) -> Range:
         np.atleast_1d((largest - smallest) / 2),
         True,
         f"{smallest.min():g} to {largest.max():g}, from the Rescaling layer",
+        sure=True,
     )
 
 

@@ -15,8 +15,10 @@ import random
 import re
 import sys
 import tempfile
+import threading
 import warnings
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -27,52 +29,84 @@ _CHATTER = re.compile(
     r"INFO: Created TensorFlow Lite|\s*$)",
     re.IGNORECASE,
 )
+_ONE_AT_A_TIME = threading.RLock()
 _LOGGERS = ("tensorflow", "absl", "tensorflow.lite")
 
 
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """File descriptor 2 while it is held back.
+
+    Attributes:
+        passed_on: the lines that were no chatter; filled at the end.
+        real: a duplicate of the real stderr, or None where the process has none.
+        held: where descriptor 2 leads now.
+    """
+
+    passed_on: list[str]
+    real: int | None
+    held: int
+
+    @contextlib.contextmanager
+    def lifted(self) -> Iterator[None]:
+        """The real stderr for a moment: for a user's callback, which may draw a progress bar."""
+        if self.real is None:
+            yield
+            return
+        _flush()
+        os.dup2(self.real, 2)
+        try:
+            yield
+        finally:
+            _flush()
+            os.dup2(self.held, 2)
+
+
 @contextlib.contextmanager
-def quiet() -> Iterator[list[str]]:
+def quiet() -> Iterator[Silence]:
     """Hold back chatter on file descriptor 2, Python warnings, and TensorFlow's loggers.
 
-    Yields:
-        A list that is filled, at the end, with the lines that were no chatter.
+    One thread at a time: descriptor 2 and the warning filters belong to the whole process.
     """
-    kept: list[str] = []
     levels = {name: logging.getLogger(name).level for name in _LOGGERS}
-    with warnings.catch_warnings(), _held_stderr(kept):
+    with _ONE_AT_A_TIME, warnings.catch_warnings(), _held_stderr() as silence:
         warnings.simplefilter("ignore")
         try:
             for name in _LOGGERS:
                 logging.getLogger(name).setLevel(logging.ERROR)
-            yield kept
+            yield silence
         finally:
             for name, level in levels.items():
                 logging.getLogger(name).setLevel(level)
 
 
 @contextlib.contextmanager
-def _held_stderr(kept: list[str]) -> Iterator[None]:
+def _held_stderr() -> Iterator[Silence]:
+    _flush()
+    try:
+        real = os.dup(2)
+    except OSError:  # no stderr at all, as in a daemon
+        yield Silence([], None, -1)
+        return
+    with tempfile.TemporaryFile() as file:
+        silence = Silence([], real, file.fileno())
+        os.dup2(file.fileno(), 2)
+        try:
+            yield silence
+        finally:
+            _flush()
+            os.dup2(real, 2)
+            os.close(real)
+            file.seek(0)
+            lines = file.read().decode(errors="replace").splitlines()
+            silence.passed_on.extend(line for line in lines if not _CHATTER.match(line))
+            for line in silence.passed_on:
+                os.write(2, f"{line}\n".encode())
+
+
+def _flush() -> None:
     with contextlib.suppress(AttributeError, OSError, ValueError):
         sys.stderr.flush()
-    try:
-        saved = os.dup(2)
-    except OSError:  # no stderr at all, as in a daemon
-        yield
-        return
-    with tempfile.TemporaryFile() as held:
-        os.dup2(held.fileno(), 2)
-        try:
-            yield
-        finally:
-            with contextlib.suppress(AttributeError, OSError, ValueError):
-                sys.stderr.flush()
-            os.dup2(saved, 2)
-            os.close(saved)
-            held.seek(0)
-            text = held.read().decode(errors="replace")
-            kept += [line for line in text.splitlines() if not _CHATTER.match(line)]
-            if kept:
-                os.write(2, ("\n".join(kept) + "\n").encode())
 
 
 @contextlib.contextmanager

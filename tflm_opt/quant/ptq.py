@@ -101,10 +101,13 @@ def quantize(
             float_model = view(sources.load(model, source), source)
         chosen, remarks, kind = _calibration_data(float_model, calibration, samples, seed)
         report("convert", 0.0)
-        with isolate.quiet():
-            tflite = convert.to_tflite(
-                float_model, chosen, io=io, tick=lambda done: report("calibrate", done)
-            )
+        with isolate.quiet() as silence:
+
+            def tick(done: float) -> None:
+                with silence.lifted():
+                    report("calibrate", done)
+
+            tflite = convert.to_tflite(float_model, chosen, io=io, tick=tick)
     return Quantized(
         tflite, remarks, kind, len(chosen), float_model.inputs, float_model.outputs, float_model
     )
@@ -121,7 +124,8 @@ def _calibration_data(
 ) -> tuple[list[Sample], tuple[str, ...], Literal["given", "drawn"]]:
     if given is not None:
         chosen = calibrating.gather(given, model.inputs, samples=samples, seed=seed)
-        return chosen, calibrating.remarks(chosen, model.inputs), "given"
+        remarks = calibrating.remarks(chosen, model.inputs) + draw.remarks(model, chosen)
+        return chosen, remarks, "given"
     chosen, ranges = draw.draw(model, samples=samples, seed=seed)
     warning = f"{calibrating.DRAWN_WARNING} (drawn as {'; '.join(ranges)})"
     warnings.warn(warning, CalibrationWarning, stacklevel=3)

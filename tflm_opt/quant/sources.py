@@ -178,8 +178,9 @@ def _load_h5(model: Any) -> Any:
         return keras.saving.load_model(path, compile=False)
     except Exception as error:
         keras_3_error = error
-    known = _is_missing_class(keras_3_error) or _is_python_code(keras_3_error)
-    if known or isinstance(keras_3_error, OSError):  # tf_keras would run code that Keras refuses
+    # Not to tf_keras with these: it would fail too, or run code that Keras 3 refuses to.
+    signs = (_is_missing_class, _is_python_code, lambda e: "No model config" in str(e))
+    if isinstance(keras_3_error, OSError) or any(sign(keras_3_error) for sign in signs):
         raise _refusal(path, keras_3_error) from keras_3_error
     tf_keras = _tf_keras(f"to read {path}, which Keras 3 can't ({one_line(keras_3_error)})")
     try:
@@ -216,6 +217,11 @@ def _refusal(path: Path, error: Exception) -> Exception:
         return UnsupportedModel(
             f"{path} holds classes that Keras does not know here: {reason}",
             remedy="Load the model yourself with custom_objects and pass the object",
+        )
+    if "No model config" in str(error):
+        return UnsupportedModel(
+            f"{path} holds weights only, and no model",
+            remedy="Build the model, call model.load_weights(path), and pass the object",
         )
     if _is_python_code(error):
         return UnsupportedModel(
