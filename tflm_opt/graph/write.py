@@ -199,7 +199,8 @@ class _AlignedBuffer:
         return fb.BufferEnd(builder)
 
 
-def _bytes(text: str) -> bytes:
+def _bytes(text: str) -> Any:
+    """Names as bytes, which keep what was not UTF-8; the schema's classes take both."""
     return text.encode("utf-8", "surrogateescape")
 
 

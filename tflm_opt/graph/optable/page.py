@@ -50,7 +50,7 @@ def _count(span: tuple[int, int], what: str) -> str:
 
 def page() -> str:
     """docs/ops.md, in Markdown."""
-    costs_text = "\n".join((costs.__doc__ or "").strip().splitlines())
+    _, _, definition = (costs.__doc__ or "").strip().partition("\n\n")
     parts = [
         "# Supported ops",
         "<!-- Generated: tflm-opt ops --markdown > docs/ops.md -->",
@@ -65,7 +65,7 @@ def page() -> str:
             for row in rows()
         ),
         "## What counts as a multiply-accumulate",
-        costs_text,
+        definition,
     ]
     for row in rows():
         parts.append(f"## {row.kind}")

@@ -44,12 +44,14 @@ def _padded(shape: Shape, rank: int) -> Shape:
 
 def window_size(
     size: Shape,
-    kernel: tuple[int, int],
+    kernel: Shape,
     stride: tuple[int, int],
     dilation: tuple[int, int],
     padding: options.Padding,
 ) -> tuple[int, int]:
-    """(rows, columns) of a window op's output on an NHWC input of shape `size`."""
+    """(rows, columns) of a window op's output on an NHWC input of shape `size`.
+
+    `kernel` is (rows, columns) too."""
     if min(*kernel, *stride, *dilation) < 1:
         raise ShapeError(f"kernel {kernel}, stride {stride} or dilation {dilation} is below 1")
     sides = ((padding.top, padding.bottom), (padding.left, padding.right))

@@ -21,6 +21,9 @@ from .reach import Reach
 
 Shape = tuple[int, ...]
 
+# Shapes, axes, sizes of splits: more numbers than this are no such thing.
+MOST_INTEGERS = 1024
+
 
 class ShapeError(ValueError):
     """Shapes or options of an op that don't go together; the message says how."""
@@ -81,6 +84,8 @@ def integers(op: Op, index: int) -> tuple[int, ...]:
         raise ShapeError(f"input {index} ({tensor.name!r}) is not constant")
     if tensor.dtype not in ("int32", "int64"):
         raise ShapeError(f"input {index} ({tensor.name!r}) is {tensor.dtype}, not int32")
+    if tensor.data.size > MOST_INTEGERS:
+        raise ShapeError(f"input {index} ({tensor.name!r}) holds {tensor.data.size} numbers")
     return tuple(int(value) for value in np.ravel(tensor.data))
 
 
