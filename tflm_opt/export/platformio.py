@@ -77,7 +77,7 @@ def write(
 
 
 def write_library(directory: Path | str, folder: Path) -> None:
-    """Write the PlatformIO library of a generated folder into `folder`, which must be new."""
+    """Write the PlatformIO library of a generated folder into a new or empty `folder`."""
     name = read_interface(directory).name
     for part in ("src", "include"):
         shutil.copytree(Path(directory) / part, folder / part)
@@ -87,8 +87,13 @@ def write_library(directory: Path | str, folder: Path) -> None:
 
 
 def write_platform(folder: Path) -> None:
-    """Write the PlatformIO platform `qemu_arm`, with every emulated board, into `folder`."""
-    shutil.copytree(PLATFORM, folder, ignore=shutil.ignore_patterns("__pycache__", "qemu.ld"))
+    """Write the platform `qemu_arm`, with every emulated board, into a new or empty `folder`."""
+    shutil.copytree(
+        PLATFORM,
+        folder,
+        ignore=shutil.ignore_patterns("__pycache__", "qemu.ld"),
+        dirs_exist_ok=True,
+    )
     (folder / "boards").mkdir()
     (folder / "ldscripts").mkdir()
     for board in board_table.all():
