@@ -93,6 +93,7 @@ class Net:
         dead: dict[int, int] | None = None,
         unread: Sequence[int] = (),
         bias: bool = True,
+        biases: dict[int, int] | None = None,
         depthwise: bool = False,
     ) -> Tensor:
         """CONV_2D, or DEPTHWISE_CONV_2D with `filters` output channels.
@@ -100,6 +101,7 @@ class Net:
         Args:
             dead: output channels with only zero weights, and their bias.
             unread: input channels without any weight.
+            biases: output channels and their bias.
         """
         kernel, stride, dilation = _pair(kernel), _pair(stride), _pair(dilation)
         per = (*kernel, x.shape[3])
@@ -116,7 +118,7 @@ class Net:
         inputs = [x, self.constant(weights, "int8", quant)]
         if bias or dead:
             values = self.rng.integers(-9000, 9000, filters)
-            for channel, value in (dead or {}).items():
+            for channel, value in {**(dead or {}), **(biases or {})}.items():
                 values[channel] = value
             inputs.append(self.constant(values, "int32", _bias_quant(x, quant)))
         spread = x.scale * 0.006 * 73 * 60 * np.sqrt(taps) / 50

@@ -147,10 +147,12 @@ def _concatenation(op: ir.Op, sources: list[Channels]) -> Channels | None:
     record, rank = op.options, len(op.output.shape)
     if not isinstance(record, options.ConcatenationOptions) or record.activation != "NONE":
         return None
-    if record.axis % rank != rank - 1 or any(
-        t is None or not same_quantization(t, op.output) for t in op.inputs
-    ):
+    if any(t is None or not same_quantization(t, op.output) for t in op.inputs):
         return None
+    if record.axis % rank != rank - 1:
+        first = sources[0].values
+        alike = [s.known & (s.values == first) for s in sources]
+        return Channels(first, np.all(alike, axis=0))
     return Channels(
         np.concatenate([s.values for s in sources]), np.concatenate([s.known for s in sources])
     )
