@@ -2,7 +2,8 @@
 
 Keras exports compute shapes at run time (SHAPE, STRIDED_SLICE, PACK, then RESHAPE), although
 every shape is known; converters leave QUANTIZE of constants. Only what TFLM computes in a way
-that NumPy repeats to the bit is folded; everything else is left alone.
+that NumPy repeats to the bit is folded; everything else is left alone. One op goes further than
+TFLM, which has no GATHER on int32 and refuses such a file: folded, it runs.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ class FoldConstants:
             if result is None:
                 ops.append(op)
                 continue
-            data = np.ascontiguousarray(result)
+            data = np.array(result, order="C")
             data.flags.writeable = False
             folded[op.output] = dataclasses.replace(op.output, data=data, shape_signature=None)
         return rebuilt(graph, ops=ops) if folded else graph
