@@ -75,6 +75,22 @@ class TestPairs:
         cases.check(tmp_path, samples=2)
 
 
+def test_activation_bounds_on_rounding_borders(tmp_path: Path) -> None:
+    """Scales at which 6 / scale is a half, give or take a bit: float32 and float64 differ."""
+    cases = Cases()
+    apart = 0
+    for bound in range(20, 110):
+        near = np.float32(6 / (bound + 0.5))
+        for value in (np.nextafter(near, np.float32(0)), near, np.nextafter(near, np.float32(9))):
+            single, double = float(np.float32(6) / value), 6 / float(value)
+            apart += math.floor(single + 0.5) != math.floor(double + 0.5)
+            quant = {"scale": float(value), "zero_point": 0}
+            x, y = cases.input((1, 1, 1, 1), **quant), cases.tensor((1, 1, 1, 1), **quant)
+            cases.op("MAX_POOL_2D", [x], [y], PoolOptions((1, 1), activation="RELU6"))
+    assert apart > 20
+    cases.check(tmp_path, samples=[[np.full((1, 1, 1, 1), 127, np.int8)] * len(cases.inputs)])
+
+
 @pytest.mark.parametrize("kind", ["ADD", "SUB"])
 def test_a_sum_whose_output_scale_is_too_fine_is_refused_as_in_tflm(kind: str) -> None:
     cases = Cases()

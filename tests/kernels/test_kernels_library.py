@@ -1,0 +1,190 @@
+"""The library as a whole: its table, its headers, what it links to, and its arithmetic."""
+
+from __future__ import annotations
+
+import ctypes
+import re
+import subprocess
+from fractions import Fraction
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from tflm_opt.codegen.lower import registry
+from tflm_opt.kernels import table
+from tflm_opt.runtime.host import compiler
+
+KERNELS = table.kernels()
+PORTABLE = sorted((table.SOURCES / "portable").glob("*.c"))
+WARNINGS = ["-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Wpedantic", "-Werror"]
+LIBC = {"memcpy", "memmove", "memset"}
+INT32 = st.integers(-(2**31), 2**31 - 1)
+
+
+def run(command: list[str]) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+class TestTable:
+    def test_every_source_has_a_row_and_every_row_a_source(self) -> None:
+        assert {k.file for k in KERNELS.values()} == {p.name for p in PORTABLE}
+
+    @pytest.mark.parametrize("kernel", KERNELS.values(), ids=lambda k: k.function)
+    def test_a_row_holds(self, kernel: table.Kernel) -> None:
+        header = (table.INCLUDE / kernel.header).read_text()
+        assert re.search(rf"\b{kernel.function}\(", header)
+        assert "portable" in kernel.tiers
+        assert kernel.ops
+        for tier in kernel.tiers:
+            text = table.source(kernel, tier).read_text()
+            assert re.search(rf"^[\w ]+\b{kernel.function}\(", text, re.MULTILINE)
+        called = set(re.findall(r"\b(?:arm|tflm_opt)_\w+(?=\()", text)) & set(KERNELS)
+        in_file = {k.function for k in KERNELS.values() if k.file == kernel.file}
+        assert called - in_file <= set(kernel.needs)
+
+    def test_ops_of_the_table_are_those_that_are_lowered(self) -> None:
+        served = {op for kernel in KERNELS.values() for op in kernel.ops}
+        assert served <= set(registry())
+
+
+class TestCompilers:
+    @pytest.mark.parametrize("cc", ["gcc", "clang"])
+    def test_no_warnings(self, tmp_path: Path, cc: str) -> None:
+        try:
+            run([cc, "--version"])
+        except OSError:
+            pytest.skip(f"{cc} is not installed")
+        options = ["-std=c99", "-O1", *WARNINGS, f"-I{table.INCLUDE}", "-fsyntax-only"]
+        run([cc, *options, *map(str, PORTABLE)])
+
+    def test_headers_are_cpp(self, tmp_path: Path) -> None:
+        for header in table.headers():
+            source = tmp_path / "use.cc"
+            source.write_text(f'#include "{header.name}"\n#include "{header.name}"\n')
+            flags = ["-std=c++11", *WARNINGS, f"-I{table.INCLUDE}", "-fsyntax-only"]
+            run(["g++", *flags, str(source)])
+
+    def test_nothing_but_memory_functions_is_linked_and_nothing_is_kept(
+        self, tmp_path: Path
+    ) -> None:
+        objects = []
+        for source in PORTABLE:
+            objects.append(str(tmp_path / f"{source.stem}.o"))
+            flags = ["-std=c99", "-Os", "-fno-builtin", f"-I{table.INCLUDE}", "-c"]
+            run([compiler(), *flags, str(source), "-o", objects[-1]])
+        defined: set[str] = set()
+        needed: set[str] = set()
+        for line in run(["nm", *objects]).splitlines():
+            words = line.split()
+            if len(words) == 2 and words[0] == "U":
+                needed.add(words[1])
+            elif len(words) == 3:
+                assert words[1] not in "dDbBC", f"a variable: {line}"
+                if words[1] == "T":
+                    assert words[2].startswith(("arm_", "tflm_opt_")), line
+                    defined.add(words[2])
+        runtime = {"_GLOBAL_OFFSET_TABLE_"}
+        assert needed - defined - runtime <= LIBC
+
+
+MATH = """
+#include "tflm_opt_math.h"
+#include "tflm_opt_fixed.h"
+int32_t high_mul(int32_t a, int32_t b) { return tflm_opt_high_mul(a, b); }
+int32_t high_mul_sat(int32_t a, int32_t b) { return tflm_opt_high_mul_sat(a, b); }
+int32_t divide_by_pot(int32_t x, int32_t e) { return tflm_opt_divide_by_pot(x, e); }
+int32_t requantize(int32_t x, int32_t m, int32_t s) { return tflm_opt_requantize(x, m, s); }
+int32_t exp_negative(int32_t x) { return tflm_opt_exp_negative(x); }
+int32_t reciprocal(int32_t x) { return tflm_opt_reciprocal(x); }
+int32_t leading_zeros(uint32_t x) { return tflm_opt_leading_zeros(x); }
+"""
+
+
+@cache
+def math_library() -> ctypes.CDLL:
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        source, product = Path(folder, "math.c"), Path(folder, "math.so")
+        source.write_text(MATH)
+        run(
+            [
+                compiler(),
+                "-O2",
+                "-shared",
+                "-fPIC",
+                f"-I{table.INCLUDE}",
+                "-o",
+                str(product),
+                str(source),
+            ]
+        )
+        return ctypes.CDLL(str(product))
+
+
+def half_away(value: Fraction) -> int:
+    whole = abs(value) + Fraction(1, 2)
+    return int(whole.__floor__()) * (1 if value >= 0 else -1)
+
+
+EXACT = settings(deadline=None)  # the first call compiles
+
+
+class TestMath:
+    """Each function against exact rational numbers."""
+
+    @EXACT
+    @given(INT32, INT32)
+    @example(-(2**31), 2**31 - 1)
+    @example(-(2**31), -(2**31) + 1)
+    def test_high_mul(self, a: int, b: int) -> None:
+        want = (Fraction(a * b, 2**31) + Fraction(1, 2)).__floor__()
+        if -(2**31) <= want < 2**31:
+            assert math_library().high_mul(a, b) == want
+            assert math_library().high_mul_sat(a, b) == want
+
+    def test_the_one_product_that_saturates(self) -> None:
+        assert math_library().high_mul_sat(-(2**31), -(2**31)) == 2**31 - 1
+
+    @EXACT
+    @given(INT32, st.integers(0, 31))
+    @example(-(2**31), 31)
+    @example(2**31 - 1, 31)
+    def test_divide_by_pot(self, x: int, exponent: int) -> None:
+        assert math_library().divide_by_pot(x, exponent) == half_away(Fraction(x, 2**exponent))
+
+    @EXACT
+    @given(INT32, st.integers(2**30, 2**31 - 1), st.integers(-31, 0))
+    def test_requantize_rounds_twice(self, x: int, multiplier: int, shift: int) -> None:
+        once = (Fraction(x * multiplier, 2**31) + Fraction(1, 2)).__floor__()
+        want = half_away(Fraction(once, 2**-shift))
+        assert math_library().requantize(x, multiplier, shift) == want
+
+    @EXACT
+    @given(INT32, st.integers(2**30, 2**31 - 1), st.integers(1, 31))
+    def test_a_left_shift_wraps(self, x: int, multiplier: int, shift: int) -> None:
+        wrapped = (x * 2**shift + 2**31) % 2**32 - 2**31
+        want = (Fraction(wrapped * multiplier, 2**31) + Fraction(1, 2)).__floor__()
+        assert math_library().requantize(x, multiplier, shift) == want
+
+    @EXACT
+    @given(st.integers(-(31 << 26), 0))
+    def test_exp_is_close_to_exp(self, x: int) -> None:
+        got = math_library().exp_negative(x) / 2**31
+        assert got == pytest.approx(np.exp(x / 2**26), abs=1e-6)
+
+    @EXACT
+    @given(st.integers(0, 2**31 - 1))
+    def test_reciprocal_is_close(self, x: int) -> None:
+        got = math_library().reciprocal(x) / 2**31
+        assert got == pytest.approx(1 / (1 + x / 2**31), abs=1e-6)
+
+    @pytest.mark.parametrize("x", [0, 1, 2, 3, 2**15, 2**31 - 1, 2**31, 2**32 - 1])
+    def test_leading_zeros(self, x: int) -> None:
+        assert math_library().leading_zeros(ctypes.c_uint32(x)) == min(32 - x.bit_length(), 31)
