@@ -1,12 +1,13 @@
 """From a graph and a schedule to buffers: what is alive when, and what shares memory by nature.
 
 Time is counted in steps. At step 0 the caller writes the inputs; the op at position `i` of the
-schedule runs at step `i + 1`; after the last one the caller reads the outputs.
+schedule runs at step `i + 1`; at a last step of its own the caller reads the outputs.
 
-    step          0        1            2          ops + 1
-    input    x    |########|                                 until its last reader is done
-    inner    t             |############|                    from its op to its last reader
-    output   y                          |##########|         to the end
+    step          0        1        2        3
+    what          inputs   an op    an op    outputs
+    input    x    |################|                      until its last reader is done
+    inner    t             |################|             from its op to its last reader
+    output   y                      |################|    to the end
 
 An input may be overwritten once its last reader is done. Constants need no buffer. Views (the
 same bytes under another shape) share the buffer of what they look at, which then lives as long
@@ -41,7 +42,7 @@ class Lifetimes:
         buffers: tensors' buffers in order of appearance, then scratch; sizes in bytes.
         tensors: position in `buffers` of each tensor that has one.
         scratch: position in `buffers` of the scratch of each op that has some.
-        steps: names of the steps: "inputs", then the ops.
+        steps: names of the steps: "inputs", the ops, "outputs".
     """
 
     buffers: tuple[Buffer, ...]
@@ -89,7 +90,7 @@ def lifetimes(
 
 def _spans(graph: Graph, ops: tuple[Op, ...], variables: bool) -> dict[Tensor, tuple[int, int]]:
     """(start, stop) of every tensor that needs memory, in order of appearance."""
-    end = len(ops) + 1
+    end = len(ops) + 2
     spans: dict[Tensor, tuple[int, int]] = {t: (0, 1) for t in graph.inputs if t.data is None}
     for step, op in enumerate(ops, start=1):
         for tensor in _held(op.outputs):
@@ -153,7 +154,7 @@ def _buffers(
         if size:
             places[op] = len(buffers)
             buffers.append(Buffer(SCRATCH + _step_name(op), size, step, step + 1))
-    return Lifetimes(tuple(buffers), tensors, places, ("inputs", *map(_step_name, ops)))
+    return Lifetimes(tuple(buffers), tensors, places, ("inputs", *map(_step_name, ops), "outputs"))
 
 
 def _step_name(op: Op) -> str:

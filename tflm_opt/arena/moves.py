@@ -48,23 +48,23 @@ class Split:
 
 
 def with_moves(
-    problem: Problem, seconds: float = 10.0, seed: int = 0, *, moves: bool = True
+    problem: Problem, seconds: float = 10.0, seed: int = 0, *, steps: range = range(0)
 ) -> Split:
     """Solve a problem, splitting buffers as long as each split lowers the peak by 2% or more.
 
     Args:
         problem: without fixed offsets on what may move; those with one stay.
         seconds, seed: as `solve`.
-        moves: False solves the problem as it is.
+        steps: before which a move may be made; none by default, which solves the problem as is.
     """
     deadline = time.monotonic() + seconds
     best = _solved(problem, (), seconds, seed)
     # What a chain needs beyond its widest step is what moves can save.
     floor = widest_step(problem)
-    while moves and floor <= (1 - WORTH) * best.solution.peak:
+    while steps and floor <= (1 - WORTH) * best.solution.peak:
         trials = [
             _solved(problem, cuts, deadline - time.monotonic(), seed, TRIAL_WORK)
-            for cuts in _one_more(problem, best.cuts)
+            for cuts in _one_more(problem, best.cuts, steps)
             if time.monotonic() < deadline
         ]
         if not trials:
@@ -121,15 +121,14 @@ def _solved(
 
 
 def _one_more(
-    problem: Problem, cuts: tuple[tuple[int, int], ...]
+    problem: Problem, cuts: tuple[tuple[int, int], ...], steps: range
 ) -> list[tuple[tuple[int, int], ...]]:
     """Every way to add one move: right after a buffer is made, or right before its last reader."""
     busy = {step for _, step in cuts}
     found = []
     for index, buffer in enumerate(problem.buffers):
-        steps = {buffer.start + 1, buffer.stop - 1}
-        for step in sorted(steps):
-            inside = max(buffer.start, 0) < step < buffer.stop
+        for step in sorted({buffer.start + 1, buffer.stop - 1}):
+            inside = buffer.start < step < buffer.stop and step in steps
             if inside and step not in busy and buffer.offset is None and buffer.size:
                 found.append((*cuts, (index, step)))
     return found

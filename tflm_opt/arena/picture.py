@@ -1,8 +1,8 @@
 """A picture of a plan: address against time, as SVG text.
 
 One rectangle a buffer: its steps from left to right, its bytes from bottom to top. Colours tell
-kinds apart (input, output, inner, scratch, and what shares memory with its neighbour), and a
-rectangle's tooltip has name, bytes, place and steps. The file is self-contained, the same for the
+inputs and outputs (green), inner tensors (blue) and scratch (violet) apart, and a rectangle's
+tooltip has name, bytes, place and steps. The file is self-contained, the same for the
 same plan, and legible on light and dark pages: it brings a colour scheme for each.
 """
 
@@ -107,14 +107,11 @@ def _area(buffer: Buffer) -> int:
 
 def _kinds(plan: Plan) -> dict[int, str]:
     """The colour of every buffer that has bytes."""
-    buffers = plan.problem.buffers
-    last = max((b.stop for b in buffers), default=0)
     kinds = {}
-    for index, buffer in enumerate(buffers):
-        if not buffer.size:
-            continue
-        kind = "port" if buffer.start <= 0 or buffer.stop == last else "inner"
-        kinds[index] = "scratch" if buffer.name.startswith(SCRATCH) else kind
+    for index, buffer in enumerate(plan.problem.buffers):
+        if buffer.size:
+            kind = "port" if index in plan.ports else "inner"
+            kinds[index] = "scratch" if buffer.name.startswith(SCRATCH) else kind
     return kinds
 
 

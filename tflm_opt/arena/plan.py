@@ -17,6 +17,7 @@ from tflm_opt.arena.bound import live_at, step_bounds
 from tflm_opt.arena.lifetimes import TFLM_VIEWS, VIEWS, Lifetimes, lifetimes
 from tflm_opt.arena.moves import Split, with_moves
 from tflm_opt.arena.problem import Problem, align_up
+from tflm_opt.arena.tflm_scratch import tflm_scratch
 from tflm_opt.graph.ir import Graph, Op, Tensor
 from tflm_opt.patch_split.schedule import Schedule
 
@@ -58,7 +59,8 @@ class Plan:
         bound: bytes that every plan with these moves needs.
         problem: what was solved; its buffers carry names and lifetimes.
         places: offsets of the problem's buffers, in its order.
-        steps: what happens at each step: "inputs", then the ops.
+        ports: positions in `places` of the graph's inputs and outputs.
+        steps: what happens at each step: "inputs", the ops, "outputs".
     """
 
     schedule: Schedule
@@ -70,6 +72,7 @@ class Plan:
     bound: int
     problem: Problem
     places: tuple[int, ...]
+    ports: frozenset[int]
     steps: tuple[str, ...]
 
     def live_at(self, step: int) -> tuple[tuple[int, str], ...]:
@@ -108,7 +111,8 @@ def plan(
         graph: after all passes.
         schedule: of its ops.
         target: "engine" for generated C, "tflm" for stock TFLM.
-        scratch: bytes that an op's kernels need while it runs; none by default.
+        scratch: bytes that an op's kernels need while it runs. By default none for the engine,
+            and for TFLM what its reference kernels ask for.
         access: the order in which an op's kernels write: "element", "row" or "none" (see
             `codegen.access`). By default "none": nothing is promised, so nothing overlaps.
         moves: whether tensors may be moved within the arena between two ops, where that saves
@@ -126,7 +130,7 @@ def plan(
         graph,
         schedule,
         views=TFLM_VIEWS if stock else VIEWS,
-        scratch=scratch,
+        scratch=scratch or (tflm_scratch if stock else None),
         variables=not stock,
         unused=stock,
     )
@@ -135,7 +139,8 @@ def plan(
         buffers = tuple(replace(b, size=align_up(b.size, ALIGNMENT)) for b in buffers)
     distances = _tflm_distance if stock else _engine_distance(access)
     problem = Problem(buffers, ALIGNMENT, _overlaps(schedule, lives, distances))
-    parts = with_moves(problem, seconds, seed, moves=moves and not stock)
+    movable = range(1, len(schedule.ops) + 1) if moves and not stock else range(0)
+    parts = with_moves(problem, seconds, seed, steps=movable)
     places = parts.solution.offsets
     return Plan(
         schedule=schedule,
@@ -147,6 +152,12 @@ def plan(
         bound=parts.solution.bound,
         problem=parts.problem,
         places=places,
+        ports=frozenset(
+            piece
+            for tensor in (*graph.inputs, *graph.outputs)
+            if tensor in lives.tensors
+            for piece in parts.pieces[lives.tensors[tensor]]
+        ),
         steps=lives.steps,
     )
 

@@ -1,0 +1,57 @@
+"""Working memory that stock TFLM's reference kernels ask for, so that a plan leaves room for it.
+
+TFLM places scratch itself, at run time, around the tensors of an offline plan: smallest offset
+that fits, largest first. A hole as large as all scratch of one op together is therefore enough.
+The sizes are those of the reference kernels (`reduce_common.cc`, `transpose_conv.cc`,
+`mirror_pad.cc`, `add_n.cc`); optimised kernels such as CMSIS-NN's ask for other amounts, for
+convolutions too, and TFLM then needs more than the plan says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from tflm_opt.arena.problem import align_up
+from tflm_opt.graph.ir import Op
+
+ALIGNMENT = 16
+_INT = 4
+_POINTER = 8  # on a 64-bit host; a target's is smaller
+
+
+def tflm_scratch(op: Op) -> int:
+    """Bytes of scratch of TFLM's reference kernel for `op`, each buffer rounded up to 16.
+
+    Example:
+        >>> tflm_scratch(mean_of_96_channels)     # 4 × 96, and two lists of axes
+        416
+    """
+    return sum(align_up(size, ALIGNMENT) for size in _sizes(op))
+
+
+def _sizes(op: Op) -> Iterable[int]:
+    first = op.inputs[0] if op.inputs else None
+    if first is None or not op.outputs:
+        return ()
+    out = op.outputs[0]
+    if op.kind in ("MEAN", "SUM", "REDUCE_MAX", "REDUCE_MIN", "REDUCE_ALL"):
+        axes = op.inputs[1]
+        lists = (_INT * len(first.shape), _INT * (axes.elements if axes else 0))
+        sums = op.kind in ("MEAN", "SUM") and first.dtype in ("int8", "int16")
+        return (*lists, _INT * out.elements) if sums else lists
+    if op.kind == "TRANSPOSE_CONV":
+        return _transpose_conv(op)
+    if op.kind == "MIRROR_PAD":
+        return (_INT * len(first.shape),) * 2
+    if op.kind == "ADD_N":
+        return (_POINTER * len(op.inputs),)
+    return ()
+
+
+def _transpose_conv(op: Op) -> Iterable[int]:
+    source = op.inputs[2]
+    bias = op.inputs[3] if len(op.inputs) > 3 else None
+    wide = {"int8": 4, "int16": 8}.get(source.dtype if source else "", 0)
+    # A 16-bit bias is widened to 64 bits.
+    widened = 8 * bias.elements if bias is not None and bias.dtype == "int16" and wide == 8 else 0
+    return (wide * op.output.elements, widened)
