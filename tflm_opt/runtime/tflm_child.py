@@ -82,7 +82,7 @@ def run_model(
     """Run one model over its samples; append the outputs to `reply`, return its record."""
     from tflite_micro.python.tflite_micro import runtime
 
-    subgraph = runtime.schema_fb.Model.GetRootAsModel(model, 0).Subgraphs(0)
+    subgraph: Any = runtime.schema_fb.Model.GetRootAsModel(model, 0).Subgraphs(0)
     interpreter = runtime.Interpreter.from_bytes(model, arena_size=record["arena"])
     details = [interpreter.get_input_details(i) for i in range(subgraph.InputsLength())]
     outputs = subgraph.OutputsLength()

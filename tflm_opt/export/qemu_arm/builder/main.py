@@ -4,6 +4,10 @@ pio run -e qemu_m4           builds .pio/build/qemu_m4/firmware.elf
 pio run -e qemu_m4 -t run    builds and runs it
 """
 
+# SCons makes its names at run time.
+# pyright: reportAttributeAccessIssue=false, reportGeneralTypeIssues=false
+# pyright: reportOptionalSubscript=false
+
 import os
 import shlex
 import shutil

@@ -1,0 +1,90 @@
+"""The project in platformio_projects/digits: generated from a (barely) trained net, built, run."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PROJECT = ROOT / "platformio_projects" / "digits"
+
+
+def _load(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def digits() -> ModuleType:
+    return _load(ROOT / "examples" / "digits.py")
+
+
+def test_data_are_split_and_enlarged(digits: ModuleType) -> None:
+    data, again = digits.load(), digits.load()
+    assert data.x_test.shape == (360, 32, 32, 1)
+    assert data.x_train.shape == (1437, 32, 32, 1)
+    assert data.x_train.dtype == np.float32
+    assert data.x_train.min() >= 0
+    assert data.x_train.max() <= 1
+    np.testing.assert_array_equal(data.x_test, again.x_test)
+    assert set(data.y_test) == set(range(10))
+    held_out = {picture.tobytes() for picture in data.x_test}
+    assert not held_out & {picture.tobytes() for picture in data.x_train}
+
+
+def test_enlarging_keeps_constants_and_ramps(digits: ModuleType) -> None:
+    flat = digits.enlarge(np.full((1, 8, 8), 0.25, np.float32))
+    np.testing.assert_allclose(flat, 0.25, rtol=1e-6)
+    ramp = digits.enlarge(np.arange(8, dtype=np.float32)[None, None, :].repeat(8, axis=1))
+    np.testing.assert_allclose(np.diff(ramp[0, 0, 2:-2]), 0.25, rtol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.qemu
+@pytest.mark.tensorflow
+@pytest.mark.skipif(
+    not (shutil.which("arm-none-eabi-gcc") and shutil.which("qemu-system-arm")),
+    reason="needs the Arm compiler and qemu-system-arm",
+)
+@pytest.mark.filterwarnings("ignore")
+def test_project_builds_and_agrees_with_tflm(digits: ModuleType, tmp_path: Path) -> None:
+    pytest.importorskip("tensorflow")
+    pytest.importorskip("platformio")
+    import tflm_opt
+
+    generate = _load(PROJECT / "generate.py")
+    data = digits.load()
+    result = tflm_opt.optimize(
+        digits.train(data, epochs=1), calibration=data.x_train[:100], name="digits", verbose=0
+    )
+    project = tmp_path / "digits"
+    kept = ("README.md", "platformio.ini", "generate.py", "src")
+    skip = shutil.ignore_patterns("lib", "platforms", "examples.c", ".pio", "__pycache__")
+    shutil.copytree(PROJECT, project, ignore=skip)
+    assert {p.name for p in project.iterdir() if not p.name.startswith(".")} == set(kept)
+    generate.write(result, data, project)
+    generate.write(result, data, project)  # what it wrote, it may replace
+
+    environment = {**os.environ, "PLATFORMIO_CORE_DIR": str(tmp_path / "core")}
+    script = ROOT / "scripts" / "bootstrap_platformio.py"
+    subprocess.run([sys.executable, str(script)], env=environment, check=True)
+    command = [sys.executable, "-m", "platformio", "run", "-e", "qemu_m4", "-t", "run"]
+    done = subprocess.run(
+        command, cwd=project, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "PASS: 10 of 10 digits" in done.stdout
+    assert "warning:" not in done.stdout + done.stderr
