@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from models import cache
 
 from tflm_opt import arena, codegen, graph, passes
 from tflm_opt.graph.edit import with_outputs
@@ -67,14 +68,28 @@ def compare(g: Graph, engine: host.Engine, samples: list[list[np.ndarray]]) -> N
             np.testing.assert_array_equal(have, want)
 
 
-@pytest.mark.parametrize("optimized", [False, True], ids=["as read", "optimized"])
-@pytest.mark.parametrize("name", NAMES)
-def test_every_layer_of_a_real_model(tmp_path: Path, name: str, optimized: bool) -> None:
-    g = load(name)
+def check_engine(folder: Path, g: Graph, *, optimized: bool, samples: int) -> None:
     if optimized:
         g = passes.run(g, passes.default_pipeline(io="int8"))
     plan = arena.plan(
         g, layer_by_layer(g), scratch=codegen.scratch, access=codegen.access, seconds=2.0
     )
-    codegen.write(codegen.generate(g, plan, name="real"), tmp_path)
-    compare(g, host.Engine(tmp_path), images(g, 3 if name != "mcunet_in4" else 2, seed=1))
+    codegen.write(codegen.generate(g, plan, name="real"), folder)
+    compare(g, host.Engine(folder), images(g, samples, seed=1))
+
+
+VARIANTS = pytest.mark.parametrize("optimized", [False, True], ids=["as read", "optimized"])
+
+
+@VARIANTS
+@pytest.mark.parametrize("name", NAMES)
+def test_every_layer_of_a_real_model(tmp_path: Path, name: str, optimized: bool) -> None:
+    samples = 2 if name == "mcunet_in4" else 3
+    check_engine(tmp_path, load(name), optimized=optimized, samples=samples)
+
+
+@pytest.mark.slow
+@VARIANTS
+@pytest.mark.parametrize("name", cache.NAMES)
+def test_every_layer_of_a_converted_net(tmp_path: Path, name: str, optimized: bool) -> None:
+    check_engine(tmp_path, graph.read(cache.tflite(name)), optimized=optimized, samples=3)
