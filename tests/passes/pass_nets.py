@@ -27,6 +27,7 @@ class Net:
         self.rng = np.random.default_rng(seed)
         self.ops: list[Op] = []
         self.inputs: list[Tensor] = []
+        self.constants = 0
 
     def name(self, kind: str) -> str:
         return f"{kind.lower()}_{len(self.ops)}"
@@ -42,7 +43,8 @@ class Net:
     def constant(self, values: object, dtype: str = "int32", quant: Quantization | None = None):
         data = np.array(values, dtype)
         data.flags.writeable = False
-        return Tensor(f"const_{self.rng.integers(1 << 40)}", data.shape, dtype, quant, data)
+        self.constants += 1
+        return Tensor(f"const_{self.constants - 1}", data.shape, dtype, quant, data)
 
     def op(
         self,

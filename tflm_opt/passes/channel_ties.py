@@ -47,7 +47,9 @@ def classes(graph: ir.Graph) -> Classes:
         first[tensor] = count
         count += channels_of(tensor)
     forest = _Forest(count)
-    stay: list[ir.Tensor] = [*graph.inputs, *graph.outputs]
+    made = {tensor for op in graph.ops for tensor in op.outputs}
+    # What no op makes is an input, or some view that only a memory plan explains.
+    stay: list[ir.Tensor] = [*graph.outputs, *(t for t in first if t not in made)]
     for op in graph.ops:
         ties = ties_of(op)
         if ties is None:

@@ -8,6 +8,7 @@ from typing import ClassVar, Literal, Protocol
 from .. import graph as graph_room
 from ..errors import UnsupportedModel
 from ..graph import ir
+from ..graph.check import COMPRESSION_METADATA
 from .borders import Borders
 from .dead_channels import DeadChannels
 from .fold_constants import FoldConstants
@@ -55,30 +56,37 @@ def run(graph: ir.Graph, passes: Sequence[Pass], *, check: bool = True) -> ir.Gr
     is run again as long as something changes; the result is a fixed point of every pass.
 
     Args:
-        check: verify the graph (`graph.check`) after each pass that changed it.
+        check: verify the result with `graph.check`. A graph that is valid at first is verified
+            after every pass, so that a pass that breaks it is named; one that is not may become
+            valid (ops that TFLM lacks but that compute constants).
 
     Raises:
-        UnsupportedModel: compressed weights; or what `graph.check` refuses.
+        UnsupportedModel: compressed weights; or what `graph.check` refuses in the result.
     """
-    if any(name == "COMPRESSION_METADATA" for name, _ in graph.model.metadata):
+    if any(name == COMPRESSION_METADATA for name, _ in graph.model.metadata):
         raise UnsupportedModel(
-            "the weights are compressed for TFLM (COMPRESSION_METADATA)",
+            f"the weights are compressed for TFLM ({COMPRESSION_METADATA})",
             remedy="Optimize the uncompressed file, and compress the result",
         )
+    valid = check and _complaint(graph) is None
     for _ in range(_MAX_ROUNDS):
         before = graph
         for each in passes:
             after = each(graph)
-            if check and after is not graph:
-                _check(after)
+            if valid and after is not graph and (complaint := _complaint(after)):
+                raise RuntimeError(f"the pass {each.name} broke the graph: {complaint}")
             graph = after
         if graph is before:
+            if check and not valid:
+                graph_room.check(graph)
             return graph
     names = ", ".join(each.name for each in passes)
     raise RuntimeError(f"passes undo each other without end: {names}")
 
 
-def _check(graph: ir.Graph) -> None:
-    checker = getattr(graph_room, "check", None)
-    if checker is not None:
-        checker(graph)
+def _complaint(graph: ir.Graph) -> UnsupportedModel | None:
+    try:
+        graph_room.check(graph)
+    except UnsupportedModel as error:
+        return error
+    return None
