@@ -429,6 +429,7 @@ def test_nothing_global_changes(net: Any, data: np.ndarray, tmp_path: Path) -> N
     for convert in (False, True):
         keras.utils.clear_session()
         keras.utils.set_random_seed(3)
+        assert keras.layers.Dense(2).name == "dense"  # the next one must be "dense_1"
         if convert:
             quant.quantize(net, data)
             quant.quantize(path, data).predict(singles(data[:2]))
@@ -507,7 +508,7 @@ def test_quiet_interruptible_and_leaves_no_files(net: Any, tmp_path: Path) -> No
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=300,
     )
     assert done.stdout == "quiet\ninterrupted []\n"
     assert done.stderr == "progress bar\nstderr is back\n"
