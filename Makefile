@@ -5,6 +5,7 @@
 
 PYTHON := .venv/bin/python
 export PLATFORMIO_CORE_DIR := $(CURDIR)/.pio-core
+export TF_CPP_MIN_LOG_LEVEL := 3
 
 .PHONY: demo test setup lint
 

@@ -137,6 +137,29 @@ def pio(project: Path, environment: dict[str, str], *arguments: str) -> str:
     return done.stdout
 
 
+ARDUINO_STUB = """\
+struct Serial_ { void begin(long); void print(const char *); void println(unsigned long); };
+extern struct Serial_ Serial;
+unsigned long micros();
+void delay(unsigned long);
+"""
+
+
+@needs_tools
+@pytest.mark.parametrize("board_id", ["pico", "nano33ble", "disco_f746ng", "nucleo_u575zi_q"])
+def test_sources_compile_for_real_boards(board_id: str, model: Path, tmp_path: Path) -> None:
+    """Without QEMU's macro and headers, and for Arduino; PlatformIO's registry isn't needed."""
+    source = export(model, tmp_path / "p", boards=[board_id]) / "src"
+    (tmp_path / "Arduino.h").write_text(ARDUINO_STUB)
+    flags = [*boards.get(board_id).flags, "-Wall", "-Wextra", "-Werror", f"-I{tmp_path}"]
+    flags += [f"-I{source.parent / 'lib' / 'tiny' / 'include'}", "-c", "-o", str(tmp_path / "o")]
+    programs = [("gcc", [], p) for p in sorted(source.glob("*.c"))]
+    programs.append(("g++", ["-DARDUINO=10819"], source / "arduino.cpp"))
+    for tool, extra, path in programs:
+        subprocess.run([f"arm-none-eabi-{tool}", *flags, *extra, str(path)], check=True)
+    assert (source / "main.c").stat().st_size > 0
+
+
 @pytest.mark.qemu
 @needs_tools
 def test_builds_and_runs_on_every_emulated_board(

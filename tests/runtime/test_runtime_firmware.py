@@ -172,6 +172,11 @@ def test_bad_samples_are_named(tiny: firmware.Firmware) -> None:
         qemu.run(tiny, M4, [[]])
 
 
+def test_firmware_of_another_board_is_refused(tiny: firmware.Firmware) -> None:
+    with pytest.raises(ToolFailed, match="built for qemu_m4, not for qemu_m7"):
+        qemu.run(tiny, boards.get("qemu_m7"), samples(1))
+
+
 def test_compiler_s_message_is_passed_on(tmp_path: Path) -> None:
     folder = write_tiny(tmp_path / "m", SOURCE + "\n#error no such thing\n")
     with pytest.raises(ToolFailed, match="no such thing"):

@@ -219,8 +219,11 @@ def _compile(
         _run([gcc, *flags, "-c", str(source), "-o", str(target)], out)
         return target
 
-    with ThreadPoolExecutor(max_workers=jobs) as pool:
+    pool = ThreadPoolExecutor(max_workers=jobs)
+    try:
         return list(pool.map(compile_one, enumerate(sources)))
+    finally:
+        pool.shutdown(cancel_futures=True)  # after an error or Ctrl-C the rest need not be tried
 
 
 def _link_model(objects: Sequence[Path], interface: Interface, board: Board, out: Path) -> Path:

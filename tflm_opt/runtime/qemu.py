@@ -65,10 +65,13 @@ def run(
     """Run built firmware over samples: `run(firmware, board, [[x] for x in images])`.
 
     Raises:
-        ToolFailed: a sample of the wrong shape, a fault (its address and function are named),
-            or no end within `timeout` seconds.
+        ToolFailed: a sample of the wrong shape, firmware built for another board, a fault (its
+            address and function are named), or no end within `timeout` seconds.
         MissingTool: no `qemu-system-arm`.
     """
+    if firmware.board.id != board.id:
+        message = f"the firmware was built for {firmware.board.id}, not for {board.id}; build again"
+        raise ToolFailed("QEMU", message)
     return run_elf(firmware.elf, firmware.interface, board, samples, timeout=timeout)
 
 
