@@ -137,7 +137,7 @@ def plan(
     buffers = lives.buffers
     if stock:
         buffers = tuple(replace(b, size=align_up(b.size, ALIGNMENT)) for b in buffers)
-    distances = _tflm_distance if stock else _engine_distance(access)
+    distances = _tflm_distance if stock else engine_distance(access)
     problem = Problem(buffers, ALIGNMENT, _overlaps(schedule, lives, distances))
     movable = range(1, len(schedule.ops) + 1) if moves and not stock else range(0)
     parts = with_moves(problem, seconds, seed, steps=movable)
@@ -210,7 +210,9 @@ def _tflm_distance(op: Op, position: int) -> int | None:
     return 0 if overlap.in_place_in_tflm(op, position) else None
 
 
-def _engine_distance(access: Access | None) -> Callable[[Op, int], int | None]:
+def engine_distance(access: Access | None) -> Callable[[Op, int], int | None]:
+    """Safe distances for kernels that write in the order that `access` tells (see `plan`)."""
+
     def distance(op: Op, position: int) -> int | None:
         order = access(op) if access else "none"
         if order == "none":

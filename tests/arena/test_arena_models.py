@@ -1,0 +1,72 @@
+"""Plans of real models: within the figures asked for, at the bound, and quick."""
+
+from __future__ import annotations
+
+import time
+from functools import cache
+from pathlib import Path
+
+import pytest
+from models.cache import NAMES, tflite
+
+from tflm_opt import arena, codegen, graph, passes
+from tflm_opt.errors import UnsupportedModel
+from tflm_opt.graph import Op
+from tflm_opt.patch_split.schedule import layer_by_layer
+
+MODELS = Path(__file__).resolve().parents[2].parent / "shared" / "models"
+FILES = sorted(path.name for path in MODELS.glob("*.tflite"))
+
+# Bytes of arena of the engine, layer by layer, the input resident.
+MOST = {
+    "mcunet_vww1.tflite": 92_000,
+    "mlperf_tiny_vww.tflite": 40_000,
+    "mlperf_tiny_ic.tflite": 34_000,
+    "mlperf_tiny_kws.tflite": 9_500,
+}
+
+
+def access(op: Op) -> str:
+    try:
+        return codegen.access(op)
+    except UnsupportedModel:
+        return "none"
+
+
+@cache
+def plans(name: str) -> tuple[tuple[arena.Plan, float], ...]:
+    """The plans for engine and TFLM, with the processor time that each took."""
+    data = (MODELS / name).read_bytes() if name.endswith(".tflite") else tflite(name)
+    optimized = passes.run(graph.read(data), passes.default_pipeline())
+    legal = passes.run(optimized, (passes.Legalize(),))
+    found = []
+    for target, model in (("engine", optimized), ("tflm", legal)):
+        start = time.process_time()
+        plan = arena.plan(model, layer_by_layer(model), target=target, access=access)
+        found.append((plan, time.process_time() - start))
+    return tuple(found)
+
+
+@pytest.mark.parametrize("name", [*FILES, *NAMES])
+def test_real_plans_are_sound_and_quick(name: str) -> None:
+    for plan, seconds in plans(name):
+        assert arena.validate(plan.problem, plan.places, plan.peak) == ()
+        assert plan.peak <= 1.01 * plan.bound
+        assert seconds < 1
+        assert plan.peak <= MOST.get(name, 10**9) or plan.target == "tflm"
+
+
+def test_nearly_all_real_plans_are_proved_optimal() -> None:
+    found = [plan for name in (*FILES, *NAMES) for plan, _ in plans(name)]
+    optimal = sum(plan.peak == plan.bound for plan in found)
+    assert optimal >= 0.95 * len(found)
+
+
+@pytest.mark.skipif(not FILES, reason="needs shared/models")
+def test_the_same_input_gives_the_same_plan() -> None:
+    (first, _), _ = plans("mlperf_tiny_kws.tflite")
+    plans.cache_clear()
+    (again, _), _ = plans("mlperf_tiny_kws.tflite")
+    assert first is not again
+    assert first.places == again.places
+    assert list(first.offsets.values()) == list(again.offsets.values())
