@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from tflm_opt.codegen.axes import Axis, broadcast, join, reduction
 from tflm_opt.codegen.emit import Constants, array_text, number
+from tflm_opt.codegen.fold import folded
 from tflm_opt.errors import UnsupportedModel
 
 
@@ -116,6 +117,32 @@ def test_broadcasts_visit_what_numpy_does(rows: list[tuple[int, bool, bool]]) ->
         np.broadcast_to(np.arange(np.prod(s)).reshape(s), out).ravel() for s in (first, second)
     ]
     assert got == list(zip(*(g.tolist() for g in grids), strict=True))
+
+
+@given(
+    st.integers(-128, 127),
+    st.integers(1, 5),
+    st.integers(1, 6),
+    st.booleans(),
+    st.integers(0, 2**31 - 1),
+)
+def test_folding_keeps_every_sum(
+    zero_point: int, channels: int, depth: int, with_bias: bool, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    weights = rng.integers(-128, 128, (channels, 2, depth)).astype(np.int8)
+    bias = rng.integers(-(2**20), 2**20, channels).astype(np.int32) if with_bias else None
+    x = rng.integers(-128, 128, (2, depth)).astype(np.int64)
+    new_bias, offset = folded(weights, 0, bias, -zero_point)
+    assert offset == 0
+    before = ((x - zero_point) * weights).sum(axis=(1, 2)) + (0 if bias is None else bias)
+    after = (x * weights).sum(axis=(1, 2)) + (0 if new_bias is None else new_bias)
+    np.testing.assert_array_equal(before, after)
+
+
+def test_a_bias_too_large_to_fold_into_stays() -> None:
+    weights, bias = np.full((1, 4), 127, np.int8), np.array([2**31 - 1], np.int32)
+    assert folded(weights, 0, bias, 128) == (bias, 128)
 
 
 def test_a_reduction_of_alternating_axes_is_refused() -> None:

@@ -22,6 +22,16 @@ def source(op: Op, index: int = 0) -> Tensor:
             f"{op.kind} wants an input {index}, and it is missing",
             remedy="Export the model again; the file is not what a converter writes",
         )
+    return addressable(op, tensor)
+
+
+def addressable(op: Op, tensor: Tensor) -> Tensor:
+    """The tensor, if it has values, and few enough for the kernels' 32-bit offsets."""
+    if not 0 < tensor.nbytes < 1 << 31:
+        raise UnsupportedModel(
+            f"{op.kind} of {tensor.nbytes} bytes: kernels take 1 to {(1 << 31) - 1}",
+            tensor=tensor.name,
+        )
     return tensor
 
 
@@ -77,7 +87,7 @@ def moved(op: Op, index: int, *allowed: str, rank: int | None = None) -> Tensor:
             remedy="Reshape around the op",
         )
     for output in op.outputs:
-        if output.dtype != tensor.dtype:
+        if addressable(op, output).dtype != tensor.dtype:
             raise UnsupportedModel(
                 f"{op.kind} cannot turn {tensor.dtype} into {output.dtype}", tensor=output.name
             )

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent
 INCLUDE = ROOT / "include"
@@ -51,12 +52,15 @@ def kernels() -> Mapping[str, Kernel]:
     try:
         import tomllib
     except ModuleNotFoundError:  # Python 3.10
-        import tomli as tomllib
+        import tomli as tomllib  # pyright: ignore[reportMissingImports]
 
+    rows: list[dict[str, Any]]
     rows = tomllib.loads((ROOT / "table.toml").read_text(encoding="utf-8"))["kernel"]
     table: dict[str, Kernel] = {}
     for row in rows:
-        fields = {key: tuple(v) if isinstance(v, list) else v for key, v in row.items()}
+        fields: dict[str, Any] = {
+            key: tuple(v) if isinstance(v, list) else v for key, v in row.items()
+        }
         kernel = Kernel(**fields)
         if kernel.function in table:
             raise ValueError(f"table.toml: {kernel.function} has two rows")

@@ -24,7 +24,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias, overload
 
 import numpy as np
 
@@ -33,6 +33,7 @@ from tflm_opt.errors import InvalidModel, MissingTool, TflmOptError, ToolFailed
 from tflm_opt.graph.ir import NUMPY_DTYPES
 
 Samples = Sequence[Sequence[np.ndarray]]
+Trace: TypeAlias = "dict[tuple[int, int], bytes]"
 
 _FLAGS = ("-std=c99", "-O2", "-fPIC", "-ffp-contract=off", "-DTFLM_OPT_TRACE")
 _SANITIZE = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g")
@@ -128,9 +129,11 @@ class Engine:
         else:
             self._library = _library(self.directory, self.name)
 
-    def run(
-        self, samples: Samples, trace: bool = False
-    ) -> list[list[np.ndarray]] | list[dict[tuple[int, int], bytes]]:
+    @overload
+    def run(self, samples: Samples, trace: Literal[False] = False) -> list[list[np.ndarray]]: ...
+    @overload
+    def run(self, samples: Samples, trace: Literal[True]) -> list[Trace]: ...
+    def run(self, samples: Samples, trace: bool = False) -> list[list[np.ndarray]] | list[Trace]:
         """Outputs of each sample, `run([[x0], [x1]])[1][0]` for `x1`; new arrays.
 
         A sample is a list with one array for each input, of exactly its shape and dtype. With
@@ -148,7 +151,7 @@ class Engine:
         with self._library.lock:
             return [self._invoke(sample) for sample in checked]
 
-    def trace(self, sample: Sequence[np.ndarray]) -> dict[tuple[int, int], bytes]:
+    def trace(self, sample: Sequence[np.ndarray]) -> Trace:
         """The bytes of every op's outputs, by (op's index in `graph.ops`, output's index)."""
         return self._traced(self._checked(0, sample))
 
@@ -181,10 +184,10 @@ class Engine:
             for i, port in enumerate(self.outputs)
         ]
 
-    def _traced(self, sample: Sequence[np.ndarray]) -> dict[tuple[int, int], bytes]:
+    def _traced(self, sample: Sequence[np.ndarray]) -> Trace:
         if self.sanitize:
             raise TflmOptError("a sanitized engine keeps no traces. Use Engine(directory)")
-        found: dict[tuple[int, int], bytes] = {}
+        found: Trace = {}
 
         def hook(op: int, output: int, data: int | None, size: int) -> None:
             found[op, output] = ctypes.string_at(data, size) if data else b""
@@ -202,9 +205,12 @@ class Engine:
         if not self.inputs:
             raise TflmOptError("a model without inputs can't run sanitized")
         data = b"".join(array.tobytes() for sample in samples for array in sample)
-        done = subprocess.run(
-            [str(self._program)], input=data, capture_output=True, timeout=600, check=False
-        )
+        try:
+            done = subprocess.run(
+                [str(self._program)], input=data, capture_output=True, timeout=600, check=False
+            )
+        except subprocess.TimeoutExpired as error:
+            raise ToolFailed(self.name, "still running after 600 s; it was stopped") from error
         if done.returncode != 0:
             report = done.stderr.decode(errors="replace").strip()[-3000:]
             raise ToolFailed(self.name, f"exit status {done.returncode}", output=report)
@@ -302,7 +308,9 @@ def _build(
         _digest(*(p.name.encode() for p in objects), repr(link).encode()) + suffix
     )
     if not product.exists():
-        _compile([*link, *map(str, objects), "-o", str(product)])
+        partial = product.with_suffix(f".tmp{suffix}")
+        _compile([*link, *map(str, objects), "-o", str(partial)])
+        partial.rename(product)
     return product
 
 

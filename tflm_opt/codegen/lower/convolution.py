@@ -1,7 +1,8 @@
 """CONV_2D and DEPTHWISE_CONV_2D.
 
 Both hold explicit padding; the kernels take what lies above and to the left, and the output's
-size says the rest. Multipliers and shifts of all output channels are computed here.
+size says the rest. Multipliers and shifts of all output channels are computed here, and without
+padding the input's zero point goes into the bias.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import numpy as np
 
 from tflm_opt.codegen import require
 from tflm_opt.codegen.call import Call, Constant, Lowered, Null, Pointer, Scratch, Struct, dims
+from tflm_opt.codegen.fold import folded
 from tflm_opt.codegen.lower import lowers
 from tflm_opt.errors import UnsupportedModel
 from tflm_opt.graph.ir import Op, Tensor
@@ -31,18 +33,7 @@ def conv_2d(op: Op) -> Lowered:
             tensor=filters.name,
         )
     _check_size(source, op.output, (height, width), options)
-    return Lowered(
-        (
-            Call(
-                "arm_convolve_wrapper_s8",
-                (
-                    Scratch(),
-                    _params("cmsis_nn_conv_params", op, source, options, ()),
-                    *_operand_arguments(op, source, filters, weights),
-                ),
-            ),
-        )
-    )
+    return _call("arm_convolve_wrapper_s8", "cmsis_nn_conv_params", op, weights, axis=0)
 
 
 @lowers("DEPTHWISE_CONV_2D")
@@ -60,17 +51,13 @@ def depthwise_conv_2d(op: Op) -> Lowered:
         )
     _check_size(source, op.output, (height, width), options)
     multiplier = out_channels // channels
-    return Lowered(
-        (
-            Call(
-                "arm_depthwise_conv_wrapper_s8",
-                (
-                    Scratch(),
-                    _params("cmsis_nn_dw_conv_params", op, source, options, (multiplier,)),
-                    *_operand_arguments(op, source, filters, weights),
-                ),
-            ),
-        )
+    return _call(
+        "arm_depthwise_conv_wrapper_s8",
+        "cmsis_nn_dw_conv_params",
+        op,
+        weights,
+        axis=3,
+        extra=(multiplier,),
     )
 
 
@@ -103,42 +90,41 @@ def _check_size(
         )
 
 
-def _params(
-    ctype: str, op: Op, source: Tensor, options: ConvOptions, extra: tuple[int, ...]
-) -> Struct:
+def _call(
+    function: str,
+    params_type: str,
+    op: Op,
+    weights: np.ndarray,
+    *,
+    axis: int,
+    extra: tuple[int, ...] = (),
+) -> Lowered:
+    """The call: parameters, quantization, then dims and data in pairs."""
+    source, filters, options = _operands(op)
     output = op.output
     pad = options.padding
-    return Struct(
-        ctype,
-        "params",
-        (
-            -source.zero_point,
-            output.zero_point,
-            *extra,
-            (options.stride[1], options.stride[0]),
-            (pad.left, pad.top),
-            (options.dilation[1], options.dilation[0]),
-            activation_range(options.activation, output.scale, output.zero_point),
-        ),
-    )
-
-
-def _operand_arguments(op: Op, source: Tensor, filters: Tensor, weights: np.ndarray) -> tuple:
-    """Quantization, then dims and data in pairs: the tail of both kernels' arguments."""
-    output = op.output
     channels = output.shape[3]
     assert filters.quant is not None
     multipliers, shifts = channel_multipliers(
         source.scale, filters.quant.scale, output.scale, channels
     )
-    bias = require.bias(op, 2, channels)
-    quant = Struct(
-        "cmsis_nn_per_channel_quant_params",
-        "quant",
-        (Constant("multiplier", multipliers), Constant("shift", shifts)),
+    bias, offset = require.bias(op, 2, channels), -source.zero_point
+    if pad.empty:
+        bias, offset = folded(weights, axis, bias, offset)
+    params = (
+        offset,
+        output.zero_point,
+        *extra,
+        (options.stride[1], options.stride[0]),
+        (pad.left, pad.top),
+        (options.dilation[1], options.dilation[0]),
+        activation_range(options.activation, output.scale, output.zero_point),
     )
-    return (
-        quant,
+    factors = (Constant("multiplier", multipliers), Constant("shift", shifts))
+    arguments = (
+        Scratch(),
+        Struct(params_type, "params", params),
+        Struct("cmsis_nn_per_channel_quant_params", "quant", factors),
         dims("input_dims", source.shape),
         Pointer(source),
         dims("filter_dims", filters.shape),
@@ -148,3 +134,4 @@ def _operand_arguments(op: Op, source: Tensor, filters: Tensor, weights: np.ndar
         dims("output_dims", output.shape),
         Pointer(output),
     )
+    return Lowered((Call(function, arguments),))

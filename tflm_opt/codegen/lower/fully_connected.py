@@ -10,6 +10,7 @@ import numpy as np
 
 from tflm_opt.codegen import require
 from tflm_opt.codegen.call import Call, Constant, Lowered, Null, Pointer, Scratch, Struct, dims
+from tflm_opt.codegen.fold import folded
 from tflm_opt.codegen.lower import lowers
 from tflm_opt.errors import UnsupportedModel
 from tflm_opt.graph.ir import Op, Tensor
@@ -42,14 +43,14 @@ def fully_connected(op: Op) -> Lowered:
             tensor=output.name,
         )
     weights = require.weights(filters, axis=0)
-    bias = require.bias(op, 2, channels)
+    bias, offset = folded(weights, 0, require.bias(op, 2, channels), -source.zero_point)
     multipliers, shifts = _factors(op, source, filters)
     per_channel = len(multipliers) > 1
     low, high = activation_range(options.activation, output.scale, output.zero_point)
     params = Struct(
         "cmsis_nn_fc_params",
         "params",
-        (-source.zero_point, 0, output.zero_point, (low, high)),
+        (offset, 0, output.zero_point, (low, high)),
     )
     quant = (
         Struct(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tflm_opt.codegen.call import Call, Lowered, Pointer, Scratch, Struct, dims
 from tflm_opt.codegen.lower import lowers
-from tflm_opt.codegen.operands import has_shape, of_type, per_tensor, source
+from tflm_opt.codegen.operands import addressable, has_shape, of_type, per_tensor, source
 from tflm_opt.errors import UnsupportedModel
 from tflm_opt.graph.ir import Op, Tensor
 from tflm_opt.quant.numerics import quantize_multiplier
@@ -61,7 +61,7 @@ def broadcast(op: Op, first: Tensor, second: Tensor) -> tuple[Shape, Shape, Shap
     Raises:
         UnsupportedModel: the shapes don't broadcast to the output's, or not in four axes.
     """
-    rank = len(op.output.shape)
+    rank = len(addressable(op, op.output).shape)
     if max(len(first.shape), len(second.shape)) > rank:
         has_shape(op, op.output, max(first.shape, second.shape, key=len))
     one = (1,) * (rank - len(first.shape)) + first.shape

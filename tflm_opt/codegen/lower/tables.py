@@ -5,7 +5,7 @@ from __future__ import annotations
 from tflm_opt.codegen import lut
 from tflm_opt.codegen.call import Call, Constant, Lowered, Pointer, Struct
 from tflm_opt.codegen.lower import lowers
-from tflm_opt.codegen.operands import has_shape, of_type, per_tensor, source
+from tflm_opt.codegen.operands import addressable, has_shape, of_type, per_tensor, source
 from tflm_opt.errors import UnsupportedModel
 from tflm_opt.graph.ir import Op
 from tflm_opt.quant.numerics import quantize_multiplier
@@ -34,7 +34,7 @@ def unary(op: Op) -> Lowered:
 
 
 def _same_size(op: Op) -> None:
-    has_shape(op, op.output, source(op).shape)
+    has_shape(op, addressable(op, op.output), source(op).shape)
 
 
 @lowers("QUANTIZE")

@@ -12,6 +12,12 @@ TFLM_OPT_INLINE int32_t tflm_opt_dot_s8(
     int32_t sum, const int8_t *x, const int8_t *f, int32_t count, int32_t offset)
 {
     int32_t i;
+    if (offset == 0) { /* generated code folds the offset into the bias where it can */
+        for (i = 0; i < count; i++) {
+            sum += x[i] * f[i];
+        }
+        return sum;
+    }
     for (i = 0; i < count; i++) {
         sum += (x[i] + offset) * f[i];
     }
