@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from functools import cache
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pass_nets import Net, Tensor, built, kinds, macs, same_in_tflm
+from pass_nets import Net, Tensor, built, kinds, macs, run_all, same_in_tflm
 
 from tflm_opt import graph as tg
 from tflm_opt.graph import options
 from tflm_opt.passes import DeadChannels
+from tflm_opt.passes.constant_channels import Channels, value_of
 
 # Bias -9000 is below zero after any rescaling: RELU makes it the zero point. 2000 is not.
 ZERO, HIGH = -9000, 2000
@@ -265,6 +267,22 @@ def test_a_share_that_would_overflow_the_bias_stays(bias: int, left: int) -> Non
         return net.conv(x, 2, 1, biases={0: bias})
 
     assert DeadChannels()(built(build)).ops[0].output.shape[-1] == left
+
+
+def test_means_of_constants_are_tflms() -> None:
+    """All 256 values at once, at scales where halves occur, over counts that don't divide."""
+    graphs = []
+    for size, ratio, zero in [((2, 3), 2, 0), ((7, 6), 2, 5), ((5, 7), 4, -9), ((3, 3), 0.7, 100)]:
+        net = Net()
+        x = net.input((1, *size, 256), scale=0.05, zero=zero)
+        graphs.append(net.graph(net.mean(x, scale=0.05 * ratio)))
+    values = np.arange(-128, 128)
+    samples = [[[np.broadcast_to(values, g.inputs[0].shape).astype(np.int8)]] for g in graphs]
+    for graph, found in zip(graphs, run_all(graphs, samples), strict=True):
+        known = value_of(graph.ops[0], [Channels(values, np.ones(256, np.bool_))])
+        assert known is not None
+        assert known.known.all()
+        np.testing.assert_array_equal(known.values, found[0][0].reshape(-1))
 
 
 @st.composite

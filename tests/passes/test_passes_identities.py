@@ -233,7 +233,11 @@ def test_codes_behind_the_borders_are_the_same() -> None:
 def _kept_borders() -> dict[str, object]:
     def two_scales(net: Net) -> tuple[Tensor, ...]:
         x = net.input(X, dtype="float32")
-        return net.quantize(x, 0.1, 0), net.conv(net.quantize(x, 0.2, 0), 2, 1)
+        return net.conv(net.quantize(x, 0.1, 0), 2, 1), net.conv(net.quantize(x, 0.2, 0), 2, 1)
+
+    def codes_shown(net: Net) -> tuple[Tensor, ...]:
+        x = net.quantize(net.input(X, dtype="float32"), 0.1, 0)
+        return x, net.conv(x, 2, 1)
 
     def both_ways(net: Net) -> Tensor:
         return net.dequantize(net.quantize(net.input(X, dtype="float32"), 0.1, 0))
@@ -246,7 +250,8 @@ def _kept_borders() -> dict[str, object]:
         return net.dequantize(net.input(X))
 
     return {
-        "inputs of two scales": (two_scales, ["QUANTIZE", "QUANTIZE", "CONV_2D"]),
+        "inputs of two scales": (two_scales, ["QUANTIZE", "CONV_2D", "QUANTIZE", "CONV_2D"]),
+        "quantized input shown": (codes_shown, ["QUANTIZE", "CONV_2D"]),
         "float in, float out": (both_ways, ["DEQUANTIZE"]),
         "int8 shown too": (shown_twice, ["CONV_2D", "DEQUANTIZE"]),
         "input to output": (straight_through, ["DEQUANTIZE"]),

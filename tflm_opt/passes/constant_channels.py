@@ -48,14 +48,18 @@ def analyse(graph: ir.Graph) -> dict[ir.Tensor, Channels]:
     for op in graph.ops:
         for tensor in op.outputs:
             found[tensor] = Channels.unknown(tensor)
-        rule = _RULES.get(op.kind)
         sources = [found.get(t) or Channels.unknown(t) for t in op.inputs if t is not None]
-        if rule is None or len(op.outputs) != 1 or len(sources) != len(op.inputs):
-            continue
-        result = rule(op, sources)
-        if result is not None and result.known.size == found[op.output].known.size:
-            found[op.output] = result
+        if len(op.outputs) == 1 and len(sources) == len(op.inputs):
+            result = value_of(op, sources)
+            if result is not None and result.known.size == found[op.output].known.size:
+                found[op.output] = result
     return found
+
+
+def value_of(op: ir.Op, sources: list[Channels]) -> Channels | None:
+    """What is known of the op's only output, from what is known of its inputs, in order."""
+    rule = _RULES.get(op.kind)
+    return None if rule is None else rule(op, sources)
 
 
 def _linear(op: ir.Op, sources: list[Channels]) -> Channels | None:
