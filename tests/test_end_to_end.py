@@ -8,7 +8,7 @@ inner tensor is compared once, in the engine's real arena with all its overlaps.
 from __future__ import annotations
 
 import functools
-import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,9 +16,9 @@ from models import cache
 from small_models import SHARED, shared
 
 import tflm_opt
-from tflm_opt import codegen, graph, passes
+from tflm_opt import boards, codegen, graph, passes
 from tflm_opt.graph import edit
-from tflm_opt.runtime import tflm, vectors
+from tflm_opt.runtime import firmware, qemu, tflm, vectors
 from tflm_opt.runtime.host import Engine
 
 MODELS = (*SHARED, *cache.NAMES)
@@ -37,16 +37,14 @@ def model(name: str) -> bytes:
 
 
 @functools.cache
-def optimized(name: str) -> tuple[tflm_opt.Result, float]:
-    began = time.monotonic()
-    result = tflm_opt.optimize(model(name), name=name, vectors=100, verbose=0)
-    return result, time.monotonic() - began
+def optimized(name: str) -> tflm_opt.Result:
+    return tflm_opt.optimize(model(name), name=name, vectors=100, verbose=0)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_outputs_equal_tflm(name: str) -> None:
-    result, _ = optimized(name)
+    result = optimized(name)
     assert result.bit_exact is True
     assert result.vectors == 100
     spread = np.unique(np.concatenate([row[0].ravel() for row in result.expected]))
@@ -56,16 +54,16 @@ def test_outputs_equal_tflm(name: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_never_more_tflm_memory_than_the_file_that_came_in(name: str) -> None:
-    result, _ = optimized(name)
+    result = optimized(name)
     assert result.tflm is not None
     assert result.tflm.after.total <= result.tflm.before.total
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
-def test_every_inner_tensor_equals_tflm(name: str, tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_every_inner_tensor_equals_tflm(name: str, tmp_path: Path) -> None:
     """The engine's trace against TFLM on the *original* file's inner tensors, found by name."""
-    result, _ = optimized(name)
+    result = optimized(name)
     original = graph.read(model(name))
     codegen.write(result.sources, tmp_path)
     sample = vectors.seeded(result.graph.inputs, 3, seed=5)[2]
@@ -87,9 +85,9 @@ def test_every_inner_tensor_equals_tflm(name: str, tmp_path) -> None:  # type: i
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
-def test_every_tensor_of_the_rewritten_graph_equals_tflm(name: str, tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_every_tensor_of_the_rewritten_graph_equals_tflm(name: str, tmp_path: Path) -> None:
     """The engine's trace against TFLM on the rewritten graph: no tensor is left out."""
-    result, _ = optimized(name)
+    result = optimized(name)
     codegen.write(result.sources, tmp_path)
     (sample,) = vectors.seeded(result.graph.inputs, 1, seed=6)
     trace = Engine(tmp_path).trace(sample)
@@ -107,16 +105,31 @@ def _comparable(tensor: graph.Tensor, ours: dict) -> bool:  # type: ignore[type-
 
 
 @pytest.mark.slow
+@pytest.mark.qemu
+@pytest.mark.parametrize("name", MODELS)
+def test_emulated_cortex_m4_equals_tflm(name: str, tmp_path: Path) -> None:
+    result = optimized(name)
+    codegen.write(result.sources, tmp_path / "model")
+    board = boards.get("qemu_m4")
+    built = firmware.build(tmp_path / "model", board, tmp_path / "build")
+    run = qemu.run(built, board, result.samples[:2])
+    assert vectors.compare(result.expected[:2], run.outputs).equal
+    assert built.stack.size is not None
+    assert 0 < run.stack <= built.stack.size == result.sram.stack
+    assert built.sizes.flash == result.flash.total
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ARENA_LIMITS)
 def test_arena_limits(name: str) -> None:
-    result, _ = optimized(name)
+    result = optimized(name)
     assert result.sram.arena <= ARENA_LIMITS[name]
     assert result.plan.bound <= result.sram.arena
 
 
 @pytest.mark.slow
 def test_dead_channels_are_gone() -> None:
-    result, _ = optimized("mlperf_tiny_vww")
+    result = optimized("mlperf_tiny_vww")
     assert result.macs <= 4_200_000 < result.macs_before
 
 
