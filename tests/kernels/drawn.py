@@ -14,6 +14,7 @@ from opgraph import Cases
 from tflm_opt.graph.ir import Op, Quantization, Tensor
 from tflm_opt.graph.options import (
     AddOptions,
+    BatchMatMulOptions,
     ConvOptions,
     FullyConnectedOptions,
     MulOptions,
@@ -32,6 +33,7 @@ Shape = tuple[int, ...]
 ACTIVATIONS = ("NONE", "RELU", "RELU6", "RELU_N1_TO_1")
 CHANNELS = (1, 2, 3, 4, 5, 7, 8, 11, 16, 17, 31, 32, 33, 67)
 OPTIONS: dict[str, type[Options]] = {"ADD": AddOptions, "SUB": SubOptions, "MUL": MulOptions}
+PAIRS = ("ADD", "SUB", "MUL", "SQUARED_DIFFERENCE")
 
 
 def zero_point(rng: Rng) -> int:
@@ -133,7 +135,7 @@ def add_pair(
     cases: Cases, rng: Rng, kind: str, first: Shape, second: Shape, *, constant: bool = False
 ) -> None:
     a, b = scale(rng), scale(rng)
-    natural = a * b * 60 if kind == "MUL" else max(a, b)
+    natural = {"MUL": a * b * 60, "SQUARED_DIFFERENCE": max(a, b) ** 2 * 60}.get(kind, max(a, b))
     factor = 10 ** rng.uniform(-1.5, 1.5)
     if kind == "MUL" and rng.random() < 0.2:
         factor = float(rng.choice([1e-7, 1e-5, 1e5]))
@@ -148,7 +150,8 @@ def add_pair(
         out, scale=float(np.float32(natural * factor)), zero_point=zero_point(rng)
     )
     operands = [x, y] if rng.random() < 0.7 else [y, x]
-    options = OPTIONS[kind](activation=str(rng.choice(ACTIVATIONS)))  # type: ignore[call-arg]
+    activation = str(rng.choice(ACTIVATIONS))
+    options = OPTIONS[kind](activation=activation) if kind in OPTIONS else None  # type: ignore[call-arg]
     cases.op(kind, operands, [target], options)
 
 
@@ -236,3 +239,28 @@ def add_fully_connected(cases: Cases, rng: Rng) -> None:
         inputs.append(bias(rng, channels, scale, 5000))
     options = FullyConnectedOptions(str(rng.choice(ACTIVATIONS)), keep_num_dims=keep)
     cases.op("FULLY_CONNECTED", inputs, [target], options)
+
+
+def add_batch_matmul(cases: Cases, rng: Rng) -> None:
+    """One random product of matrices, in batches that may broadcast, either side transposed."""
+    rows, depth, columns = (int(v) for v in rng.integers(1, 12, 3))
+    batches = [
+        ((), ()),
+        ((3,), (3,)),
+        ((2, 3), (2, 3)),
+        ((1,), (4,)),
+        ((2, 3), (3,)),
+        ((2, 1), (1, 3)),
+    ]
+    left_batch, right_batch = batches[int(rng.integers(len(batches)))]
+    adj_x, adj_y = bool(rng.random() < 0.3), bool(rng.random() < 0.5)
+    left_shape = (*left_batch, *((depth, rows) if adj_x else (rows, depth)))
+    right_shape = (*right_batch, *((columns, depth) if adj_y else (depth, columns)))
+    a, b = scale(rng), scale(rng)
+    left = cases.input(left_shape, scale=a, zero_point=zero_point(rng))
+    right = cases.input(right_shape, scale=b, zero_point=zero_point(rng))
+    batch = np.broadcast_shapes(left_batch, right_batch)
+    factor = 74 * 74 * math.sqrt(depth) / 50 * 10 ** rng.uniform(-1, 1)
+    quant = {"scale": float(np.float32(a * b * factor)), "zero_point": zero_point(rng)}
+    target = cases.tensor((*batch, rows, columns), **quant)
+    cases.op("BATCH_MATMUL", [left, right], [target], BatchMatMulOptions(adj_x, adj_y))

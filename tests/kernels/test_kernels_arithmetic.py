@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from drawn import OPTIONS, add_pair, add_pool, add_reduction, scale, zero_point
+from drawn import OPTIONS, PAIRS, add_pair, add_pool, add_reduction, scale, zero_point
 from opgraph import Cases, engine
 
 from tflm_opt import graph
@@ -28,7 +28,7 @@ from tflm_opt.runtime import tflm
 Rng = np.random.Generator
 
 
-@pytest.mark.parametrize("kind", ["ADD", "SUB", "MUL"])
+@pytest.mark.parametrize("kind", PAIRS)
 class TestPairs:
     def test_equal_shapes(self, tmp_path: Path, kind: str) -> None:
         rng = np.random.default_rng(1)
@@ -273,7 +273,7 @@ def test_the_sanitizers_find_nothing(tmp_path: Path) -> None:
     """One of everything, under the address and undefined-behaviour sanitizers."""
     rng = np.random.default_rng(11)
     cases = Cases()
-    for kind in ("ADD", "SUB", "MUL"):
+    for kind in PAIRS:
         add_pair(cases, rng, kind, (1, 5, 7, 3), (1, 5, 7, 3))
         add_pair(cases, rng, kind, (1, 5, 7, 3), (3,))
     for kind in ("AVERAGE_POOL_2D", "MAX_POOL_2D"):

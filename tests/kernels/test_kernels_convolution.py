@@ -1,4 +1,4 @@
-"""Convolutions and fully connected, bit for bit against TFLM: shapes drawn from a seed."""
+"""Convolutions, fully connected, matrix products: bit for bit TFLM, on shapes drawn from a seed."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from drawn import (
     CHANNELS,
+    add_batch_matmul,
     add_convolution,
     add_fully_connected,
     add_transpose_conv,
@@ -125,6 +126,14 @@ def test_fully_connected(tmp_path: Path) -> None:
     cases = Cases()
     for _ in range(60):
         add_fully_connected(cases, rng)
+    cases.check(tmp_path, samples=2)
+
+
+def test_batch_matmul(tmp_path: Path) -> None:
+    rng = np.random.default_rng(400)
+    cases = Cases()
+    for _ in range(40):
+        add_batch_matmul(cases, rng)
     cases.check(tmp_path, samples=2)
 
 

@@ -185,6 +185,24 @@ def sub_parameters(scale1: float, scale2: float, output_scale: float) -> SumPara
     return add_parameters(scale1, scale2, output_scale)
 
 
+def squared_difference_parameters(
+    scale1: float, scale2: float, output_scale: float
+) -> SumParameters:
+    """SQUARED_DIFFERENCE's factors: both inputs to a common scale, its square to the output's.
+
+    Raises: UnsupportedModel when an input's factor is not below one.
+    Source: PrepareQuantized of TFLM's squared_difference.cc.
+    """
+    left_shift = 7
+    twice = 2.0 * max(scale1, scale2)
+    return SumParameters(
+        left_shift,
+        multiplier_below_one(scale1 / twice),
+        multiplier_below_one(scale2 / twice),
+        quantize_multiplier(twice * twice / (2.0 ** (2 * left_shift) * output_scale)),
+    )
+
+
 def mul_parameters(scale1: float, scale2: float, output_scale: float) -> tuple[int, int]:
     """MUL's factor, in float64. Source: CalculateOpDataMul."""
     return quantize_multiplier(float(scale1) * float(scale2) / float(output_scale))

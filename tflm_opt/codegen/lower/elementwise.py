@@ -1,4 +1,4 @@
-"""ADD, SUB and MUL, of equal shapes or with broadcasting."""
+"""ADD, SUB, MUL and SQUARED_DIFFERENCE, of equal shapes or with broadcasting."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from tflm_opt.errors import UnsupportedModel
 from tflm_opt.graph.ir import Op, Tensor
 from tflm_opt.graph.options import AddOptions, MulOptions, SubOptions
 from tflm_opt.quant.numerics import (
+    RANGES,
     SumParameters,
     activation_range,
     add_parameters,
     mul_parameters,
+    squared_difference_parameters,
     sub_parameters,
 )
 
@@ -25,7 +27,7 @@ def add(op: Op) -> Lowered:
     factors = add_parameters(first.scale, second.scale, output.scale)
     low, high = _activation(op)
     if first.shape != second.shape or first.shape != output.shape:
-        return _broadcast_sum("tflm_opt_broadcast_add_s8", op, factors)
+        return _broadcast_sum("tflm_opt_broadcast_add_s8", op, factors, (low, high))
     return Lowered(
         (
             Call(
@@ -55,7 +57,7 @@ def sub(op: Op) -> Lowered:
     """Difference; factors in float32."""
     first, second, output = _operands(op)
     factors = sub_parameters(first.scale, second.scale, output.scale)
-    return _broadcast_sum("tflm_opt_broadcast_sub_s8", op, factors)
+    return _broadcast_sum("tflm_opt_broadcast_sub_s8", op, factors, _activation(op))
 
 
 @lowers("MUL")
@@ -89,6 +91,14 @@ def mul(op: Op) -> Lowered:
     return Lowered((call,))
 
 
+@lowers("SQUARED_DIFFERENCE")
+def squared_difference(op: Op) -> Lowered:
+    """The difference's square; no activation."""
+    first, second, output = _operands(op)
+    factors = squared_difference_parameters(first.scale, second.scale, output.scale)
+    return _broadcast_sum("tflm_opt_squared_difference_s8", op, factors, RANGES["int8"])
+
+
 def _operands(op: Op) -> tuple[Tensor, Tensor, Tensor]:
     return (
         require.int8(require.present(op, 0, "first input"), "first input"),
@@ -103,7 +113,9 @@ def _activation(op: Op) -> tuple[int, int]:
     return activation_range(op.options.activation, op.output.scale, op.output.zero_point)
 
 
-def _broadcast_sum(function: str, op: Op, factors: SumParameters) -> Lowered:
+def _broadcast_sum(
+    function: str, op: Op, factors: SumParameters, activation: tuple[int, int]
+) -> Lowered:
     first, second, output = _operands(op)
     params = Struct(
         "tflm_opt_sum_params",
@@ -116,7 +128,7 @@ def _broadcast_sum(function: str, op: Op, factors: SumParameters) -> Lowered:
             factors.input2,
             output.zero_point,
             factors.output,
-            _activation(op),
+            activation,
         ),
     )
     return Lowered((_broadcast(function, params, first, second, output),))

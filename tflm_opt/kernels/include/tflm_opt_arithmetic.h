@@ -280,6 +280,20 @@ int32_t arm_transpose_conv_s8_get_buffer_size(
     const cmsis_nn_dims *filter_dims,
     const cmsis_nn_dims *output_dims);
 
+/* (input1 - input2)^2 of any shapes that broadcast. */
+arm_cmsis_nn_status tflm_opt_squared_difference_s8(const tflm_opt_sum_params *params,
+                                                   const tflm_opt_broadcast *shape,
+                                                   const int8_t *input1_data,
+                                                   const int8_t *input2_data,
+                                                   int8_t *output_data);
+
+/* Matrix products of two computed inputs, in batches that broadcast. */
+arm_cmsis_nn_status tflm_opt_batch_matmul_s8(const tflm_opt_matmul_params *params,
+                                             const tflm_opt_matmul *shape,
+                                             const int8_t *left_data,
+                                             const int8_t *right_data,
+                                             int8_t *output_data);
+
 #ifdef __cplusplus
 }
 #endif

@@ -167,6 +167,31 @@ typedef struct {
     cmsis_nn_per_tensor_quant_params quant;
 } tflm_opt_reduce_params;
 
+typedef struct {
+    int32_t left_offset;
+    int32_t right_offset;
+    int32_t output_offset;
+    cmsis_nn_per_tensor_quant_params quant;
+    cmsis_nn_activation activation;
+} tflm_opt_matmul_params;
+
+/*
+ * Products of rows x depth by depth x columns matrices. Steps are in elements, so that either
+ * side may be transposed; batch steps are 0 where a matrix is used again.
+ */
+typedef struct {
+    int32_t batch[3];
+    int32_t left_batch[3];
+    int32_t right_batch[3];
+    int32_t rows;
+    int32_t columns;
+    int32_t depth;
+    int32_t left_row;     /* from one row of the left side to the next */
+    int32_t left_step;    /* along its depth */
+    int32_t right_column; /* from one column of the right side to the next */
+    int32_t right_step;   /* along its depth */
+} tflm_opt_matmul;
+
 #ifdef __cplusplus
 }
 #endif

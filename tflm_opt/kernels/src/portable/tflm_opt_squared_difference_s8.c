@@ -1,0 +1,38 @@
+#include "tflm_opt_kernels.h"
+#include "tflm_opt_sum.h"
+
+arm_cmsis_nn_status tflm_opt_squared_difference_s8(const tflm_opt_sum_params *params,
+                                                   const tflm_opt_broadcast *shape,
+                                                   const int8_t *input1_data,
+                                                   const int8_t *input2_data,
+                                                   int8_t *output_data)
+{
+    const int32_t last = TFLM_OPT_BROADCAST_AXES - 1;
+    const int32_t count = shape->size[last];
+    const int32_t step1 = shape->stride1[last];
+    const int32_t step2 = shape->stride2[last];
+    tflm_opt_odometer at = {{0}};
+    int32_t i;
+    do {
+        const int8_t *x1 = input1_data;
+        const int8_t *x2 = input2_data;
+        for (i = 0; i < count; i++) {
+            const int32_t first =
+                tflm_opt_term(*x1 + params->input1_offset, params->left_shift,
+                              params->input1_quant.multiplier, params->input1_quant.shift);
+            const int32_t second =
+                tflm_opt_term(*x2 + params->input2_offset, params->left_shift,
+                              params->input2_quant.multiplier, params->input2_quant.shift);
+            const int32_t difference = first - second;
+            const int32_t scaled =
+                tflm_opt_requantize(difference * difference, params->output_quant.multiplier,
+                                    params->output_quant.shift) +
+                params->output_offset;
+            *output_data++ = (int8_t)tflm_opt_clamp(scaled, params->activation.min,
+                                                    params->activation.max);
+            x1 += step1;
+            x2 += step2;
+        }
+    } while (tflm_opt_next_line(shape, &at, &input1_data, &input2_data));
+    return ARM_CMSIS_NN_SUCCESS;
+}
