@@ -57,7 +57,7 @@ def _draw(tensor: Tensor, number: int, rng: np.random.Generator) -> np.ndarray:
         return (unit * (2 * FLOAT_LIMIT) - FLOAT_LIMIT).astype(dtype)
     if dtype.kind == "b":
         return unit > 0.5
-    info = np.iinfo(dtype)
+    info = np.iinfo(dtype.name)
     low, high = max(info.min, -(1 << 15)), min(info.max, (1 << 15) - 1)
     return np.rint(low + unit * (high - low)).astype(dtype)
 
