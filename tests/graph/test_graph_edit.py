@@ -132,6 +132,24 @@ def test_a_bypassed_op_goes_and_its_signature_follows() -> None:
     assert differences(tiny(), bypassed) == []
 
 
+def test_tensors_that_only_a_signature_names_can_be_written() -> None:
+    g = tiny()
+    middle = ir.Signature("middle", (), (("m", g.ops[0].output),))
+    g = dataclasses.replace(g, model=dataclasses.replace(g.model, signatures=(middle,)))
+    g = graph.read(graph.write(g))
+    short = edit.rebuild(g, outputs=(g.ops[0].inputs[0],))
+    back = graph.read(graph.write(short))
+    assert [(s.key, s.outputs[0][1].name) for s in back.model.signatures] == [("middle", "sum")]
+
+
+def test_a_signature_of_another_graph_is_a_mistake() -> None:
+    g = tiny()
+    stray = ir.Signature("stray", (), (("m", activation("elsewhere", (1, 4))),))
+    g = dataclasses.replace(g, model=dataclasses.replace(g.model, signatures=(stray,)))
+    with pytest.raises(ValueError, match=r"stray.*elsewhere"):
+        graph.write(g)
+
+
 def test_ops_with_an_effect_stay() -> None:
     g = tiny()
     state = dataclasses.replace(activation("state", (1, 4)), variable=True)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from graph.compare import differences
 from graph.file_tables import fb
+from models.cache import NAMES, tflite
 
 from tflm_opt import graph
 from tflm_opt.graph import ir
@@ -15,7 +16,7 @@ from tflm_opt.runtime import tflm
 
 MODELS = sorted((Path(__file__).resolve().parents[2].parent / "shared" / "models").glob("*.tflite"))
 
-pytestmark = pytest.mark.skipif(not MODELS, reason="no ../shared/models")
+needs_models = pytest.mark.skipif(not MODELS, reason="no ../shared/models")
 
 
 def ids(path: Path) -> str:
@@ -34,6 +35,13 @@ def test_round_trip(path: Path) -> None:
     assert len(written) <= len(data)
     assert _metadata(written) == _metadata(data)
     assert _names(written) == _names(data)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_nets_as_keras_users_build_them(name: str) -> None:
+    g = graph.read(tflite(name))
+    graph.check(g)
+    assert differences(g, graph.read(graph.write(g))) == []
 
 
 def _metadata(data: bytes) -> list[tuple[bytes, bytes]]:
@@ -59,6 +67,7 @@ def _names(data: bytes) -> list[tuple]:
     return [signatures, tensors, codes, model.description, model.version]
 
 
+@needs_models
 def test_same_outputs_in_tflm() -> None:
     """Six files and what we wrote of them, in one child; three inputs each."""
     rng = np.random.default_rng(0)
@@ -79,6 +88,7 @@ def test_same_outputs_in_tflm() -> None:
         assert before[0][0].tobytes() != before[1][0].tobytes(), path.stem
 
 
+@needs_models
 def test_same_memory_in_tflm() -> None:
     jobs = [
         data

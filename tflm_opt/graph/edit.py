@@ -6,7 +6,7 @@ Every function returns a new graph; objects that need no change are shared with 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from . import ir
 
@@ -73,6 +73,9 @@ def rebuild(
         model = dataclasses.replace(
             model, signatures=tuple(_renew_signature(s, new) for s in model.signatures)
         )
+    for signature in model.signatures:
+        if signature.subgraph == 0:
+            used.update(tensor for _, tensor in (*signature.inputs, *signature.outputs))
     return dataclasses.replace(
         graph,
         ops=live_ops,
@@ -114,7 +117,9 @@ def _live(ops: tuple[ir.Op, ...], outputs: tuple[ir.Tensor, ...]) -> tuple[ir.Op
     return tuple(reversed(kept))
 
 
-def _renew_signature(signature: ir.Signature, new) -> ir.Signature:  # type: ignore[no-untyped-def]
+def _renew_signature(
+    signature: ir.Signature, new: Callable[[ir.Tensor], ir.Tensor]
+) -> ir.Signature:
     if signature.subgraph != 0:
         return signature
     return dataclasses.replace(

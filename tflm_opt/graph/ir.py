@@ -107,8 +107,8 @@ class Tensor:
 
     @property
     def itemsize(self) -> int:
-        """Bytes an element; 1 for types that numpy has no word for."""
-        dtype = NUMPY_DTYPES.get(self.dtype)
+        """Bytes an element; 1 for types that numpy has no word for and whose size varies."""
+        dtype = NUMPY_DTYPES.get("float16" if self.dtype == "bfloat16" else self.dtype)
         return np.dtype(dtype).itemsize if dtype is not None else 1
 
     @property

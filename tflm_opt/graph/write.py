@@ -164,6 +164,8 @@ def _signature(signature: ir.Signature, order: tuple[ir.Tensor, ...]) -> Any:
     def maps(entries: tuple[tuple[str, ir.Tensor], ...]) -> list[Any]:
         tables = []
         for name, tensor in entries:
+            if tensor not in numbers:
+                raise ValueError(f"signature {signature.key!r} names {tensor}, not in its graph")
             table = schema.fb.TensorMapT()
             table.name, table.tensorIndex = _bytes(name), numbers[tensor]
             tables.append(table)
