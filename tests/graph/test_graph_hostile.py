@@ -28,12 +28,12 @@ SINK = pack(kitchen_sink())
 
 
 def survive(data: bytes) -> bool:
-    """Read and use a file as far as it goes; True if it was accepted."""
+    """Read and use a file as far as it goes; True if `read` accepted it."""
     try:
         g = graph.read(data, "fuzzed.tflite")
     except (InvalidModel, UnsupportedModel):
         return False
-    for use in (graph.check, graph.write, graph.text.dump):
+    for use in (graph.check, graph.write, graph.text.dump, graph.geometry.macs):
         try:
             made = use(g)
         except UnsupportedModel:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from tflm_opt import graph
 from tflm_opt.codegen.lower import registry
+from tflm_opt.errors import UnsupportedModel
 from tflm_opt.graph import optable
 from tflm_opt.graph.check import check_op
 from tflm_opt.graph.ir import Op, Tensor
@@ -227,6 +229,15 @@ class TestMacs:
         found = graph.geometry.macs(graph.read(path.read_bytes())) / 1e6
         digits = len(str(macs).split(".")[1])
         assert round(found, digits) == macs
+
+
+def test_macs_of_shapes_that_do_not_fit_are_refused() -> None:
+    op = next(op for op in all_cases().graph().ops if op.kind == "CONV_2D")
+    for inputs in ((op.inputs[0],), (op.inputs[0], op.inputs[0]), (None, op.inputs[1])):
+        with pytest.raises(UnsupportedModel, match="CONV_2D"):
+            graph.geometry.op_macs(dataclasses.replace(op, inputs=inputs))
+    with pytest.raises(UnsupportedModel, match="it makes"):
+        graph.geometry.op_macs(dataclasses.replace(op, outputs=op.outputs * 2))
 
 
 def _product(tensor: Tensor) -> int:
