@@ -150,6 +150,7 @@ def elementwise(b: Builder) -> None:
         "ADD": options.AddOptions(),
         "SUB": options.SubOptions(),
         "MUL": options.MulOptions("RELU"),
+        "SQUARED_DIFFERENCE": None,
         "MINIMUM": None,
         "MAXIMUM": None,
     }
@@ -176,6 +177,16 @@ def dense(b: Builder) -> None:
             out,
             record=record(keep_num_dims=keep),
             scale=0.02 * 0.006 * 300,
+        )
+
+    for flip_a, flip_b in itertools.product((False, True), repeat=2):
+        a, c = (4, 3) if flip_a else (3, 4), (5, 4) if flip_b else (4, 5)
+        b.add(
+            "BATCH_MATMUL",
+            [b.data(1, 2, *a), b.data(1, 1, *c)],
+            (1, 2, 3, 5),
+            record=options.BatchMatMulOptions(flip_a, flip_b),
+            scale=0.1,
         )
 
 

@@ -204,6 +204,7 @@ class TestMacs:
             "DEPTHWISE_CONV_2D": _product(ops["DEPTHWISE_CONV_2D"].output) * 3 * 3,
             "TRANSPOSE_CONV": 4 * 3 * 2 * 4 * 4 * 3,
             "FULLY_CONNECTED": 15 * 4 * 6,
+            "BATCH_MATMUL": 2 * 3 * 5 * 4,
             "ADD": 0,
             "AVERAGE_POOL_2D": 0,
             "MEAN": 0,

@@ -8,6 +8,7 @@ multiply no weights (pooling, elementwise, reductions, moves) count 0.
     DEPTHWISE_CONV_2D   outputs × kh × kw
     TRANSPOSE_CONV      inputs × kh × kw × output channels
     FULLY_CONNECTED     outputs × inputs of a row
+    BATCH_MATMUL        outputs × inner size
 """
 
 from __future__ import annotations
@@ -33,3 +34,8 @@ def transpose_conv(op: Op) -> int:
 
 def fully_connected(op: Op) -> int:
     return op.output.elements * operand(op, 1).shape[1]
+
+
+def batch_matmul(op: Op) -> int:
+    a = operand(op, 0).shape
+    return op.output.elements * (a[-2] if getattr(op.options, "adj_x", False) else a[-1])

@@ -165,3 +165,20 @@ def prelu(op: Op) -> tuple[Shape, ...]:
     if broadcast_shapes(shape, operand(op, 1).shape) != shape:
         raise ShapeError(f"slopes {list(operand(op, 1).shape)} are larger than {list(shape)}")
     return (shape,)
+
+
+def batch_matmul(op: Op) -> tuple[Shape, ...]:
+    a, b = operand(op, 0).shape, operand(op, 1).shape
+    record = op.options
+    if min(len(a), len(b)) < 2:
+        raise ShapeError(f"{list(a)} and {list(b)} are not matrices")
+    flipped = (
+        (record.adj_x, record.adj_y)
+        if isinstance(record, options.BatchMatMulOptions)
+        else (False, False)
+    )
+    rows, inner = a[-2:] if not flipped[0] else (a[-1], a[-2])
+    inner_b, columns = b[-2:] if not flipped[1] else (b[-1], b[-2])
+    if inner != inner_b:
+        raise ShapeError(f"{list(a)} and {list(b)} do not multiply")
+    return ((*broadcast_shapes(a[:-2], b[:-2]), rows, columns),)
