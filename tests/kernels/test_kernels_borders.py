@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from opgraph import Cases
 
-from tflm_opt.codegen.fixed_point import inverse_sqrt, requantize
-from tflm_opt.graph.ir import Quantization, Tensor
+from tflm_opt.codegen import lut
+from tflm_opt.graph.ir import Op, Quantization, Tensor
 from tflm_opt.graph.options import FullyConnectedOptions, LeakyReluOptions, SubOptions
 
 Rng = np.random.Generator
@@ -77,17 +77,26 @@ def test_hard_swish(tmp_path: Path) -> None:
 
 
 def test_rsqrt(tmp_path: Path) -> None:
+    """Neighbouring float32 scales with different tables, found by bisection."""
     cases, rng = Cases(), np.random.default_rng(4)
-    for _ in range(COUNT):
+
+    def build(x: Tensor, scale: np.float32) -> Op:
+        return Op("RSQRT", (x,), (cases.tensor((1, 256), scale=float(scale), zero_point=-128),))
+
+    for _ in range(60):
         a = random_scale(rng, -4, 1)
         steps, output = int(rng.integers(1, 256)), int(rng.integers(2, 255)) + 0.5
-        # What the kernel multiplies: the root of the stored value, rounded to 20 bits.
-        multiplier, shift = inverse_sqrt(steps)
-        root = int(requantize(np.ones(1, np.int64), multiplier, shift + 20)[0]) / 2**20
-        b = float(np.float32(root / math.sqrt(a) / output))
-        x = cases.input((1, 256), scale=a, zero_point=-128)
-        cases.op("RSQRT", [x], [cases.tensor((1, 256), scale=b, zero_point=-128)])
-    cases.check(tmp_path, [[INT8.reshape(1, 256)] * COUNT])
+        middle = 1 / math.sqrt(a * steps) / output
+        low, high = np.float32(middle * 0.99999), np.float32(middle * 1.00001)
+        x = cases.tensor((1, 256), scale=a, zero_point=-128)
+        bottom = lut.table(build(x, low))
+        while np.nextafter(low, high) < high:
+            middle = np.float32((float(low) + float(high)) / 2)
+            same = np.array_equal(lut.table(build(x, middle)), bottom)
+            low, high = (middle, high) if same else (low, middle)
+        cases.ops += [build(x, low), build(x, high)]
+        cases.inputs.append(x)
+    cases.check(tmp_path, [[INT8.reshape(1, 256)] * len(cases.inputs)])
 
 
 def test_subtraction(tmp_path: Path) -> None:

@@ -246,6 +246,18 @@ CASES: dict[str, Case] = {
         "turns 48 values into 47",
         lambda c: op("RESHAPE", [c.tensor(IMAGE)], [c.tensor((47,))]),
     ),
+    "nothing": (
+        "of 0 bytes",
+        lambda c: op("RELU", [c.tensor((1, 0))], [c.tensor((1, 0))]),
+    ),
+    "more than 32 bits can address": (
+        "of 2147483648 bytes",
+        lambda c: op(
+            "BROADCAST_TO",
+            [c.tensor((1,)), c.constant([1 << 16, 1 << 15])],
+            [c.tensor((1 << 16, 1 << 15))],
+        ),
+    ),
     "another type": (
         "cannot turn int8 into float32",
         lambda c: op("SQUEEZE", [c.tensor((1, 4))], [c.tensor((4,), "float32")]),

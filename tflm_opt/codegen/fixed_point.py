@@ -12,7 +12,6 @@ are written as the real numbers they stand for.
 from __future__ import annotations
 
 import math
-from functools import cache
 
 import numpy as np
 
@@ -140,7 +139,6 @@ def shift_left16(x: Ints, amount: int) -> Ints:
     return np.clip(x << amount, INT16_MIN, INT16_MAX)
 
 
-@cache
 def inverse_sqrt(value: int) -> tuple[int, int]:
     """(multiplier, shift) with multiplier * 2^(shift - 31) near 1 / sqrt(value), for value > 0.
 

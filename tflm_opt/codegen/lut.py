@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 
@@ -172,12 +173,19 @@ def _rsqrt(op: Op, x: Ints, source: Tensor, target: Tensor) -> Ints:
             tensor=target.name,
             remedy="Check the calibration of this tensor",
         )
-    result = np.full_like(x, 127)
-    for place in np.flatnonzero(x > source.zero_point):
-        inverse, inverse_shift = fp.inverse_sqrt(int(x[place]) - source.zero_point)
-        data = fp.requantize(np.ones(1, np.int64), inverse, inverse_shift + 20)
-        result[place] = fp.requantize(data, multiplier, shift - 20)[0] + target.zero_point
-    return result
+    values = np.clip(x - source.zero_point, 0, 255)
+    result = fp.requantize(inverse_roots()[values], multiplier, shift - 20) + target.zero_point
+    return np.where(values == 0, 127, result)
+
+
+@cache
+def inverse_roots() -> Ints:
+    """1 / sqrt(v) in 1/2^20 for v of 1..255, as TFLM approximates it; 0 for v = 0."""
+    roots = [0]
+    for value in range(1, 256):
+        inverse, shift = fp.inverse_sqrt(value)
+        roots.append(int(fp.requantize(np.ones(1, np.int64), inverse, shift + 20)[0]))
+    return np.array(roots, np.int64)
 
 
 def _elu(op: Op, x: Ints, source: Tensor, target: Tensor) -> Ints:
