@@ -168,7 +168,6 @@ def _optimize(
 
     progress.step("Reading the graph")
     original = graph.read(loaded.tflite, loaded.source)
-    graph.check(original)
     progress.step("Optimizing the graph")
     optimized = passes.run(original, passes.default_pipeline(io))
     progress.step("Planning memory")

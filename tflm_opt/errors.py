@@ -45,7 +45,9 @@ class UnsupportedModel(TflmOptError):
         remedy: str | None = None,
     ) -> None:
         where = ", ".join(
-            part for part in (f"op {op}" if op else "", f"tensor {tensor!r}" if tensor else "") if part
+            part
+            for part in (f"op {op}" if op else "", f"tensor {tensor!r}" if tensor else "")
+            if part
         )
         message = f"{where}: {reason}" if where else reason
         super().__init__(f"{message}. {remedy}" if remedy else message)
@@ -101,7 +103,9 @@ class UnknownBoard(TflmOptError):
     """No board of that name. Attributes: name, nearest (close names, best first)."""
 
     def __init__(self, name: str, nearest: Sequence[str]) -> None:
-        hint = f"did you mean {' or '.join(nearest)}?" if nearest else "`tflm-opt boards` lists them"
+        hint = (
+            f"did you mean {' or '.join(nearest)}?" if nearest else "`tflm-opt boards` lists them"
+        )
         super().__init__(f"unknown board {name!r}: {hint}")
         self.name = name
         self.nearest = tuple(nearest)

@@ -38,13 +38,17 @@ def for_tflm(optimized: Graph, original: bytes, *, seed: int = 0) -> Stock:
     planned = graph.write(arena.offline.attach(legal, plan))
     if not tflm.available():
         return Stock(planned, plan, None)
-    candidates = [(planned, plan), (graph.write(legal), None)]
+    candidates: list[tuple[bytes, arena.Plan | None]] = [
+        (planned, plan),
+        (graph.write(legal), None),
+    ]
     if _same_ports(optimized, graph.read(original)):
         candidates.append((original, None))
     sizes = tflm.allocations_many([original, *(file for file, _ in candidates)])
     before, *after = sizes
     best = min(range(len(candidates)), key=lambda i: (after[i].total, i))
-    return Stock(*candidates[best], TflmMemory(before, after[best]))
+    tflite, its_plan = candidates[best]
+    return Stock(tflite, its_plan, TflmMemory(before, after[best]))
 
 
 def _same_ports(a: Graph, b: Graph) -> bool:
