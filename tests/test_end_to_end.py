@@ -23,6 +23,9 @@ from tflm_opt.runtime.host import Engine
 
 MODELS = (*SHARED, *cache.NAMES)
 
+# Grouped by model, so that one worker optimizes it once and runs all its tests.
+by_model = pytest.mark.parametrize("name", MODELS, scope="module")
+
 # Layer by layer, input resident, all kernel scratch included; bytes.
 ARENA_LIMITS = {
     "mcunet_vww1": 92_000,
@@ -42,7 +45,7 @@ def optimized(name: str) -> tflm_opt.Result:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", MODELS)
+@by_model
 def test_outputs_equal_tflm(name: str) -> None:
     result = optimized(name)
     assert result.bit_exact is True
@@ -52,7 +55,7 @@ def test_outputs_equal_tflm(name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", MODELS)
+@by_model
 def test_never_more_tflm_memory_than_the_file_that_came_in(name: str) -> None:
     result = optimized(name)
     assert result.tflm is not None
@@ -60,7 +63,7 @@ def test_never_more_tflm_memory_than_the_file_that_came_in(name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", MODELS)
+@by_model
 def test_every_inner_tensor_equals_tflm(name: str, tmp_path: Path) -> None:
     """The engine's trace against TFLM on the *original* file's inner tensors, found by name."""
     result = optimized(name)
@@ -84,7 +87,7 @@ def test_every_inner_tensor_equals_tflm(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", MODELS)
+@by_model
 def test_every_tensor_of_the_rewritten_graph_equals_tflm(name: str, tmp_path: Path) -> None:
     """The engine's trace against TFLM on the rewritten graph: no tensor is left out."""
     result = optimized(name)
@@ -106,7 +109,7 @@ def _comparable(tensor: graph.Tensor, ours: dict) -> bool:  # type: ignore[type-
 
 @pytest.mark.slow
 @pytest.mark.qemu
-@pytest.mark.parametrize("name", MODELS)
+@by_model
 def test_emulated_cortex_m4_equals_tflm(name: str, tmp_path: Path) -> None:
     result = optimized(name)
     codegen.write(result.sources, tmp_path / "model")
@@ -134,7 +137,7 @@ def test_dead_channels_are_gone() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", MODELS)
+@by_model
 def test_round_trip(name: str) -> None:
     """Reading and writing changes neither outputs nor metadata."""
     data = model(name)
