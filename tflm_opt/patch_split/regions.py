@@ -1,0 +1,184 @@
+"""Receptive fields in rows: what an op must have of its inputs to make rows of its output.
+
+The facts come from the op table (`graph.optable`, `Reach`); here they get what walking a stage
+needs: which ops can run on rows at all, why not otherwise, and a straight line through the
+receptive field that goes on above the first and below the last row. With it, a stage starts like
+a pipeline: the first step doesn't ask every op for all rows that the first result needs, but
+earlier steps, which make no result yet, bring the upper ops ahead row by row.
+
+All intervals are half-open. Rows are places along axis 1 of an NHWC tensor.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tflm_opt.errors import UnsupportedModel
+from tflm_opt.graph.ir import Op, Tensor
+from tflm_opt.graph.optable import OPS, ShapeError
+from tflm_opt.graph.optable.reach import Reach
+
+ROW_AXIS = 1
+# Above every row: "reads nothing".
+NEVER = 1 << 40
+PADS = frozenset({"PAD", "PADV2"})
+# What is computed from shapes alone, so that some rows of it are an op of the same kind. Kinds
+# that are elementwise in the op table run on rows too.
+ROW_KINDS = PADS | {
+    "AVERAGE_POOL_2D",
+    "CONCATENATION",
+    "CONV_2D",
+    "DEPTHWISE_CONV_2D",
+    "DEQUANTIZE",
+    "FULLY_CONNECTED",
+    "MAX_POOL_2D",
+    "MEAN",
+    "QUANTIZE",
+    "REDUCE_MAX",
+    "REDUCE_MIN",
+    "SOFTMAX",
+    "SPLIT",
+    "SUM",
+}
+
+
+class NotStreamable(UnsupportedModel):
+    """An op that can't run row by row: it ends the stage before it.
+
+    Attributes:
+        at: the op.
+        reason: why, as a clause: "it needs all rows of its input at once".
+    """
+
+    def __init__(self, at: Op, reason: str) -> None:
+        name = at.outputs[0].name if at.outputs else None
+        super().__init__(reason, op=at.kind, tensor=name)
+        self.at = at
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RowReach:
+    """Which rows of one input the rows of the output read.
+
+    Attributes:
+        starts, stops: int64, one an output row: it reads input rows [start, stop), clipped to
+            the input; start ≥ stop where it reads padding only.
+        size: rows of the input.
+        stride, before, extent: output row i reads rows from `i * stride - before`, `extent` of
+            them, padding included.
+    """
+
+    starts: np.ndarray
+    stops: np.ndarray
+    size: int
+    stride: int
+    before: int
+    extent: int
+
+    def needs(self, a: int, b: int) -> tuple[int, int]:
+        """Input rows [lo, hi) that output rows [a, b) read; (0, 0) if they read padding only."""
+        read = self.starts[a:b] < self.stops[a:b]
+        if not read.any():
+            return 0, 0
+        return int(self.starts[a:b][read].min()), int(self.stops[a:b][read].max())
+
+    def padding(self, a: int, b: int) -> tuple[int, int]:
+        """Rows of padding above and below the input rows that output rows [a, b) read."""
+        lo, hi = self.needs(a, b)
+        first, last = a * self.stride - self.before, (b - 1) * self.stride - self.before
+        return max(0, lo - first), max(0, last + self.extent - hi)
+
+    def ahead(self, rows: np.ndarray, unit: int = 1) -> np.ndarray:
+        """Input rows from the top that the first `rows` output rows read, in units of 1 / unit.
+
+        A straight line, not clipped: below 0 and above `size` where `rows` is far outside. Never
+        less than what is needed.
+        """
+        return (rows - unit) * self.stride + (self.extent - self.before) * unit
+
+    def lowest_from(self, total: int) -> np.ndarray:
+        """int64 (total + 1,): the lowest input row that output rows [i, total) read, or NEVER."""
+        lowest = np.full(total + 1, NEVER, np.int64)
+        read = self.starts[:total] < self.stops[:total]
+        starts = np.where(read, self.starts[:total], NEVER)
+        lowest[:total] = np.minimum.accumulate(starts[::-1])[::-1]
+        return lowest
+
+
+def row_reaches(op: Op) -> tuple[RowReach | None, ...]:
+    """How rows of each input follow from rows of the output; one entry an input.
+
+    None for inputs that every step reads whole: weights, constants, and one-row tensors that are
+    broadcast over the rows (an SE block's gate).
+
+    Example:
+        >>> row_reaches(conv_3x3_same)[0].needs(1, 3)
+        (0, 4)
+
+    Raises:
+        NotStreamable: the op can't be cut into rows.
+    """
+    spec = OPS.get(op.kind)
+    if spec is None or not (op.kind in ROW_KINDS or spec.reach_word == "elementwise"):
+        raise NotStreamable(op, "it can't be computed row by row")
+    for tensor in op.outputs:
+        _check_image(op, tensor, "output")
+    if len({tensor.shape[ROW_AXIS] for tensor in op.outputs}) != 1:
+        raise NotStreamable(op, "its outputs differ in rows")
+    try:
+        reaches = tuple(
+            None if tensor is None else _reach(op, index, tensor, spec.reach(op, index, ROW_AXIS))
+            for index, tensor in enumerate(op.inputs)
+        )
+    except ShapeError as error:
+        raise NotStreamable(op, str(error)) from error
+    if not any(reaches):
+        raise NotStreamable(op, "it reads no rows")
+    return reaches
+
+
+def _check_image(op: Op, tensor: Tensor, what: str) -> None:
+    shape = tensor.shape
+    if len(shape) != 4 or shape[0] != 1 or min(shape) < 1 or tensor.dtype in ("int4", "uint4"):
+        raise NotStreamable(op, f"its {what} {list(shape)} is no image of batch 1")
+
+
+def _reach(op: Op, index: int, tensor: Tensor, reach: Reach) -> RowReach | None:
+    if reach.kind == "none":
+        return None
+    if reach.kind == "all":
+        if _broadcast(op, tensor):
+            return None
+        raise NotStreamable(op, "it needs all rows of its input at once")
+    if tensor.data is not None:
+        raise NotStreamable(op, f"its constant {tensor.name!r} has rows of its own")
+    _check_image(op, tensor, "input")
+    return _lined(op, index, reach)
+
+
+def _broadcast(op: Op, tensor: Tensor) -> bool:
+    """Whether every row reads all of the tensor since it has only one row, or no row axis."""
+    rank = len(tensor.shape)
+    one = rank < 4 or tensor.shape[ROW_AXIS] == 1
+    return one and OPS[op.kind].reach_word == "elementwise"
+
+
+def _lined(op: Op, index: int, reach: Reach) -> RowReach:
+    starts, stops = np.array(reach.starts, np.int64), np.array(reach.stops, np.int64)
+    out = np.arange(starts.size)
+    if reach.kind == "window":
+        extent = (reach.kernel - 1) * reach.dilation + 1
+        found = RowReach(starts, stops, reach.size, reach.stride, reach.before, extent)
+    elif op.kind in PADS:
+        before = int(np.argmax(starts < stops))
+        found = RowReach(starts, stops, reach.size, 1, before, 1)
+    elif reach.size == out.size and (starts == out).all() and (stops == out + 1).all():
+        return RowReach(starts, stops, reach.size, 1, 0, 1)
+    else:
+        raise NotStreamable(op, f"it moves rows of its input {index}")
+    read = np.flatnonzero(starts < stops)
+    if read.size == 0 or read[-1] - read[0] + 1 != read.size:
+        raise NotStreamable(op, "some of its windows lie in the padding only")
+    return found
