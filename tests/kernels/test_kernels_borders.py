@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from opgraph import Cases
 
-from tflm_opt.codegen import lut
 from tflm_opt.graph.ir import Op, Quantization, Tensor
 from tflm_opt.graph.options import FullyConnectedOptions, LeakyReluOptions, SubOptions
+from tflm_opt.quant import tables
 
 Rng = np.random.Generator
 INT8 = np.arange(256, dtype=np.uint8).view(np.int8)
@@ -89,10 +89,10 @@ def test_rsqrt(tmp_path: Path) -> None:
         middle = 1 / math.sqrt(a * steps) / output
         low, high = np.float32(middle * 0.99999), np.float32(middle * 1.00001)
         x = cases.tensor((1, 256), scale=a, zero_point=-128)
-        bottom = lut.table(build(x, low))
+        bottom = tables.table(build(x, low))
         while np.nextafter(low, high) < high:
             middle = np.float32((float(low) + float(high)) / 2)
-            same = np.array_equal(lut.table(build(x, middle)), bottom)
+            same = np.array_equal(tables.table(build(x, middle)), bottom)
             low, high = (middle, high) if same else (low, middle)
         cases.ops += [build(x, low), build(x, high)]
         cases.inputs.append(x)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from tflm_opt.errors import UnsupportedModel
 from tflm_opt.graph.ir import Op, Quantization, Tensor
 from tflm_opt.graph.options import (
     ConcatenationOptions,
+    ConvOptions,
     DepthToSpaceOptions,
     GatherOptions,
     MirrorPadOptions,
@@ -29,6 +31,19 @@ IMAGE = (1, 4, 4, 3)
 
 def op(kind: str, inputs: list, outputs: list, options: object = None) -> Op:
     return Op(kind, tuple(inputs), tuple(outputs), options)  # type: ignore[arg-type]
+
+
+def conv(c: Cases, filters: Tensor, bias: Tensor | None = None) -> Op:
+    """A 1 x 1 convolution of 3 to 2 channels."""
+    return op("CONV_2D", [c.tensor(IMAGE), filters, bias], [c.tensor((1, 4, 4, 2))], ConvOptions())
+
+
+def filters(
+    scales: int = 2, zero_point: int = 0, axis: int = 0, scale: float = 0.1, computed: bool = False
+) -> Tensor:
+    quant = Quantization(np.full(scales, scale, np.float32), np.full(scales, zero_point), axis)
+    data = None if computed else np.ones((2, 1, 1, 3), np.int8)
+    return Tensor("filter", (2, 1, 1, 3), "int8", quant, data)
 
 
 CASES: dict[str, Case] = {
@@ -257,6 +272,46 @@ CASES: dict[str, Case] = {
             [c.tensor((1,)), c.constant([1 << 16, 1 << 15])],
             [c.tensor((1 << 16, 1 << 15))],
         ),
+    ),
+    "a computed filter": (
+        "must be constant",
+        lambda c: conv(c, filters(computed=True)),
+    ),
+    "a filter with a zero point": (
+        "weights are symmetric",
+        lambda c: conv(c, filters(zero_point=1)),
+    ),
+    "a filter with scales along another axis": (
+        "3 scales along axis 3, and 2 along axis 0",
+        lambda c: conv(c, filters(scales=3, axis=3)),
+    ),
+    "a filter whose scale is no number": (
+        "no number",
+        lambda c: conv(c, filters(scale=float("nan"))),
+    ),
+    "a filter that is not quantized": (
+        "must be constant and quantized",
+        lambda c: conv(c, replace(filters(), quant=None)),
+    ),
+    "a filter of another type": (
+        "uint8 is not supported",
+        lambda c: conv(c, replace(filters(), dtype="uint8", data=np.ones((2, 1, 1, 3), np.uint8))),
+    ),
+    "a filter with too few axes": (
+        "takes 4 axes",
+        lambda c: conv(c, Tensor("filter", (2, 3), "int8", None, np.ones((2, 3), np.int8))),
+    ),
+    "a bias of another size": (
+        "must be 2 constants",
+        lambda c: conv(c, filters(), c.constant([1, 2, 3])),
+    ),
+    "a computed bias": (
+        "must be 2 constants",
+        lambda c: conv(c, filters(), c.tensor((2,), "int32")),
+    ),
+    "a bias of another type": (
+        "int8 is not supported",
+        lambda c: conv(c, filters(), c.tensor((2,))),
     ),
     "another type": (
         "cannot turn int8 into float32",

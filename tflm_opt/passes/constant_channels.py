@@ -15,11 +15,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..codegen import lut
-from ..codegen.fixed_point import requantize
 from ..errors import UnsupportedModel
 from ..graph import ir, options
-from ..quant import numerics
+from ..quant import numerics, tables
+from ..quant.fixed_point import requantize
 from .linear import bias_of, fits_int32, linear, operands, plain_int8, rescale, values_of
 from .rewrite import constant, same_quantization, zero_of
 
@@ -97,7 +96,7 @@ def _depthwise(op: ir.Op, sources: list[Channels]) -> Channels | None:
 
 def _table(op: ir.Op, sources: list[Channels]) -> Channels | None:
     try:
-        table = lut.table(op)
+        table = tables.table(op)
     except UnsupportedModel:
         return None
     given = sources[0]

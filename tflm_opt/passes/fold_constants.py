@@ -15,9 +15,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from ..codegen import lut
 from ..errors import UnsupportedModel
 from ..graph import ir, options
+from ..quant import tables
 from .rewrite import rebuilt, same_quantization
 
 
@@ -223,7 +223,7 @@ def _table(op: ir.Op, values: _Values) -> np.ndarray | None:
     if source.dtype != np.int8:
         return None
     try:
-        return lut.table(op)[source.view(np.uint8)]
+        return tables.table(op)[source.view(np.uint8)]
     except UnsupportedModel:
         return None
 

@@ -14,9 +14,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ..codegen import lut
 from ..errors import UnsupportedModel
 from ..graph import edit, ir, options
+from ..quant import tables
 from ..quant.numerics import activation_range
 from .rewrite import rebuilt, same_quantization, without_identities
 
@@ -62,7 +62,7 @@ def _clamp(op: ir.Op) -> _Range | None:
     if op.inputs[0].dtype != "int8" or not same_quantization(op.inputs[0], op.output):
         return None
     try:
-        table = lut.table(op).astype(np.int64)
+        table = tables.table(op).astype(np.int64)
     except UnsupportedModel:
         return None
     stored = np.arange(256).astype(np.uint8).view(np.int8).astype(np.int64)

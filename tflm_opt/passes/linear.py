@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..codegen.fixed_point import requantize
 from ..errors import UnsupportedModel
 from ..graph import ir, options
 from ..quant import numerics
+from ..quant.fixed_point import requantize
 
 _INT32 = np.iinfo(np.int32)
 

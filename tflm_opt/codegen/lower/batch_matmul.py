@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from tflm_opt.codegen import require
 from tflm_opt.codegen.axes import broadcast_shape, strides
 from tflm_opt.codegen.call import Call, Lowered, Pointer, Struct
 from tflm_opt.codegen.lower import lowers
 from tflm_opt.errors import UnsupportedModel
 from tflm_opt.graph.ir import Op
+from tflm_opt.graph.operands import int8, of_rank, product, source
 from tflm_opt.graph.options import BatchMatMulOptions
 from tflm_opt.quant.numerics import RANGES, product_multiplier
 
@@ -17,23 +17,15 @@ _RANKS = (2, 3, 4, 5)
 @lowers("BATCH_MATMUL")
 def batch_matmul(op: Op) -> Lowered:
     """[..., rows, depth] by [..., depth, columns]; adj_x and adj_y say which lie transposed."""
-    left = require.rank(
-        require.int8(require.present(op, 0, "left side"), "left side"), _RANKS, "left side"
-    )
-    right = require.rank(
-        require.int8(require.present(op, 1, "right side"), "right side"), _RANKS, "right side"
-    )
-    output = require.int8(op.output, "output")
+    left, right = (of_rank(op, int8(op, source(op, i)), *_RANKS) for i in (0, 1))
+    output = int8(op, op.output)
     if not isinstance(op.options, BatchMatMulOptions):
         raise UnsupportedModel("its options are missing", remedy="Export the model again")
     left_shape, right_shape = ((1,) * (5 - len(t.shape)) + t.shape for t in (left, right))
     rows, depth = _matrix(left_shape, op.options.adj_x)
     right_depth, columns = _matrix(right_shape, op.options.adj_y)
     batch = broadcast_shape(left_shape[:3], right_shape[:3])
-    elements = rows * columns
-    for size in batch or ():
-        elements *= size
-    if batch is None or depth != right_depth or elements != output.elements:
+    if batch is None or depth != right_depth or product((*batch, rows, columns)) != output.elements:
         raise UnsupportedModel(
             f"sides of shapes {list(left.shape)} and {list(right.shape)} don't make an output of "
             f"{list(output.shape)}",

@@ -7,82 +7,77 @@ padding the input's zero point goes into the bias.
 
 from __future__ import annotations
 
-import numpy as np
-
-from tflm_opt.codegen import require
 from tflm_opt.codegen.call import Call, Constant, Lowered, Null, Pointer, Scratch, Struct, dims
 from tflm_opt.codegen.fold import folded
 from tflm_opt.codegen.lower import lowers
 from tflm_opt.errors import UnsupportedModel
 from tflm_opt.graph.ir import Op, Tensor
-from tflm_opt.graph.options import ConvOptions, out_size
+from tflm_opt.graph.operands import bias, int8, of_rank, source, weights
+from tflm_opt.graph.options import BandConvOptions, ConvOptions, out_size
 from tflm_opt.quant.numerics import activation_range, channel_multipliers
 
 
 @lowers("CONV_2D")
 def conv_2d(op: Op) -> Lowered:
     """Filter [out, kh, kw, in / groups]; the groups follow from the two channel counts."""
-    source, filters, options = _operands(op)
+    image, filters, options = _operands(op)
     out_channels, height, width, depth = filters.shape
-    weights = require.weights(filters, axis=0)
-    channels = source.shape[3]
+    channels = image.shape[3]
     if channels % depth or op.output.shape[3] != out_channels or out_channels % (channels // depth):
         raise UnsupportedModel(
             f"a filter of {list(filters.shape)} does not fit {channels} input and "
             f"{op.output.shape[3]} output channels",
             tensor=filters.name,
         )
-    _check_size(source, op.output, (height, width), options)
-    return _call("arm_convolve_wrapper_s8", "cmsis_nn_conv_params", op, weights, axis=0)
+    _check_size(image, op.output, (height, width), options)
+    return _call("arm_convolve_wrapper_s8", "cmsis_nn_conv_params", op, axis=0)
 
 
 @lowers("DEPTHWISE_CONV_2D")
 def depthwise_conv_2d(op: Op) -> Lowered:
     """Filter [1, kh, kw, in * multiplier]."""
-    source, filters, options = _operands(op)
+    image, filters, options = _operands(op)
     one, height, width, out_channels = filters.shape
-    weights = require.weights(filters, axis=3)
-    channels = source.shape[3]
+    channels = image.shape[3]
     if one != 1 or out_channels % channels or op.output.shape[3] != out_channels:
         raise UnsupportedModel(
             f"a filter of {list(filters.shape)} does not fit {channels} input and "
             f"{op.output.shape[3]} output channels",
             tensor=filters.name,
         )
-    _check_size(source, op.output, (height, width), options)
+    _check_size(image, op.output, (height, width), options)
     multiplier = out_channels // channels
     return _call(
         "arm_depthwise_conv_wrapper_s8",
         "cmsis_nn_dw_conv_params",
         op,
-        weights,
         axis=3,
         extra=(multiplier,),
     )
 
 
 def _operands(op: Op) -> tuple[Tensor, Tensor, ConvOptions]:
-    source = require.rank(require.int8(require.present(op, 0, "input"), "input"), (4,), "input")
-    filters = require.rank(require.present(op, 1, "filter"), (4,), "filter")
-    require.rank(require.int8(op.output, "output"), (4,), "output")
+    image = of_rank(op, int8(op, source(op)), 4)
+    filters = of_rank(op, source(op, 1), 4)
+    of_rank(op, int8(op, op.output), 4)
     if not isinstance(op.options, ConvOptions):
         raise UnsupportedModel("its options are missing", remedy="Export the model again")
-    return source, filters, op.options
+    return image, filters, op.options
 
 
 def _check_size(
-    source: Tensor, output: Tensor, kernel: tuple[int, int], options: ConvOptions
+    image: Tensor, output: Tensor, kernel: tuple[int, int], options: ConvOptions
 ) -> None:
     """The output's height and width are those that padding, stride and dilation make."""
     pad = options.padding
     sides = ((pad.top, pad.bottom), (pad.left, pad.right))
     made = tuple(
-        out_size(source.shape[1 + i], kernel[i], options.stride[i], options.dilation[i], *sides[i])
+        out_size(image.shape[1 + i], kernel[i], options.stride[i], options.dilation[i], *sides[i])
         for i in range(2)
     )
     if min(*options.stride, *options.dilation) < 1 or min(*sides[0], *sides[1]) < 0:
         raise UnsupportedModel("its stride, dilation or padding is out of range")
-    if made != output.shape[1:3] or source.shape[0] != output.shape[0]:
+    if made != output.shape[1:3] or image.shape[0] != output.shape[0]:
         raise UnsupportedModel(
             f"its output is {list(output.shape)} where its options make {list(made)} "
             "rows and columns",
@@ -94,23 +89,20 @@ def _call(
     function: str,
     params_type: str,
     op: Op,
-    weights: np.ndarray,
     *,
     axis: int,
     extra: tuple[int, ...] = (),
 ) -> Lowered:
     """The call: parameters, quantization, then dims and data in pairs."""
-    source, filters, options = _operands(op)
+    image, filters, options = _operands(op)
+    values, scales = weights(op, 1, axis, 4)
     output = op.output
     pad = options.padding
     channels = output.shape[3]
-    assert filters.quant is not None
-    multipliers, shifts = channel_multipliers(
-        source.scale, filters.quant.scale, output.scale, channels
-    )
-    bias, offset = require.bias(op, 2, channels), -source.zero_point
+    multipliers, shifts = channel_multipliers(image.scale, scales, output.scale, channels)
+    added, offset = bias(op, 2, channels), -image.zero_point
     if pad.empty:
-        bias, offset = folded(weights, axis, bias, offset)
+        added, offset = folded(values, axis, added, offset)
     params = (
         offset,
         output.zero_point,
@@ -125,12 +117,12 @@ def _call(
         Scratch(),
         Struct(params_type, "params", params),
         Struct("cmsis_nn_per_channel_quant_params", "quant", factors),
-        dims("input_dims", source.shape),
-        Pointer(source),
+        dims("input_dims", image.shape),
+        Pointer(image),
         dims("filter_dims", filters.shape),
-        Constant("weights", weights),
+        Constant("weights", values),
         dims("bias_dims", (channels,)),
-        Null() if bias is None else Constant("bias", bias),
+        Null() if added is None else Constant("bias", added),
         dims("output_dims", output.shape),
         Pointer(output),
     )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from tflm_opt.codegen import require
 from tflm_opt.codegen.axes import broadcast
 from tflm_opt.codegen.call import Call, Lowered, Pointer, Struct
 from tflm_opt.codegen.lower import lowers
 from tflm_opt.errors import UnsupportedModel
 from tflm_opt.graph.ir import Op, Tensor
+from tflm_opt.graph.operands import int8, source
 from tflm_opt.graph.options import AddOptions, MulOptions, SubOptions
 from tflm_opt.quant.numerics import (
     RANGES,
@@ -100,11 +100,7 @@ def squared_difference(op: Op) -> Lowered:
 
 
 def _operands(op: Op) -> tuple[Tensor, Tensor, Tensor]:
-    return (
-        require.int8(require.present(op, 0, "first input"), "first input"),
-        require.int8(require.present(op, 1, "second input"), "second input"),
-        require.int8(op.output, "output"),
-    )
+    return int8(op, source(op, 0)), int8(op, source(op, 1)), int8(op, op.output)
 
 
 def _activation(op: Op) -> tuple[int, int]:

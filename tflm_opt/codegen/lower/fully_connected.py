@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from tflm_opt.codegen import require
 from tflm_opt.codegen.call import Call, Constant, Lowered, Null, Pointer, Scratch, Struct, dims
 from tflm_opt.codegen.fold import folded
 from tflm_opt.codegen.lower import lowers
 from tflm_opt.errors import UnsupportedModel
 from tflm_opt.graph.ir import Op, Tensor
+from tflm_opt.graph.operands import bias, int8, of_rank, source, weights
 from tflm_opt.graph.options import FullyConnectedOptions
 from tflm_opt.quant.numerics import activation_range, channel_multipliers, product_multiplier
 
@@ -23,9 +23,9 @@ _BIAS_TOLERANCE = 0.02  # of one output step, as in TFLM
 @lowers("FULLY_CONNECTED")
 def fully_connected(op: Op) -> Lowered:
     """Filter [channels, depth]; the input is read as rows of `depth`, whatever its shape."""
-    source = require.int8(require.present(op, 0, "input"), "input")
-    filters = require.rank(require.present(op, 1, "filter"), (2,), "filter")
-    output = require.int8(op.output, "output")
+    vectors = int8(op, source(op))
+    filters = of_rank(op, source(op, 1), 2)
+    output = int8(op, op.output)
     options = op.options
     if not isinstance(options, FullyConnectedOptions) or options.weights_format != 0:
         raise UnsupportedModel("its weights are not in the default format")
@@ -35,16 +35,16 @@ def fully_connected(op: Op) -> Lowered:
         not output.shape
         or output.shape[-1] != channels
         or rows < 1
-        or source.elements != rows * depth
+        or vectors.elements != rows * depth
     ):
         raise UnsupportedModel(
-            f"an input of {list(source.shape)} and a filter of {list(filters.shape)} don't make "
+            f"an input of {list(vectors.shape)} and a filter of {list(filters.shape)} don't make "
             f"an output of {list(output.shape)}",
             tensor=output.name,
         )
-    weights = require.weights(filters, axis=0)
-    bias, offset = folded(weights, 0, require.bias(op, 2, channels), -source.zero_point)
-    multipliers, shifts = _factors(op, source, filters)
+    values, scales = weights(op, 1, 0, 2)
+    added, offset = folded(values, 0, bias(op, 2, channels), -vectors.zero_point)
+    multipliers, shifts = _factors(op, vectors, filters, scales)
     per_channel = len(multipliers) > 1
     low, high = activation_range(options.activation, output.scale, output.zero_point)
     params = Struct(
@@ -72,11 +72,11 @@ def fully_connected(op: Op) -> Lowered:
                     params,
                     quant,
                     Struct("cmsis_nn_dims", "input_dims", (rows, 1, 1, depth)),
-                    Pointer(source),
+                    Pointer(vectors),
                     Struct("cmsis_nn_dims", "filter_dims", (depth, 1, 1, channels)),
-                    Constant("weights", weights),
+                    Constant("weights", values),
                     dims("bias_dims", (channels,)),
-                    Null() if bias is None else Constant("bias", bias),
+                    Null() if added is None else Constant("bias", added),
                     Struct("cmsis_nn_dims", "output_dims", (rows, 1, 1, channels)),
                     Pointer(output),
                 ),
@@ -85,24 +85,23 @@ def fully_connected(op: Op) -> Lowered:
     )
 
 
-def _factors(op: Op, source: Tensor, filters: Tensor) -> tuple[np.ndarray, np.ndarray]:
+def _factors(
+    op: Op, vectors: Tensor, filters: Tensor, scales: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     output = op.output
-    assert filters.quant is not None
-    if filters.quant.per_channel:
-        return channel_multipliers(
-            source.scale, filters.quant.scale, output.scale, filters.shape[0]
-        )
-    filter_scale = float(filters.quant.scale[0])
-    bias = require.optional(op, 2)
-    if bias is not None:
-        bias_scale = float(bias.quant.scale[0]) if bias.quant is not None else 0.0
-        difference = abs(source.scale * filter_scale - bias_scale)
+    if filters.quant is not None and filters.quant.per_channel:
+        return channel_multipliers(vectors.scale, scales, output.scale, filters.shape[0])
+    filter_scale = float(scales[0])
+    added = op.inputs[2] if len(op.inputs) > 2 else None
+    if added is not None:
+        bias_scale = float(added.quant.scale[0]) if added.quant is not None else 0.0
+        difference = abs(vectors.scale * filter_scale - bias_scale)
         if not difference / output.scale <= _BIAS_TOLERANCE:
             raise UnsupportedModel(
                 f"its bias has scale {bias_scale:g} where input and filter make "
-                f"{source.scale * filter_scale:g}, and TFLM refuses that",
-                tensor=bias.name,
+                f"{vectors.scale * filter_scale:g}, and TFLM refuses that",
+                tensor=added.name,
                 remedy="Quantize the float model again",
             )
-    multiplier, shift = product_multiplier(source.scale, filter_scale, output.scale)
+    multiplier, shift = product_multiplier(vectors.scale, filter_scale, output.scale)
     return np.array([multiplier], np.int32), np.array([shift], np.int32)

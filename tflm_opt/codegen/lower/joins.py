@@ -6,7 +6,9 @@ import numpy as np
 
 from tflm_opt.codegen.call import Call, Constant, Lowered, Pointer, Pointers, Struct, dims
 from tflm_opt.codegen.lower import lowers
-from tflm_opt.codegen.operands import (
+from tflm_opt.errors import UnsupportedModel
+from tflm_opt.graph.ir import Op, Tensor
+from tflm_opt.graph.operands import (
     axis_of,
     constant,
     has_shape,
@@ -16,8 +18,6 @@ from tflm_opt.codegen.operands import (
     product,
     source,
 )
-from tflm_opt.errors import UnsupportedModel
-from tflm_opt.graph.ir import Op, Tensor
 from tflm_opt.graph.options import ConcatenationOptions, PackOptions
 
 MAX_INPUTS = 10  # of TFLM's CONCATENATION

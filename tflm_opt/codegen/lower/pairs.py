@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from tflm_opt.codegen.call import Call, Lowered, Pointer, Scratch, Struct, dims
 from tflm_opt.codegen.lower import lowers
-from tflm_opt.codegen.operands import addressable, has_shape, of_type, per_tensor, source
 from tflm_opt.errors import UnsupportedModel
 from tflm_opt.graph.ir import Op, Tensor
+from tflm_opt.graph.operands import addressable, has_shape, of_type, per_tensor, source
 from tflm_opt.quant.numerics import quantize_multiplier
 
 Shape = tuple[int, ...]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from tflm_opt.codegen import require
 from tflm_opt.codegen.call import Call, Lowered, Pointer, Scratch, Struct, dims
 from tflm_opt.codegen.lower import lowers
 from tflm_opt.errors import UnsupportedModel
 from tflm_opt.graph.ir import Op, Tensor
+from tflm_opt.graph.operands import int8, of_rank, source
 from tflm_opt.graph.options import PoolOptions, out_size
 from tflm_opt.quant.numerics import activation_range
 
@@ -26,12 +26,12 @@ def max_pool_2d(op: Op) -> Lowered:
 
 
 def _pool(function: str, op: Op) -> Lowered:
-    source = require.rank(require.int8(require.present(op, 0, "input"), "input"), (4,), "input")
-    output = require.rank(require.int8(op.output, "output"), (4,), "output")
+    image = of_rank(op, int8(op, source(op)), 4)
+    output = of_rank(op, int8(op, op.output), 4)
     options = op.options
     if not isinstance(options, PoolOptions):
         raise UnsupportedModel("its options are missing", remedy="Export the model again")
-    _check(source, output, options)
+    _check(image, output, options)
     pad = options.padding
     params = Struct(
         "cmsis_nn_pool_params",
@@ -49,8 +49,8 @@ def _pool(function: str, op: Op) -> Lowered:
                 (
                     Scratch(),
                     params,
-                    dims("input_dims", source.shape),
-                    Pointer(source),
+                    dims("input_dims", image.shape),
+                    Pointer(image),
                     dims("filter_dims", (*options.kernel, 1)),
                     dims("output_dims", output.shape),
                     Pointer(output),
@@ -60,7 +60,7 @@ def _pool(function: str, op: Op) -> Lowered:
     )
 
 
-def _check(source: Tensor, output: Tensor, options: PoolOptions) -> None:
+def _check(image: Tensor, output: Tensor, options: PoolOptions) -> None:
     """Sizes fit, no window is empty, and both tensors have one quantization."""
     pad = options.padding
     sides = ((pad.top, pad.bottom), (pad.left, pad.right))
@@ -72,21 +72,18 @@ def _check(source: Tensor, output: Tensor, options: PoolOptions) -> None:
             remedy="Pad with a PAD op instead",
         )
     made = tuple(
-        out_size(source.shape[1 + i], options.kernel[i], options.stride[i], 1, *sides[i])
+        out_size(image.shape[1 + i], options.kernel[i], options.stride[i], 1, *sides[i])
         for i in range(2)
     )
-    if (source.shape[0], *made, source.shape[3]) != output.shape:
+    if (image.shape[0], *made, image.shape[3]) != output.shape:
         raise UnsupportedModel(
             f"its output is {list(output.shape)} where its options make {list(made)} "
             "rows and columns",
             tensor=output.name,
         )
-    if (
-        abs(source.scale - output.scale) > _SCALE_TOLERANCE
-        or source.zero_point != output.zero_point
-    ):
+    if abs(image.scale - output.scale) > _SCALE_TOLERANCE or image.zero_point != output.zero_point:
         raise UnsupportedModel(
-            f"its input has scale {source.scale:g} and zero point {source.zero_point}, its output "
+            f"its input has scale {image.scale:g} and zero point {image.zero_point}, its output "
             f"{output.scale:g} and {output.zero_point}, and pooling can't requantize",
             tensor=output.name,
             remedy="Quantize the float model again",

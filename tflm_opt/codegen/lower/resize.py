@@ -12,10 +12,10 @@ import numpy as np
 
 from tflm_opt.codegen.call import Call, Lowered, Pointer, Struct, dims
 from tflm_opt.codegen.lower import lowers
-from tflm_opt.codegen.operands import constant, has_shape, moved
 from tflm_opt.codegen.walk import Axis, copy
 from tflm_opt.errors import UnsupportedModel
 from tflm_opt.graph.ir import Op, Tensor
+from tflm_opt.graph.operands import constant, has_shape, moved
 from tflm_opt.graph.options import ResizeBilinearOptions, ResizeNearestNeighborOptions
 
 ONE = 1024  # TFLite's fixed point of image coordinates

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from tflm_opt.codegen.call import Call, Lowered
 from tflm_opt.codegen.lower import lowers
-from tflm_opt.codegen.operands import axis_of, constant, has_shape, moved, product, source
 from tflm_opt.codegen.walk import Axis, copy, dense, steps
 from tflm_opt.errors import UnsupportedModel
 from tflm_opt.graph.ir import Op, Tensor
+from tflm_opt.graph.operands import axis_of, constant, has_shape, moved, product, source
 from tflm_opt.graph.options import GatherOptions, StridedSliceOptions, UnpackOptions
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from tflm_opt.codegen import require
 from tflm_opt.codegen.call import Call, Lowered, Pointer
 from tflm_opt.codegen.lower import lowers
 from tflm_opt.errors import UnsupportedModel
 from tflm_opt.graph.ir import Op
+from tflm_opt.graph.operands import int8, source
 from tflm_opt.graph.options import SoftmaxOptions
 from tflm_opt.quant.numerics import softmax_parameters
 
@@ -14,8 +14,8 @@ from tflm_opt.quant.numerics import softmax_parameters
 @lowers("SOFTMAX")
 def softmax(op: Op) -> Lowered:
     """The output's scale is 1/256 and its zero point -128, or TFLM refuses."""
-    source = require.int8(require.present(op, 0, "input"), "input")
-    output = require.int8(op.output, "output")
+    logits = int8(op, source(op))
+    output = int8(op, op.output)
     if not isinstance(op.options, SoftmaxOptions):
         raise UnsupportedModel("its options are missing", remedy="Export the model again")
     if output.scale != 1.0 / 256 or output.zero_point != -128:
@@ -25,20 +25,20 @@ def softmax(op: Op) -> Lowered:
             tensor=output.name,
             remedy="Quantize the float model again",
         )
-    if not source.shape or source.shape != output.shape or source.elements < 1:
+    if not logits.shape or logits.shape != output.shape:
         raise UnsupportedModel(
-            f"its input is {list(source.shape)} and its output {list(output.shape)}",
+            f"its input is {list(logits.shape)} and its output {list(output.shape)}",
             tensor=output.name,
         )
-    row = source.shape[-1]
-    params = softmax_parameters(op.options.beta, source.scale)
+    row = logits.shape[-1]
+    params = softmax_parameters(op.options.beta, logits.scale)
     return Lowered(
         (
             Call(
                 "arm_softmax_s8",
                 (
-                    Pointer(source),
-                    source.elements // row,
+                    Pointer(logits),
+                    logits.elements // row,
                     row,
                     params.multiplier,
                     params.shift,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from tflm_opt.codegen import lut
 from tflm_opt.codegen.call import Call, Constant, Lowered, Pointer, Struct
 from tflm_opt.codegen.lower import lowers
-from tflm_opt.codegen.operands import addressable, has_shape, of_type, per_tensor, source
 from tflm_opt.errors import UnsupportedModel
 from tflm_opt.graph.ir import Op
+from tflm_opt.graph.operands import addressable, has_shape, of_type, per_tensor, source
+from tflm_opt.quant import tables
 from tflm_opt.quant.numerics import quantize_multiplier
 
 # What TFLM's QUANTIZE can do, beside tables and floats.
@@ -23,12 +23,12 @@ _RESCALES = {
 _SUFFIX = {"int8": "s8", "uint8": "u8", "int16": "s16"}
 
 
-@lowers(*(kind for kind in lut.KINDS if kind != "QUANTIZE"))
+@lowers(*(kind for kind in tables.KINDS if kind != "QUANTIZE"))
 def unary(op: Op) -> Lowered:
     """An op that maps every int8 to an int8."""
     tensor = source(op)
     _same_size(op)
-    table = Constant("table", lut.table(op))
+    table = Constant("table", tables.table(op))
     arguments = (Pointer(tensor), table, tensor.elements, Pointer(op.output))
     return Lowered((Call("tflm_opt_lut_s8", arguments, status=False),))
 

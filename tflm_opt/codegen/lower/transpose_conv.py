@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from tflm_opt.codegen import require
 from tflm_opt.codegen.call import Call, Constant, Lowered, Null, Pointer, Scratch, Struct, dims
 from tflm_opt.codegen.lower import lowers
 from tflm_opt.errors import UnsupportedModel
 from tflm_opt.graph.ir import Op
+from tflm_opt.graph.operands import bias, int8, of_rank, source, weights
 from tflm_opt.graph.options import TransposeConvOptions
 from tflm_opt.quant.numerics import activation_range, channel_multipliers
 
@@ -14,37 +14,34 @@ from tflm_opt.quant.numerics import activation_range, channel_multipliers
 @lowers("TRANSPOSE_CONV")
 def transpose_conv(op: Op) -> Lowered:
     """Filter [out, kh, kw, in]; padding is what is cut from the full output."""
-    filters = require.rank(require.present(op, 1, "filter"), (4,), "filter")
-    source = require.rank(require.int8(require.present(op, 2, "input"), "input"), (4,), "input")
-    output = require.rank(require.int8(op.output, "output"), (4,), "output")
+    filters = of_rank(op, source(op, 1), 4)
+    image = of_rank(op, int8(op, source(op, 2)), 4)
+    output = of_rank(op, int8(op, op.output), 4)
     options = op.options
     if not isinstance(options, TransposeConvOptions):
         raise UnsupportedModel("its options are missing", remedy="Export the model again")
     channels = filters.shape[0]
     if (
-        filters.shape[3] != source.shape[3]
+        filters.shape[3] != image.shape[3]
         or output.shape[3] != channels
-        or output.shape[0] != source.shape[0]
+        or output.shape[0] != image.shape[0]
     ):
         raise UnsupportedModel(
-            f"a filter of {list(filters.shape)} does not fit an input of {list(source.shape)} "
+            f"a filter of {list(filters.shape)} does not fit an input of {list(image.shape)} "
             f"and an output of {list(output.shape)}",
             tensor=filters.name,
         )
     pad = options.padding
     if min(*options.stride) < 1 or min(pad.top, pad.left) < 0:
         raise UnsupportedModel("its stride or padding is out of range")
-    weights = require.weights(filters, axis=0)
-    assert filters.quant is not None
-    multipliers, shifts = channel_multipliers(
-        source.scale, filters.quant.scale, output.scale, channels
-    )
-    bias = require.bias(op, 3, channels)
+    values, scales = weights(op, 1, 0, 4)
+    multipliers, shifts = channel_multipliers(image.scale, scales, output.scale, channels)
+    added = bias(op, 3, channels)
     params = Struct(
         "cmsis_nn_transpose_conv_params",
         "params",
         (
-            -source.zero_point,
+            -image.zero_point,
             output.zero_point,
             (options.stride[1], options.stride[0]),
             (pad.left, pad.top),
@@ -67,12 +64,12 @@ def transpose_conv(op: Op) -> Lowered:
                     Null(),
                     params,
                     quant,
-                    dims("input_dims", source.shape),
-                    Pointer(source),
+                    dims("input_dims", image.shape),
+                    Pointer(image),
                     dims("filter_dims", filters.shape),
-                    Constant("weights", weights),
+                    Constant("weights", values),
                     dims("bias_dims", (channels,)),
-                    Null() if bias is None else Constant("bias", bias),
+                    Null() if added is None else Constant("bias", added),
                     dims("output_dims", output.shape),
                     Pointer(output),
                 ),

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from tflm_opt.codegen.call import Lowered
 from tflm_opt.codegen.lower import lowers
-from tflm_opt.codegen.operands import moved, of_type, source
 from tflm_opt.errors import UnsupportedModel
 from tflm_opt.graph.ir import Op
+from tflm_opt.graph.operands import moved, of_type, source
 
 
 @lowers("RESHAPE", "SQUEEZE")

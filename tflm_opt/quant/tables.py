@@ -4,8 +4,8 @@ A unary op on int8 has 256 possible inputs, so the engine never computes it: the
 here, with exact integer arithmetic equal to TFLM's reference kernels, and the kernel looks it up.
 `table(op)` is the whole interface; entry i belongs to the input byte i, read as unsigned.
 
-    lut.table(op)             # 256 int8 (or uint8) values for LOGISTIC, TANH, RELU, QUANTIZE, ...
-    lut.KINDS                 # the kinds it knows
+    tables.table(op)          # 256 int8 (or uint8) values for LOGISTIC, TANH, RELU, QUANTIZE, ...
+    tables.KINDS              # the kinds it knows
 
 The arithmetic follows TFLM's kernels op by op; where TFLM refuses a model, so does this. Factors
 between scales are float64 quotients of float32 scales, which is what the wheel of 2026-10 computes
@@ -20,21 +20,20 @@ from functools import cache
 
 import numpy as np
 
-from tflm_opt.codegen import fixed_point as fp
-from tflm_opt.codegen import operands
 from tflm_opt.errors import UnsupportedModel
+from tflm_opt.graph import operands
 from tflm_opt.graph.ir import Op, Tensor
 from tflm_opt.graph.options import LeakyReluOptions
-from tflm_opt.quant.numerics import quantize_multiplier
+from tflm_opt.quant import fixed_point as fp
+from tflm_opt.quant.numerics import RANGES, quantize_multiplier
 
 Ints = np.ndarray
-_RANGES = {"int8": (-128, 127), "uint8": (0, 255)}
 
 
 def table(op: Op) -> np.ndarray:
     """The op's outputs for all inputs.
 
-    >>> lut.table(relu_op)[[0, 1, 0x80, 0xFF]]        # inputs 0, 1, -128, -1
+    >>> tables.table(relu_op)[[0, 1, 0x80, 0xFF]]        # inputs 0, 1, -128, -1
     array([0, 1, 0, 0], dtype=int8)
 
     Returns:
@@ -52,11 +51,11 @@ def table(op: Op) -> np.ndarray:
     source, target = (
         operands.per_tensor(op, operands.of_type(op, tensor, *allowed)) for tensor in tensors
     )
-    low, high = _RANGES[source.dtype]
+    low, high = RANGES[source.dtype]
     index = np.arange(256, dtype=np.uint8)
     stored = index.view(np.int8) if low < 0 else index
     values = _FUNCTIONS[op.kind](op, stored.astype(np.int64), source, target)
-    low, high = _RANGES[target.dtype]
+    low, high = RANGES[target.dtype]
     return np.clip(values, low, high).astype(target.dtype)
 
 

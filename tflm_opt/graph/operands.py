@@ -1,6 +1,7 @@
-"""What a lowering asks of an op's tensors: that they are there, constant, of a type, of a shape.
+"""What code asks of an op's tensors: that they are there, constant, of a type, of a shape.
 
-Each function returns what it looked for or refuses the model with a reason.
+Each function returns what it looked for or refuses the model with a reason, a full sentence for
+the user; who called adds which op it was.
 """
 
 from __future__ import annotations
@@ -9,9 +10,13 @@ import numpy as np
 
 from tflm_opt.errors import UnsupportedModel
 from tflm_opt.graph.ir import Op, Tensor
-from tflm_opt.quant.numerics import RANGES
 
-_LIMITS = {**RANGES, "int32": (-(2**31), 2**31 - 1)}
+_LIMITS = {
+    "int8": (-128, 127),
+    "uint8": (0, 255),
+    "int16": (-32768, 32767),
+    "int32": (-(2**31), 2**31 - 1),
+}
 CONVERT = "Convert the model with full int8 quantization"
 
 
@@ -27,7 +32,7 @@ def source(op: Op, index: int = 0) -> Tensor:
 
 def addressable(op: Op, tensor: Tensor) -> Tensor:
     """The tensor, if it has values, and few enough for the kernels' 32-bit offsets."""
-    if not 0 < tensor.nbytes < 1 << 31:
+    if min(tensor.shape, default=1) < 1 or not 0 < tensor.nbytes < 1 << 31:
         raise UnsupportedModel(
             f"{op.kind} of {tensor.nbytes} bytes: kernels take 1 to {(1 << 31) - 1}",
             tensor=tensor.name,
@@ -110,6 +115,70 @@ def per_tensor(op: Op, tensor: Tensor) -> Tensor:
             remedy=CONVERT,
         )
     return tensor
+
+
+def int8(op: Op, tensor: Tensor) -> Tensor:
+    """The tensor, if it has int8 values quantized per tensor."""
+    return per_tensor(op, of_type(op, addressable(op, tensor), "int8"))
+
+
+def of_rank(op: Op, tensor: Tensor, *ranks: int) -> Tensor:
+    """The tensor, if it has one of these numbers of axes."""
+    if len(tensor.shape) not in ranks:
+        wanted = " or ".join(map(str, ranks))
+        raise UnsupportedModel(
+            f"{op.kind} takes {wanted} axes here, and the shape is {list(tensor.shape)}",
+            tensor=tensor.name,
+        )
+    return tensor
+
+
+def weights(op: Op, index: int, axis: int, rank: int) -> tuple[np.ndarray, np.ndarray]:
+    """(int8 values, scales) of a constant filter: symmetric, per tensor or per slice of `axis`.
+
+    Returns:
+        Values of `rank` axes; float32 scales, one or as many as the filter has along `axis`.
+    """
+    tensor = of_rank(op, of_type(op, source(op, index), "int8"), rank)
+    quant = tensor.quant
+    if tensor.data is None or quant is None:
+        raise UnsupportedModel(
+            f"the filter of {op.kind} must be constant and quantized",
+            tensor=tensor.name,
+            remedy=CONVERT,
+        )
+    if not np.all(np.isfinite(quant.scale)) or np.any(quant.scale < 0):
+        raise UnsupportedModel(
+            f"the filter of {op.kind} has a scale that is no number", tensor=tensor.name
+        )
+    if np.any(quant.zero_point != 0):
+        raise UnsupportedModel(
+            f"the filter of {op.kind} has a zero point, and int8 weights are symmetric",
+            tensor=tensor.name,
+            remedy="Files of other converters: quantize the float model again",
+        )
+    if quant.scale.size > 1 and (quant.axis != axis or quant.scale.size != tensor.shape[axis]):
+        raise UnsupportedModel(
+            f"the filter of {op.kind} has {quant.scale.size} scales along axis {quant.axis}, and "
+            f"{tensor.shape[axis]} along axis {axis} are needed",
+            tensor=tensor.name,
+            remedy=CONVERT,
+        )
+    return tensor.data, quant.scale
+
+
+def bias(op: Op, index: int, channels: int) -> np.ndarray | None:
+    """int32 bias values, one an output channel, or None where the op has no bias."""
+    if index >= len(op.inputs) or op.inputs[index] is None:
+        return None
+    tensor = of_type(op, source(op, index), "int32")
+    if tensor.data is None or tensor.elements != channels:
+        raise UnsupportedModel(
+            f"the bias of {op.kind} must be {channels} constants",
+            tensor=tensor.name,
+            remedy=CONVERT,
+        )
+    return tensor.data.reshape(-1)
 
 
 def axis_of(op: Op, axis: int, rank: int) -> int:
