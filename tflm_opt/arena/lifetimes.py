@@ -11,15 +11,17 @@ schedule runs at step `i + 1`; at a last step of its own the caller reads the ou
 
 An input may be overwritten once its last reader is done. Constants need no buffer. Views (the
 same bytes under another shape) share the buffer of what they look at, which then lives as long
-as the longest of them. Lifetimes are those of TFLM's `AllocationInfoBuilder`.
+as the longest of them. Lifetimes are those of TFLM's `AllocationInfoBuilder`; in stages that run
+band by band, those of `streams`, and what lives only inside one is as large as its window.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from tflm_opt.arena.problem import Buffer
+from tflm_opt.arena.streams import Streamed, stretched
 from tflm_opt.graph.ir import Graph, Op, Tensor
 from tflm_opt.patch_split.schedule import Schedule
 
@@ -59,6 +61,7 @@ def lifetimes(
     scratch: Callable[[Op], int] | None = None,
     variables: bool = True,
     unused: bool = False,
+    stages: Sequence[Streamed] = (),
 ) -> Lifetimes:
     """The buffers of a graph under a schedule.
 
@@ -75,6 +78,7 @@ def lifetimes(
             all the time.
         unused: whether tensors that the file lists and nothing uses get one (TFLM allocates
             them); they share one at a step of their own, -1.
+        stages: those of the schedule that have a band.
 
     Raises:
         ValueError: the schedule does not hold every op of the graph exactly once, or runs an op
@@ -83,9 +87,12 @@ def lifetimes(
     ops = schedule.ops
     if len(ops) != len(graph.ops) or set(ops) != set(graph.ops):
         raise ValueError(f"the schedule holds {len(ops)} ops, and the graph {len(graph.ops)}")
-    spans = _spans(graph, ops, variables)
+    spans = stretched(_spans(graph, ops, variables), stages)
     roots = _roots(graph, ops, views, spans)
-    return _buffers(graph, ops, spans, roots, scratch, unused)
+    inner = {t: s.walk.window_bytes(t) for s in stages for t in s.walk.windows}
+    groups = {root: [t for t in roots if roots[t] is root] for root in roots.values()}
+    found = _buffers(graph, spans, groups, inner, unused)
+    return _with_scratch(found, ops, _scratch(ops, scratch, stages))
 
 
 def _spans(graph: Graph, ops: tuple[Op, ...], variables: bool) -> dict[Tensor, tuple[int, int]]:
@@ -129,32 +136,45 @@ def _roots(
 
 def _buffers(
     graph: Graph,
-    ops: tuple[Op, ...],
     spans: dict[Tensor, tuple[int, int]],
-    roots: dict[Tensor, Tensor],
-    scratch: Callable[[Op], int] | None,
+    groups: dict[Tensor, list[Tensor]],
+    inner: dict[Tensor, int],
     unused: bool,
 ) -> Lifetimes:
-    groups: dict[Tensor, list[Tensor]] = {}
-    for tensor, root in roots.items():
-        groups.setdefault(root, []).append(tensor)
+    """Buffers of tensors; `inner` has the sizes of windows."""
     buffers: list[Buffer] = []
     tensors: dict[Tensor, int] = {}
     for root, members in groups.items():
         tensors.update(dict.fromkeys(members, len(buffers)))
         start, stop = spans[root][0], max(spans[t][1] for t in members)
-        buffers.append(Buffer(root.name, root.nbytes, start, stop))
+        buffers.append(Buffer(root.name, inner.get(root, root.nbytes), start, stop))
     idle = [t for t in _held(graph.tensors) if unused and t not in spans and not t.variable]
     if idle:
         tensors.update(dict.fromkeys(idle, len(buffers)))
         buffers.append(Buffer("unused tensors", max(t.nbytes for t in idle), -1, 0))
+    return Lifetimes(tuple(buffers), tensors, {}, ())
+
+
+def _scratch(
+    ops: tuple[Op, ...], scratch: Callable[[Op], int] | None, stages: Sequence[Streamed]
+) -> dict[Op, int]:
+    """Bytes of scratch of the ops that need some; in a stage, what the hungriest band needs."""
+    bands = {every.op: every.variants for stage in stages for every in stage.turns}
+    if scratch is None:
+        return {}
+    sizes = {op: max(map(scratch, bands.get(op, (op,)))) for op in ops}
+    return {op: size for op, size in sizes.items() if size}
+
+
+def _with_scratch(found: Lifetimes, ops: tuple[Op, ...], sizes: dict[Op, int]) -> Lifetimes:
+    buffers = list(found.buffers)
     places: dict[Op, int] = {}
     for step, op in enumerate(ops, start=1):
-        size = scratch(op) if scratch else 0
-        if size:
+        if op in sizes:
             places[op] = len(buffers)
-            buffers.append(Buffer(SCRATCH + _step_name(op), size, step, step + 1))
-    return Lifetimes(tuple(buffers), tensors, places, ("inputs", *map(_step_name, ops), "outputs"))
+            buffers.append(Buffer(SCRATCH + _step_name(op), sizes[op], step, step + 1))
+    steps = ("inputs", *map(_step_name, ops), "outputs")
+    return Lifetimes(tuple(buffers), found.tensors, places, steps)
 
 
 def _step_name(op: Op) -> str:

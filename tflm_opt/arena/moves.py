@@ -18,6 +18,7 @@ move before a step, or one move could overwrite what the next one is to read.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from tflm_opt.arena.bound import widest_step
@@ -48,14 +49,15 @@ class Split:
 
 
 def with_moves(
-    problem: Problem, seconds: float = 10.0, seed: int = 0, *, steps: range = range(0)
+    problem: Problem, seconds: float = 10.0, seed: int = 0, *, steps: Sequence[int] = ()
 ) -> Split:
     """Solve a problem, splitting buffers as long as each split lowers the peak by 2% or more.
 
     Args:
         problem: without fixed offsets on what may move; those with one stay.
         seconds, seed: as `solve`.
-        steps: before which a move may be made; none by default, which solves the problem as is.
+        steps: before which a move may be made, ascending; none by default, which solves the
+            problem as is.
     """
     deadline = time.monotonic() + seconds
     best = _solved(problem, (), seconds, seed)
@@ -121,15 +123,15 @@ def _solved(
 
 
 def _one_more(
-    problem: Problem, cuts: tuple[tuple[int, int], ...], steps: range
+    problem: Problem, cuts: tuple[tuple[int, int], ...], steps: Sequence[int]
 ) -> list[tuple[tuple[int, int], ...]]:
     """Every way to add one move: right after a buffer is made, or right before its last reader."""
     busy = {step for _, step in cuts}
     found = []
     for index, buffer in enumerate(problem.buffers):
-        for step in sorted({buffer.start + 1, buffer.stop - 1}):
-            inside = buffer.start < step < buffer.stop and step in steps
-            if inside and step not in busy and buffer.offset is None and buffer.size:
+        inside = [step for step in steps if buffer.start < step < buffer.stop]
+        for step in sorted({*inside[:1], *inside[-1:]}):
+            if step not in busy and buffer.offset is None and buffer.size:
                 found.append((*cuts, (index, step)))
     return found
 

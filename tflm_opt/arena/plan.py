@@ -17,9 +17,11 @@ from tflm_opt.arena.bound import live_at, step_bounds
 from tflm_opt.arena.lifetimes import TFLM_VIEWS, VIEWS, Lifetimes, lifetimes
 from tflm_opt.arena.moves import Split, with_moves
 from tflm_opt.arena.problem import Problem, align_up
+from tflm_opt.arena.streams import Streamed, result_distance, step_distances, streamed_stages
 from tflm_opt.arena.tflm_scratch import tflm_scratch
 from tflm_opt.graph.ir import Graph, Op, Tensor
 from tflm_opt.patch_split.schedule import Schedule
+from tflm_opt.patch_split.walk import walks
 
 ALIGNMENT = 16
 TARGETS = ("engine", "tflm")
@@ -52,7 +54,8 @@ class Plan:
         target: "engine" or "tflm".
         offsets: bytes from the arena's start, of every tensor that is not constant (nor, for
             TFLM, variable: those are kept elsewhere). Views have their source's offset. Where a
-            tensor moves, this is where it lies at first.
+            tensor moves, this is where it lies at first. For a tensor inside a stage that has a
+            band, where its window is.
         moves: by op, what moves just before it runs (engine only; mostly nothing).
         scratch: bytes from the arena's start, of each op's scratch, where it has some.
         peak: bytes of arena.
@@ -109,7 +112,7 @@ def plan(
 
     Args:
         graph: after all passes.
-        schedule: of its ops.
+        schedule: of its ops. Stages with a band, and streamed input, only for the engine.
         target: "engine" for generated C, "tflm" for stock TFLM.
         scratch: bytes that an op's kernels need while it runs. By default none for the engine,
             and for TFLM what its reference kernels ask for.
@@ -121,11 +124,15 @@ def plan(
         seed: of the planner's search.
 
     Raises:
-        ValueError: an unknown target, or a schedule that does not fit the graph.
+        ValueError: an unknown target, or a schedule that does not fit the graph or the target.
+        NotStreamable: a stage with a band holds an op that can't run on rows.
     """
     if target not in TARGETS:
         raise ValueError(f"target is {target!r}; it is one of {', '.join(TARGETS)}")
     stock = target == "tflm"
+    stages = streamed_stages(schedule, walks(graph, schedule))
+    if stock and stages:
+        raise ValueError("stock TFLM runs whole ops; a schedule with bands is rewritten first")
     lives = lifetimes(
         graph,
         schedule,
@@ -133,13 +140,17 @@ def plan(
         scratch=scratch or (tflm_scratch if stock else None),
         variables=not stock,
         unused=stock,
+        stages=stages,
     )
     buffers = lives.buffers
     if stock:
         buffers = tuple(replace(b, size=align_up(b.size, ALIGNMENT)) for b in buffers)
     distances = _tflm_distance if stock else engine_distance(access)
-    problem = Problem(buffers, ALIGNMENT, _overlaps(schedule, lives, distances))
-    movable = range(1, len(schedule.ops) + 1) if moves and not stock else range(0)
+    overlaps = _overlaps(schedule, lives, distances)
+    for stage in stages:
+        overlaps.update(_stage_overlaps(stage, lives, distances))
+    problem = Problem(buffers, ALIGNMENT, overlaps)
+    movable = _movable(schedule) if moves and not stock else ()
     parts = with_moves(problem, seconds, seed, steps=movable)
     places = parts.solution.offsets
     return Plan(
@@ -181,13 +192,47 @@ def _moves(schedule: Schedule, lives: Lifetimes, parts: Split) -> dict[Op, tuple
     return moves
 
 
+def _movable(schedule: Schedule) -> tuple[int, ...]:
+    """Steps before which a tensor may move: those that begin a stage."""
+    steps, step = [], 1
+    for stage in schedule.stages:
+        steps.append(step)
+        step += len(stage.ops)
+    return tuple(steps)
+
+
+def _stage_overlaps(
+    stage: Streamed, lives: Lifetimes, distance: Callable[[Op, int], int | None]
+) -> dict[tuple[int, int], int]:
+    """Safe distances inside a stage that runs band by band (see `streams`)."""
+    overlaps: dict[tuple[int, int], int] = {}
+    for (out, source), (op, apart) in step_distances(stage, distance).items():
+        step = stage.first + stage.walk.stage.ops.index(op)
+        if lives.buffers[lives.tensors[source]].stop == step + 1:
+            overlaps[lives.tensors[out], lives.tensors[source]] = apart
+    groups: dict[int, list[Tensor]] = {}
+    for tensor in stage.walk.outside:
+        groups.setdefault(lives.tensors[tensor], []).append(tensor)
+    for result in stage.walk.results:
+        out = lives.tensors[result]
+        for index, sources in groups.items():
+            if lives.buffers[out].start != stage.first or index == out:
+                continue
+            if lives.buffers[index].stop == stage.last + 1:
+                far = result_distance(stage, result, sources, distance)
+                if far is not None:
+                    overlaps[out, index] = far
+    return overlaps
+
+
 def _overlaps(
     schedule: Schedule, lives: Lifetimes, distance: Callable[[Op, int], int | None]
 ) -> dict[tuple[int, int], int]:
     """Safe distances of the buffers that an op may write while it reads them for the last time."""
     overlaps: dict[tuple[int, int], int] = {}
+    whole = {op for stage in schedule.stages if stage.band is None for op in stage.ops}
     for step, op in enumerate(schedule.ops, start=1):
-        if len(op.outputs) != 1 or op.output not in lives.tensors:
+        if op not in whole or len(op.outputs) != 1 or op.output not in lives.tensors:
             continue
         out = lives.tensors[op.output]
         for source in {lives.tensors[t] for t in op.inputs if t in lives.tensors}:

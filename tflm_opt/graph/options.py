@@ -76,6 +76,17 @@ class ConvOptions(Options):
 
 
 @dataclass(frozen=True, slots=True)
+class BandConvOptions(ConvOptions):
+    """Some rows of a convolution; never in a file.
+
+    `whole` is the padding of the convolution that they are rows of: what depends on whether
+    there is any must come out the same for all its bands.
+    """
+
+    whole: Padding = Padding()
+
+
+@dataclass(frozen=True, slots=True)
 class TransposeConvOptions(Options):
     """TRANSPOSE_CONV. `padding` is what is cut from the full output's sides."""
 
