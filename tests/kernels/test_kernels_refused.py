@@ -236,7 +236,7 @@ CASES: dict[str, Case] = {
         ),
     ),
     "shapes that do not broadcast": (
-        "do not broadcast",
+        "don't make an output",
         lambda c: op("MINIMUM", [c.tensor((1, 4)), c.tensor((1, 3))], [c.tensor((1, 4))]),
     ),
     "both kinds of corners": (

@@ -1,4 +1,4 @@
-"""Axes joined for the kernels: broadcasts and reductions of any rank as a few nested loops.
+"""Axes joined for the kernels: broadcasts, reductions and copies of any rank as few nested loops.
 
 Neighbouring axes that step alike are one axis, and axes of size 1 are none; after that, nets
 need two or three loops, whatever the rank was.
@@ -18,25 +18,33 @@ REDUCTION_AXES = 3
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """One loop: how often, and by how many elements each operand moves."""
+    """One loop: how often, and by how many elements each operand moves.
+
+    Attributes:
+        size: positions.
+        strides: elements from one position to the next, for each operand.
+        table: for one operand that does not step evenly, its elements from the start at each
+            position; the stride is then unused.
+    """
 
     size: int
     strides: tuple[int, ...]
+    table: tuple[int, ...] | None = None
 
 
 def join(axes: Iterable[Axis]) -> list[Axis]:
     """The same loops with as few axes as possible, outermost first.
 
     >>> join([Axis(2, (12, 0)), Axis(3, (4, 0)), Axis(4, (1, 1))])
-    [Axis(size=6, strides=(4, 0)), Axis(size=4, strides=(1, 1))]
+    [Axis(size=6, strides=(4, 0), table=None), Axis(size=4, strides=(1, 1), table=None)]
     """
     joined: list[Axis] = []
     for axis in axes:
         if axis.size == 1:
             continue
-        outer = joined[-1] if joined else None
-        inner = tuple(stride * axis.size for stride in axis.strides)
-        if outer is not None and outer.strides == inner:
+        outer = joined[-1] if joined else axis
+        even = outer.table is None and axis.table is None
+        if joined and even and outer.strides == tuple(s * axis.size for s in axis.strides):
             joined[-1] = Axis(outer.size * axis.size, axis.strides)
         else:
             joined.append(axis)
@@ -44,7 +52,11 @@ def join(axes: Iterable[Axis]) -> list[Axis]:
 
 
 def strides(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Elements from one index to the next along each axis of a C-ordered array."""
+    """Elements from one index to the next along each axis of a C-ordered array.
+
+    >>> strides((2, 3, 4))
+    (12, 4, 1)
+    """
     steps: list[int] = []
     step = 1
     for size in reversed(shape):
@@ -66,12 +78,12 @@ def broadcast_shape(first: tuple[int, ...], second: tuple[int, ...]) -> tuple[in
     return tuple(max(pair) for pair in pairs)
 
 
-def broadcast(
-    role: str, first: tuple[int, ...], second: tuple[int, ...], out: tuple[int, ...]
-) -> Struct:
-    """A `tflm_opt_broadcast` of two input shapes.
+def broadcast_axes(
+    first: tuple[int, ...], second: tuple[int, ...], out: tuple[int, ...], most: int
+) -> list[Axis]:
+    """The loops over `out` with the strides of both inputs, 0 where one is repeated.
 
-    Raises: UnsupportedModel if the shapes don't make `out`, or alternate too often.
+    Raises: UnsupportedModel if the shapes don't make `out`, or alternate too often for `most`.
     """
     shape = broadcast_shape(first, second)
     if shape is None or shape != out:
@@ -82,12 +94,20 @@ def broadcast(
         Axis(size, (a, b))
         for size, a, b in zip(shape, _steps(first, shape), _steps(second, shape), strict=True)
     )
-    if len(axes) > BROADCAST_AXES:
+    if len(axes) > most:
         raise UnsupportedModel(
-            f"inputs of shapes {list(first)} and {list(second)} broadcast over more than "
-            f"{BROADCAST_AXES} axes",
+            f"inputs of shapes {list(first)} and {list(second)} broadcast over {len(axes)} groups "
+            f"of axes, and the kernel takes {most}",
             remedy="Reshape them to fewer axes",
         )
+    return axes
+
+
+def broadcast(
+    role: str, first: tuple[int, ...], second: tuple[int, ...], out: tuple[int, ...]
+) -> Struct:
+    """A `tflm_opt_broadcast` of two input shapes. Raises: as `broadcast_axes`."""
+    axes = broadcast_axes(first, second, out, BROADCAST_AXES)
     axes = [Axis(1, (0, 0))] * (BROADCAST_AXES - len(axes)) + axes
     return Struct(
         "tflm_opt_broadcast",

@@ -2,7 +2,7 @@
 
 The idea: an op like TRANSPOSE, STRIDED_SLICE, REVERSE_V2 or nearest-neighbour RESIZE writes its
 output in memory order, and says for each output position where in the input the value is. If that
-place is a sum of one term an axis, the op is a walk: a list of `Axis`, each with a step (which may
+place is a sum of one term an axis, the op is a walk: a list of axes, each with a step (which may
 be 0 or negative) or a table of places. `copy` shortens the walk (axes of size 1 go, axes that
 continue each other merge, a contiguous last axis becomes the block) and returns the call of
 `tflm_opt_copy_nd`. NumPy's strided arrays are the same idea, without tables.
@@ -10,11 +10,11 @@ continue each other merge, a contiguous last axis becomes the block) and returns
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from tflm_opt.codegen.axes import Axis, join, strides
 from tflm_opt.codegen.call import Call, Constant, Field, Null, Pointer, Struct
 from tflm_opt.errors import UnsupportedModel
 from tflm_opt.graph.ir import Tensor
@@ -22,42 +22,20 @@ from tflm_opt.graph.ir import Tensor
 MAX_AXES = 6  # TFLM_OPT_COPY_AXES of tflm_opt_movement.h
 
 
-@dataclass(frozen=True, slots=True)
-class Axis:
-    """An axis of the output: its size, and where in the input its positions are.
-
-    Attributes:
-        size: positions.
-        step: input elements from one position to the next; unused if there is a table.
-        table: input elements from the start, for each position.
-    """
-
-    size: int
-    step: int = 0
-    table: tuple[int, ...] | None = None
-
-    @property
-    def places(self) -> tuple[int, ...]:
-        """Input elements from the start, for each position."""
-        return self.table or tuple(i * self.step for i in range(self.size))
+def along(size: int, step: int = 0) -> Axis:
+    """An axis of the output whose positions lie `step` input elements apart."""
+    return Axis(size, (step,))
 
 
-def steps(shape: Sequence[int]) -> list[int]:
-    """Elements between neighbours along each axis of a dense tensor.
-
-    >>> steps((2, 3, 4))
-    [12, 4, 1]
-    """
-    result, step = [], 1
-    for size in reversed(shape):
-        result.append(step)
-        step *= size
-    return result[::-1]
+def listed(places: Iterable[int]) -> Axis:
+    """An axis of the output with the input elements from the start, for each position."""
+    table = tuple(places)
+    return Axis(len(table), (0,), table)
 
 
-def dense(shape: Sequence[int]) -> list[Axis]:
+def dense(shape: tuple[int, ...]) -> list[Axis]:
     """The walk that copies a tensor of this shape as it is."""
-    return [Axis(size, step) for size, step in zip(shape, steps(shape), strict=True)]
+    return [along(size, step) for size, step in zip(shape, strides(shape), strict=True)]
 
 
 def copy(source: Tensor, target: Tensor, axes: Sequence[Axis], offset: int = 0) -> Call:
@@ -74,7 +52,7 @@ def copy(source: Tensor, target: Tensor, axes: Sequence[Axis], offset: int = 0) 
     _check(source, target, axes, offset)
     offset, axes = shorten(axes, offset)
     block = 1
-    if axes and axes[-1].table is None and axes[-1].step == 1:
+    if axes and axes[-1].table is None and axes[-1].strides == (1,):
         block, axes = axes[-1].size, axes[:-1]
     if len(axes) > MAX_AXES:
         raise UnsupportedModel(
@@ -82,13 +60,13 @@ def copy(source: Tensor, target: Tensor, axes: Sequence[Axis], offset: int = 0) 
             tensor=target.name,
             remedy="Split the op in two",
         )
-    axes = [Axis(1)] * (MAX_AXES - len(axes)) + list(axes)
+    axes = [along(1)] * (MAX_AXES - len(axes)) + list(axes)
     item = source.itemsize
     fields: tuple[Field, ...] = (
         block * item,
         offset * item,
         tuple(axis.size for axis in axes),
-        tuple(axis.step * item for axis in axes),
+        tuple(axis.strides[0] * item for axis in axes),
         tuple(_table(axis, item, f"places{number}") for number, axis in enumerate(axes)),
     )
     params = Struct("tflm_opt_copy_params", "walk", fields)
@@ -98,22 +76,11 @@ def copy(source: Tensor, target: Tensor, axes: Sequence[Axis], offset: int = 0) 
 def shorten(axes: Sequence[Axis], offset: int = 0) -> tuple[int, list[Axis]]:
     """(offset, axes) of an equal walk with as few axes as possible.
 
-    >>> shorten([Axis(2, 12), Axis(3, 4), Axis(1, 9), Axis(4, 1)])
-    (0, [Axis(size=24, step=1, table=None)])
+    >>> shorten([along(2, 12), along(3, 4), along(1, 9), along(4, 1)])
+    (0, [Axis(size=24, strides=(1,), table=None)])
     """
-    kept: list[Axis] = []
-    for axis in axes:
-        start, axis = _straighten(axis)
-        offset += start
-        if axis.size == 1:
-            continue
-        before = kept[-1] if kept else None
-        joins = before is not None and before.table is None and axis.table is None
-        if joins and before is not None and before.step == axis.size * axis.step:
-            kept[-1] = Axis(before.size * axis.size, axis.step)
-        else:
-            kept.append(axis)
-    return offset, kept
+    straight = [_straighten(axis) for axis in axes]
+    return offset + sum(start for start, _ in straight), join(axis for _, axis in straight)
 
 
 def _straighten(axis: Axis) -> tuple[int, Axis]:
@@ -124,7 +91,7 @@ def _straighten(axis: Axis) -> tuple[int, Axis]:
     gaps = np.diff(places)
     if gaps.size == 0 or (gaps == gaps[0]).all():
         step = int(gaps[0]) if gaps.size else 0
-        return int(places[0]), replace(axis, step=step, table=None)
+        return int(places[0]), along(axis.size, step)
     return 0, axis
 
 
@@ -133,7 +100,7 @@ def _check(source: Tensor, target: Tensor, axes: Sequence[Axis], offset: int) ->
     for axis in axes:
         count *= axis.size
         if axis.size:
-            places = axis.places if axis.table else (0, (axis.size - 1) * axis.step)
+            places = axis.table or (0, (axis.size - 1) * axis.strides[0])
             low += min(places)
             high += max(places)
     if count != target.elements or count == 0:

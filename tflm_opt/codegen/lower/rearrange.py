@@ -6,9 +6,10 @@ BROADCAST_TO, MIRROR_PAD.
 
 from __future__ import annotations
 
+from tflm_opt.codegen.axes import strides
 from tflm_opt.codegen.call import Call, Lowered, Pointer, Struct, dims
 from tflm_opt.codegen.lower import lowers
-from tflm_opt.codegen.walk import Axis, copy, dense, steps
+from tflm_opt.codegen.walk import along, copy, dense, listed
 from tflm_opt.errors import UnsupportedModel
 from tflm_opt.graph.ir import Op, Tensor
 from tflm_opt.graph.operands import axis_of, constant, has_shape, moved
@@ -40,8 +41,8 @@ def reverse(op: Op) -> Lowered:
     has_shape(op, op.output, tensor.shape)
     axes, offset = dense(tensor.shape), 0
     for axis in chosen:
-        size, step = axes[axis].size, axes[axis].step
-        axes[axis] = Axis(size, -step)
+        size, step = tensor.shape[axis], strides(tensor.shape)[axis]
+        axes[axis] = along(size, -step)
         offset += (size - 1) * step
     return Lowered((copy(tensor, op.output, axes, offset),))
 
@@ -67,12 +68,12 @@ def space_to_depth(op: Op) -> Lowered:
         raise UnsupportedModel(f"{h} x {w} is not made of blocks of {block}", tensor=tensor.name)
     has_shape(op, op.output, (n, h // block, w // block, c * block * block))
     axes = [
-        Axis(n, h * w * c),
-        Axis(h // block, block * w * c),
-        Axis(w // block, block * c),
-        Axis(block, w * c),
-        Axis(block, c),
-        Axis(c, 1),
+        along(n, h * w * c),
+        along(h // block, block * w * c),
+        along(w // block, block * c),
+        along(block, w * c),
+        along(block, c),
+        along(c, 1),
     ]
     return Lowered((copy(tensor, op.output, axes),))
 
@@ -88,12 +89,12 @@ def depth_to_space(op: Op) -> Lowered:
     depth = c // (block * block)
     has_shape(op, op.output, (n, h * block, w * block, depth))
     axes = [
-        Axis(n, h * w * c),
-        Axis(h, w * c),
-        Axis(block, block * depth),
-        Axis(w, c),
-        Axis(block, depth),
-        Axis(depth, 1),
+        along(n, h * w * c),
+        along(h, w * c),
+        along(block, block * depth),
+        along(w, c),
+        along(block, depth),
+        along(depth, 1),
     ]
     return Lowered((copy(tensor, op.output, axes),))
 
@@ -143,7 +144,7 @@ def batch_to_space(op: Op) -> Lowered:
     columns = tuple(
         (x % block_w) * count * image + x // block_w * c for x in range(left, left + out_w)
     )
-    axes = [Axis(count, image), Axis(out_h, table=rows), Axis(out_w, table=columns), Axis(c, 1)]
+    axes = [along(count, image), listed(rows), listed(columns), along(c, 1)]
     return Lowered((copy(tensor, op.output, axes),))
 
 
@@ -194,8 +195,8 @@ def broadcast_to(op: Op) -> Lowered:
             tensor=tensor.name,
         )
     axes = [
-        Axis(size, step if full > 1 else 0)
-        for size, full, step in zip(op.output.shape, shape, steps(shape), strict=True)
+        along(size, step if full > 1 else 0)
+        for size, full, step in zip(op.output.shape, shape, strides(shape), strict=True)
     ]
     return Lowered((copy(tensor, op.output, axes),))
 
@@ -207,7 +208,7 @@ def mirror_pad(op: Op) -> Lowered:
     reflect = not isinstance(op.options, MirrorPadOptions) or op.options.mode == 0
     border = constant(op, 1, "paddings", 2 * len(tensor.shape))
     axes, shape = [], []
-    for axis, step in enumerate(steps(tensor.shape)):
+    for axis, step in enumerate(strides(tensor.shape)):
         before, after = border[2 * axis : 2 * axis + 2]
         size = tensor.shape[axis]
         if min(before, after) < 0 or max(before, after) > size - reflect:
@@ -216,7 +217,7 @@ def mirror_pad(op: Op) -> Lowered:
                 tensor=tensor.name,
             )
         places = _mirrored(size, before, after, reflect)
-        axes.append(Axis(len(places), table=tuple(place * step for place in places)))
+        axes.append(listed(place * step for place in places))
         shape.append(len(places))
     has_shape(op, op.output, tuple(shape))
     return Lowered((copy(tensor, op.output, axes),))

@@ -10,9 +10,10 @@ import math
 
 import numpy as np
 
+from tflm_opt.codegen.axes import Axis
 from tflm_opt.codegen.call import Call, Lowered, Pointer, Struct, dims
 from tflm_opt.codegen.lower import lowers
-from tflm_opt.codegen.walk import Axis, copy
+from tflm_opt.codegen.walk import along, copy, listed
 from tflm_opt.errors import UnsupportedModel
 from tflm_opt.graph.ir import Op, Tensor
 from tflm_opt.graph.operands import constant, has_shape, moved
@@ -47,10 +48,10 @@ def resize_nearest(op: Op) -> Lowered:
     rows = nearest(h, out_h, options.align_corners, options.half_pixel_centers)
     columns = nearest(w, out_w, options.align_corners, options.half_pixel_centers)
     axes = [
-        Axis(n, h * w * c),
+        along(n, h * w * c),
         *_repeats([row * w * c for row in rows]),
         *_repeats([column * c for column in columns]),
-        Axis(c, 1),
+        along(c, 1),
     ]
     return Lowered((copy(tensor, op.output, axes),))
 
@@ -78,8 +79,8 @@ def _repeats(places: list[int]) -> list[Axis]:
     count = places.count(places[0])
     distinct = places[::count]
     if [place for place in distinct for _ in range(count)] == places:
-        return [Axis(len(distinct), table=tuple(distinct)), Axis(count, 0)]
-    return [Axis(len(places), table=tuple(places))]
+        return [listed(distinct), along(count, 0)]
+    return [listed(places)]
 
 
 @lowers("RESIZE_BILINEAR")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from tflm_opt.codegen.axes import strides
 from tflm_opt.codegen.call import Call, Lowered
 from tflm_opt.codegen.lower import lowers
-from tflm_opt.codegen.walk import Axis, copy, dense, steps
+from tflm_opt.codegen.walk import along, copy, dense, listed
 from tflm_opt.errors import UnsupportedModel
 from tflm_opt.graph.ir import Op, Tensor
 from tflm_opt.graph.operands import axis_of, constant, has_shape, moved, product, source
@@ -37,9 +38,9 @@ def _part(tensor: Tensor, target: Tensor, begin: list[int]) -> Lowered:
 
 
 def _part_call(tensor: Tensor, target: Tensor, begin: list[int]) -> Call:
-    strides = steps(tensor.shape)
-    axes = [Axis(size, step) for size, step in zip(target.shape, strides, strict=True)]
-    offset = sum(first * step for first, step in zip(begin, strides, strict=True))
+    steps = strides(tensor.shape)
+    axes = [along(size, step) for size, step in zip(target.shape, steps, strict=True)]
+    offset = sum(first * step for first, step in zip(begin, steps, strict=True))
     return copy(tensor, target, axes, offset)
 
 
@@ -62,11 +63,11 @@ def strided_slice(op: Op) -> Lowered:
     end = constant(op, 2, "end", rank)
     stride = constant(op, 3, "strides", rank)
     axes, offset, shape = [], 0, []
-    for axis, step in enumerate(steps(tensor.shape)):
+    for axis, step in enumerate(strides(tensor.shape)):
         chosen = _positions(options, axis, tensor.shape[axis], begin[axis], end[axis], stride[axis])
         if not chosen:
             raise UnsupportedModel("STRIDED_SLICE takes nothing", tensor=op.output.name)
-        axes.append(Axis(len(chosen), stride[axis] * step))
+        axes.append(along(len(chosen), stride[axis] * step))
         offset += chosen[0] * step
         if not options.shrink_axis_mask >> axis & 1:
             shape.append(len(chosen))
@@ -140,8 +141,8 @@ def unpack(op: Op) -> Lowered:
             f"UNPACK has {len(op.outputs)} outputs for an axis of {tensor.shape[axis]}",
             tensor=tensor.name,
         )
-    rest = dense(tensor.shape)
-    step = rest.pop(axis).step
+    rest, step = dense(tensor.shape), strides(tensor.shape)[axis]
+    del rest[axis]
     calls = []
     for position, output in enumerate(op.outputs):
         has_shape(op, output, tensor.shape[:axis] + tensor.shape[axis + 1 :])
@@ -171,7 +172,6 @@ def gather(op: Op) -> Lowered:
         )
     shape = tensor.shape[:axis] + indices.shape[batch_dims:] + tensor.shape[axis + 1 :]
     has_shape(op, op.output, shape)
-    axes = dense(tensor.shape)
-    step = axes[axis].step
-    axes[axis] = Axis(len(chosen), table=tuple(index * step for index in chosen))
+    axes, step = dense(tensor.shape), strides(tensor.shape)[axis]
+    axes[axis] = listed(index * step for index in chosen)
     return Lowered((copy(tensor, op.output, axes),))
