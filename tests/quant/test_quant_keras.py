@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -547,3 +548,44 @@ def test_mobilenet_v2_is_fast(data: np.ndarray) -> None:
     result = quant.quantize(model, images)
     assert time.perf_counter() - start < 40
     assert len(result.tflite) < 700_000
+
+
+@pytest.mark.parametrize("wrap", [False, True], ids=["plain", "reshaped"])
+def test_an_untrained_nets_softmax_gets_a_scale_that_tflm_runs(wrap: bool) -> None:
+    import tflm_opt
+    from tflm_opt.graph import read
+
+    layers = keras.layers
+    inputs = keras.Input((6, 6, 1))
+    x = layers.Dense(4, kernel_initializer="zeros", use_bias=False)(layers.Flatten()(inputs))
+    x = layers.Softmax()(layers.Reshape((2, 2))(x) if wrap else x)
+    made = quant.quantize(keras.Model(inputs, x), np.random.default_rng(0).random((8, 6, 6, 1)))
+    softmax = next(op for op in read(made.tflite).ops if op.kind == "SOFTMAX")
+    assert softmax.inputs[0].quant.scale[0] == 2.0**-25
+    assert any("untrained" in warning for warning in made.warnings)
+    assert tflm_opt.optimize(made.tflite, verbose=0, vectors=4).bit_exact
+
+
+def test_a_trained_nets_scales_stay(quantized: quant.Quantized) -> None:
+    from tflm_opt.quant.widen import widened
+
+    assert widened(quantized.tflite) == (quantized.tflite, ())
+
+
+def test_an_input_that_nothing_reads_is_named() -> None:
+    used, unused = keras.Input((4,), name="used"), keras.Input((3,), name="unused")
+    model = keras.Model([used, unused], keras.layers.Dense(2)(used))
+    data = [np.random.default_rng(0).random((8, size)) for size in (4, 3)]
+    for io in ("int8", "float32"):
+        with pytest.raises(UnsupportedModel, match=r"'unused'.*never reads this input"):
+            quant.quantize(model, data, io=io)
+
+
+@pytest.mark.parametrize(
+    ("model", "layer"), [("größe", "a"), ("a b", "a"), ("ok", "größe"), ("ok", "x*y"), ("_x", "a")]
+)
+def test_a_name_that_tensorflow_refuses_is_named(model: str, layer: str) -> None:
+    net = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, name=layer)], name=model)
+    culprit = model if model != "ok" else layer
+    with pytest.raises(UnsupportedModel, match=f"called '{re.escape(culprit)}'.*Name it with"):
+        quant.quantize(net, np.random.default_rng(0).random((8, 4)))

@@ -24,6 +24,7 @@ IO = Literal["int8", "float32"]
 _CONTROL_FLOW = ("While", "StatelessWhile", "If", "StatelessIf", "Case", "StatelessCase")
 _REFUSED_OP = re.compile(r"'tf\.(\w+)' op is neither a custom op nor a flex op")
 _OTHER_FLOAT = re.compile(r"(tensor<|x)(f16|bf16|f64)>")
+_MISNAMED = re.compile(r"('[^\n]*') is not a valid (?:root )?scope name")
 _UNQUANTIZED_OP = re.compile(r"[Qq]uantization (?:to \S+ )?not yet supported for op: '?(\w+)")
 
 
@@ -92,6 +93,13 @@ def _traced(model: FloatModel) -> Any:
         with substituted(model.origin):
             return function.get_concrete_function()
     except Exception as error:
+        misnamed = _MISNAMED.search(str(error))
+        if misnamed:
+            raise UnsupportedModel(
+                f"TensorFlow can't trace a model or layer called {misnamed.group(1)}",
+                remedy="Name it with A-Z, a-z, 0-9, '.', '-' and '_' only, beginning with a "
+                "letter or a digit (keras.Model(..., name=...))",
+            ) from error
         raise UnsupportedModel(
             f"TensorFlow can't trace the model as one graph: {one_line(error)}",
             remedy="Keep Python code that depends on a tensor's values out of it",

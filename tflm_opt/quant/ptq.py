@@ -19,7 +19,7 @@ import numpy as np
 
 from ..errors import TflmOptError
 from . import calibration as calibrating
-from . import convert, draw, isolate, sources
+from . import convert, draw, isolate, sources, widen
 from .calibration import CalibrationWarning, Sample
 from .floatmodel import FloatModel, ModelInput, view
 
@@ -107,9 +107,16 @@ def quantize(
                 with silence.lifted():
                     report("calibrate", done)
 
-            tflite = convert.to_tflite(float_model, chosen, io=io, tick=tick)
+            converted = convert.to_tflite(float_model, chosen, io=io, tick=tick)
+            tflite, more = widen.widened(converted)
     return Quantized(
-        tflite, remarks, kind, len(chosen), float_model.inputs, float_model.outputs, float_model
+        tflite,
+        remarks + more,
+        kind,
+        len(chosen),
+        float_model.inputs,
+        float_model.outputs,
+        float_model,
     )
 
 

@@ -89,6 +89,7 @@ def _require_borders(graph: Any, model: FloatModel, io: str, schema: Any) -> Non
     _require_same("inputs", names, [one.name for one in model.inputs])
     if model.outputs:
         _require_same("outputs", [None] * len(outputs), [None] * len(model.outputs))
+    _require_used(inputs, graph)
     wanted = {"int8": schema.TensorType.INT8, "float32": schema.TensorType.FLOAT32}[io]
     for tensor in (*inputs, *outputs):
         if tensor.Type() != wanted:
@@ -98,6 +99,19 @@ def _require_borders(graph: Any, model: FloatModel, io: str, schema: Any) -> Non
                 f"{tensor.Type()}",
                 tensor=name,
                 remedy="Take integer outputs (argmax, top-k indices) out, into your own code",
+            )
+
+
+def _require_used(inputs: Sequence[Any], graph: Any) -> None:
+    """Refuse an input that nothing reads: the converter leaves it in float, whatever was asked."""
+    ops = [graph.Operators(i) for i in range(graph.OperatorsLength())]
+    read = {op.Inputs(i) for op in ops for i in range(op.InputsLength())}
+    for position, tensor in enumerate(inputs):
+        if graph.Inputs(position) not in read:
+            raise UnsupportedModel(
+                "the model never reads this input",
+                tensor=tensor.Name().decode(errors="replace"),
+                remedy="Rebuild the model without it: keras.Model(inputs that are used, outputs)",
             )
 
 
