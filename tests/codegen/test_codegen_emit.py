@@ -68,6 +68,14 @@ def test_equal_constants_are_stored_once() -> None:
     assert constants.nbytes == 2 + 8
 
 
+def test_constants_of_one_name_are_kept_apart() -> None:
+    constants = Constants()
+    arrays = [np.array([value], np.int8) for value in (1, 2, 3, 2)]
+    names = [constants.pointer("op0_constant", array, "x") for array in arrays]
+    assert names == ["op0_constant", "op0_constant_2", "op0_constant_3", "op0_constant_2"]
+    assert [constants.arrays[name][1].tolist() for name in names] == [[1], [2], [3], [2]]
+
+
 @pytest.mark.parametrize("array", [np.zeros(0, np.int8), np.zeros(1, np.complex64)])
 def test_constants_without_a_place_in_c_are_refused(array: np.ndarray) -> None:
     with pytest.raises(UnsupportedModel):

@@ -209,7 +209,13 @@ def concatenations(cases: Cases, rng: Rng) -> None:
     full = list(shape(rng, 1, 5))
     axis, parts = int(rng.integers(0, len(full))), rng.integers(1, 5, rng.integers(1, 11)).tolist()
     dtype = pick(rng, "int8", "int16", "int32", "int64", "float32", "bool")
-    inputs = [cases.input([*full[:axis], n, *full[axis + 1 :]], dtype) for n in parts]
+    shapes = [[*full[:axis], n, *full[axis + 1 :]] for n in parts]
+    inputs = [
+        cases.constant(rng.integers(0, 100, size), dtype)
+        if number and rng.random() < 0.4
+        else cases.input(size, dtype)
+        for number, size in enumerate(shapes)
+    ]
     output = cases.tensor([*full[:axis], sum(parts), *full[axis + 1 :]], dtype)
     given = axis - len(full) if rng.random() < 0.5 else axis
     cases.op("CONCATENATION", inputs, [output], ConcatenationOptions(given))

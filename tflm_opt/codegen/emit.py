@@ -8,6 +8,7 @@ the 256 byte values, which takes about a second for 4 MB of weights.
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -48,7 +49,10 @@ class Constants:
     _names: dict[tuple[str, bytes], str] = field(default_factory=dict)
 
     def pointer(self, name: str, data: np.ndarray, what: str) -> str:
-        """The C name of an array of these values, which is `name` if they are new."""
+        """The C name of an array of these values.
+
+        New values get `name`, with a number if other values have that name already.
+        """
         array = np.ascontiguousarray(data)
         dtype = array.dtype.name
         if dtype not in C_TYPES:
@@ -57,8 +61,10 @@ class Constants:
             raise UnsupportedModel("a constant without elements", tensor=what)
         key = (dtype, hashlib.sha256(array.tobytes()).digest())
         if key not in self._names:
-            self._names[key] = name
-            self.arrays[name] = (C_TYPES[dtype], array)
+            candidates = (f"{name}_{i}" if i > 1 else name for i in itertools.count(1))
+            free = next(other for other in candidates if other not in self.arrays)
+            self._names[key] = free
+            self.arrays[free] = (C_TYPES[dtype], array)
         return self._names[key]
 
     @property
