@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import xml.etree.ElementTree as ElementTree
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
@@ -12,8 +12,6 @@ from tflm_opt import arena
 from tflm_opt.arena import Plan, picture
 from tflm_opt.graph.ir import Graph, Op, Tensor
 from tflm_opt.patch_split.schedule import layer_by_layer
-
-GOLDEN = Path(__file__).parent / "golden_plan.svg"
 
 
 def small_plan(name: str = 'a<b>&"c"') -> Plan:
@@ -29,11 +27,8 @@ def small_plan(name: str = 'a<b>&"c"') -> Plan:
     )
 
 
-def test_golden(request: pytest.FixtureRequest) -> None:
-    drawn = picture.svg(small_plan())
-    if request.config.getoption("--update-golden", default=False):
-        GOLDEN.write_text(drawn, "utf-8")
-    assert drawn == GOLDEN.read_text("utf-8")
+def test_golden(golden: Callable[[str, str], None]) -> None:
+    golden("plan.svg", picture.svg(small_plan()))
 
 
 def test_one_rectangle_a_buffer_with_its_facts() -> None:

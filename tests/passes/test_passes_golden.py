@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 from pass_nets import Build, Net, Tensor, built
@@ -23,7 +23,6 @@ from tflm_opt.passes import (
 )
 
 X = (1, 6, 6, 2)
-GOLDEN = Path(__file__).parent / "golden"
 
 
 def _padded(net: Net) -> Tensor:
@@ -96,11 +95,5 @@ def _texts(name: str) -> str:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_golden(name: str) -> None:
-    """To accept new texts: `PYTHONPATH=tests:. python tests/passes/test_passes_golden.py`."""
-    assert _texts(name) == (GOLDEN / f"{name}.txt").read_text("utf-8")
-
-
-if __name__ == "__main__":
-    for case in CASES:
-        (GOLDEN / f"{case}.txt").write_text(_texts(case), "utf-8")
+def test_golden(name: str, golden: Callable[[str, str], None]) -> None:
+    golden(f"{name}.txt", _texts(name))
