@@ -44,7 +44,7 @@ def layout(g: Graph) -> Layout:
         if tensor not in offsets:
             offsets[tensor] = end
             end += (tensor.nbytes + 15) // 16 * 16
-    return Layout(SimpleNamespace(stages=[SimpleNamespace(ops=g.ops)]), offsets, end)
+    return Layout(SimpleNamespace(stages=[SimpleNamespace(ops=g.ops, band=None)]), offsets, end)
 
 
 def activation(

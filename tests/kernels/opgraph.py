@@ -48,7 +48,7 @@ def layout(g: Graph) -> Layout:
         if size:
             scratch[op] = end
             end += (size + 31) // 16 * 16
-    stages = [SimpleNamespace(ops=(op,)) for op in g.ops]
+    stages = [SimpleNamespace(ops=(op,), band=None) for op in g.ops]
     return Layout(SimpleNamespace(stages=stages), offsets, scratch, end)
 
 

@@ -23,7 +23,7 @@ def doubler(folder: Path, zero_point: int = 0, name: str = "twice") -> host.Engi
     y = Tensor("y", (1, 4), "int8", quant)
     g = Graph((Op("ADD", (x, x), (y,), AddOptions()),), (x,), (y,))
     plan = SimpleNamespace(
-        schedule=SimpleNamespace(stages=[SimpleNamespace(ops=g.ops)]),
+        schedule=SimpleNamespace(stages=[SimpleNamespace(ops=g.ops, band=None)]),
         offsets={x: 0, y: 16},
         scratch={},
         moves={},

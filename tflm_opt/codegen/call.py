@@ -54,6 +54,13 @@ class Pointers:
 
 
 @dataclass(frozen=True, slots=True)
+class Vary:
+    """A number that differs from step to step of a stage: a column of the op's table of steps."""
+
+    column: int
+
+
+@dataclass(frozen=True, slots=True)
 class Scratch:
     """The op's `cmsis_nn_context`: `Lowered.scratch` bytes of the arena, or NULL and 0."""
 
@@ -78,8 +85,8 @@ class Struct:
     fields: tuple[Field, ...]
 
 
-Field: TypeAlias = "int | float | Constant | Null | tuple[Field, ...]"
-Argument: TypeAlias = "int | float | Constant | Pointer | Pointers | Scratch | Null | Struct"
+Field: TypeAlias = "int | float | Vary | Constant | Null | tuple[Field, ...]"
+Argument: TypeAlias = "int | float | Vary | Constant | Pointer | Pointers | Scratch | Null | Struct"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

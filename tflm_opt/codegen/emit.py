@@ -24,6 +24,7 @@ from tflm_opt.codegen.call import (
     Pointers,
     Scratch,
     Struct,
+    Vary,
 )
 from tflm_opt.codegen.names import comment
 from tflm_opt.errors import UnsupportedModel
@@ -121,13 +122,14 @@ class OpContext:
 
     Attributes:
         prefix: starts the names of the op's constants, "op3".
-        offsets: arena offsets of tensors, in bytes.
+        offsets: arena offsets of tensors: bytes, or a C expression where it changes from step to
+            step.
         scratch: arena offset and bytes of the op's scratch; (0, 0) without.
     """
 
     prefix: str
     constants: Constants
-    offsets: Mapping[Tensor, int]
+    offsets: Mapping[Tensor, int | str]
     scratch: tuple[int, int] = (0, 0)
 
 
@@ -164,7 +166,8 @@ def _argument(
 ) -> str:
     match argument:
         case Struct(type=ctype, role=role, fields=fields):
-            structs.append(f"static const {ctype} {role} = {_braces(fields, ctx)};")
+            static = "" if _varies(fields) else "static "
+            structs.append(f"{static}const {ctype} {role} = {_braces(fields, ctx)};")
             return f"&{role}"
         case Pointer(tensor=tensor):
             return tensor_pointer(tensor, ctx, writable=tensor in outputs)
@@ -173,7 +176,8 @@ def _argument(
             places = [tensor_pointer(t, ctx, writable=writable) for t in tensors]
             items = [f"({const}int8_t *){place}" for place in places]
             listed = ", ".join(items)
-            structs.append(f"static {const}int8_t *const {role}[{len(items)}] = {{{listed}}};")
+            static = "" if any(isinstance(ctx.offsets.get(t), str) for t in tensors) else "static "
+            structs.append(f"{static}{const}int8_t *const {role}[{len(items)}] = {{{listed}}};")
             return role
         case Scratch():
             offset, size = ctx.scratch
@@ -182,6 +186,10 @@ def _argument(
             return "&ctx"
         case _:
             return _field(argument, ctx)
+
+
+def _varies(fields: tuple[Field, ...]) -> bool:
+    return any(isinstance(f, Vary) or (isinstance(f, tuple) and _varies(f)) for f in fields)
 
 
 def _braces(fields: tuple[Field, ...], ctx: OpContext) -> str:
@@ -196,6 +204,8 @@ def _field(item: Field, ctx: OpContext) -> str:
             return ctx.constants.pointer(f"{ctx.prefix}_{role}", data, role)
         case Null():
             return "NULL"
+        case Vary(column=column):
+            return f"v[{column}]"
         case _:
             return number(item)
 

@@ -2,7 +2,8 @@
 
 The plan says where every tensor lies and in which order the ops run; the lowering functions say
 which kernels an op calls; this module joins them and fills the two templates. There is no
-interpreter: the generated `invoke` is a list of calls, one block an op.
+interpreter: the generated `invoke` is a list of calls, one block an op, and a loop for each stage
+that runs band by band (`stage`).
 """
 
 from __future__ import annotations
@@ -17,21 +18,14 @@ from tflm_opt.codegen.call import Lowered
 from tflm_opt.codegen.lower import lower
 from tflm_opt.codegen.names import check_model_name, comment
 from tflm_opt.codegen.sources import Port, Sources
+from tflm_opt.codegen.stage import Frame, stage_text
 from tflm_opt.errors import UnsupportedModel
 from tflm_opt.graph.ir import Graph, Op, Tensor
 from tflm_opt.kernels import table
+from tflm_opt.patch_split.schedule import Schedule, Stage
+from tflm_opt.patch_split.walk import Walk, walks
 
 _LIMITS = {"int8": (-128, 127), "uint8": (0, 255), "int16": (-32768, 32767)}
-
-
-class StageLike(Protocol):
-    @property
-    def ops(self) -> Sequence[Op]: ...
-
-
-class ScheduleLike(Protocol):
-    @property
-    def stages(self) -> Sequence[StageLike]: ...
 
 
 class MoveLike(Protocol):
@@ -49,7 +43,7 @@ class PlanLike(Protocol):
     """What code generation reads of an `arena.Plan`."""
 
     @property
-    def schedule(self) -> ScheduleLike: ...
+    def schedule(self) -> Schedule: ...
     @property
     def offsets(self) -> Mapping[Tensor, int]: ...
     @property
@@ -96,14 +90,17 @@ def generate(graph: Graph, plan: PlanLike, *, name: str = "model") -> Sources:
         TflmOptError: the name can't start a C identifier.
     """
     check_model_name(name)
-    _check_plan(graph, plan)
+    bands = _bands(graph, plan)
+    streamed = any(walk.source is not None for walk in bands.values())
+    _check_plan(graph, plan, bands)
     constants = emit.Constants()
     offsets = dict(plan.offsets)
-    body, called = _body(graph, plan, constants, offsets)
+    body, called = _body(graph, plan, bands, constants, offsets)
     inputs = [_port(t, "input", i, len(graph.inputs), name) for i, t in enumerate(graph.inputs)]
     outputs = [_port(t, "output", i, len(graph.outputs), name) for i, t in enumerate(graph.outputs)]
     for row, tensor in zip(inputs, graph.inputs, strict=True):
         row["offset"] = plan.offsets[tensor]
+        row["row"] = tensor.nbytes // max(tensor.shape[1], 1) if len(tensor.shape) == 4 else 0
     io = emit.OpContext("output", constants, offsets)
     for row, tensor in zip(outputs, graph.outputs, strict=True):
         row["place"] = emit.tensor_pointer(tensor, io, writable=False)
@@ -114,6 +111,7 @@ def generate(graph: Graph, plan: PlanLike, *, name: str = "model") -> Sources:
         "storage": max(plan.peak, 16),
         "inputs": inputs,
         "outputs": outputs,
+        "streamed": streamed,
         "abi": abi(),
         "description": _description(graph, plan, constants),
         "constants": constants.definitions(),
@@ -130,35 +128,70 @@ def generate(graph: Graph, plan: PlanLike, *, name: str = "model") -> Sources:
         kernels=tuple(kernel.function for kernel in table.closure(called)),
         inputs=tuple(row["port"] for row in inputs),
         outputs=tuple(row["port"] for row in outputs),
+        streamed=streamed,
     )
 
 
+def _bands(graph: Graph, plan: PlanLike) -> dict[Stage, Walk]:
+    """The walks of the stages that have a band; a plan without any needs no look at the graph."""
+    if all(stage.band is None for stage in plan.schedule.stages):
+        return {}
+    return walks(graph, plan.schedule)
+
+
 def _body(
-    graph: Graph, plan: PlanLike, constants: emit.Constants, offsets: dict[Tensor, int]
+    graph: Graph,
+    plan: PlanLike,
+    bands: Mapping[Stage, Walk],
+    constants: emit.Constants,
+    offsets: dict[Tensor, int],
 ) -> tuple[str, set[str]]:
     """The statements of `invoke`, and the kernels they call; `offsets` follows moved tensors."""
     positions = {op: index for index, op in enumerate(graph.ops)}
     called: set[str] = set()
     blocks: list[str] = []
-    for op in (op for stage in plan.schedule.stages for op in stage.ops):
-        index = positions[op]
-        try:
-            lowered = lower(op)
-            blocks.extend(_moves(plan.moves.get(op, ()), offsets))
-            place = (plan.scratch[op], lowered.scratch) if lowered.scratch else (0, 0)
-            ctx = emit.OpContext(f"op{index}", constants, offsets, place)
-            blocks.append(_block(index, op, lowered, ctx))
-        except UnsupportedModel as error:
-            raise _placed(error, index, op) from error
-        called.update(call.function for call in lowered.calls)
+    for number, stage in enumerate(plan.schedule.stages):
+        if stage.band is not None:
+            blocks.extend(_moves(plan.moves.get(stage.ops[0], ()), offsets))
+            places = {op: (at, 0) for op, at in plan.scratch.items()}
+            frame = Frame(bands[stage], number, positions, constants, offsets, places)
+            blocks.append(stage_text(frame))
+            called |= frame.called
+            continue
+        for op in stage.ops:
+            lowered = _op(op, positions[op], plan, constants, offsets, blocks)
+            called.update(call.function for call in lowered.calls)
     return "\n".join(blocks), called
 
 
-def _check_plan(graph: Graph, plan: PlanLike) -> None:
+def _op(
+    op: Op,
+    index: int,
+    plan: PlanLike,
+    constants: emit.Constants,
+    offsets: dict[Tensor, int],
+    blocks: list[str],
+) -> Lowered:
+    """Append the statements of a whole op."""
+    try:
+        lowered = lower(op)
+        blocks.extend(_moves(plan.moves.get(op, ()), offsets))
+        place = (plan.scratch[op], lowered.scratch) if lowered.scratch else (0, 0)
+        ctx = emit.OpContext(f"op{index}", constants, offsets, place)
+        blocks.append(_block(index, op, lowered, ctx))
+    except UnsupportedModel as error:
+        raise _placed(error, index, op) from error
+    return lowered
+
+
+def _check_plan(graph: Graph, plan: PlanLike, bands: Mapping[Stage, Walk]) -> None:
     """Every buffer lies inside the arena, aligned for its type. ValueError: the plan is broken."""
     tensors = [*graph.inputs, *(t for op in graph.ops for t in op.outputs)]
+    windows = {t: walk.window_bytes(t) for walk in bands.values() for t in walk.windows}
     places = [
-        (repr(t.name), plan.offsets[t], t.nbytes, t.itemsize) for t in tensors if t in plan.offsets
+        (repr(t.name), plan.offsets[t], windows.get(t, t.nbytes), t.itemsize)
+        for t in tensors
+        if t in plan.offsets
     ]
     for tensor in graph.inputs:
         if tensor not in plan.offsets:

@@ -45,6 +45,7 @@ class Sources:
         arena: bytes of RAM for tensors and scratch.
         weights: bytes of constants in flash (weights, biases, multipliers, tables).
         kernels: functions called, directly or by other kernels, sorted.
+        streamed: whether the rows of the input come by callback (`<name>_invoke_rows`).
     """
 
     files: Mapping[str, str]
@@ -54,6 +55,7 @@ class Sources:
     kernels: tuple[str, ...]
     inputs: tuple[Port, ...]
     outputs: tuple[Port, ...]
+    streamed: bool = False
 
 
 def record(sources: Sources, files: list[str]) -> str:
@@ -66,6 +68,7 @@ def record(sources: Sources, files: list[str]) -> str:
         "name": sources.name,
         "arena": sources.arena,
         "weights": sources.weights,
+        "streamed": sources.streamed,
         "inputs": [port(p) for p in sources.inputs],
         "outputs": [port(p) for p in sources.outputs],
         "kernels": list(sources.kernels),

@@ -132,7 +132,8 @@ def _options(options: Options | None, top: int, bottom: int) -> Options | None:
 def _paddings(op: Op, top: int, bottom: int) -> Tensor:
     """The constant widths of a PAD, with other ones above and below."""
     tensor = op.inputs[1]
-    assert tensor is not None and tensor.data is not None
+    assert tensor is not None
+    assert tensor.data is not None
     widths = np.array(tensor.data)
     widths.reshape(-1, 2)[ROW_AXIS] = (top, bottom)
     return replace(tensor, data=widths)

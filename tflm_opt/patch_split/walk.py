@@ -244,16 +244,16 @@ class _Pace:
         early = 8
         while True:
             rows = self._after(np.arange(1 - early, count + 1, dtype=np.int64), band)
-            busy = np.max([row for row in rows.values()], axis=0) > 0
-            if not busy[0]:
+            if all(row[0] == 0 for row in rows.values()):
                 break
             early *= 2
             if early > _LONGEST_START:
                 raise NotStreamable(last, "its stage takes too long to get going")
-        first = int(np.argmax(busy))
-        zero = np.zeros(1, np.int64)
-        trimmed = {t: np.concatenate([zero, row[first:]]) for t, row in rows.items()}
-        return trimmed, busy.size - first
+        # Steps in which nobody makes a row are no steps.
+        table = np.array(list(rows.values()))
+        works = (np.diff(table, axis=1) > 0).any(axis=0)
+        columns = np.concatenate([[0], np.flatnonzero(works) + 1])
+        return dict(zip(rows, table[:, columns], strict=True)), columns.size - 1
 
     def _after(self, steps: np.ndarray, band: Fraction) -> dict[Tensor, np.ndarray]:
         """Rows made after steps; step 1 is the one in which the last op makes its first band.

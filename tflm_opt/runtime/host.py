@@ -55,6 +55,7 @@ void tflm_opt_trace(int op, int output, const void *data, int size)
 _MAIN_SHIM = """
 #include <stdio.h>
 #include "{name}.h"
+{feed}
 void tflm_opt_trace(int op, int output, const void *data, int size);
 void tflm_opt_trace(int op, int output, const void *data, int size)
 {{
@@ -67,11 +68,11 @@ int main(void)
     int i, status = {name}_init();
     for (;;) {{
         for (i = 0; i < {name_upper}_INPUT_COUNT; i++) {{
-            if (fread({name}_input(i), 1, (size_t)in[i], stdin) != (size_t)in[i]) {{
+            if (fread({target}, 1, (size_t)in[i], stdin) != (size_t)in[i]) {{
                 return status;
             }}
         }}
-        status = {name}_invoke();
+        status = {invoke};
         if (status != 0) {{ return status > 99 ? 99 : status; }}
         for (i = 0; i < {name_upper}_OUTPUT_COUNT; i++) {{
             fwrite({name}_output(i), 1, (size_t)out[i], stdout);
@@ -80,7 +81,22 @@ int main(void)
 }}
 """
 
+# How that program hands over the rows of a streamed input.
+_FEED = """
+#include <string.h>
+static unsigned char sample[{name_upper}_INPUT0_SIZE];
+static int feed(void *user, int8_t *dst, int row, int count)
+{{
+    (void)user;
+    memcpy(dst, sample + (size_t)row * {row}u, (size_t)count * {row}u);
+    return 0;
+}}
+"""
+
 _TRACE_TYPE = ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_int, ctypes.c_void_p, ctypes.c_int)
+_ROWS_TYPE = ctypes.CFUNCTYPE(
+    ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int, ctypes.c_int
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,11 +139,12 @@ class Engine:
         self.name: str = _text(content, "name")
         self.inputs = _ports(content, "inputs")
         self.outputs = _ports(content, "outputs")
+        self.streamed = bool(content.get("streamed", False))
         self.sanitize = sanitize
         if sanitize:
-            self._program = _program(self.directory, self.name, self.inputs, self.outputs)
+            self._program = _program(self)
         else:
-            self._library = _library(self.directory, self.name)
+            self._library = _library(self.directory, self.name, self.streamed)
 
     @overload
     def run(self, samples: Samples, trace: Literal[False] = False) -> list[list[np.ndarray]]: ...
@@ -172,9 +189,12 @@ class Engine:
 
     def _invoke(self, sample: Sequence[np.ndarray]) -> list[np.ndarray]:
         handle = self._library.handle
-        for i, array in enumerate(sample):
-            ctypes.memmove(handle.input(i), array.ctypes.data, array.nbytes)
-        status = handle.invoke()
+        if self.streamed:
+            status = handle.invoke(_feeder(sample[0]), None)
+        else:
+            for i, array in enumerate(sample):
+                ctypes.memmove(handle.input(i), array.ctypes.data, array.nbytes)
+            status = handle.invoke()
         if status != 0:
             raise ToolFailed(self.name, f"the kernel of op {status - 1} refused its arguments")
         return [
@@ -226,6 +246,17 @@ class Engine:
         return results
 
 
+def _feeder(array: np.ndarray) -> Any:
+    """The callback that hands over rows of a streamed input, as firmware would."""
+    size = array.nbytes // array.shape[1]
+
+    def next_rows(_user: int | None, target: int, row: int, count: int) -> int:
+        ctypes.memmove(target, array.ctypes.data + row * size, count * size)
+        return 0
+
+    return _ROWS_TYPE(next_rows)
+
+
 def compiler() -> str:
     """The host's C compiler. Raises MissingTool."""
     for name in ("gcc", "clang", "cc"):
@@ -253,20 +284,21 @@ _LIBRARIES: dict[str, _Library] = {}
 _BUILD_LOCK = threading.Lock()
 
 
-def _library(directory: Path, name: str) -> _Library:
+def _library(directory: Path, name: str, streamed: bool) -> _Library:
     with _BUILD_LOCK:
         shim = _cached_text(_TRACE_SHIM)
         path = _build(directory, [shim], (), ("-shared", "-Wl,-Bsymbolic"), ".so")
         if str(path) not in _LIBRARIES:
-            _LIBRARIES[str(path)] = _Library(path, _open(path, name))
+            _LIBRARIES[str(path)] = _Library(path, _open(path, name, streamed))
         return _LIBRARIES[str(path)]
 
 
-def _open(path: Path, name: str) -> _Handle:
+def _open(path: Path, name: str, streamed: bool) -> _Handle:
     library = ctypes.CDLL(str(path))
-    entry = {
-        part: getattr(library, f"{name}_{part}") for part in ("init", "input", "invoke", "output")
-    }
+    entry = {part: getattr(library, f"{name}_{part}") for part in ("init", "input", "output")}
+    invoke = getattr(library, f"{name}_invoke{'_rows' if streamed else ''}")
+    if streamed:
+        invoke.argtypes = [_ROWS_TYPE, ctypes.c_void_p]
     entry["input"].restype = entry["output"].restype = ctypes.c_void_p
     entry["input"].argtypes = entry["output"].argtypes = [ctypes.c_int]
     library.tflm_opt_set_trace.argtypes = [_TRACE_TYPE]
@@ -274,20 +306,26 @@ def _open(path: Path, name: str) -> _Handle:
     status = entry["init"]()
     if status != 0:
         raise ToolFailed(name, f"init returned {status}")
-    return _Handle(entry["input"], entry["invoke"], entry["output"], library.tflm_opt_set_trace)
+    return _Handle(entry["input"], invoke, entry["output"], library.tflm_opt_set_trace)
 
 
-def _program(
-    directory: Path, name: str, inputs: tuple[_Port, ...], outputs: tuple[_Port, ...]
-) -> Path:
+def _program(engine: Engine) -> Path:
+    names = {"name": engine.name, "name_upper": engine.name.upper()}
+    feed, target, invoke = "", f"{engine.name}_input(i)", f"{engine.name}_invoke()"
+    if engine.streamed:
+        port = engine.inputs[0]
+        feed = _FEED.format(**names, row=port.bytes // port.shape[1])
+        target, invoke = "sample", f"{engine.name}_invoke_rows(feed, NULL)"
     text = _MAIN_SHIM.format(
-        name=name,
-        name_upper=name.upper(),
-        inputs="".join(f"{port.bytes}, " for port in inputs),
-        outputs="".join(f"{port.bytes}, " for port in outputs),
+        **names,
+        feed=feed,
+        target=target,
+        invoke=invoke,
+        inputs="".join(f"{port.bytes}, " for port in engine.inputs),
+        outputs="".join(f"{port.bytes}, " for port in engine.outputs),
     )
     with _BUILD_LOCK:
-        return _build(directory, [_cached_text(text)], _SANITIZE, _SANITIZE, ".out")
+        return _build(engine.directory, [_cached_text(text)], _SANITIZE, _SANITIZE, ".out")
 
 
 def _build(

@@ -101,7 +101,9 @@ def _call(
     channels = output.shape[3]
     multipliers, shifts = channel_multipliers(image.scale, scales, output.scale, channels)
     added, offset = bias(op, 2, channels), -image.zero_point
-    if pad.empty:
+    # All bands of a convolution share one bias, so padding anywhere keeps the zero point out of it.
+    whole = options.whole if isinstance(options, BandConvOptions) else pad
+    if whole.empty:
         added, offset = folded(values, axis, added, offset)
     params = (
         offset,
