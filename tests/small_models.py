@@ -1,4 +1,6 @@
-"""Small int8 nets made from nothing but our graph: no TensorFlow, milliseconds to build.
+"""The models of tests: real files by name, and small int8 nets made of nothing but our graph.
+
+The small ones need no TensorFlow and take milliseconds to build.
 
 Scales are chosen so that activations fill their range: with careless ones most of a net's
 outputs saturate, and a test that compares them proves little.
@@ -10,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from models import cache
 
 from tflm_opt import graph
 from tflm_opt.graph import Graph, Op, Quantization, Tensor, options
@@ -25,12 +28,20 @@ SHARED = (
 )
 
 
+PRESENT = tuple(name for name in SHARED if (SHARED_MODELS / f"{name}.tflite").is_file())
+MODELS = (*SHARED, *cache.NAMES)
+
+
+def model(name: str) -> bytes:
+    """The file of one of `MODELS`: a real one, or a net made with Keras."""
+    return shared(name) if name in SHARED else cache.tflite(name)
+
+
 def shared(name: str) -> bytes:
     """A real model's file; skips the test where the models are not at hand."""
-    path = SHARED_MODELS / f"{name}.tflite"
-    if not path.is_file():
-        pytest.skip(f"{path.name} is not at hand")
-    return path.read_bytes()
+    if name not in PRESENT:
+        pytest.skip(f"{name}.tflite is not at hand")
+    return (SHARED_MODELS / f"{name}.tflite").read_bytes()
 
 
 class Net:

@@ -12,16 +12,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from models import cache
-from small_models import SHARED, shared
+from small_models import MODELS, model
 
 import tflm_opt
 from tflm_opt import boards, codegen, graph, passes
 from tflm_opt.graph import edit
 from tflm_opt.runtime import firmware, qemu, tflm, vectors
 from tflm_opt.runtime.host import Engine
-
-MODELS = (*SHARED, *cache.NAMES)
 
 # Grouped by model, so that one worker optimizes it once and runs all its tests.
 by_model = pytest.mark.parametrize("name", MODELS, scope="module")
@@ -33,10 +30,6 @@ ARENA_LIMITS = {
     "mlperf_tiny_ic": 34_000,
     "mlperf_tiny_kws": 9_500,
 }
-
-
-def model(name: str) -> bytes:
-    return shared(name) if name in SHARED else cache.tflite(name)
 
 
 @functools.cache
@@ -92,14 +85,16 @@ def test_every_tensor_of_the_rewritten_graph_equals_tflm(name: str, tmp_path: Pa
     """The engine's trace against TFLM on the rewritten graph: no tensor is left out."""
     result = optimized(name)
     codegen.write(result.sources, tmp_path)
-    (sample,) = vectors.seeded(result.graph.inputs, 1, seed=6)
-    trace = Engine(tmp_path).trace(sample)
+    samples = vectors.seeded(result.graph.inputs, 2, seed=6)
+    engine = Engine(tmp_path)
     legal = passes.Legalize()(result.graph)
     inner = edit.inner_tensors(result.graph)
-    (expected,) = tflm.run(graph.write(edit.with_outputs(legal, inner)), [sample])
-    given = [trace[i, n] for i, op in enumerate(result.graph.ops) for n in range(len(op.outputs))]
-    for tensor, wanted, got in zip(inner, expected, given, strict=True):
-        assert got == wanted.tobytes(), tensor
+    expected = tflm.run(graph.write(edit.with_outputs(legal, inner)), samples)
+    keys = [(i, n) for i, op in enumerate(result.graph.ops) for n in range(len(op.outputs))]
+    for sample, row in zip(samples, expected, strict=True):
+        trace = engine.trace(sample)
+        for tensor, wanted, key in zip(inner, row, keys, strict=True):
+            assert trace[key] == wanted.tobytes(), tensor
 
 
 def _comparable(tensor: graph.Tensor, ours: dict) -> bool:  # type: ignore[type-arg]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from models.cache import tflite
+from small_models import model
 
 from tflm_opt import codegen, graph, passes
 from tflm_opt.arena.overlap import safe_distance
@@ -22,10 +22,9 @@ from tflm_opt.graph import Graph, Op, Tensor
 from tflm_opt.patch_split.schedule import Schedule, layer_by_layer
 from tflm_opt.runtime.host import Engine
 
-MODELS = Path(__file__).resolve().parents[2].parent / "shared" / "models"
 # Together these have every kind of op that the engine may overlap, in real geometries; random
 # ones are the business of the kernels' own tests.
-NAMES = ("mcunet_vww1.tflite", "mlperf_tiny_kws.tflite", "se_net", "unet", "op_zoo")
+NAMES = ("mcunet_vww1", "mlperf_tiny_kws", "se_net", "unet", "op_zoo")
 
 
 @dataclass
@@ -119,10 +118,7 @@ def run(ops: list[Op], layout: Layout, folder: Path) -> list[np.ndarray]:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_kernels_keep_the_access_order_they_claim(name: str, tmp_path: Path) -> None:
-    if name.endswith(".tflite") and not (MODELS / name).exists():
-        pytest.skip("needs shared/models")
-    data = (MODELS / name).read_bytes() if name.endswith(".tflite") else tflite(name)
-    original = graph.read(data)
+    original = graph.read(model(name))
     taken = [*original.ops, *passes.run(original, passes.default_pipeline()).ops]
     ops: list[Op] = []
     overlapped: dict[Op, tuple[Tensor, int]] = {}
@@ -146,7 +142,7 @@ def test_kernels_keep_the_access_order_they_claim(name: str, tmp_path: Path) -> 
 
 def test_half_the_distance_is_too_near(tmp_path: Path) -> None:
     """The harness sees overlaps that are not safe."""
-    g = graph.read(tflite("ds_cnn"))
+    g = graph.read(model("ds_cnn"))
     convs = [op for op in g.ops if op.kind in ("CONV_2D", "DEPTHWISE_CONV_2D")]
     ops = [alone(op, i) for i, op in enumerate(convs)]
     near = {op: (computed(op)[0], (safe_distance(op, 0) or 0) // 2) for op in ops}

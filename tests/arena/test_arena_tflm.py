@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
-from models.cache import NAMES, tflite
+from models.cache import NAMES
+from small_models import MODELS, model
 
 from tflm_opt import arena, graph, passes
 from tflm_opt.arena import offline
@@ -16,14 +16,7 @@ from tflm_opt.graph import Graph
 from tflm_opt.patch_split.schedule import layer_by_layer
 from tflm_opt.runtime import tflm
 
-MODELS = Path(__file__).resolve().parents[2].parent / "shared" / "models"
-FILES = sorted(path.name for path in MODELS.glob("*.tflite"))
-
 pytestmark = pytest.mark.skipif(not tflm.available(), reason="needs the wheel tflite-micro")
-
-
-def model(name: str) -> bytes:
-    return (MODELS / name).read_bytes() if name.endswith(".tflite") else tflite(name)
 
 
 def samples(g: Graph) -> list[list[np.ndarray]]:
@@ -44,7 +37,7 @@ def planned(g: Graph) -> tuple[bytes, arena.Plan]:
     return graph.write(offline.attach(g, plan)), plan
 
 
-@pytest.mark.parametrize("name", [*FILES, *NAMES])
+@pytest.mark.parametrize("name", MODELS)
 def test_tflm_reports_the_planned_head_and_computes_the_same(name: str) -> None:
     """As read, after all passes, and with inner tensors as outputs, which changes lifetimes."""
     g = graph.read(model(name))

@@ -10,30 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from models import cache
+from small_models import MODELS, model
 
 from tflm_opt import arena, codegen, graph, passes
 from tflm_opt.graph.edit import with_outputs
 from tflm_opt.graph.ir import NUMPY_DTYPES, Graph, Tensor
 from tflm_opt.patch_split.schedule import layer_by_layer
 from tflm_opt.runtime import host, tflm
-
-MODELS = Path(__file__).resolve().parents[2].parent / "shared" / "models"
-NAMES = [
-    "mcunet_in4",
-    "mcunet_vww1",
-    "mlperf_tiny_ad",
-    "mlperf_tiny_ic",
-    "mlperf_tiny_kws",
-    "mlperf_tiny_vww",
-]
-
-
-def load(name: str) -> Graph:
-    path = MODELS / f"{name}.tflite"
-    if not path.exists():
-        pytest.skip(f"{path.name} is not here")
-    return graph.read(path.read_bytes())
 
 
 def images(g: Graph, count: int, seed: int) -> list[list[np.ndarray]]:
@@ -68,28 +51,13 @@ def compare(g: Graph, engine: host.Engine, samples: list[list[np.ndarray]]) -> N
             np.testing.assert_array_equal(have, want)
 
 
-def check_engine(folder: Path, g: Graph, *, optimized: bool, samples: int) -> None:
-    if optimized:
-        g = passes.run(g, passes.default_pipeline(io="int8"))
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MODELS)
+def test_every_layer_as_read(tmp_path: Path, name: str) -> None:
+    """Before any pass; tests/test_end_to_end.py does the same with what the passes make of it."""
+    g = graph.read(model(name))
     plan = arena.plan(
         g, layer_by_layer(g), scratch=codegen.scratch, access=codegen.access, seconds=2.0
     )
-    codegen.write(codegen.generate(g, plan, name="real"), folder)
-    compare(g, host.Engine(folder), images(g, samples, seed=1))
-
-
-VARIANTS = pytest.mark.parametrize("optimized", [False, True], ids=["as read", "optimized"])
-
-
-@VARIANTS
-@pytest.mark.parametrize("name", NAMES)
-def test_every_layer_of_a_real_model(tmp_path: Path, name: str, optimized: bool) -> None:
-    samples = 2 if name == "mcunet_in4" else 3
-    check_engine(tmp_path, load(name), optimized=optimized, samples=samples)
-
-
-@pytest.mark.slow
-@VARIANTS
-@pytest.mark.parametrize("name", cache.NAMES)
-def test_every_layer_of_a_converted_net(tmp_path: Path, name: str, optimized: bool) -> None:
-    check_engine(tmp_path, graph.read(cache.tflite(name)), optimized=optimized, samples=3)
+    codegen.write(codegen.generate(g, plan, name="real"), tmp_path)
+    compare(g, host.Engine(tmp_path), images(g, 2 if name == "mcunet_in4" else 3, seed=1))

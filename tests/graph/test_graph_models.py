@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from graph.compare import differences
 from graph.file_tables import fb
 from models.cache import NAMES, tflite
+from small_models import SHARED, shared
 
 from tflm_opt import graph
 from tflm_opt.graph import ir
 from tflm_opt.runtime import tflm
 
-MODELS = sorted((Path(__file__).resolve().parents[2].parent / "shared" / "models").glob("*.tflite"))
 
-needs_models = pytest.mark.skipif(not MODELS, reason="no ../shared/models")
-
-
-def ids(path: Path) -> str:
-    return path.stem
-
-
-@pytest.mark.parametrize("path", MODELS, ids=ids)
-def test_round_trip(path: Path) -> None:
-    data = path.read_bytes()
+@pytest.mark.parametrize("name", SHARED)
+def test_round_trip(name: str) -> None:
+    data = shared(name)
     g = graph.read(data)
     graph.check(g)
     written = graph.write(g)
@@ -67,37 +58,33 @@ def _names(data: bytes) -> list[tuple]:
     return [signatures, tensors, codes, model.description, model.version]
 
 
-@needs_models
 def test_same_outputs_in_tflm() -> None:
     """Six files and what we wrote of them, in one child; three inputs each."""
     rng = np.random.default_rng(0)
     jobs, samples = [], []
-    for path in MODELS:
-        data = path.read_bytes()
+    for name in SHARED:
+        data = shared(name)
         g = graph.read(data)
         inputs = [[_draw(t, rng) for t in g.inputs] for _ in range(3)]
         jobs += [(data, inputs), (graph.write(g), inputs)]
         samples.append(inputs)
     results = tflm.run_many(jobs)
-    for path, before, after in zip(MODELS, results[::2], results[1::2], strict=True):
+    for name, before, after in zip(SHARED, results[::2], results[1::2], strict=True):
         for a, b in zip(before, after, strict=True):
             for x, y in zip(a, b, strict=True):
                 assert x.dtype == y.dtype
-                assert x.tobytes() == y.tobytes(), path.stem
+                assert x.tobytes() == y.tobytes(), name
         # Different inputs give different outputs, or equality would mean nothing.
-        assert before[0][0].tobytes() != before[1][0].tobytes(), path.stem
+        assert before[0][0].tobytes() != before[1][0].tobytes(), name
 
 
-@needs_models
 def test_same_memory_in_tflm() -> None:
     jobs = [
-        data
-        for path in MODELS
-        for data in (path.read_bytes(), graph.write(graph.read(path.read_bytes())))
+        data for name in SHARED for data in (shared(name), graph.write(graph.read(shared(name))))
     ]
     found = tflm.allocations_many(jobs)
-    for path, before, after in zip(MODELS, found[::2], found[1::2], strict=True):
-        assert (after.head, after.tail) == (before.head, before.tail), path.stem
+    for name, before, after in zip(SHARED, found[::2], found[1::2], strict=True):
+        assert (after.head, after.tail) == (before.head, before.tail), name
 
 
 def _draw(tensor: ir.Tensor, rng: np.random.Generator) -> np.ndarray:
@@ -106,9 +93,9 @@ def _draw(tensor: ir.Tensor, rng: np.random.Generator) -> np.ndarray:
     return rng.integers(-128, 128, tensor.shape).astype(np.int8)
 
 
-@pytest.mark.parametrize("path", MODELS, ids=ids)
-def test_text_has_a_line_an_op(path: Path) -> None:
-    g = graph.read(path.read_bytes())
+@pytest.mark.parametrize("name", SHARED)
+def test_text_has_a_line_an_op(name: str) -> None:
+    g = graph.read(shared(name))
     lines = graph.text.dump(g).splitlines()
     assert sum(line[:1].isdigit() for line in lines) == len(g.ops)
     assert max(map(len, lines)) < 600

@@ -10,6 +10,7 @@ import pytest
 from graph.one_op_cases import all_cases
 from hypothesis import given
 from hypothesis import strategies as st
+from small_models import shared
 
 from tflm_opt import graph
 from tflm_opt.codegen.lower import registry
@@ -224,10 +225,7 @@ class TestMacs:
         ],
     )
     def test_published_figures(self, name: str, macs: float) -> None:
-        path = _models() / f"{name}.tflite"
-        if not path.exists():
-            pytest.skip("no ../shared/models")
-        found = graph.geometry.macs(graph.read(path.read_bytes())) / 1e6
+        found = graph.geometry.macs(graph.read(shared(name))) / 1e6
         digits = len(str(macs).split(".")[1])
         assert round(found, digits) == macs
 
@@ -243,10 +241,6 @@ def test_macs_of_shapes_that_do_not_fit_are_refused() -> None:
 
 def _product(tensor: Tensor) -> int:
     return int(np.prod(tensor.shape))
-
-
-def _models() -> Path:
-    return Path(__file__).resolve().parents[2].parent / "shared" / "models"
 
 
 def test_weights_count_once() -> None:

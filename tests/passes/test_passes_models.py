@@ -5,34 +5,21 @@ from __future__ import annotations
 import dataclasses
 import random
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import pytest
-from models.cache import NAMES, tflite
 from pass_nets import macs, run_all, same_inside, samples_for
+from small_models import MODELS, model
 
 from tflm_opt import graph as tg
 from tflm_opt.errors import UnsupportedModel
 from tflm_opt.passes import Legalize, default_pipeline, run
 from tflm_opt.runtime import tflm
 
-FOLDER = Path(__file__).resolve().parents[2].parent / "shared" / "models"
-SHARED = sorted(path.stem for path in FOLDER.glob("*.tflite")) or [
-    pytest.param("none", marks=pytest.mark.skip(reason="no shared models here"))
-]
-MODELS = [*SHARED, *NAMES]
-
-
-@cache
-def _data(name: str) -> bytes:
-    path = FOLDER / f"{name}.tflite"
-    return path.read_bytes() if path.exists() else tflite(name)
-
 
 @cache
 def _optimized(name: str, io: str = "float32") -> tuple[tg.Graph, tg.Graph]:
-    before = tg.read(_data(name))
+    before = tg.read(model(name))
     return before, run(before, default_pipeline(io))  # type: ignore[arg-type]
 
 
@@ -48,7 +35,7 @@ def test_outputs_are_the_same_and_memory_never_grows(name: str) -> None:
     before, after = _optimized(name)
     samples = samples_for(before, 1 if name == "mcunet_in4" else 6)
     data = tg.write(Legalize()(after))
-    old, new = tflm.measure(_data(name), samples), tflm.measure(data, samples)
+    old, new = tflm.measure(model(name), samples), tflm.measure(data, samples)
     for a, b in zip(old.outputs, new.outputs, strict=True):
         for x, y in zip(a, b, strict=True):
             np.testing.assert_array_equal(x, y)
@@ -82,16 +69,12 @@ def test_optimizing_the_written_file_again_changes_nothing(name: str) -> None:
     ("name", "most"), [("mlperf_tiny_vww", 4_200_000), ("mcunet_vww1", 11_000_000)]
 )
 def test_dead_channels_of_real_models(name: str, most: int) -> None:
-    if name not in SHARED:
-        pytest.skip("no shared models here")
     _, after = _optimized(name)
     assert macs(after) <= most
 
 
 def test_int8_borders_of_a_real_model() -> None:
     """mcunet_vww1: float in and out; the codes behind must be the same."""
-    if "mcunet_vww1" not in SHARED:
-        pytest.skip("no shared models here")
     before, after = _optimized("mcunet_vww1", "int8")
     source, target = after.inputs[0], after.outputs[0]
     assert (source.dtype, target.dtype) == ("int8", "int8")
@@ -106,10 +89,10 @@ def test_int8_borders_of_a_real_model() -> None:
 
 
 def test_compressed_weights_are_refused() -> None:
-    before = tg.read(_data("ds_cnn"))
-    model = dataclasses.replace(before.model, metadata=(("COMPRESSION_METADATA", b""),))
+    before = tg.read(model("ds_cnn"))
+    changed = dataclasses.replace(before.model, metadata=(("COMPRESSION_METADATA", b""),))
     with pytest.raises(UnsupportedModel, match="compressed"):
-        run(dataclasses.replace(before, model=model), default_pipeline())
+        run(dataclasses.replace(before, model=changed), default_pipeline())
 
 
 def test_passes_that_never_settle_are_reported() -> None:
@@ -121,4 +104,4 @@ def test_passes_that_never_settle_are_reported() -> None:
             return dataclasses.replace(graph)
 
     with pytest.raises(RuntimeError, match="restless"):
-        run(tg.read(_data("ds_cnn")), [Restless()])  # type: ignore[list-item]
+        run(tg.read(model("ds_cnn")), [Restless()])  # type: ignore[list-item]

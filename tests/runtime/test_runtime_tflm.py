@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from small_models import shared
 
 from tflm_opt import graph
 from tflm_opt.errors import MissingTool, ToolFailed
@@ -21,7 +22,6 @@ from tflm_opt.runtime import tflm
 
 pytestmark = pytest.mark.skipif(not tflm.available(), reason="tflite-micro is not installed")
 
-MODELS = Path(__file__).resolve().parents[2].parent / "shared" / "models"
 SHAPE = (1, 3, 5, 2)
 
 
@@ -89,9 +89,8 @@ def test_allocations_are_exact_and_do_not_depend_on_the_arena(
         tflm.allocations(model)
 
 
-@pytest.mark.skipif(not MODELS.exists(), reason="needs ../shared/models")
 def test_allocations_of_a_known_model() -> None:
-    used = tflm.allocations((MODELS / "mcunet_vww1.tflite").read_bytes())
+    used = tflm.allocations(shared("mcunet_vww1"))
     assert (used.head, used.tail) == (161_472, 63_504)
 
 
