@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -288,3 +289,29 @@ def test_a_wrong_kernel_is_never_called_exact(
     monkeypatch.setattr(proof, "run_engine", off_by_one)
     with pytest.raises(proof.NotEqual, match="sample 7"):
         tflm_opt.optimize(tflite, verbose=0)
+
+
+def test_summary_of_long_names_and_warnings_fits_a_terminal(result: tflm_opt.Result) -> None:
+    told = dataclasses.replace(result, name="n" * 40, warnings=("a few words " * 20,))
+    lines = str(told).splitlines()
+    assert lines[0] == "n" * 40
+    assert lines[1].strip().startswith("engine on cortex-m4")
+    assert max(map(len, lines)) <= 80
+    assert str(told).count("! ") == 1
+
+
+def test_summary_says_which_budget_is_exceeded(tflite: bytes) -> None:
+    board = dataclasses.replace(tflm_opt.boards.get("nucleo_f446re"), flash=1000)
+    with pytest.raises(DoesNotFit) as caught:
+        tflm_opt.optimize(tflite, board=board, verbose=0, verify=False)
+    text = str(caught.value.best)
+    assert "bytes of SRAM: fits" in text
+    assert "of 1,000 bytes of flash: does NOT fit" in text
+
+
+def test_long_tensor_names_are_shortened_in_the_verdict(tflite: bytes) -> None:
+    read = graph.read(tflite)
+    renamed = {t: dataclasses.replace(t, name="x/" * 200) for op in read.ops for t in op.outputs}
+    with pytest.raises(DoesNotFit) as caught:
+        tflm_opt.optimize(graph.write(graph.edit.replace(read, renamed)), 900, verbose=0)
+    assert all(len(line) < 100 for line in caught.value.binding)

@@ -141,7 +141,7 @@ def load(
 def _unknown(model: Any) -> str:
     kinds = "a Keras model, a .keras, .h5 or .tflite file, a SavedModel folder, or .tflite bytes"
     if isinstance(model, (str, Path)):
-        state = "is none of those" if Path(model).exists() else "does not exist"
+        state = "is not a model" if Path(model).exists() else "does not exist"
         return f"{model} {state}: give {kinds}"
     if isinstance(model, (bytes, bytearray, memoryview)):
         return f"{len(model)} bytes that are not a .tflite file: give {kinds}"

@@ -14,8 +14,10 @@ _MOST_NAMED = 4
 
 def binding(result: Result) -> tuple[str, ...]:
     """The buffers that make the arena's peak, largest first, as text."""
+    from .graph.text import short_name
+
     peak = result.plan.binding()
-    return tuple(f"{size:,} bytes of {name}" for size, name in peak[:_MOST_NAMED])
+    return tuple(f"{size:,} bytes of {short_name(name)}" for size, name in peak[:_MOST_NAMED])
 
 
 def remedies(result: Result, what: str, have: int) -> tuple[str, ...]:

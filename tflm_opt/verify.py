@@ -29,6 +29,8 @@ def verify(a: Path, b: Path, *, vectors: int = 100, seed: int = 0) -> Difference
         TflmOptError: inputs or outputs that don't correspond.
     """
     first, second = _tflite(a), _tflite(b)
+    for path, data in ((a, first), (b, second)):
+        graph.read(data, str(path))  # so that an error names the file
     found = [proof.compare_files(first, second, count=vectors, seed=seed)]
     found += [_engine(first, path, vectors, seed) for path in (a, b) if path.is_dir()]
     return max(found, key=lambda d: (not d.equal, d.maximum))

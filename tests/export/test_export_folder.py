@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -193,3 +194,27 @@ def test_symlink_keeps_pointing(tmp_path: Path) -> None:
     write(tmp_path / "link")
     assert (tmp_path / "link").is_symlink()
     assert content(tmp_path / "real") == "one"
+
+
+@pytest.mark.parametrize("name", ["file", None])
+def test_a_full_disk_names_the_folder_asked_for(tmp_path: Path, name: str | None) -> None:
+    target = tmp_path / "out"
+    with pytest.raises(OSError, match="No space left") as caught, atomic_folder(target) as folder:
+        raise OSError(errno.ENOSPC, "No space left on device", name and str(folder / name))
+    assert caught.value.filename == str(target)
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_error_elsewhere_keeps_its_name(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError) as caught, atomic_folder(tmp_path / "out"):
+        (tmp_path / "absent").read_bytes()
+    assert caught.value.filename == str(tmp_path / "absent")
+
+
+def test_a_user_without_a_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", none)
+    write(tmp_path / "out")
+    assert content(tmp_path / "out") == "one"

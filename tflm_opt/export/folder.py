@@ -14,7 +14,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tflm_opt.errors import OutputExists
@@ -38,17 +38,30 @@ def atomic_folder(path: Path | str, *, force: bool = False) -> Iterator[Path]:
         OutputExists: something else is there. Nothing was written.
     """
     target = check_folder(path, force=force)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    with _failing_as(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+        try:
+            work = scratch / "new"
+            work.mkdir()
+            yield work
+            _write_manifest(work)
+            check_folder(target, force=force)  # the block may have taken minutes
+            _swap(work, target, scratch / "old")
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+
+@contextmanager
+def _failing_as(target: Path) -> Iterator[None]:
+    """Name the target, not a temporary name beside it or none at all, where writing fails."""
+    beside = str(target.parent / f".{target.name}.")
     try:
-        work = scratch / "new"
-        work.mkdir()
-        yield work
-        _write_manifest(work)
-        check_folder(target, force=force)  # the block may have taken minutes
-        _swap(work, target, scratch / "old")
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        yield
+    except OSError as error:
+        if error.errno and (error.filename is None or str(error.filename).startswith(beside)):
+            raise OSError(error.errno, os.strerror(error.errno), str(target)) from error
+        raise
 
 
 def is_ours(path: Path | str) -> bool:
@@ -75,7 +88,9 @@ def check_folder(path: Path | str, *, force: bool = False) -> Path:
 
 def _is_precious(target: Path) -> bool:
     """The file system's root, a home, or a folder around the current directory."""
-    inside = (Path.cwd().resolve(), Path.home().resolve())
+    inside = [Path.cwd().resolve()]
+    with suppress(RuntimeError):  # a user of no name has no home
+        inside.append(Path.home().resolve())
     return any(place == target or target in place.parents for place in inside)
 
 

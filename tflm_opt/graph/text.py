@@ -37,32 +37,34 @@ def dump(graph: Graph) -> str:
         lines += ["", *_graph_lines(subgraph)]
     model = graph.model
     if model.description:
-        lines.append(f"description {_plain(model.description)}")
-    lines += [f"metadata {_plain(name)} {_content(blob)}" for name, blob in model.metadata]
+        lines.append(f"description {short_name(model.description)}")
+    lines += [f"metadata {short_name(name)} {_content(blob)}" for name, blob in model.metadata]
     for signature in model.signatures:
-        ins = ", ".join(f"{_plain(name)}={_plain(t.name)}" for name, t in signature.inputs)
-        outs = ", ".join(f"{_plain(name)}={_plain(t.name)}" for name, t in signature.outputs)
-        lines.append(f"signature {_plain(signature.key)}({ins}) -> {outs}")
+        ins = ", ".join(f"{short_name(name)}={short_name(t.name)}" for name, t in signature.inputs)
+        outs = ", ".join(
+            f"{short_name(name)}={short_name(t.name)}" for name, t in signature.outputs
+        )
+        lines.append(f"signature {short_name(signature.key)}({ins}) -> {outs}")
     return "\n".join(lines) + "\n"
 
 
 def op_line(index: int, op: Op, label: Callable[[Tensor], str] | None = None) -> str:
     """One op as a line, as `dump` writes it."""
-    label = label or (lambda tensor: _plain(tensor.name))
+    label = label or (lambda tensor: short_name(tensor.name))
     outs = ", ".join(_value(tensor, label) for tensor in op.outputs)
     ins = ", ".join(
         "-" if t is None else _value(t, label) if t.data is not None else label(t)
         for t in op.inputs
     )
     extras = "".join(f"  {part}" for part in (_options(op), _custom_options(op)) if part)
-    kind = f"CUSTOM:{_plain(op.custom_code or '')}" if op.kind == "CUSTOM" else op.kind
+    kind = f"CUSTOM:{short_name(op.custom_code or '')}" if op.kind == "CUSTOM" else op.kind
     return f"{index:<3} {kind} {outs} = {ins}{extras}"
 
 
 def _graph_lines(graph: Graph) -> list[str]:
     label = _labels(graph)
     return [
-        f"graph {_plain(graph.name)}",
+        f"graph {short_name(graph.name)}",
         *(f"in  {_value(tensor, label)}" for tensor in graph.inputs),
         *(op_line(index, op, label) for index, op in enumerate(graph.ops)),
         *(f"out {label(tensor)}" for tensor in graph.outputs),
@@ -74,13 +76,14 @@ def _labels(graph: Graph) -> Callable[[Tensor], str]:
     seen: Counter[str] = Counter()
     labels: dict[Tensor, str] = {}
     for tensor in tensor_order(graph):
-        name = _plain(tensor.name)
+        name = short_name(tensor.name)
         seen[name] += 1
         labels[tensor] = name if seen[name] == 1 else f"{name}#{seen[name]}"
     return lambda tensor: labels[tensor]
 
 
-def _plain(name: str) -> str:
+def short_name(name: str) -> str:
+    """A tensor's name for a person: escaped, and long ones without their middle."""
     text = name if _PLAIN.fullmatch(name) else ascii(name)
     if len(text) <= LONGEST_NAME:
         return text

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ..result import Result
 
-_WIDTH = 22
+_WIDTH = 22  # of the column of labels
+_PAGE = 80  # columns of a plain terminal
 
 
 def result_text(result: Result) -> str:
@@ -19,9 +21,26 @@ def result_text(result: Result) -> str:
         *_work(result),
         *_stock(result),
     ]
-    text = "\n".join(f"{label:<{_WIDTH}}{value}" for label, value in rows)
-    notes = "".join(f"\n! {warning}" for warning in result.warnings)
-    return text + notes
+    return "\n".join((*map(_row, rows), *map(_note, result.warnings)))
+
+
+def _row(row: tuple[str, str]) -> str:
+    """Label and value side by side; a label too wide for its column gets a line of its own."""
+    label, value = row
+    if len(label) < _WIDTH:
+        return f"{label:<{_WIDTH}}{value}"
+    return f"{label}\n{'':<{_WIDTH}}{value}"
+
+
+def _note(warning: str) -> str:
+    return textwrap.fill(
+        warning,
+        _PAGE,
+        initial_indent="! ",
+        subsequent_indent="  ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def _bytes(value: int) -> str:
@@ -37,9 +56,16 @@ def _verdict(result: Result) -> list[tuple[str, str]]:
     target = f"{result.runtime} on {result.board.core}"
     if result.budget is None:
         return [(result.name, f"{target}: {result.sram.total:,} bytes of SRAM, no budget set")]
-    word = "fits" if result.fits else "does NOT fit"
-    text = f"{target}: {result.sram.total:,} of {result.budget:,} bytes of SRAM: {word}"
-    return [(result.name, text)]
+    within = result.sram.total <= result.budget
+    word = "fits" if within else "does NOT fit"
+    rows = [
+        (result.name, f"{target}: {result.sram.total:,} of {result.budget:,} bytes of SRAM: {word}")
+    ]
+    if within and not result.fits:
+        rows.append(
+            ("", f"{result.flash.total:,} of {result.board.flash:,} bytes of flash: does NOT fit")
+        )
+    return rows
 
 
 def _sram(result: Result) -> list[tuple[str, str]]:
@@ -108,4 +134,4 @@ def measurement_text(data: dict[str, object]) -> str:
             f"{flash['total']:,} bytes: {flash['weights']:,} constants, {flash['code']:,} code",
         ),
     ]
-    return "\n".join(f"{label:<{_WIDTH}}{value}" for label, value in rows)
+    return "\n".join(map(_row, rows))

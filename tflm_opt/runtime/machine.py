@@ -47,7 +47,7 @@ def compiler(tool: str = "gcc") -> str:
     found = shutil.which(name)
     if found:
         return found
-    home = os.environ.get("PLATFORMIO_CORE_DIR") or str(Path.home() / ".platformio")
+    home = os.environ.get("PLATFORMIO_CORE_DIR") or os.path.expanduser("~/.platformio")
     packaged = shutil.which(
         name, path=str(Path(home) / "packages" / "toolchain-gccarmnoneeabi" / "bin")
     )
