@@ -58,6 +58,8 @@ def test_known_figures() -> None:
         ("f746", "disco_f746ng"),
         ("stm32h743", "nucleo_h743zi"),
         ("nano33", "nano33ble"),
+        ("disko", "disco_f746ng"),
+        ("teensie", "teensy41"),
     ],
 )
 def test_unknown_board_names_the_nearest(name: str, nearest: str) -> None:

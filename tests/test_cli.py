@@ -189,6 +189,24 @@ def test_interrupt_leaves_nothing(model: Path, tmp_path: Path, delay: float) -> 
     assert "Traceback" not in error or process.returncode == -signal.SIGINT
 
 
+def test_termination_cleans_up_like_an_interrupt(model: Path, tmp_path: Path) -> None:
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    command = [sys.executable, "-m", "tflm_opt", "optimize", str(model), "-o", str(tmp_path / "o")]
+    process = subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, env={**os.environ, "TMPDIR": str(temporary)}
+    )
+    assert process.stderr is not None
+    while not any(temporary.glob("tflm_opt_*")) and process.poll() is None:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 130, error
+    assert "Traceback" not in error
+    assert not list(temporary.glob("tflm_opt_*"))
+    assert not (tmp_path / "o").exists()
+
+
 def test_right_half_without_tensorflow(model: Path, tmp_path: Path) -> None:
     """From `.tflite` to C, proof and figures with TensorFlow and Keras blocked."""
     (tmp_path / "sitecustomize.py").write_text(

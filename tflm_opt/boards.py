@@ -116,12 +116,17 @@ def _board(
 
 
 def _nearest(name: str, table: dict[str, Board]) -> list[str]:
-    """Up to three ids close to `name`, best first: by spelling, or as a part of id or name."""
+    """Up to three ids close to `name`, best first: by spelling, part or misspelt start."""
     folded = name.strip().lower().replace("-", "_").replace(" ", "_")
     close = difflib.get_close_matches(folded, table, n=3, cutoff=0.6)
+    starts = [board_id for board_id in table if _alike(folded, board_id[: len(folded)])]
     parts = [
         board_id
         for board_id, board in table.items()
         if len(folded) >= 2 and (folded in board_id or folded in board.name.lower())
     ]
-    return list(dict.fromkeys(close + parts))[:3]
+    return list(dict.fromkeys(close + parts + starts))[:3]
+
+
+def _alike(name: str, other: str) -> bool:
+    return len(name) >= 4 and difflib.SequenceMatcher(None, name, other).ratio() >= 0.75

@@ -6,8 +6,11 @@ done, 1 outputs differ or a tool failed, 2 bad input, 3 the budget can't be met,
 
 from __future__ import annotations
 
+import errno
 import json
+import signal
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -225,6 +228,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Entry point: turns errors into one message and an exit status."""
     from .errors import TflmOptError, ToolFailed
 
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # clean up as after Ctrl-C
     run: Callable[..., Any] = cli.main
     try:
         run(args=arguments, prog_name="tflm-opt", standalone_mode=False)
@@ -240,7 +244,14 @@ def main(arguments: list[str] | None = None) -> None:
     except TflmOptError as error:
         _stop(str(error), BAD_INPUT)
     except OSError as error:
-        _stop(f"{error.filename or 'input or output'}: {error.strerror or error}", BAD_INPUT)
+        _stop(_input_output(error), BAD_INPUT)
+
+
+def _input_output(error: OSError) -> str:
+    place = f"{error.filename}: " if error.filename else ""
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT) and not error.filename
+    hint = f" (temporary files go to {tempfile.gettempdir()}; TMPDIR changes that)" if full else ""
+    return f"{place}{error.strerror or error}{hint}"
 
 
 def _stop(message: str, status: int) -> None:
