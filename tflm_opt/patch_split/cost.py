@@ -1,0 +1,356 @@
+"""What a stage costs: the memory of one stage alone, and the work that its bands add.
+
+The *peak* of a stage is what the arena planner needs for a graph that is only this stage: it reads
+what the stage reads, gives out what others want of it, and next to it lie the tensors that pass
+it by. So the search and the planner can't disagree about a stage; what is left to the plan of the
+whole graph is how the stages fit together (see `search`).
+
+Thousands of stages are compared, and planning one takes some hundredths of a second. So there are
+three prices, each at least as cheap as the next is exact, and each a lower bound of the next:
+
+    bound       from sizes, once for any band
+    estimate    from the walk: windows, transients two by two, results over what is eaten
+    exact       from the planner
+
+and the cuts are chosen lazily (`cuts`): only what lies on a best path is planned.
+
+The *work* is an estimate in instructions: calls beyond one an op, and bytes of kept rows that move
+to the start of their window. It only ranks schedules and is never shown as a measurement.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+import numpy as np
+
+from tflm_opt.arena.lifetimes import lifetimes
+from tflm_opt.arena.plan import ALIGNMENT, Access, plan
+from tflm_opt.arena.problem import align_up
+from tflm_opt.graph.ir import Graph, Op, Tensor
+from tflm_opt.patch_split.regions import ROW_AXIS, NotStreamable, RowReach, row_reaches
+from tflm_opt.patch_split.schedule import Schedule, Stage, layer_by_layer
+from tflm_opt.patch_split.walk import Walk, row_bytes, walk
+
+# Estimated instructions of one more kernel call on a few rows, and of moving one byte.
+CALL_WORK = 150
+BYTE_WORK = 0.5
+
+Band = int | Fraction | None
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What one stage costs.
+
+    Attributes:
+        peak: bytes that the stage needs alone, at least; exactly if `exact`.
+        calls: kernel calls beyond one an op.
+        moved: bytes of kept rows that are moved.
+        exact: whether the planner said so.
+    """
+
+    peak: int
+    calls: int = 0
+    moved: int = 0
+    exact: bool = False
+
+    @property
+    def work(self) -> int:
+        """Estimated instructions that the stage adds to running layer by layer."""
+        return round(self.calls * CALL_WORK + self.moved * BYTE_WORK)
+
+
+@dataclass(frozen=True, slots=True)
+class Boundary:
+    """Buffers around ops [start, stop): positions in the lifetimes layer by layer.
+
+    Attributes:
+        passing: made before, read after, of no interest in between; whole.
+        consumed: made before, read for the last time inside.
+        results: made inside, read after.
+    """
+
+    passing: tuple[int, ...]
+    consumed: tuple[int, ...]
+    results: tuple[int, ...]
+
+
+class Costs:
+    """Prices of the stages of a graph in its own order, computed when asked for.
+
+    Example:
+        >>> costs = Costs(graph, access=codegen.access)
+        >>> costs.of(0, 3, 1).peak, costs.exact(0, 3, 1).peak
+        (2208, 2240)
+
+    Raises:
+        ValueError: a streamed input, and the graph has several.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        *,
+        streamed: bool = False,
+        scratch: Callable[[Op], int] | None = None,
+        access: Access | None = None,
+    ) -> None:
+        self.graph = graph
+        self.streamed = streamed
+        self.reasons: dict[Op, NotStreamable] = {}
+        self._scratch = scratch
+        self._access = access
+        self._lives = lifetimes(graph, layer_by_layer(graph))
+        self._sizes = [align_up(b.size, ALIGNMENT) for b in self._lives.buffers]
+        self._found: dict[tuple[int, int, Band], Cost | None] = {}
+        self._bounds: dict[tuple[int, int], int] = {}
+        self._boundaries: dict[tuple[int, int], Boundary] = {}
+        self._reaches = [self._reach(op) for op in graph.ops]
+        self._least = self._least_rows()
+        self._source, self._readers = self._streamed_input() if streamed else (None, ())
+
+    def _streamed_input(self) -> tuple[int, tuple[int, ...]]:
+        """The buffer that never exists as a whole, and the ops that read it."""
+        if len(self.graph.inputs) != 1:
+            count = len(self.graph.inputs)
+            raise ValueError(f"the graph has {count} inputs; only a single one can stream")
+        (tensor,) = self.graph.inputs
+        readers = tuple(k for k, op in enumerate(self.graph.ops) if tensor in op.inputs)
+        return self._lives.tensors[tensor], readers
+
+    def _reach(self, op: Op) -> tuple[RowReach | None, ...] | None:
+        try:
+            return row_reaches(op)
+        except NotStreamable as error:
+            self.reasons[op] = error
+            return None
+
+    def whole(self, index: int) -> Cost | None:
+        """An op that makes its whole output at once; None if it reads a streamed input."""
+        return None if index in self._readers else self.exact(index, index + 1, None)
+
+    def bands(self, start: int, stop: int) -> tuple[int | Fraction, ...]:
+        """Bands for ops [start, stop), smallest first; none if they can't run on rows together."""
+        if any(self._reaches[k] is None for k in range(start, stop)):
+            return ()
+        inside = sum(start <= k < stop for k in self._readers)
+        if inside not in (0, len(self._readers)):
+            return ()
+        rows = self.graph.ops[stop - 1].outputs[0].shape[ROW_AXIS]
+        tallest = max(op.outputs[0].shape[ROW_AXIS] for op in self.graph.ops[start:stop])
+        return candidate_bands(rows, tallest)
+
+    def of(self, start: int, stop: int, band: Band) -> Cost | None:
+        """The best known price of a stage: an estimate, or exact once it was asked for.
+
+        None if the stage can't run that way.
+        """
+        key = start, stop, band
+        if key not in self._found:
+            self._found[key] = self._estimate(start, stop, band)
+        return self._found[key]
+
+    def exact(self, start: int, stop: int, band: Band) -> Cost | None:
+        """The price of a stage, planned; from then on `of` gives it too."""
+        found = self.of(start, stop, band)
+        if found is not None and not found.exact:
+            peak = self._planned(start, stop, band)
+            found = None if peak is None else replace(found, peak=peak, exact=True)
+            self._found[start, stop, band] = found
+        return found
+
+    def bound(self, start: int, stop: int) -> int:
+        """Bytes that ops [start, stop) need as one stage, whatever the band.
+
+        It takes for granted that, where neighbouring rows read overlapping windows, those rows
+        stay from one step to the next.
+        """
+        key = start, stop
+        if key not in self._bounds:
+            edge = self.boundary(start, stop)
+            ends = max(self._bytes(edge.consumed), self._bytes(edge.results))
+            self._bounds[key] = self._bytes(edge.passing) + ends + self._kept(start, stop)
+        return self._bounds[key]
+
+    def boundary(self, start: int, stop: int) -> Boundary:
+        """What lies around ops [start, stop) of the graph."""
+        if (start, stop) not in self._boundaries:
+            self._boundaries[start, stop] = self._boundary(start, stop)
+        return self._boundaries[start, stop]
+
+    def _boundary(self, start: int, stop: int) -> Boundary:
+        passing, consumed, results = [], [], []
+        first, end = start + 1, stop + 1
+        for index, buffer in enumerate(self._lives.buffers):
+            if buffer.start >= end or buffer.stop <= first or index == self._source:
+                continue
+            if buffer.start < first:
+                (passing if buffer.stop > end else consumed).append(index)
+            elif buffer.stop > end:
+                results.append(index)
+        return Boundary(tuple(passing), tuple(consumed), tuple(results))
+
+    def _bytes(self, buffers: Sequence[int]) -> int:
+        return sum(self._sizes[i] for i in buffers)
+
+    def _least_rows(self) -> list[list[tuple[int, int, int]]]:
+        """By op: (maker, last reader, bytes) of rows that it must find kept between steps."""
+        ops = self.graph.ops
+        made = {t: k for k, op in enumerate(ops) for t in op.outputs}
+        last = {t: k for k, op in enumerate(ops) for t in op.inputs if t is not None}
+        found: list[list[tuple[int, int, int]]] = [[] for _ in ops]
+        for k, (op, reaches) in enumerate(zip(ops, self._reaches, strict=True)):
+            for tensor, reach in zip(op.inputs, reaches or (), strict=False):
+                if tensor is None or reach is None or tensor not in made:
+                    continue
+                if reach.stride < reach.extent < reach.size and tensor not in self.graph.outputs:
+                    rows = reach.extent * row_bytes(tensor)
+                    found[k].append((made[tensor], last[tensor], rows))
+        return found
+
+    def _kept(self, start: int, stop: int) -> int:
+        best: dict[int, int] = {}
+        for k in range(start, stop):
+            for maker, last, size in self._least[k]:
+                if maker >= start and last < stop:
+                    best[maker] = max(best.get(maker, 0), size)
+        return sum(best.values())
+
+    def _estimate(self, start: int, stop: int, band: Band) -> Cost | None:
+        edge = self.boundary(start, stop)
+        passing = self._bytes(edge.passing)
+        if band is None:
+            ends = max(self._bytes(edge.consumed), self._bytes(edge.results))
+            return Cost(passing + ends)
+        stage = Stage(self.graph.ops[start:stop], band)
+        try:
+            steps = walk(self.graph, stage, streamed=self.streamed)
+        except NotStreamable as error:
+            self.reasons.setdefault(error.at, error)
+            return None
+        peak = passing + self._ends(edge, steps) + body_bytes(steps)
+        return Cost(peak, extra_calls(steps), moved_bytes(steps))
+
+    def _ends(self, edge: Boundary, steps: Walk) -> int:
+        """Bytes of what a stage eats and leaves, at least: in pairs, they overlap."""
+        best = max(self._bytes(edge.consumed), self._bytes(edge.results))
+        if len(edge.consumed) == 1 and len(edge.results) == 1:
+            (source,), (out,) = edge.consumed, edge.results
+            inside = [t for t in steps.results if self._lives.tensors[t] == out]
+            outside = [t for t in steps.outside if self._lives.tensors[t] == source]
+            if len(inside) == 1 and len(outside) == 1:
+                apart = align_up(least_distance(steps, inside[0], outside[0]), ALIGNMENT)
+                best = max(best, min(apart, self._sizes[out]) + self._sizes[source])
+        return best
+
+    def _planned(self, start: int, stop: int, band: Band) -> int | None:
+        edge = self.boundary(start, stop)
+        ops = self.graph.ops[start:stop]
+        alone = self._alone(edge, ops)
+        # What passes by and is read inside is part of the plan already.
+        inside = {self._lives.tensors[t] for t in alone.inputs}
+        reads = self._source is not None and self._source in inside
+        kind = "streamed" if reads else "resident"
+        passing = self._bytes([i for i in edge.passing if i not in inside])
+        try:
+            found = plan(
+                alone,
+                Schedule((Stage(ops, band),), kind),
+                scratch=self._scratch,
+                access=self._access,
+                moves=False,
+            )
+        except NotStreamable as error:
+            self.reasons.setdefault(error.at, error)
+            return None
+        return passing + align_up(found.peak, ALIGNMENT)
+
+    def _alone(self, edge: Boundary, ops: tuple[Op, ...]) -> Graph:
+        """These ops as a graph: what is read after them, of their own or before, goes out."""
+        made = {t for op in ops for t in op.outputs}
+        held = self._lives.tensors
+        reads = dict.fromkeys(t for op in ops for t in op.inputs if t in held and t not in made)
+        stay = {*edge.passing, *edge.results}
+        gone = [t for t in (*reads, *made) if t is not None and held[t] in stay]
+        inputs = tuple(t for t in reads if t is not None and not t.variable)
+        ordered = sorted(gone, key=lambda t: (held[t], t.name))
+        return Graph(ops, inputs, tuple(t for t in ordered if self._outlives(t, ops, made)))
+
+    def _outlives(self, tensor: Tensor, ops: tuple[Op, ...], made: set[Tensor]) -> bool:
+        """Whether anybody but these ops wants this tensor, or a view of it."""
+        if tensor not in made:
+            return True
+        inside = set(ops)
+        wanted = tensor in self.graph.outputs
+        return wanted or any(tensor in op.inputs for op in self.graph.ops if op not in inside)
+
+
+def candidate_bands(rows: int, tallest: int) -> tuple[int | Fraction, ...]:
+    """Bands for a stage whose last output has `rows` rows and whose tallest tensor `tallest`.
+
+    >>> candidate_bands(10, 40)
+    (Fraction(1, 4), Fraction(1, 2), 1, 2, 3, 4, 6, 8)
+    """
+    deepest = max(1, round(tallest / rows))
+    parts = {1 << k for k in range(1, deepest.bit_length())} | {deepest}
+    fractions = [Fraction(1, part) for part in sorted(parts, reverse=True) if part > 1]
+    whole = {band for k in range(12) for band in (1 << k, 3 << k)}
+    return (*fractions, *sorted(band for band in whole if band < rows or band == 1))
+
+
+def least_distance(steps: Walk, result: Tensor, source: Tensor) -> int:
+    """Bytes that a result lies at least below an outside tensor, if it is written over it."""
+    needed = steps.needed.get(source)
+    if needed is None:
+        return 0
+    lowest = np.minimum(needed[1:], source.shape[ROW_AXIS])
+    made = steps.made[result]
+    works = made[1:] > made[:-1]
+    gaps = made[1:] * row_bytes(result) - lowest * row_bytes(source)
+    # What is still needed matters only while anything is.
+    open_ = works & (needed[1:] < source.shape[ROW_AXIS])
+    return max(int(gaps[open_].max(initial=0)), 0)
+
+
+def body_bytes(steps: Walk) -> int:
+    """Bytes of windows at the worst op of a stage, at least.
+
+    A transient output may lie over the transient inputs that end with its op.
+    """
+    ops = steps.stage.ops
+    kept, spans = 0, []
+    for tensor, window in steps.windows.items():
+        size = align_up(steps.window_bytes(tensor), ALIGNMENT)
+        if window.kept:
+            kept += size
+            continue
+        first = next((k for k, op in enumerate(ops) if tensor in op.outputs), 0)
+        last = max((k for k, op in enumerate(ops) if tensor in op.inputs), default=first)
+        spans.append((first, last, size))
+    worst = 0
+    for k in range(len(ops)):
+        begins = sum(size for first, _, size in spans if first == k)
+        ends = sum(size for first, last, size in spans if first < k and last == k)
+        stays = sum(size for first, last, size in spans if first < k < last)
+        worst = max(worst, stays + max(begins, ends))
+    return kept + worst
+
+
+def extra_calls(steps: Walk) -> int:
+    """Kernel calls of a stage beyond one an op."""
+    made = [steps.made[op.outputs[0]] for op in steps.stage.ops]
+    return sum(int((rows[1:] > rows[:-1]).sum()) - 1 for rows in made)
+
+
+def moved_bytes(steps: Walk) -> int:
+    """Bytes of kept rows that move to the start of their window."""
+    total = 0
+    for tensor, window in steps.windows.items():
+        if window.kept:
+            shifts = window.starts[1:] > window.starts[:-1]
+            stay = np.maximum(steps.made[tensor][1:-1] - window.starts[1:], 0)
+            total += int(stay[shifts].sum()) * row_bytes(tensor)
+    return total

@@ -1,0 +1,299 @@
+"""The search for a schedule: least memory, or the fastest within a budget.
+
+Cuts and bands are chosen on the prices of single stages, exactly (`cuts`). What a price can't know
+is how the stages fit together in one arena: a chain of outputs over inputs drifts, and a gap may
+be of no use. So every schedule that leaves this module was planned as a whole, and where its peak
+is above that of its worst stage, neighbouring schedules (two stages joined, a stage cut, another
+band) are planned as well and the best one stays.
+
+The *front* holds schedules from the fastest, which runs layer by layer where the input is
+resident, to the one of least memory; each needs less memory and more work than the one before.
+Bands cost no MACs: rows that are needed again stay in memory.
+
+The front as the result of a search is the idea of msf-CNN (NeurIPS 2025), which trades memory for
+recomputation; here it trades memory for calls and moved rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from tflm_opt.arena.plan import Access, Plan, plan
+from tflm_opt.errors import UnsupportedModel
+from tflm_opt.graph.ir import Graph, Op
+from tflm_opt.patch_split import cuts
+from tflm_opt.patch_split.cost import Costs
+from tflm_opt.patch_split.cuts import FAR, Part, Path
+from tflm_opt.patch_split.schedule import Schedule
+from tflm_opt.progress import Progress, Silent
+
+# Schedules on the front, the ends included, and how much smaller each is at least.
+FRONT = 16
+APART = 0.97
+# Whole plans that one improvement may make, and budgets tried for one asked for.
+TRIALS = 12
+RETRIES = 8
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Point:
+    """A schedule that was planned.
+
+    Attributes:
+        schedule: what runs.
+        plan: where everything lies; `peak` is the plan's.
+        calls: kernel calls beyond one an op.
+        moved: bytes of rows that move to stay in memory, in one inference.
+        work: the estimate of both in instructions; it ranks, and was not measured.
+    """
+
+    schedule: Schedule
+    plan: Plan
+    calls: int
+    moved: int
+    work: int
+
+    @property
+    def peak(self) -> int:
+        """Bytes of arena."""
+        return self.plan.peak
+
+    @property
+    def extra_macs(self) -> float:
+        """Recomputed MACs as a fraction of all; none in stages that keep their rows."""
+        return 0.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Found:
+    """What a search found.
+
+    Attributes:
+        chosen: the fastest point within the budget; without one, or if none fits, the smallest.
+        front: by falling peak and rising work; the fastest first, the smallest last.
+        bound: bytes that the worst stage of any such schedule needs alone: with these ops in this
+            order, without recomputation, no choice of cuts and bands needs less.
+        whole: why ops can't run on rows, for those that can't.
+    """
+
+    chosen: Point
+    front: tuple[Point, ...]
+    bound: int
+    whole: dict[Op, str]
+
+    @property
+    def schedule(self) -> Schedule:
+        """That of the chosen point."""
+        return self.chosen.schedule
+
+    @property
+    def peak(self) -> int:
+        """Bytes of arena of the chosen point."""
+        return self.chosen.peak
+
+
+def search(
+    graph: Graph,
+    *,
+    budget: int | None = None,
+    input: str = "resident",
+    scratch: Callable[[Op], int] | None = None,
+    access: Access | None = None,
+    progress: Progress | None = None,
+    seed: int = 0,
+) -> Found:
+    """Choose stages and bands.
+
+    Example:
+        >>> found = search(graph, scratch=codegen.scratch, access=codegen.access)
+        >>> found.peak, found.front[0].peak
+        (21440, 96000)
+
+    Args:
+        graph: after all passes; its ops run in its order.
+        budget: bytes of arena. The result is the fastest that fits: layer by layer if that does.
+            None asks for the least memory.
+        input: "resident" or "streamed" (see `Schedule`).
+        scratch, access: as `arena.plan`.
+        progress: told how far it is.
+        seed: of the planner.
+
+    Raises:
+        UnsupportedModel: the input can't be streamed: names the op that needs all of it, and why.
+        ValueError: an input that is neither; streamed input, and the graph has several.
+    """
+    streamed = input == "streamed"
+    costs = Costs(graph, streamed=streamed, scratch=scratch, access=access)
+    run = _Search(costs, scratch, access, progress or Silent(), seed)
+    Schedule((), input)  # refuses other words
+    return run.found(budget)
+
+
+class _Search:
+    """Lives for one call of `search`."""
+
+    def __init__(
+        self,
+        costs: Costs,
+        scratch: Callable[[Op], int] | None,
+        access: Access | None,
+        progress: Progress,
+        seed: int,
+    ) -> None:
+        self.costs = costs
+        self.scratch = scratch
+        self.access = access
+        self.progress = progress
+        self.seed = seed
+        self.planned: dict[Schedule, Point] = {}
+
+    def found(self, budget: int | None) -> Found:
+        self.progress.detail(0, FRONT)
+        path = cuts.least(self.costs)
+        if path is None:
+            raise _not_streamable(self.costs)
+        least = self.improved(path)
+        points = [*self.between(least), least]
+        chosen = least
+        if budget is not None:
+            points += self.within(budget, points)
+            chosen = min(points, key=lambda p: (p.peak > budget, p.work, p.peak), default=least)
+            chosen = chosen if chosen.peak <= budget else min(points, key=_by_peak)
+        else:
+            chosen = min(points, key=_by_peak)
+        whole = {op: error.reason for op, error in self.costs.reasons.items()}
+        return Found(chosen, _front(points), cuts.peak(path), whole)
+
+    def between(self, least: Point) -> Iterator[Point]:
+        """Points from the fastest on, evenly apart on a scale of factors."""
+        path = cuts.cheapest(self.costs, FAR)
+        assert path is not None
+        point = self.point(path)
+        apart = min((least.peak / max(point.peak, 1)) ** (1 / (FRONT - 1)), APART)
+        for count in range(1, FRONT):
+            self.progress.detail(count, FRONT)
+            yield point
+            limit = int(min(point.peak, cuts.peak(path)) * apart)
+            path = cuts.cheapest(self.costs, limit)
+            if path is None or limit < least.peak:
+                return
+            point = self.point(path)
+
+    def within(self, budget: int, points: list[Point]) -> Iterator[Point]:
+        """The fastest schedules whose stages fit a budget, until one fits as a whole."""
+        limit = budget
+        if points[0].peak <= budget:
+            return
+        for _ in range(RETRIES):
+            path = cuts.cheapest(self.costs, limit)
+            if path is None:
+                return
+            point = self.point(path)
+            yield point
+            if point.peak <= budget:
+                return
+            limit = min(limit, cuts.peak(path)) - max(16, (point.peak - budget) // 2)
+
+    def point(self, path: Path) -> Point:
+        """The path, planned as a whole."""
+        schedule = cuts.schedule(self.costs, path)
+        if schedule not in self.planned:
+            found = plan(
+                self.costs.graph,
+                schedule,
+                scratch=self.scratch,
+                access=self.access,
+                seed=self.seed,
+            )
+            calls = sum(part.cost.calls for part in path)
+            moved = sum(part.cost.moved for part in path)
+            self.planned[schedule] = Point(schedule, found, calls, moved, cuts.work(path))
+        return self.planned[schedule]
+
+    def improved(self, path: Path) -> Point:
+        """The best plan of a path and its neighbours; stops where the worst stage is reached."""
+        best, floor = self.point(path), cuts.peak(path)
+        seen, left = {self._key(path)}, TRIALS
+        better = True
+        while better and left and best.peak > floor:
+            better = False
+            for other in self.neighbours(path, best.peak):
+                if left and self._key(other) not in seen:
+                    seen.add(self._key(other))
+                    left -= 1
+                    point = self.point(other)
+                    if point.peak < best.peak:
+                        best, path, better = point, other, True
+                        break
+        return best
+
+    @staticmethod
+    def _key(path: Path) -> tuple[tuple[int, int, object], ...]:
+        return tuple((part.start, part.stop, part.band) for part in path)
+
+    def neighbours(self, path: Path, limit: int) -> Iterator[Path]:
+        """Paths that differ in one or two stages, none of which needs `limit` bytes or more."""
+        for index, part in enumerate(path):
+            before, after = path[:index], path[index + 1 :]
+            for other in self._same_ops(part, limit):
+                yield (*before, other, *after)
+            for first, second in self._halves(part, limit):
+                yield (*before, first, second, *after)
+            if after:
+                for joined in self._parts(part.start, after[0].stop, limit):
+                    yield (*before, joined, *after[1:])
+
+    def _same_ops(self, part: Part, limit: int) -> Iterator[Part]:
+        for other in self._parts(part.start, part.stop, limit):
+            if other.band != part.band:
+                yield other
+
+    def _halves(self, part: Part, limit: int) -> Iterator[tuple[Part, Part]]:
+        for cut in range(part.start + 1, part.stop):
+            first = next(self._parts(part.start, cut, limit), None)
+            second = next(self._parts(cut, part.stop, limit), None)
+            if first is not None and second is not None:
+                yield first, second
+
+    def _parts(self, start: int, stop: int, limit: int) -> Iterator[Part]:
+        """Ops [start, stop) as one stage, whole if they are one, then at all bands that fit."""
+        whole = self.costs.whole(start) if stop == start + 1 else None
+        if whole is not None and whole.peak < limit:
+            yield Part(start, stop, None, whole)
+        if self.costs.bound(start, stop) >= limit:
+            return
+        for band in self.costs.bands(start, stop):
+            cost = self.costs.exact(start, stop, band)
+            if cost is None or cost.peak >= limit:
+                return
+            yield Part(start, stop, band, cost)
+
+
+def _by_peak(point: Point) -> tuple[int, int]:
+    return point.peak, point.work
+
+
+def _front(points: list[Point]) -> tuple[Point, ...]:
+    """The points that no other beats in both peak and work, the fastest first."""
+    front: list[Point] = []
+    for point in sorted(points, key=lambda p: (p.work, p.peak)):
+        if not front or point.peak < front[-1].peak:
+            front.append(point)
+    return tuple(front)
+
+
+def _not_streamable(costs: Costs) -> UnsupportedModel:
+    """Why there is no schedule with a streamed input."""
+    (tensor,) = costs.graph.inputs
+    for op in costs.graph.ops:
+        if op in costs.reasons and tensor in op.inputs:
+            return UnsupportedModel(
+                f"the input {tensor.name!r} can't be streamed: {costs.reasons[op].reason}",
+                op=f"{costs.graph.ops.index(op)}:{op.kind}",
+                remedy="Keep the input resident (input='resident')",
+            )
+    return UnsupportedModel(
+        f"the input {tensor.name!r} can't be streamed: the ops that read it can't share a stage",
+        remedy="Keep the input resident (input='resident')",
+    )
