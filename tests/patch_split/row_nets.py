@@ -1,0 +1,288 @@
+"""Random nets whose ops run on rows, and random schedules with bands for them.
+
+Odd sizes, kernels of 1 to 7, strides of 1 to 3, dilation, any padding; residual branches, several
+readers, concatenation, gates, padding ops, splits; now and then an op that ends a stage.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+
+import numpy as np
+
+from tflm_opt.graph.ir import NUMPY_DTYPES, Graph, Op, Quantization, Tensor
+from tflm_opt.graph.options import (
+    AddOptions,
+    ConcatenationOptions,
+    ConvOptions,
+    MulOptions,
+    Options,
+    Padding,
+    PoolOptions,
+    ReducerOptions,
+    SplitOptions,
+    SubOptions,
+    out_size,
+    same_padding,
+)
+from tflm_opt.patch_split.regions import NotStreamable
+from tflm_opt.patch_split.schedule import Schedule, Stage
+from tflm_opt.patch_split.walk import walk
+
+Rng = np.random.Generator
+LARGEST = 3000  # elements of a tensor
+BANDS = (1, 1, 1, 2, 3, 5, 64, Fraction(1, 2), Fraction(1, 3), Fraction(1, 4), Fraction(3, 2))
+
+
+class RowNet:
+    """A net under construction; `nodes` are images that ops may still read."""
+
+    def __init__(self, rng: Rng) -> None:
+        self.rng = rng
+        self.ops: list[Op] = []
+        self.names = 0
+        height, width = int(rng.integers(6, 24)), int(rng.integers(2, 12))
+        self.input = self.tensor((1, height, width, int(rng.integers(1, 6))), 0.02)
+        self.nodes = [self.input]
+
+    def tensor(self, shape: Sequence[int], scale: float, zero_point: int | None = None) -> Tensor:
+        self.names += 1
+        if zero_point is None:
+            zero_point = int(self.rng.integers(-60, 60))
+        quant = Quantization.per_tensor(float(np.float32(scale)), zero_point)
+        return Tensor(f"t{self.names}", tuple(int(n) for n in shape), "int8", quant)
+
+    def constant(self, values: object, dtype: str = "int32", scale: float | None = None) -> Tensor:
+        self.names += 1
+        data = np.array(values, NUMPY_DTYPES[dtype])
+        quant = None if scale is None else Quantization.per_tensor(scale)
+        return Tensor(f"c{self.names}", data.shape, dtype, quant, data)
+
+    def like(self, x: Tensor, shape: Sequence[int]) -> Tensor:
+        return self.tensor(shape, x.scale, x.zero_point)
+
+    def add(
+        self,
+        kind: str,
+        inputs: Sequence[Tensor],
+        output: Tensor,
+        options: Options | None = None,
+    ) -> Tensor:
+        self.ops.append(Op(kind, tuple(inputs), (output,), options))
+        self.nodes.append(output)
+        return output
+
+    def pick(self) -> Tensor:
+        at = -1 if self.rng.random() < 0.7 else int(self.rng.integers(0, len(self.nodes)))
+        return self.nodes[at]
+
+    def same_shape(self, x: Tensor) -> Tensor | None:
+        found = [t for t in self.nodes if t.shape == x.shape and t is not x]
+        return found[int(self.rng.integers(0, len(found)))] if found else None
+
+    def weighted(self, x: Tensor, shape: tuple[int, ...], axis: int, terms: int) -> list[Tensor]:
+        count = shape[axis]
+        scales = (0.01 * self.rng.uniform(0.5, 2, count)).astype(np.float32)
+        weights = self.rng.integers(-127, 128, shape).astype(np.int8)
+        bias = np.round(self.rng.normal(0, 2000, count)).astype(np.int32)
+        zeros = np.zeros(count, np.int64)
+        self.names += 1
+        name = f"w{self.names}"
+        self.out_scale = x.scale * 0.01 * 74 * 60 * terms**0.5 / 45
+        summed = (scales * np.float32(x.scale)).astype(np.float32)
+        return [
+            x,
+            Tensor(name, shape, "int8", Quantization(scales, zeros, axis), weights),
+            Tensor(f"{name}_bias", (count,), "int32", Quantization(summed, zeros, 0), bias),
+        ]
+
+
+def _window_sides(
+    net: RowNet, size: int, kernel: int, stride: int, dilation: int
+) -> tuple[int, int]:
+    """SAME, VALID or any padding, such that there is output."""
+    extent = (kernel - 1) * dilation + 1
+    choice = net.rng.random()
+    if choice < 0.45 or size < extent:
+        return same_padding(size, kernel, stride, dilation)
+    if choice < 0.75:
+        return 0, 0
+    a, b = (int(n) for n in net.rng.integers(0, extent, 2))
+    return a, b
+
+
+def convolution(net: RowNet, x: Tensor) -> Tensor:
+    rng = net.rng
+    _, h, w, c = x.shape
+    depthwise = rng.random() < 0.45
+    kernel = [int(k) for k in rng.choice([1, 1, 2, 3, 3, 3, 4, 5, 7], 2)]
+    kernel[1] = min(kernel[1], 4)
+    stride = [int(s) for s in rng.choice([1, 1, 1, 2, 2, 3], 2)]
+    dilation = [int(d) for d in rng.choice([1, 1, 1, 1, 2], 2)] if max(stride) == 1 else [1, 1]
+    sides = [_window_sides(net, (h, w)[i], kernel[i], stride[i], dilation[i]) for i in range(2)]
+    out = [out_size((h, w)[i], kernel[i], stride[i], dilation[i], *sides[i]) for i in range(2)]
+    channels = c * int(rng.choice([1, 1, 2])) if depthwise else int(rng.integers(1, 9))
+    shape = (1, *kernel, channels) if depthwise else (channels, *kernel, c)
+    terms = kernel[0] * kernel[1] * (1 if depthwise else c)
+    inputs = net.weighted(x, shape, 3 if depthwise else 0, terms)
+    y = net.tensor((1, *out, channels), net.out_scale)
+    padding = Padding(*sides[0], *sides[1])
+    activation = str(rng.choice(["NONE", "RELU", "RELU6"]))
+    options = ConvOptions((stride[0], stride[1]), padding, (dilation[0], dilation[1]), activation)
+    return net.add("DEPTHWISE_CONV_2D" if depthwise else "CONV_2D", inputs, y, options)
+
+
+def pooling(net: RowNet, x: Tensor) -> Tensor:
+    rng = net.rng
+    size = x.shape[1:3]
+    kernel = [min(int(rng.integers(1, 5)), n) for n in size]
+    stride = [int(s) for s in rng.choice([1, 2, 3], 2)]
+    same = [same_padding(size[i], kernel[i], stride[i]) for i in range(2)]
+    sides = same if rng.random() < 0.5 else [(0, 0), (0, 0)]
+    out = [out_size(size[i], kernel[i], stride[i], 1, *sides[i]) for i in range(2)]
+    kind = str(rng.choice(["AVERAGE_POOL_2D", "MAX_POOL_2D"]))
+    pair = (kernel[0], kernel[1]), (stride[0], stride[1])
+    options = PoolOptions(*pair, Padding(*sides[0], *sides[1]))
+    return net.add(kind, [x], net.like(x, (1, *out, x.shape[3])), options)
+
+
+def elementwise(net: RowNet, x: Tensor) -> Tensor:
+    other = net.same_shape(x)
+    if other is None:
+        other = net.constant(net.rng.integers(-128, 128, x.shape[3]), "int8", 0.03)
+    kind = str(net.rng.choice(["ADD", "ADD", "ADD", "SUB", "MUL", "MAXIMUM"]))
+    scale = x.scale * other.scale * 70 if kind == "MUL" else 1.4 * max(x.scale, other.scale)
+    records = {"ADD": AddOptions, "SUB": SubOptions, "MUL": MulOptions}
+    options = records[kind]("NONE") if kind in records else None
+    return net.add(kind, [x, other], net.tensor(x.shape, scale), options)
+
+
+def residual(net: RowNet, x: Tensor) -> Tensor:
+    """Expand, depthwise, project, and the sum with where it came from."""
+    _, h, w, c = x.shape
+    wide = c + 2
+    y = net.add(
+        "CONV_2D",
+        net.weighted(x, (wide, 1, 1, c), 0, c),
+        net.tensor((1, h, w, wide), net.out_scale),
+        ConvOptions(activation="RELU6"),
+    )
+    k = int(net.rng.choice([3, 5, 7]))
+    inputs = net.weighted(y, (1, k, 3, wide), 3, 3 * k)
+    sides = Padding(k // 2, k // 2, 1, 1)
+    y = net.add(
+        "DEPTHWISE_CONV_2D",
+        inputs,
+        net.tensor((1, h, w, wide), net.out_scale),
+        ConvOptions(padding=sides),
+    )
+    y = net.add(
+        "CONV_2D",
+        net.weighted(y, (c, 1, 1, wide), 0, wide),
+        net.tensor(x.shape, net.out_scale),
+        ConvOptions(),
+    )
+    return net.add("ADD", [y, x], net.tensor(x.shape, 1.3 * y.scale), AddOptions("NONE"))
+
+
+def concatenation(net: RowNet, x: Tensor) -> Tensor:
+    axis = int(net.rng.choice([3, 3, 2, 1]))
+    outside = [i for i in range(4) if i != axis]
+    fits = [t for t in net.nodes if all(t.shape[i] == x.shape[i] for i in outside)]
+    parts = [x, *[t for t in fits if t is not x][-2:]]
+    alike = [t if t is x else net.add("QUANTIZE", [t], net.like(x, t.shape)) for t in parts]
+    alike = alike if len(alike) > 1 else alike * 2
+    shape = list(x.shape)
+    shape[axis] = sum(t.shape[axis] for t in alike)
+    return net.add("CONCATENATION", alike, net.like(x, shape), ConcatenationOptions(axis))
+
+
+def pad(net: RowNet, x: Tensor) -> Tensor:
+    _, h, w, c = x.shape
+    (top, bottom), (left, right) = net.rng.integers(0, 4, (2, 2)).tolist()
+    widths = net.constant([[0, 0], [top, bottom], [left, right], [0, 0]])
+    return net.add("PAD", [x, widths], net.like(x, (1, h + top + bottom, w + left + right, c)))
+
+
+def split(net: RowNet, x: Tensor) -> Tensor:
+    _, h, w, c = x.shape
+    if c % 2:
+        return net.add("TANH", [x], net.tensor(x.shape, 1 / 128, 0))
+    parts = [net.like(x, (1, h, w, c // 2)) for _ in range(2)]
+    net.ops.append(Op("SPLIT", (net.constant(3), x), tuple(parts), SplitOptions(2)))
+    net.nodes.extend(parts)
+    return parts[1]
+
+
+def gate(net: RowNet, x: Tensor) -> Tensor:
+    """The mean over the image, as a factor of every row: nothing that a stage can hold."""
+    mean = net.tensor((1, 1, 1, x.shape[3]), x.scale / 2)
+    net.ops.append(Op("MEAN", (x, net.constant([1, 2])), (mean,), ReducerOptions(True)))
+    scale = x.scale * mean.scale * 60
+    return net.add("MUL", [x, mean], net.tensor(x.shape, scale), MulOptions())
+
+
+STEPS = (
+    *[convolution] * 6,
+    *[residual] * 2,
+    *[elementwise] * 2,
+    *[pooling] * 2,
+    concatenation,
+    pad,
+    split,
+    gate,
+)
+
+
+def row_net(rng: Rng, steps: int = 8) -> Graph:
+    """A net of about `steps` layers with one input."""
+    net = RowNet(rng)
+    while steps:
+        x = net.pick()
+        if x.elements <= LARGEST:
+            STEPS[int(rng.integers(0, len(STEPS)))](net, x)
+            steps -= 1
+        net.nodes = [t for t in net.nodes if t.elements <= LARGEST][-7:] or [net.input]
+    read = {t for op in net.ops for t in op.inputs}
+    made = [t for op in net.ops for t in op.outputs]
+    outputs = [t for t in made if t not in read]
+    inner = [t for t in made if t in read]
+    if inner and rng.random() < 0.4:
+        outputs.append(inner[int(rng.integers(0, len(inner)))])
+    ops = list(net.ops)
+    if net.input not in read:
+        return row_net(rng)
+    return Graph(tuple(ops), (net.input,), tuple(outputs))
+
+
+def random_schedule(graph: Graph, rng: Rng) -> Schedule:
+    """Stages of random lengths and bands, each as long as its ops allow."""
+    stages: list[Stage] = []
+    at = 0
+    while at < len(graph.ops):
+        ops = graph.ops[at : at + int(rng.integers(1, 12))]
+        band = BANDS[int(rng.integers(0, len(BANDS)))]
+        stage = Stage(ops[:1]) if rng.random() < 0.1 else banded(graph, ops, band)
+        stages.append(stage)
+        at += len(stage.ops)
+    schedule = Schedule(tuple(stages))
+    readers = {op for op in graph.ops if graph.inputs[0] in op.inputs}
+    alone = readers <= set(stages[0].ops) and stages[0].band is not None
+    if alone and graph.inputs[0] not in graph.outputs and rng.random() < 0.5:
+        return Schedule(schedule.stages, "streamed")
+    return schedule
+
+
+def banded(graph: Graph, ops: Sequence[Op], band: int | Fraction) -> Stage:
+    """The longest stage of the first of these ops that runs on rows, or the first op whole."""
+    first = ops[0]
+    while ops:
+        stage = Stage(tuple(ops), band)
+        try:
+            walk(graph, stage)
+        except NotStreamable as error:
+            ops = ops[: list(ops).index(error.at)]
+        else:
+            return stage
+    return Stage((first,))
