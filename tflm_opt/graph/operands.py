@@ -141,11 +141,15 @@ def weights(op: Op, index: int, axis: int, rank: int) -> tuple[np.ndarray, np.nd
     """
     tensor = of_rank(op, of_type(op, source(op, index), "int8"), rank)
     quant = tensor.quant
-    if tensor.data is None or quant is None:
+    if tensor.data is None:
         raise UnsupportedModel(
-            f"the filter of {op.kind} must be constant and quantized",
+            f"the filter of {op.kind} is computed at run time, and must be constant",
             tensor=tensor.name,
-            remedy=CONVERT,
+            remedy="Make it a constant of the model",
+        )
+    if quant is None:
+        raise UnsupportedModel(
+            f"the filter of {op.kind} is not quantized", tensor=tensor.name, remedy=CONVERT
         )
     if not np.all(np.isfinite(quant.scale)) or np.any(quant.scale < 0):
         raise UnsupportedModel(
