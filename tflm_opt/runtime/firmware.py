@@ -31,7 +31,7 @@ from tflm_opt.errors import InvalidModel, ToolFailed
 from tflm_opt.runtime import elf, machine, process
 from tflm_opt.runtime.stack import StackBound, worst_case
 
-_INTERFACE = ("init", "input", "invoke", "output")
+_INTERFACE = ("init", "input", "output")
 _ERROR_LINES = 30
 
 
@@ -46,12 +46,21 @@ class Port:
 
 @dataclass(frozen=True, slots=True)
 class Interface:
-    """What `model.json` says: the C prefix, the arena in bytes, inputs and outputs."""
+    """What `model.json` says: the C prefix, the arena in bytes, inputs and outputs.
+
+    `streamed`: the rows of the only input come by callback.
+    """
 
     name: str
     arena: int
     inputs: tuple[Port, ...]
     outputs: tuple[Port, ...]
+    streamed: bool = False
+
+    @property
+    def invoke(self) -> str:
+        """The C function that runs the model."""
+        return f"{self.name}_invoke{'_rows' if self.streamed else ''}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +160,7 @@ def read_interface(directory: Path | str) -> Interface:
             arena=int(record["arena"]),
             inputs=tuple(map(_port, record["inputs"])),
             outputs=tuple(map(_port, record["outputs"])),
+            streamed=bool(record.get("streamed", False)),
         )
     except FileNotFoundError:
         raise InvalidModel(
@@ -180,19 +190,24 @@ def main_source(interface: Interface) -> str:
     name = interface.name
     inputs = ", ".join(f"{port.size}u" for port in interface.inputs)
     outputs = ", ".join(f"{port.size}u" for port in interface.outputs)
+    feed, give, run = "", f"{name}_input", f"{name}_invoke"
+    if interface.streamed:
+        feed, give, run = _feed(interface), "sample_input", "sample_invoke"
     return f"""\
 /* Runs the model over inputs.bin, in QEMU. Written by tflm_opt.runtime.firmware. */
 #include "{name}.h"
 #include "harness.h"
 #include "semihost.h"
 
+#include <string.h>
+
 static const size_t input_size[] = {{{inputs}}};
 static const size_t output_size[] = {{{outputs}}};
-
+{feed}
 int main(void)
 {{
     const struct harness_model model = {{
-        {name}_init, {name}_input, {name}_invoke, {name}_output,
+        {name}_init, {give}, {run}, {name}_output,
         {len(interface.inputs)}, {len(interface.outputs)}, input_size, output_size,
     }};
     if (!harness_serve(&model)) {{
@@ -200,6 +215,32 @@ int main(void)
         return 1;
     }}
     return 0;
+}}
+"""
+
+
+def _feed(interface: Interface) -> str:
+    """C that holds a sample beside the model and hands over its rows, as a camera would."""
+    (port,) = interface.inputs
+    row = port.size // port.shape[1]
+    return f"""
+static uint8_t sample[{port.size}];
+
+static void *sample_input(int index)
+{{
+    return index == 0 ? sample : NULL;
+}}
+
+static int next_rows(void *user, int8_t *dst, int row, int count)
+{{
+    (void)user;
+    memcpy(dst, sample + (size_t)row * {row}u, (size_t)count * {row}u);
+    return 0;
+}}
+
+static int sample_invoke(void)
+{{
+    return {interface.invoke}(next_rows, NULL);
 }}
 """
 
@@ -228,7 +269,8 @@ def _compile(
 
 def _link_model(objects: Sequence[Path], interface: Interface, board: Board, out: Path) -> Path:
     target = out / "model.elf"
-    roots = [f"-Wl,--undefined={interface.name}_{function}" for function in _INTERFACE]
+    names = [f"{interface.name}_{function}" for function in _INTERFACE]
+    roots = [f"-Wl,--undefined={name}" for name in (*names, interface.invoke)]
     _run(
         [
             *(machine.compiler(), *board.flags, *machine.LINK_FLAGS, *roots),
@@ -286,4 +328,4 @@ def _sizes(model: Path, interface: Interface) -> Sizes:
 def _stack(model: Path, interface: Interface) -> StackBound:
     text = _run([machine.compiler("objdump"), "-d", "--no-show-raw-insn", str(model)], model.parent)
     usage = [path.read_text("utf-8") for path in sorted((model.parent / "model").glob("*.su"))]
-    return worst_case(f"{interface.name}_invoke", text, usage)
+    return worst_case(interface.invoke, text, usage, callback=interface.streamed)

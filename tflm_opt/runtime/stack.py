@@ -52,16 +52,23 @@ class _NoBound(Exception):
     """Carries the reason why there is no bound."""
 
 
-def worst_case(entry: str, disassembly: str, stack_usage: Iterable[str]) -> StackBound:
+def worst_case(
+    entry: str, disassembly: str, stack_usage: Iterable[str], *, callback: bool = False
+) -> StackBound:
     """The bound for `entry`, from `objdump -d` of the linked file and the texts of `.su` files.
 
     >>> worst_case("digits_invoke", objdump_text, [su_text]).size
     328
+
+    With `callback`, calls through a pointer that `entry` itself makes are its caller's functions:
+    their stack is the caller's, and not counted.
     """
     functions = parse_disassembly(disassembly)
     frames = parse_stack_usage(stack_usage)
     if entry not in functions:
         return StackBound(None, reason=f"{entry} is not in the program")
+    if callback:
+        functions[entry].indirect = False
     try:
         size, path = _deepest(entry, functions, frames, (), {})
     except _NoBound as reason:
