@@ -8,7 +8,7 @@ import re
 import numpy as np
 import pytest
 from graph.file_tables import kitchen_sink, pack
-from graph.small_models import activation, constant, conv_op, residual, tiny, weights, with_op
+from graph.small_graphs import activation, constant, conv_op, residual, tiny, weights, with_op
 
 from tflm_opt import graph
 from tflm_opt.errors import UnsupportedModel

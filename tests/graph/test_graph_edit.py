@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 from graph.compare import differences
-from graph.small_models import activation, residual, tiny
+from graph.small_graphs import activation, residual, tiny
 from hypothesis import given
 from hypothesis import strategies as st
 

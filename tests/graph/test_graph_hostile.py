@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from graph.file_tables import fb, kitchen_sink, operator, pack, table, tensor
-from graph.small_models import residual, tiny
+from graph.small_graphs import residual, tiny
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

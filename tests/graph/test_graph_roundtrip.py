@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from graph.compare import differences
 from graph.file_tables import buffer, fb, kitchen_sink, operator, pack, quantization, table, tensor
-from graph.small_models import activation, residual, tiny, weights, with_op
+from graph.small_graphs import activation, residual, tiny, weights, with_op
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 from graph.file_tables import kitchen_sink, pack
-from graph.small_models import activation, conv_op, tiny
+from graph.small_graphs import activation, conv_op, tiny
 
 from tflm_opt import graph
 from tflm_opt.graph import ir, options

@@ -7,7 +7,7 @@ import time
 
 import numpy as np
 import pytest
-from graph.small_models import activation, conv_op, residual, tiny, with_op
+from graph.small_graphs import activation, conv_op, residual, tiny, with_op
 
 from tflm_opt import graph
 from tflm_opt.errors import UnsupportedModel
