@@ -315,3 +315,8 @@ def test_long_tensor_names_are_shortened_in_the_verdict(tflite: bytes) -> None:
     with pytest.raises(DoesNotFit) as caught:
         tflm_opt.optimize(graph.write(graph.edit.replace(read, renamed)), 900, verbose=0)
     assert all(len(line) < 100 for line in caught.value.binding)
+
+
+def test_calibration_of_a_tflite_is_told_to_be_of_no_use(tflite: bytes) -> None:
+    told = tflm_opt.optimize(tflite, calibration=np.zeros((4, 4)), verbose=0, verify=False)
+    assert told.warnings == (api.UNUSED_CALIBRATION,)

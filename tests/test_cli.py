@@ -44,6 +44,22 @@ def test_optimize_json(model: Path) -> None:
     assert data["extra_macs"] == 0.0
 
 
+@pytest.mark.tensorflow
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras's own
+def test_a_keras_model_without_data_warns_once_and_without_source_code(tmp_path: Path) -> None:
+    keras = pytest.importorskip("keras")
+    path = tmp_path / "net.keras"
+    keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)]).save(path)
+    warning = "NO CALIBRATION DATA"
+    as_json = run("optimize", path, "-q", "--json", "--no-verify")
+    assert warning in json.loads(as_json.stdout)["warnings"][0]
+    assert as_json.stderr.count(warning) == 1
+    assert as_json.stderr.startswith("tflm-opt: warning: ")
+    as_text = run("optimize", path, "-q", "--no-verify")
+    assert as_text.stdout.count(warning) == 1
+    assert as_text.stderr == ""
+
+
 def test_progress_goes_to_stderr(model: Path) -> None:
     done = run("optimize", model, "--json")
     json.loads(done.stdout)

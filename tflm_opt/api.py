@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 RUNTIMES = ("engine", "tflm")
 IO = ("int8", "float32")
 DEFAULT_BOARD = "qemu_m4"
+UNUSED_CALIBRATION = (
+    "the calibration data was not used: a .tflite is quantized already. To calibrate again, give "
+    "the Keras model"
+)
 TFLM_STACK = 1900  # bytes; 1.1 to 1.9 kB were seen on an emulated Cortex-M4
 
 
@@ -118,8 +122,9 @@ def load(
     from .quant.sources import Source, detect
 
     source = detect(model)
+    unused = (UNUSED_CALIBRATION,) if calibration is not None else ()
     if source is Source.TFLITE_BYTES:
-        return Loaded(bytes(model), "model", None, None, ())
+        return Loaded(bytes(model), "model", None, None, unused)
     if source is Source.TFLITE_FILE:
         path = Path(model)
         progress.step(f"Reading {path.name}")
@@ -127,7 +132,7 @@ def load(
             data = path.read_bytes()
         except OSError as error:
             raise InvalidModel(f"can't be read: {error.strerror}", source=str(path)) from error
-        return Loaded(data, path.stem, str(path), None, ())
+        return Loaded(data, path.stem, str(path), None, unused)
     if source is Source.UNKNOWN:
         raise InvalidModel(_unknown(model))
     from . import quant

@@ -11,6 +11,7 @@ import json
 import signal
 import sys
 import tempfile
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -75,11 +76,13 @@ def optimize(
     """
     from .api import optimize as run
     from .errors import DoesNotFit
+    from .quant import CalibrationWarning
 
     if output is not None:
         from .export.folder import check_folder
 
         check_folder(output, force=force)
+    warnings.simplefilter("ignore", CalibrationWarning)  # the report shows what it says
     try:
         result = run(
             model,
@@ -103,6 +106,9 @@ def optimize(
     if output is not None:
         result.save(output, force=force)
     click.echo(result.to_json() if as_json else str(result), nl=not as_json)
+    if as_json:
+        for warning in result.warnings:
+            click.echo(f"tflm-opt: warning: {warning}", err=True)
     if misfit is not None:
         click.echo(f"tflm-opt: {misfit}", err=True)
         sys.exit(DOES_NOT_FIT)

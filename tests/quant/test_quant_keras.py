@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import tflm_opt
 from tflm_opt import quant
 from tflm_opt.errors import CalibrationError, InvalidModel, TflmOptError, UnsupportedModel
 
@@ -164,6 +165,9 @@ def test_without_data_it_works_and_warns(net: Any) -> None:
         assert quant.quantize(net).tflite == result.tflite
     with pytest.warns(quant.CalibrationWarning):
         assert quant.quantize(net, seed=1).tflite != result.tflite
+    with pytest.warns(quant.CalibrationWarning) as caught:
+        tflm_opt.optimize(net, verbose=0, verify=False)
+    assert Path(caught[0].filename).name == Path(__file__).name  # and through the front door too
 
 
 def test_datasets(net: Any, quantized: quant.Quantized, data: np.ndarray) -> None:
@@ -552,7 +556,6 @@ def test_mobilenet_v2_is_fast(data: np.ndarray) -> None:
 
 @pytest.mark.parametrize("wrap", [False, True], ids=["plain", "reshaped"])
 def test_an_untrained_nets_softmax_gets_a_scale_that_tflm_runs(wrap: bool) -> None:
-    import tflm_opt
     from tflm_opt.graph import read
 
     layers = keras.layers

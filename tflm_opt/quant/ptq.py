@@ -10,6 +10,7 @@ specifies them.
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -135,5 +136,14 @@ def _calibration_data(
         return chosen, remarks, "given"
     chosen, ranges = draw.draw(model, samples=samples, seed=seed)
     warning = f"{calibrating.DRAWN_WARNING} (drawn as {'; '.join(ranges)})"
-    warnings.warn(warning, CalibrationWarning, stacklevel=3)
+    warnings.warn(warning, CalibrationWarning, stacklevel=_callers_level())
     return chosen, (warning,), "drawn"
+
+
+def _callers_level() -> int:
+    """The `stacklevel` that makes a warning name the line of the caller's own code."""
+    package = __name__.partition(".")[0]
+    frame, level = sys._getframe(1), 1
+    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] == package:
+        frame, level = frame.f_back, level + 1
+    return level
