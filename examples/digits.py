@@ -10,6 +10,8 @@ no calibration sees them.
 
 from __future__ import annotations
 
+import os
+import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,6 +57,24 @@ def _interpolation(old: int, new: int) -> np.ndarray:
     return np.maximum(0.0, 1.0 - np.abs(centre[:, None] - np.arange(old)[None, :]))
 
 
+def import_keras() -> Any:
+    """Keras, without what TensorFlow's C++ code writes to file descriptor 2 while it loads.
+
+    TF_CPP_MIN_LOG_LEVEL stops most of that, but not what is logged before logging is set up.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    sys.stderr.flush()
+    saved, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        import keras
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(nowhere)
+    return keras
+
+
 def build() -> Any:
     """The untrained net: a stem, four separable blocks with one residual, and a classifier."""
     import keras
@@ -80,8 +100,7 @@ def build() -> Any:
 
 def train(data: Digits, seed: int = 0, epochs: int = EPOCHS) -> Any:
     """A trained net. Silent; seeds Keras's generators, so that each run gives the same net."""
-    import keras
-
+    keras = import_keras()
     keras.utils.set_random_seed(seed)
     model = build()
     steps = epochs * -(-len(data.x_train) // BATCH)

@@ -90,7 +90,8 @@ fingerprint() {
 install_python_packages() {
     venv_is_usable || { rm -rf "$VENV"; create_venv; }
     say "installing Python packages (2 GB, a few minutes the first time)"
-    "$VENV/bin/python" -m pip install -q --disable-pip-version-check --upgrade-strategy only-if-needed \
+    # The build backend warns of editable installs as such.
+    PYTHONWARNINGS=ignore "$VENV/bin/python" -m pip install -q --disable-pip-version-check --upgrade-strategy only-if-needed \
         -e ".[$EXTRAS]" "${PINNED[@]}" >&2
 }
 
