@@ -1,16 +1,16 @@
 """What a stage costs: the memory of one stage alone, and the work that its bands add.
 
-The *peak* of a stage is what the arena planner needs for a graph that is only this stage: it reads
-what the stage reads, gives out what others want of it, and next to it lie the tensors that pass
-it by. So the search and the planner can't disagree about a stage; what is left to the plan of the
-whole graph is how the stages fit together (see `search`).
+The *peak* of a stage is the arena planner's lower bound for a graph that is only this stage: it
+reads what the stage reads, gives out what others want of it, and next to it lie the tensors that
+pass it by. So the search and the planner can't disagree about what a stage needs; what is left to
+the plan of the whole graph is how buffers and stages fit together (see `search`).
 
 Thousands of stages are compared, and planning one takes some hundredths of a second. So there are
 three prices, each at least as cheap as the next is exact, and each a lower bound of the next:
 
     bound       from sizes, once for any band
     estimate    from the walk: windows, transients two by two, results over what is eaten
-    exact       from the planner
+    exact       from the planner: its buffers, overlaps and bound
 
 and the cuts are chosen lazily (`cuts`): only what lies on a best path is planned.
 
@@ -46,10 +46,10 @@ class Cost:
     """What one stage costs.
 
     Attributes:
-        peak: bytes that the stage needs alone, at least; exactly if `exact`.
+        peak: bytes that the stage needs alone, at least.
         calls: kernel calls beyond one an op.
         moved: bytes of kept rows that are moved.
-        exact: whether the planner said so.
+        exact: whether the planner was asked; the price won't change any more.
     """
 
     peak: int
@@ -262,11 +262,12 @@ class Costs:
                 scratch=self._scratch,
                 access=self._access,
                 moves=False,
+                seconds=0.0,
             )
         except NotStreamable as error:
             self.reasons.setdefault(error.at, error)
             return None
-        return passing + align_up(found.peak, ALIGNMENT)
+        return passing + found.bound
 
     def _alone(self, edge: Boundary, ops: tuple[Op, ...]) -> Graph:
         """These ops as a graph: what is read after them, of their own or before, goes out."""

@@ -29,7 +29,7 @@ from tflm_opt.patch_split.schedule import Schedule
 from tflm_opt.progress import Progress, Silent
 
 # Schedules on the front, the ends included, and how much smaller each is at least.
-FRONT = 16
+FRONT = 12
 APART = 0.97
 # Whole plans that one improvement may make, and budgets tried for one asked for.
 TRIALS = 12
@@ -123,53 +123,67 @@ def search(
         UnsupportedModel: the input can't be streamed: names the op that needs all of it, and why.
         ValueError: an input that is neither; streamed input, and the graph has several.
     """
-    streamed = input == "streamed"
-    costs = Costs(graph, streamed=streamed, scratch=scratch, access=access)
-    run = _Search(costs, scratch, access, progress or Silent(), seed)
-    Schedule((), input)  # refuses other words
-    return run.found(budget)
+    return Search(
+        graph, input=input, scratch=scratch, access=access, progress=progress, seed=seed
+    ).found(budget)
 
 
-class _Search:
-    """Lives for one call of `search`."""
+class Search:
+    """One graph searched for several budgets; what was priced and planned is kept.
+
+    Example:
+        >>> runs = Search(graph, scratch=codegen.scratch, access=codegen.access)
+        >>> runs.found(64_000).peak, runs.found(48_000).peak
+        (63920, 43240)
+
+    Arguments and errors are those of `search`.
+    """
 
     def __init__(
         self,
-        costs: Costs,
-        scratch: Callable[[Op], int] | None,
-        access: Access | None,
-        progress: Progress,
-        seed: int,
+        graph: Graph,
+        *,
+        input: str = "resident",
+        scratch: Callable[[Op], int] | None = None,
+        access: Access | None = None,
+        progress: Progress | None = None,
+        seed: int = 0,
     ) -> None:
-        self.costs = costs
+        Schedule((), input)  # refuses other words
+        self.costs = Costs(graph, streamed=input == "streamed", scratch=scratch, access=access)
         self.scratch = scratch
         self.access = access
-        self.progress = progress
+        self.progress = progress or Silent()
         self.seed = seed
         self.planned: dict[Schedule, Point] = {}
+        self.points: list[Point] = []
+        self.bound = 0
 
-    def found(self, budget: int | None) -> Found:
+    def found(self, budget: int | None = None) -> Found:
+        """See `search`."""
+        if not self.points:
+            self.points = self._scanned()
+        if budget is not None:
+            self.points += self._within(budget)
+        fitting = [p for p in self.points if budget is not None and p.peak <= budget]
+        chosen = min(fitting, key=_by_work) if fitting else min(self.points, key=_by_peak)
+        whole = {op: error.reason for op, error in self.costs.reasons.items()}
+        return Found(chosen, _front(self.points), self.bound, whole)
+
+    def _scanned(self) -> list[Point]:
         self.progress.detail(0, FRONT)
         path = cuts.least(self.costs)
         if path is None:
             raise _not_streamable(self.costs)
-        least = self.improved(path)
-        points = [*self.between(least), least]
-        chosen = least
-        if budget is not None:
-            points += self.within(budget, points)
-            chosen = min(points, key=lambda p: (p.peak > budget, p.work, p.peak), default=least)
-            chosen = chosen if chosen.peak <= budget else min(points, key=_by_peak)
-        else:
-            chosen = min(points, key=_by_peak)
-        whole = {op: error.reason for op, error in self.costs.reasons.items()}
-        return Found(chosen, _front(points), cuts.peak(path), whole)
+        self.bound = cuts.peak(path)
+        least = self._improved(path)
+        return [*self._between(least), least]
 
-    def between(self, least: Point) -> Iterator[Point]:
+    def _between(self, least: Point) -> Iterator[Point]:
         """Points from the fastest on, evenly apart on a scale of factors."""
         path = cuts.cheapest(self.costs, FAR)
         assert path is not None
-        point = self.point(path)
+        point = self._point(path)
         apart = min((least.peak / max(point.peak, 1)) ** (1 / (FRONT - 1)), APART)
         for count in range(1, FRONT):
             self.progress.detail(count, FRONT)
@@ -178,24 +192,24 @@ class _Search:
             path = cuts.cheapest(self.costs, limit)
             if path is None or limit < least.peak:
                 return
-            point = self.point(path)
+            point = self._point(path)
 
-    def within(self, budget: int, points: list[Point]) -> Iterator[Point]:
+    def _within(self, budget: int) -> Iterator[Point]:
         """The fastest schedules whose stages fit a budget, until one fits as a whole."""
         limit = budget
-        if points[0].peak <= budget:
+        if self.points[0].peak <= budget:
             return
         for _ in range(RETRIES):
             path = cuts.cheapest(self.costs, limit)
             if path is None:
                 return
-            point = self.point(path)
+            point = self._point(path)
             yield point
             if point.peak <= budget:
                 return
             limit = min(limit, cuts.peak(path)) - max(16, (point.peak - budget) // 2)
 
-    def point(self, path: Path) -> Point:
+    def _point(self, path: Path) -> Point:
         """The path, planned as a whole."""
         schedule = cuts.schedule(self.costs, path)
         if schedule not in self.planned:
@@ -211,18 +225,18 @@ class _Search:
             self.planned[schedule] = Point(schedule, found, calls, moved, cuts.work(path))
         return self.planned[schedule]
 
-    def improved(self, path: Path) -> Point:
+    def _improved(self, path: Path) -> Point:
         """The best plan of a path and its neighbours; stops where the worst stage is reached."""
-        best, floor = self.point(path), cuts.peak(path)
+        best, floor = self._point(path), cuts.peak(path)
         seen, left = {self._key(path)}, TRIALS
         better = True
         while better and left and best.peak > floor:
             better = False
-            for other in self.neighbours(path, best.peak):
+            for other in self._neighbours(path, best.peak):
                 if left and self._key(other) not in seen:
                     seen.add(self._key(other))
                     left -= 1
-                    point = self.point(other)
+                    point = self._point(other)
                     if point.peak < best.peak:
                         best, path, better = point, other, True
                         break
@@ -232,7 +246,7 @@ class _Search:
     def _key(path: Path) -> tuple[tuple[int, int, object], ...]:
         return tuple((part.start, part.stop, part.band) for part in path)
 
-    def neighbours(self, path: Path, limit: int) -> Iterator[Path]:
+    def _neighbours(self, path: Path, limit: int) -> Iterator[Path]:
         """Paths that differ in one or two stages, none of which needs `limit` bytes or more."""
         for index, part in enumerate(path):
             before, after = path[:index], path[index + 1 :]
@@ -264,10 +278,14 @@ class _Search:
         if self.costs.bound(start, stop) >= limit:
             return
         for band in self.costs.bands(start, stop):
-            cost = self.costs.exact(start, stop, band)
+            cost = self.costs.of(start, stop, band)
             if cost is None or cost.peak >= limit:
                 return
             yield Part(start, stop, band, cost)
+
+
+def _by_work(point: Point) -> tuple[int, int]:
+    return point.work, point.peak
 
 
 def _by_peak(point: Point) -> tuple[int, int]:
@@ -277,7 +295,7 @@ def _by_peak(point: Point) -> tuple[int, int]:
 def _front(points: list[Point]) -> tuple[Point, ...]:
     """The points that no other beats in both peak and work, the fastest first."""
     front: list[Point] = []
-    for point in sorted(points, key=lambda p: (p.work, p.peak)):
+    for point in sorted(points, key=_by_work):
         if not front or point.peak < front[-1].peak:
             front.append(point)
     return tuple(front)
