@@ -208,7 +208,8 @@ def _stage_overlaps(
     overlaps: dict[tuple[int, int], int] = {}
     for (out, source), (op, apart) in step_distances(stage, distance).items():
         step = stage.first + stage.walk.stage.ops.index(op)
-        if lives.buffers[lives.tensors[source]].stop == step + 1:
+        kept = stage.walk.windows[source].kept
+        if kept or lives.buffers[lives.tensors[source]].stop == step + 1:
             overlaps[lives.tensors[out], lives.tensors[source]] = apart
     groups: dict[int, list[Tensor]] = {}
     for tensor in stage.walk.outside:

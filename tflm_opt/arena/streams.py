@@ -4,11 +4,16 @@ All ops of such a stage run again in every step, so what one step keeps for the 
 from outside and what goes out lives from the stage's first op to its last. Only transient windows
 (see `patch_split.walk`) live from their op to their last reader, as in a graph of its own.
 
-Two kinds of overlap are sound:
+Three kinds of overlap are sound:
 
 **Within a step.** A transient window over a transient one that its op reads for the last time:
 both begin at row 0 of their window in every step, so the op on these rows is an op like any other,
 and the largest safe distance of its variants serves all steps.
+
+**Over dead rows.** A transient window over a window with kept rows that its op reads: rows that no
+later turn reads are dead until the window is filled again, and by then the transient one is gone.
+It is a depthwise convolution in place: the row that it makes lies over the uppermost of those it
+reads. The distance is that of the next kind, with places counted from the windows' starts.
 
 **Result over outside input.** The stage reads an outside input for the last time, and writes a
 result. Order everything that happens as *turns*: step by step, op by op. When a turn has written
@@ -89,20 +94,31 @@ def stretched(spans: Mapping[Tensor, Span], stages: Sequence[Streamed]) -> dict[
 def step_distances(
     stage: Streamed, distance: Distance
 ) -> dict[tuple[Tensor, Tensor], tuple[Op, int]]:
-    """Safe distances (out, source) of transient windows, with the op that writes `out`."""
+    """Safe distances (out, source) of transient windows, with the op that writes `out`.
+
+    Where `source` is transient too, they hold only if that op is its last reader.
+    """
     found: dict[tuple[Tensor, Tensor], tuple[Op, int]] = {}
     windows = stage.walk.windows
     for every in stage.turns:
         op = every.op
         if len(op.outputs) != 1 or op.output not in windows or windows[op.output].kept:
             continue
-        for source in {t for t in op.inputs if t in windows and not windows[t].kept}:
-            places = [i for i, tensor in enumerate(op.inputs) if tensor is source]
-            needed = [distance(variant, i) for variant in every.variants for i in places]
-            known = [d for d in needed if d is not None]
-            if len(known) == len(needed):
-                found[op.output, source] = (op, max(known))
+        for source in dict.fromkeys(t for t in op.inputs if t in windows):
+            if windows[source].kept:
+                apart = _over(stage, op.output, source, distance)
+            else:
+                apart = _within(every, source, distance)
+            if apart is not None:
+                found[op.output, source] = (op, apart)
     return found
+
+
+def _within(every: Turns, source: Tensor, distance: Distance) -> int | None:
+    places = [i for i, tensor in enumerate(every.op.inputs) if tensor is source]
+    needed = [distance(variant, i) for variant in every.variants for i in places]
+    known = [d for d in needed if d is not None]
+    return max(known) if len(known) == len(needed) else None
 
 
 def result_distance(
@@ -125,6 +141,7 @@ def result_distance(
 
 
 def _over(stage: Streamed, result: Tensor, source: Tensor, distance: Distance) -> int | None:
+    """The safe distance of one tensor over another, by the order of turns."""
     events = sorted(
         (
             (turn.step, position, every, turn)
@@ -135,12 +152,12 @@ def _over(stage: Streamed, result: Tensor, source: Tensor, distance: Distance) -
         key=lambda event: event[:2],
     )
     best, later = 0, NEVER
-    for _, _, every, turn in reversed(events):
+    for step, _, every, turn in reversed(events):
         if result in every.op.outputs:
             if later != NEVER:
-                gap = turn.rows[1] * row_bytes(result) - later * row_bytes(source)
-                best = max(best, gap)
-            own = _own(every, turn, result, source, distance)
+                end = _bytes(stage, result, step, turn.rows[1])
+                best = max(best, end - _bytes(stage, source, step, later))
+            own = _own(stage, every, turn, result, source, distance)
             if own is None:
                 return None
             best = max(best, own)
@@ -149,6 +166,13 @@ def _over(stage: Streamed, result: Tensor, source: Tensor, distance: Distance) -
             return None
         later = min(later, lowest)
     return best
+
+
+def _bytes(stage: Streamed, tensor: Tensor, step: int, row: int) -> int:
+    """Where a row lies in its tensor's buffer, in a step."""
+    window = stage.walk.windows.get(tensor)
+    start = 0 if window is None else int(window.starts[step])
+    return (row - start) * row_bytes(tensor)
 
 
 def _lowest(op: Op, turn: Turn, source: Tensor) -> int | None:
@@ -160,7 +184,7 @@ def _lowest(op: Op, turn: Turn, source: Tensor) -> int | None:
 
 
 def _own(
-    every: Turns, turn: Turn, result: Tensor, source: Tensor, distance: Distance
+    stage: Streamed, every: Turns, turn: Turn, result: Tensor, source: Tensor, distance: Distance
 ) -> int | None:
     """What a turn that reads `source` itself asks for; 0 if it does not; None if never safe."""
     worst = 0
@@ -171,6 +195,6 @@ def _own(
         found = distance(every.variants[turn.variant], position)
         if needs is None or found is None or len(every.op.outputs) != 1:
             return None
-        gap = turn.rows[0] * row_bytes(result) - needs[0] * row_bytes(source)
-        worst = max(worst, found + gap)
+        begin = _bytes(stage, result, turn.step, turn.rows[0])
+        worst = max(worst, found + begin - _bytes(stage, source, turn.step, needs[0]))
     return worst

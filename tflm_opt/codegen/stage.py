@@ -194,20 +194,24 @@ def _opening(frame: Frame, prefix: str, found: Sequence[Turn], cells: Cells) -> 
 
 
 def _keep(frame: Frame, tensor: Tensor, found: Sequence[Turn], cells: Cells) -> list[str]:
-    """The `memmove` of a window's kept rows to its start."""
+    """The `memmove` of a window's kept rows to where this step has them."""
     window, size = frame.walk.windows[tensor], row_bytes(tensor)
-    before, shifts, counts = 0, [], []
+    before = int(window.starts[found[0].step])
+    sources, targets, counts = [], [], []
     for turn in found:
         start = int(window.starts[turn.step])
-        kept = max(turn.rows[0] - start, 0) if start > before else 0
-        shifts.append((start - before) * size if kept else 0)
+        low = max(start, 0)
+        kept = max(turn.rows[0] - low, 0) if start > before else 0
+        sources.append((low - before) * size if kept else 0)
+        targets.append((low - start) * size if kept else 0)
         counts.append(kept * size)
         before = start
     if not any(counts):
         return []
     at = frame.offsets[tensor]
-    shift, count = _number(cells.cell(shifts)), _number(cells.cell(counts))
-    return [f"memmove(arena + {at}, arena + {at} + {shift}, (size_t){count});"]
+    target, source, count = (_number(cells.cell(v)) for v in (targets, sources, counts))
+    where = f"arena + {at}" if target == "0" else f"arena + {at} + {target}"
+    return [f"memmove({where}, arena + {at} + {source}, (size_t){count});"]
 
 
 def _places(

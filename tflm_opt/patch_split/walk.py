@@ -27,7 +27,7 @@ MCUNetV2's patches (Lin et al., 2021) without their recomputed halos.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from math import prod
@@ -55,7 +55,8 @@ class Window:
     Attributes:
         capacity: rows.
         kept: whether rows stay from one step to the next. If not, it is transient.
-        starts: int64 (steps,): the tensor's row at the window's start, in each step.
+        starts: int64 (steps,): the tensor's row at the window's start, in each step; below 0
+            where the window begins with room for padding that nobody writes.
     """
 
     capacity: int
@@ -157,7 +158,7 @@ def walk(graph: Graph, stage: Stage, *, streamed: bool = False) -> Walk:
         steps=steps,
         made=made,
         needed=needed,
-        windows={t: _window(made[t], needed[t], steps) for t in inner},
+        windows={t: _window(made[t], needed[t], pace.edges(t, made), steps) for t in inner},
         outside=tuple(outside),
         results=tuple(t for op in stage.ops for t in op.outputs if t in results),
         source=source,
@@ -255,6 +256,13 @@ class _Pace:
         columns = np.concatenate([[0], np.flatnonzero(works) + 1])
         return dict(zip(rows, table[:, columns], strict=True)), columns.size - 1
 
+    def edges(self, tensor: Tensor, made: Mapping[Tensor, np.ndarray]) -> list[np.ndarray]:
+        """By reader, the first row that its next row reads, padding included: may be below 0."""
+        return [
+            made[op.outputs[0]] * reach.stride - reach.before
+            for op, reach in self.readers.get(tensor, ())
+        ]
+
     def _after(self, steps: np.ndarray, band: Fraction) -> dict[Tensor, np.ndarray]:
         """Rows made after steps; step 1 is the one in which the last op makes its first band.
 
@@ -318,10 +326,20 @@ def _needed(
     return needed
 
 
-def _window(made: np.ndarray, needed: np.ndarray, steps: int) -> Window:
+def _window(
+    made: np.ndarray, needed: np.ndarray, readers: Sequence[np.ndarray], steps: int
+) -> Window:
+    """The window of rows `made` and `needed`; `readers` are lines above which they read padding."""
     before, after = made[:-1], made[1:]
     works = after > before
-    starts = np.maximum.accumulate(np.where(works, np.minimum(needed[:steps], before), 0))
+    lowest = np.minimum(needed[:steps], before)
+    starts = np.maximum.accumulate(np.where(works, lowest, 0))
     capacity = int((after - starts)[works].max(initial=0))
     kept = bool((needed[1:steps] < made[1:steps]).any())
+    if kept and readers:
+        # Padding above the tensor has a place too, as far as there is room: the window then looks
+        # alike in all steps, and what is dead in it after a step is always the same.
+        above = np.maximum(np.min(readers, axis=0)[:steps], after - capacity)
+        starts = np.where(starts == 0, np.minimum(above, 0), starts)
+        starts = np.maximum.accumulate(np.where(works, starts, starts[np.argmax(works)]))
     return Window(capacity, kept, starts)
