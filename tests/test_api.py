@@ -320,3 +320,12 @@ def test_long_tensor_names_are_shortened_in_the_verdict(tflite: bytes) -> None:
 def test_calibration_of_a_tflite_is_told_to_be_of_no_use(tflite: bytes) -> None:
     told = tflm_opt.optimize(tflite, calibration=np.zeros((4, 4)), verbose=0, verify=False)
     assert told.warnings == (api.UNUSED_CALIBRATION,)
+
+
+def test_an_empty_batch_and_labels_that_are_no_classes(result: tflm_opt.Result) -> None:
+    shape = result.graph.inputs[0].shape[1:]
+    with pytest.raises(ValueError, match="batch is empty"):
+        result.predict(np.zeros((0, *shape), np.float32))
+    for label in (-1, 10_000):
+        with pytest.raises(ValueError, match="class numbers from 0 to"):
+            result.evaluate(np.zeros((1, *shape), np.float32), [label])

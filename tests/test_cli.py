@@ -246,3 +246,18 @@ def test_right_half_without_tensorflow(model: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.stdout.strip() == "True", done.stderr
+
+
+def test_a_keras_file_without_tensorflow_says_what_to_install(tmp_path: Path) -> None:
+    (tmp_path / "net.keras").write_bytes(b"any")
+    program = (
+        "import sys; sys.modules['tensorflow'] = sys.modules['keras'] = None\n"
+        f"from tflm_opt.cli import main; main(['optimize', {str(tmp_path / 'net.keras')!r}, '-q'])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert "TensorFlow is needed to quantize" in done.stderr
+    assert "pip install" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +40,9 @@ def evaluate(result: Result, inputs: Any, labels: Any) -> Accuracy:
 
     batch = _columns(result, inputs)
     wanted = _classes(labels, len(batch[0]))
+    classes = math.prod(result.graph.outputs[0].shape)
+    if not ((wanted >= 0) & (wanted < classes)).all():
+        raise ValueError(f"labels must be class numbers from 0 to {classes - 1}")
     samples = _samples(batch, result.graph.inputs)
     engine = _accuracy(run_engine(result.sources, samples), wanted)
     original = graphs.read(result.original)
@@ -86,6 +90,8 @@ def _columns(result: Result, inputs: Any) -> list[np.ndarray]:
     columns = [_batched(np.asarray(a), tensor) for a, tensor in zip(inputs, wanted, strict=True)]
     if len({len(column) for column in columns}) != 1:
         raise ValueError(f"inputs of different lengths: {[len(column) for column in columns]}")
+    if not len(columns[0]):
+        raise ValueError("the batch is empty: give at least one sample")
     return columns
 
 

@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ..errors import TflmOptError
+from ..errors import MissingTool, TflmOptError
 from . import calibration as calibrating
 from . import convert, draw, isolate, sources, widen
 from .calibration import CalibrationWarning, Sample
@@ -89,6 +89,7 @@ def quantize(
         UnsupportedModel: unbuilt, dynamic or batched shapes, non-float inputs, an op without
             an int8 form.
         InvalidModel: a file that is missing or damaged.
+        MissingTool: TensorFlow is not installed.
     """
     if io not in ("int8", "float32"):
         raise TflmOptError(f"io={io!r}: choose 'int8' or 'float32'")
@@ -124,7 +125,14 @@ def quantize(
 def _import_tensorflow(source: sources.Source) -> None:
     if source in (sources.Source.UNKNOWN, sources.Source.TFLITE_BYTES, sources.Source.TFLITE_FILE):
         return
-    import tensorflow  # noqa: F401
+    try:
+        import tensorflow  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise MissingTool(
+            "TensorFlow",
+            needed_for="to quantize a Keras model (a .tflite needs none)",
+            install="pip install 'tflm-opt[keras]', or in a checkout: pip install -e '.[keras]'",
+        ) from error
 
 
 def _calibration_data(
