@@ -1,0 +1,346 @@
+"""What stages cost in stock TFLM, and which to take: head and tail together, under a limit of MACs.
+
+The *head* holds tensors; bands make it smaller. The *tail* holds what TFLM keeps about every op
+and tensor; bands make it larger. Prices below are those of the allocator of `tflite-micro` on a
+64-bit host, in bytes, as the recording allocator tells them; they only rank candidates, the best
+of which are then measured.
+
+The graph's ops form a line; a way from its start to its end takes each op whole, whole with zero
+taps instead of a `PAD`, or as part of a stage. A way's head is that of its worst part, so for
+each limit of the head the ways below it with the least tail and the least MACs come from one
+sweep along the line (labels that no other label beats in both are kept); the limits tried are
+the heads that parts have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+
+from ..arena.overlap import in_place_in_tflm
+from ..arena.problem import align_up
+from ..graph import geometry
+from ..graph.ir import Graph, Op, Tensor
+from ..graph.options import ConvOptions, same_padding
+from ..graph.write import padding_flag
+from ..passes.legalize import smallest_pad
+from ..passes.rewrite import CONVOLUTIONS, POOLS, padding_of, size_of, source_of, window
+from .tflm_bands import Body, Piece, Unfit, body
+from .tflm_calls import MOST_INPUTS, with_taps
+
+# Bytes of tail an op, its output's record included; constants and inputs have records of their own.
+PRICES = {"slice": 88, "mask": 88, "pad": 152, "call": 112, "join": 176}
+TENSOR = 24
+SUBGRAPH = 64
+
+STYLES = ("wide", "same", "pad")
+LONGEST = 14
+COUNTS = (2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 14, 16, 20, 24, 28, 36, 48)
+LIMITS = 24
+LABELS = 12
+# A stage must hold an op that needs this share of the worst op's memory, run whole.
+WORTH = 6
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Part:
+    """One way to run ops [start, stop) of a graph.
+
+    Attributes:
+        head: bytes of memory while they run, whatever lives beside them included.
+        tail: bytes of tail beyond those of the ops as they are.
+        macs: extra ones.
+        body: of a stage; None for one op run whole.
+        taps: whether that op gets zero taps instead of a `PAD`.
+    """
+
+    start: int
+    stop: int
+    head: int
+    tail: int
+    macs: int
+    body: Body | None = None
+    taps: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Way:
+    """Parts for all ops of a graph, in order."""
+
+    parts: tuple[Part, ...]
+
+    @property
+    def head(self) -> int:
+        return max(part.head for part in self.parts)
+
+    @property
+    def tail(self) -> int:
+        return sum(part.tail for part in self.parts)
+
+    @property
+    def macs(self) -> int:
+        return sum(part.macs for part in self.parts)
+
+    @property
+    def bodies(self) -> tuple[Body, ...]:
+        return tuple(part.body for part in self.parts if part.body is not None)
+
+
+def ways(graph: Graph, max_extra_macs: float, count: int = 6) -> list[Way]:
+    """The most promising ways to run a graph, the smallest estimate of head + tail first.
+
+    Example:
+        >>> ways(graph, max_extra_macs=0.1)[0].head
+
+    Args:
+        graph: as the passes leave it.
+        max_extra_macs: as a share of the graph's.
+        count: at most so many.
+    """
+    lives = _Lives(graph)
+    whole = [part for i in range(len(graph.ops)) for part in _whole(lives, i)]
+    worst = max(part.head for part in whole)
+    parts = [*whole, *_stages(lives, whole, worst)]
+    limit = int(max_extra_macs * geometry.macs(graph))
+    found: dict[tuple[Part, ...], Way] = {}
+    for head in _limits(parts, len(graph.ops), limit):
+        for way in _sweep([p for p in parts if p.head <= head], len(graph.ops), limit):
+            found.setdefault(way.parts, way)
+    return sorted(found.values(), key=lambda w: (w.head + w.tail, w.macs))[:count]
+
+
+def widened(op: Op) -> Op | None:
+    """The convolution with zero taps below and to the right, whose padding SAME can express.
+
+    A filter of k + 1 with a zero last tap makes SAME pad (1, 1) at stride 2 and even sizes, as
+    PyTorch's nets want it. None where the op needs no `PAD`, or no few taps help.
+    """
+    if op.kind not in CONVOLUTIONS or not _needs_pad(op):
+        return None
+    slides, pads, weights = window(op), padding_of(op), op.inputs[1]
+    size, out = size_of(source_of(op)), size_of(op.output)
+    if weights is None or weights.data is None:
+        return None
+    kernel, sides = [], []
+    for axis, before in enumerate((pads.top, pads.left)):
+        for taps in range(slides.kernel[axis], slides.kernel[axis] + 3):
+            pair = same_padding(size[axis], taps, slides.stride[axis], slides.dilation[axis])
+            if pair[0] == before and -(-size[axis] // slides.stride[axis]) == out[axis]:
+                kernel.append(taps)
+                sides.extend(pair)
+                break
+        else:
+            return None
+    wider = with_taps(weights, (kernel[0], kernel[1]))
+    assert isinstance(op.options, ConvOptions)
+    options = replace(op.options, padding=type(pads)(*sides))
+    return replace(op, inputs=(op.inputs[0], wider, *op.inputs[2:]), options=options)
+
+
+def _needs_pad(op: Op) -> bool:
+    if op.kind not in CONVOLUTIONS and op.kind not in POOLS:
+        return False
+    slides, size = window(op), size_of(source_of(op))
+    flag = padding_flag(padding_of(op), size, slides.kernel, slides.stride, slides.dilation)
+    return flag is None
+
+
+class _Lives:
+    """Which tensors are alive where; op i is step i."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.ops = graph.ops
+        self.born = {t: -1 for t in graph.inputs if t.data is None}
+        self.dies = dict(self.born)
+        for step, op in enumerate(graph.ops):
+            self.born.update({t: step for t in op.outputs})
+            for tensor in (*op.outputs, *op.inputs):
+                if tensor in self.born:
+                    self.dies[tensor] = step
+        self.dies.update({t: len(graph.ops) for t in graph.outputs if t in self.born})
+
+    def beside(self, start: int, stop: int) -> dict[Tensor, int]:
+        """Bytes of what is made before ops [start, stop) and used in them or after them."""
+        return {
+            t: align_up(t.nbytes, 16)
+            for t in self.born
+            if self.born[t] < start and self.dies[t] >= start
+        }
+
+
+def _whole(lives: _Lives, step: int) -> Iterator[Part]:
+    op = lives.ops[step]
+    beside = sum(lives.beside(step, step + 1).values())
+    out = sum(align_up(t.nbytes, 16) for t in op.outputs if t.data is None)
+    for position, tensor in enumerate(op.inputs):
+        if tensor in lives.dies and lives.dies[tensor] == step and in_place_in_tflm(op, position):
+            out = 0
+    if not _needs_pad(op):
+        yield Part(step, step + 1, beside + out, 0, 0)
+        return
+    pad, source = smallest_pad(op), source_of(op)
+    rows, columns = size_of(source)
+    area = (rows + pad.top + pad.bottom) * (columns + pad.left + pad.right)
+    padded = align_up(source.nbytes * area // (rows * columns), 16)
+    gone = align_up(source.nbytes, 16) if lives.dies[source] == step else 0
+    head = max(beside + padded, beside - gone + padded + out)
+    yield Part(step, step + 1, head, PRICES["pad"] + TENSOR, 0)
+    wider = widened(op)
+    if wider is not None:
+        macs = geometry.op_macs(wider) - geometry.op_macs(op)
+        yield Part(step, step + 1, beside + out, 0, macs, taps=True)
+
+
+def _stages(lives: _Lives, whole: Sequence[Part], worst: int) -> list[Part]:
+    """The stages worth a thought: of each range of ops, those that no other one beats."""
+    least = [min(p.head for p in whole if p.start == i) for i in range(len(lives.ops))]
+    on_rows = [_on_rows(op) for op in lives.ops]
+    found: list[Part] = []
+    for start in range(len(lives.ops)):
+        for stop in range(start + 1, min(start + LONGEST, len(lives.ops)) + 1):
+            if not on_rows[stop - 1]:
+                break
+            if stop - start > 1 and max(least[start:stop]) >= worst // WORTH:
+                found.extend(_front(list(_bodies(lives, start, stop))))
+    return found
+
+
+def _on_rows(op: Op) -> bool:
+    try:
+        body((op,), 1, "pad")
+    except Unfit:
+        return False
+    return True
+
+
+def _bodies(lives: _Lives, start: int, stop: int) -> Iterator[Part]:
+    ops = lives.ops[start:stop]
+    if any(lives.dies[t] >= stop for op in ops[:-1] for t in op.outputs):
+        return
+    rows = ops[-1].output.shape[1]
+    for band in sorted({-(-rows // count) for count in COUNTS if count <= rows}):
+        for style in STYLES:
+            with suppress(Unfit):
+                yield _part(lives, start, stop, body(ops, band, style))
+
+
+def _part(lives: _Lives, start: int, stop: int, made: Body) -> Part:
+    return Part(start, stop, _head(lives, start, stop, made), _tail(made), made.extra_macs, made)
+
+
+def _head(lives: _Lives, start: int, stop: int, made: Body) -> int:
+    beside = lives.beside(start, stop)
+    result = align_up(made.ops[-1].output.nbytes, 16)
+    row = made.ops[-1].output.nbytes // made.ops[-1].output.shape[1]
+    over = 0
+    if made.band * row % 16 == 0:
+        dying = [w for w in made.windows if lives.dies[w.tensor] < stop]
+        over = max((_overlap(w, made, result, beside[w.tensor]) for w in dying), default=0)
+    windows = sum(align_up(w.nbytes, 16) for w in made.windows)
+    return sum(beside.values()) + result - over + max(windows, _inner(made))
+
+
+def _overlap(piece: Piece, made: Body, result: int, source: int) -> int:
+    """Bytes that the result and an input of the stage share at best."""
+    row = piece.tensor.nbytes // piece.tensor.shape[1]
+    size = made.band * result // made.ops[-1].output.shape[1]
+    ahead = [
+        (number + 1) * size - max(0, (number + 1) * piece.span.step + piece.span.lo) * row
+        for number in range(made.bands - 1)
+    ]
+    distance = align_up(max(0, *ahead) if ahead else 0, 16)
+    return result + source - max(distance + source, result)
+
+
+def _inner(made: Body) -> int:
+    """The most bytes of pieces alive at one step of a body."""
+    last: dict[Piece, int] = {}
+    for number, step in enumerate(made.steps):
+        last.update(dict.fromkeys(step.inputs, number))
+    last[made.result] = len(made.steps)
+    alive = {piece: align_up(piece.nbytes, 16) for piece in made.windows}
+    most = 0
+    for number, step in enumerate(made.steps):
+        in_place = step.kind == "mask" or (step.op is not None and step.op.kind == "ADD")
+        gone = [p for p in step.inputs if last[p] == number]
+        if in_place and gone:
+            del alive[gone.pop(0)]
+        alive[step.output] = align_up(step.output.nbytes, 16)
+        most = max(most, sum(alive.values()))
+        for piece in dict.fromkeys(gone):
+            alive.pop(piece, None)
+    return most
+
+
+def _tail(made: Body) -> int:
+    inner = sum(PRICES.get(step.kind, 0) for step in made.steps)
+    inner += TENSOR * sum({"slice": 2, "pad": 1, "mask": 1}.get(s.kind, 0) for s in made.steps)
+    edges = len(made.windows) * 2 * (PRICES["pad"] + TENSOR)
+    masks = 3 * TENSOR * len(made.masks)
+    calls = made.bands * (PRICES["call"] + len(made.windows) * (PRICES["slice"] + TENSOR))
+    joins = PRICES["join"] * (
+        1 + (-(-made.bands // MOST_INPUTS) if made.bands > MOST_INPUTS else 0)
+    )
+    return SUBGRAPH + inner + edges + masks + calls + joins
+
+
+def _front(parts: list[Part]) -> list[Part]:
+    """Those that no other beats in head, tail and MACs at once."""
+    kept: list[Part] = []
+    for part in sorted(parts, key=lambda p: (p.head, p.tail, p.macs)):
+        if not any(k.tail <= part.tail and k.macs <= part.macs for k in kept):
+            kept.append(part)
+    return kept
+
+
+@dataclass(slots=True)
+class _Label:
+    """A way to some op: its tail, its MACs, and the parts, last first."""
+
+    tail: int
+    macs: int
+    parts: tuple[Part, ...] = field(default=())
+
+
+def _sweep(parts: Sequence[Part], ops: int, limit: int) -> list[Way]:
+    """Ways over all ops with at most `limit` extra MACs that no other one beats."""
+    starting: dict[int, list[Part]] = {}
+    for part in parts:
+        starting.setdefault(part.start, []).append(part)
+    labels: list[list[_Label]] = [[] for _ in range(ops + 1)]
+    labels[0].append(_Label(0, 0))
+    for step in range(ops):
+        labels[step] = _best(labels[step])
+        for label in labels[step]:
+            for part in starting.get(step, ()):
+                macs = label.macs + max(part.macs, 0)
+                if macs <= limit:
+                    new = _Label(label.tail + part.tail, macs, (*label.parts, part))
+                    labels[part.stop].append(new)
+    return [Way(label.parts) for label in _best(labels[ops])]
+
+
+def _best(labels: list[_Label]) -> list[_Label]:
+    kept: list[_Label] = []
+    for label in sorted(labels, key=lambda x: (x.tail, x.macs)):
+        if not kept or label.macs < kept[-1].macs:
+            kept.append(label)
+    return kept[:LABELS]
+
+
+def _limits(parts: Sequence[Part], ops: int, limit: int) -> list[int]:
+    """Heads to try: from the least that any way has, upwards."""
+    heads = sorted({part.head for part in parts})
+    low, high = 0, len(heads) - 1
+    while low < high:
+        middle = (low + high) // 2
+        if _sweep([p for p in parts if p.head <= heads[middle]], ops, limit):
+            high = middle
+        else:
+            low = middle + 1
+    above = heads[low:]
+    stride = max(1, len(above) // (4 * LIMITS))
+    near = [h for h in above if h <= above[0] * 1.5]
+    chosen = near[:: max(1, len(near) // LIMITS)]
+    return sorted({*chosen, above[0], above[-1], *above[: 4 * stride]})

@@ -1,0 +1,287 @@
+"""Where every tensor of a banded graph lies: one offset a tensor, for all subgraphs together.
+
+All calls of a body use the same addresses, so a stage is planned as if there were one call:
+
+    step      parts    windows   body …             copy      join
+    x        |########################################|         until the last window is cut
+    part     |####|                                             only at the image's edges
+    window         |######|                                     until the body has read it
+    inner                   |####|   |####|                     as in any graph
+    result   |################################################  bands go where they stay
+
+The result is alive from the start, since every call adds a band to it; the window of each call
+is gone before the next is cut, and each is alive for as long as any call needs it. So the plan
+holds for every call, and for the result's bands from one call to the next.
+
+The result may lie over rows of `x` that no later window reads: call j writes rows [j b, j b + b)
+when the windows of calls 0..j have been cut, so the end of these rows must not lie behind the
+start of window j + 1. That is a safe distance in `arena`'s sense. Windows are copies, and kernels
+read and write nothing that overlaps, so this holds for any kernels, CMSIS-NN's included.
+
+What is joined without being moved (bands in a result, a window that is the body's input) lies
+at the same address on both sides; TFLM then copies nothing, or each byte to itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+
+from ..arena import solve
+from ..arena.lifetimes import TFLM_VIEWS
+from ..arena.offline import AT_RUN_TIME, NAME, encode
+from ..arena.overlap import in_place_in_tflm
+from ..arena.problem import Buffer, Problem, Solution, align_up
+from ..arena.tflm_scratch import tflm_scratch
+from ..graph import tensor_order
+from ..graph.ir import Graph, Op, Tensor
+from .tflm_bands import Piece
+from .tflm_calls import Banded, Stage
+
+ALIGNMENT = 16
+
+
+@dataclass(slots=True)
+class _Slot:
+    """A buffer in the making: size in bytes, first and last step (both included)."""
+
+    name: str
+    size: int
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The plan.
+
+    Attributes:
+        offsets: bytes from the start of TFLM's head, of every tensor that is not constant.
+        peak: bytes of head.
+        bound: bytes that no plan of these buffers is below.
+        problem: what was solved.
+    """
+
+    offsets: dict[Tensor, int]
+    peak: int
+    bound: int
+    problem: Problem
+
+
+def layout(banded: Banded, *, seed: int = 0, work: int | None = None) -> Layout:
+    """Plan a banded graph.
+
+    Example:
+        >>> layout(banded(g, [body(g.ops[:6], band=2)])).peak
+
+    Args:
+        banded: its main graph must be one that TFLite can express (see `passes.Legalize`).
+        seed: of the planner's search.
+        work: how much the planner may search; its default if None.
+    """
+    timeline = _Timeline(banded)
+    timeline.walk()
+    problem = timeline.problem()
+    found: Solution = (
+        solve(problem, seed=seed) if work is None else solve(problem, seed=seed, work=work)
+    )
+    offsets = {
+        tensor: found.offsets[slot] + away for tensor, (slot, away) in timeline.places.items()
+    }
+    return Layout(offsets, found.peak, found.bound, problem)
+
+
+def attach(graph: Graph, offsets: dict[Tensor, int]) -> Graph:
+    """The graph with the offsets in its metadata, as `arena.offline` writes them."""
+    graphs = (graph, *graph.model.subgraphs)
+    every = [offsets.get(t, AT_RUN_TIME) for g in graphs for t in tensor_order(g)]
+    kept = tuple(row for row in graph.model.metadata if row[0] != NAME)
+    rows = (*kept, (NAME, encode(every, len(graphs))))
+    return replace(graph, model=replace(graph.model, metadata=rows))
+
+
+@dataclass(slots=True)
+class _Timeline:
+    """Slots, and which tensors lie in them; lives for one call of `layout`."""
+
+    banded: Banded
+    step: int = 0
+    slots: list[_Slot] = field(default_factory=list)
+    places: dict[Tensor, tuple[int, int]] = field(default_factory=dict)
+    overlaps: dict[tuple[int, int], int] = field(default_factory=dict)
+    # (out, in, step): in place if `in` is read for the last time at this step.
+    wishes: list[tuple[int, int, int, int]] = field(default_factory=list)
+
+    def walk(self) -> None:
+        graph = self.banded.graph
+        starts = {stage.ops[0]: stage for stage in self.banded.stages}
+        inside = {op for stage in self.banded.stages for op in stage.ops}
+        for tensor in graph.inputs:
+            self.write(tensor)
+        for op in graph.ops:
+            if op in starts:
+                self.stage(starts[op])
+            elif op not in inside:
+                self.op(op)
+        self.step += 1
+        for tensor in graph.outputs:
+            self.read(tensor)
+        self.idle(graph)
+
+    def problem(self) -> Problem:
+        for out, source, step, distance in self.wishes:
+            done, begun = self.slots[source].last == step, self.slots[out].first
+            if out != source and done and begun <= step and (source, out) not in self.overlaps:
+                known = self.overlaps.get((out, source), 0)
+                self.overlaps[out, source] = max(known, distance)
+        buffers = tuple(
+            Buffer(s.name, align_up(s.size, ALIGNMENT), s.first, s.last + 1) for s in self.slots
+        )
+        return Problem(buffers, ALIGNMENT, self.overlaps)
+
+    # Slots.
+
+    def slot(self, name: str, size: int) -> int:
+        self.slots.append(_Slot(name, size, self.step, self.step))
+        return len(self.slots) - 1
+
+    def write(self, tensor: Tensor) -> None:
+        if tensor.data is None and not tensor.variable and tensor not in self.places:
+            self.places[tensor] = (self.slot(tensor.name, tensor.nbytes), 0)
+
+    def read(self, tensor: Tensor | None) -> None:
+        if tensor in self.places:
+            self.touch(self.places[tensor][0])
+
+    def touch(self, slot: int) -> None:
+        self.slots[slot].last = max(self.slots[slot].last, self.step)
+
+    def idle(self, graph: Graph) -> None:
+        """Tensors that the file lists and nothing uses; TFLM gives them memory too."""
+        for tensor in tensor_order(graph):
+            if tensor.data is None and not tensor.variable and tensor not in self.places:
+                self.places[tensor] = (self.slot(tensor.name, tensor.nbytes), 0)
+
+    # Ops outside stages.
+
+    def op(self, op: Op) -> None:
+        self.step += 1
+        source = op.inputs[0] if op.inputs else None
+        for tensor in op.inputs:
+            self.read(tensor)
+        if op.kind in TFLM_VIEWS and source in self.places and source.nbytes == op.output.nbytes:
+            self.places[op.output] = self.places[source]
+            return
+        for tensor in op.outputs:
+            self.write(tensor)
+        self.in_place(op)
+        scratch = tflm_scratch(op)
+        if scratch:
+            self.slot(f"scratch of {op.kind}", scratch)
+
+    def in_place(self, op: Op) -> None:
+        out = self.places[op.outputs[0]][0] if op.outputs[0] in self.places else None
+        for position, tensor in enumerate(op.inputs):
+            masked = op.kind == "MINIMUM" and tensor is not None and tensor.shape == op.output.shape
+            if out is None or tensor not in self.places:
+                continue
+            if masked or in_place_in_tflm(op, position):
+                self.wishes.append((out, self.places[tensor][0], self.step, 0))
+
+    # Stages.
+
+    def stage(self, stage: Stage) -> None:
+        self.step += 1
+        begin = self.step
+        joined = self.joined(stage)
+        self.parts(stage)
+        self.windows(stage)
+        for step, op in zip(stage.body.steps, stage.graph.ops, strict=True):
+            self.step += 1
+            for piece in step.inputs:
+                self.read(stage.places[piece])
+            for tensor in op.inputs:
+                self.read(tensor)
+            self.write(stage.places[step.output])
+            self.in_place(op)
+        self.copy(stage, joined, begin)
+
+    def joined(self, stage: Stage) -> bool:
+        """Give the result and its bands their places; False if bands must lie apart from it."""
+        result = stage.result
+        row = result.nbytes // result.shape[1]
+        fits = stage.body.band * row % ALIGNMENT == 0
+        if fits:
+            self.write(result)
+        for tensor, first in stage.bands:
+            if tensor in self.places:
+                continue
+            if fits:
+                self.places[tensor] = (self.places[result][0], first * row)
+            elif tensor is not result:
+                self.write(tensor)
+        return fits
+
+    def parts(self, stage: Stage) -> None:
+        for window in stage.windows:
+            if window.parts:
+                size = max(part.nbytes for part in window.parts)
+                slot = self.slot(f"part of {window.piece.tensor.name}", size)
+                self.places.update({part: (slot, 0) for part in window.parts})
+
+    def windows(self, stage: Stage) -> None:
+        for window in stage.windows:
+            self.step += 1
+            source = window.piece.tensor
+            self.read(source)
+            for part in window.parts:
+                self.read(part)
+            self.write(window.inner)
+            for tensor in window.tensors:
+                if tensor is not source:
+                    self.places[tensor] = self.places[window.inner]
+        self.step += 1
+        for window in stage.windows:
+            self.read(window.inner)
+        for mask in stage.masks:
+            self.write(mask)
+
+    def copy(self, stage: Stage, joined: bool, begin: int) -> None:
+        self.step += 1
+        result, body = stage.result, stage.places[stage.body.result]
+        self.read(body)
+        if stage.last is not None:
+            self.places[stage.last] = self.places[body]
+        for tensor, _ in stage.bands:
+            self.read(tensor)
+        for window in stage.windows:
+            self.read(window.piece.tensor)
+        if joined:
+            for distance, window in self.distances(stage):
+                out, source = self.places[result][0], self.places[window][0]
+                self.wishes.append((out, source, self.step, distance))
+            return
+        self.step += 1
+        self.write(result)
+        for tensor, _ in stage.bands:
+            self.read(tensor)
+
+    def distances(self, stage: Stage) -> Iterator[tuple[int, Tensor]]:
+        """How far below each input of the stage its result must begin to lie over it."""
+        result = stage.result
+        row = result.nbytes // result.shape[1]
+        for window in stage.windows:
+            source = window.piece.tensor
+            if self.places[source][1]:
+                continue
+            yield max(0, *_ahead(window.piece, stage.body.bands, stage.body.band * row)), source
+
+
+def _ahead(piece: Piece, bands: int, size: int) -> Iterable[int]:
+    """For each call but the last, the end of what it has written less the start of what is read."""
+    source, span = piece.tensor, piece.span
+    row = source.nbytes // source.shape[1]
+    yield 0
+    for number in range(bands - 1):
+        start = max(0, (number + 1) * span.step + span.lo)
+        yield (number + 1) * size - start * row
