@@ -152,8 +152,10 @@ def test_measure_of_something_else(tmp_path: Path) -> None:
 def test_inspect(model: Path) -> None:
     text = run("inspect", model).stdout
     assert "DEPTHWISE_CONV_2D" in text
+    assert max(map(len, text.splitlines())) <= 80
+    assert run("inspect", model, "--full").stdout.startswith("graph ")
     data = json.loads(run("inspect", model, "--json").stdout)
-    assert data["macs"] > 0
+    assert f"{len(data['ops'])} ops, {data['macs']:,} MACs" in text
     assert len(data["ops"]) == 8
 
 

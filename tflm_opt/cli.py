@@ -23,6 +23,13 @@ from . import __version__
 DIFFERS, BAD_INPUT, DOES_NOT_FIT, INTERRUPTED = 1, 2, 3, 130
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+_input = click.option(
+    "--input",
+    type=click.Choice(["resident", "streamed"]),
+    default="resident",
+    show_default=True,
+    help="The input whole in RAM, or its rows by callback.",
+)
 _seed = click.option("--seed", type=int, default=0, show_default=True, help="For test vectors.")
 
 
@@ -36,6 +43,7 @@ def cli() -> None:
 @click.argument("model")
 @click.option("--sram", metavar="SIZE", help='Budget: 320000, "320kB" or "320KiB".')
 @click.option("--runtime", type=click.Choice(["engine", "tflm"]), default="engine")
+@_input
 @click.option("--board", metavar="ID", help="Target board; `tflm-opt boards` lists them.")
 @click.option("--io", type=click.Choice(["int8", "float32"]), default="int8", show_default=True)
 @click.option("--reserve", metavar="SIZE", default="0", help="SRAM to leave to the application.")
@@ -56,6 +64,7 @@ def optimize(
     model: str,
     sram: str | None,
     runtime: str,
+    input: str,
     board: str | None,
     io: str,
     reserve: str,
@@ -90,6 +99,7 @@ def optimize(
             calibration=None if calibration is None else _arrays(calibration),
             board=board,
             runtime=runtime,
+            input=input,
             io=io,
             reserve=0 if reserve in ("", "0") else reserve,
             name=name,
@@ -116,20 +126,42 @@ def optimize(
 
 @cli.command()
 @click.argument("model", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--full", is_flag=True, help="Every tensor, its quantization and its options.")
 @_json
-def inspect(model: Path, as_json: bool) -> None:
+def inspect(model: Path, full: bool, as_json: bool) -> None:
     """Show what a .tflite file holds, one line an op."""
     from . import graph
     from .graph import text
-    from .graph.geometry import macs
     from .report.data import graph_data
+    from .report.text import graph_text
 
     loaded = graph.read(model.read_bytes(), str(model))
     if as_json:
         click.echo(json.dumps(graph_data(loaded), indent=2))
         return
-    click.echo(text.dump(loaded))
-    click.echo(f"{len(loaded.ops)} ops, {macs(loaded):,} MACs")
+    click.echo(text.dump(loaded) if full else graph_text(loaded))
+
+
+@cli.command()
+@click.argument("model")
+@_input
+@click.option("--io", type=click.Choice(["int8", "float32"]), default="int8", show_default=True)
+@_json
+@click.option("-q", "--quiet", is_flag=True, help="No progress.")
+def tradeoffs(model: str, input: str, io: str, as_json: bool, quiet: bool) -> None:
+    """Show how much memory MODEL can do with, and what that costs.
+
+    Each line is a schedule that was planned: fastest first, least memory last. The arena holds
+    tensors and kernel scratch; stack and state come on top.
+    """
+    from .api import tradeoffs as run
+    from .report.data import point_data
+    from .report.text import front_text
+
+    points = [point_data(p) for p in run(model, input=input, io=io, verbose=0 if quiet else 1)]
+    click.echo(
+        json.dumps({"input": input, "front": points}, indent=2) if as_json else front_text(points)
+    )
 
 
 @cli.command()

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import textwrap
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ..graph import Graph
+    from ..graph.ir import Tensor
     from ..result import Result
 
 _WIDTH = 22  # of the column of labels
@@ -18,6 +21,7 @@ def result_text(result: Result) -> str:
         *_verdict(result),
         *_sram(result),
         *_flash(result),
+        *_stages(result),
         *_work(result),
         *_stock(result),
     ]
@@ -92,6 +96,22 @@ def _flash(result: Result) -> list[tuple[str, str]]:
     return rows
 
 
+def _stages(result: Result) -> list[tuple[str, str]]:
+    """How the engine runs: input, stages that go band by band, and their steps."""
+    if result.runtime != "engine":
+        return []
+    from .data import schedule_data
+
+    data = schedule_data(result.graph, result.schedule)
+    bands = data["streamed"]
+    rows = [("schedule", f"{data['stages']:>11,}  stages; {data['input']} input")]
+    if bands:
+        steps = sum(stage["steps"] for stage in bands)
+        ops = sum(len(stage["ops"]) for stage in bands)
+        rows.append(("", f"{len(bands):>11,}  run band by band: {ops} ops, {steps} steps"))
+    return rows
+
+
 def _work(result: Result) -> list[tuple[str, str]]:
     saved = "" if result.macs == result.macs_before else f", from {result.macs_before:,}"
     if result.bit_exact is None:
@@ -115,6 +135,45 @@ def _stock(result: Result) -> list[tuple[str, str]]:
         ),
         ("", f"{_bytes(after.total)}  after:  {after.head:,} tensors + {after.tail:,} state"),
     ]
+
+
+def graph_text(graph: Graph) -> str:
+    """What `tflm-opt inspect` prints for a person: one line an op, in 80 columns."""
+    from ..graph.geometry import macs, op_macs
+    from ..graph.text import short_name
+
+    lines = [f"{'#':>4}  {'op':<26}{'first output':<24}{'MACs':>12}{'constants':>12}"]
+    for index, op in enumerate(graph.ops):
+        constants = sum(t.data.nbytes for t in op.inputs if t is not None and t.data is not None)
+        lines.append(
+            f"{index:>4}  {op.kind:<26}{_type(op.outputs[0]):<24}"
+            f"{_or_blank(op_macs(op)):>12}{_or_blank(constants):>12}"
+        )
+    lines += [f"{'in':>4}  {short_name(t.name)} {_type(t)}" for t in graph.inputs]
+    lines += [f"{'out':>4}  {short_name(t.name)} {_type(t)}" for t in graph.outputs]
+    total = f"{len(graph.ops)} ops, {macs(graph):,} MACs; constants in bytes"
+    return "\n".join((*lines, total))
+
+
+def _or_blank(count: int) -> str:
+    return f"{count:,}" if count else ""
+
+
+def _type(tensor: Tensor) -> str:
+    return f"{tensor.dtype}[{','.join(map(str, tensor.shape))}]"
+
+
+def front_text(points: Sequence[dict[str, Any]]) -> str:
+    """The front as a table; `points` is what `tradeoffs --json` prints."""
+    head = f"{'arena, bytes':>13}{'extra MACs':>12}{'extra calls':>13}{'moved bytes':>13}"
+    lines = [f"{head}{'instructions':>14}{'stages':>8}"]
+    lines += [
+        f"{p['arena']:>13,}{p['extra_macs']:>12.0%}{p['extra_calls']:>13,}{p['moved']:>13,}"
+        f"{p['instructions']:>+14,}{p['streamed_stages']:>8}"
+        for p in points
+    ]
+    note = "instructions: an estimate of what bands add; stages: those that run band by band"
+    return "\n".join((*lines, note))
 
 
 def measurement_text(data: dict[str, object]) -> str:
