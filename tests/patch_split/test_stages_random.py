@@ -20,7 +20,7 @@ from tflm_opt.patch_split.schedule import Schedule
 from tflm_opt.patch_split.walk import walks
 from tflm_opt.runtime import host, tflm
 
-NETS = 25
+NETS = 20
 SCHEDULES = 2
 
 
@@ -89,9 +89,9 @@ def test_schedules_are_not_trivial() -> None:
             stages += list(found)
             kinds |= {op.kind for stage in found for op in stage.ops}
             kept |= {window.kept for walk in found.values() for window in walk.windows.values()}
-    assert len(stages) > 150
-    assert sum(len(stage.ops) > 4 for stage in stages) > 40
+    assert len(stages) > 120
+    assert sum(len(stage.ops) > 4 for stage in stages) > 30
     assert len({stage.band for stage in stages}) > 7
-    assert streamed > 15
+    assert streamed > 12
     assert kept == {True, False}
     assert len(kinds) >= 12
