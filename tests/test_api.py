@@ -329,3 +329,21 @@ def test_an_empty_batch_and_labels_that_are_no_classes(result: tflm_opt.Result) 
     for label in (-1, 10_000):
         with pytest.raises(ValueError, match="class numbers from 0 to"):
             result.evaluate(np.zeros((1, *shape), np.float32), [label])
+
+
+@pytest.mark.tensorflow
+@pytest.mark.filterwarnings("ignore:When providing `inputs` as a dict")
+def test_a_dict_of_inputs_by_the_keras_models_own_keys() -> None:
+    keras = pytest.importorskip("keras")
+    first, second = keras.Input((4,), name="za"), keras.Input((6,), name="ab")
+    joined = keras.layers.Concatenate()([keras.layers.Dense(3)(first), second])
+    net = keras.Model({"k1": first, "k0": second}, keras.layers.Dense(2)(joined))
+    rng = np.random.default_rng(0)
+    data = {"k1": rng.random((30, 4), np.float32), "k0": rng.random((30, 6), np.float32)}
+    made = tflm_opt.optimize(net, calibration=data, verbose=0, verify=False)
+    by_key = made.predict(data)
+    by_name = made.predict({"za": data["k1"], "ab": data["k0"]})
+    np.testing.assert_array_equal(by_key, by_name)
+    np.testing.assert_allclose(by_key, net.predict(data, verbose=0), atol=0.1)
+    with pytest.raises(ValueError, match="no array for input"):
+        made.predict({"k1": data["k1"]})

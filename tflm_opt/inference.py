@@ -77,10 +77,7 @@ def _columns(result: Result, inputs: Any) -> list[np.ndarray]:
     """One array (n, *shape) for each model input."""
     wanted = result.graph.inputs
     if isinstance(inputs, Mapping):
-        missing = [t.name for t in wanted if t.name not in inputs]
-        if missing:
-            raise ValueError(f"no array for input {', '.join(missing)}; given: {', '.join(inputs)}")
-        inputs = [inputs[t.name] for t in wanted]
+        inputs = [_named(inputs, names) for names in _input_names(result)]
     elif len(wanted) == 1 and not isinstance(inputs, (list, tuple)):
         inputs = [inputs]
     elif len(wanted) == 1 and len(inputs) != 1:
@@ -93,6 +90,22 @@ def _columns(result: Result, inputs: Any) -> list[np.ndarray]:
     if not len(columns[0]):
         raise ValueError("the batch is empty: give at least one sample")
     return columns
+
+
+def _input_names(result: Result) -> list[tuple[str, ...]]:
+    """What each input may be called: its name in the file, and those of the Keras model."""
+    names: list[tuple[str, ...]] = [(tensor.name,) for tensor in result.graph.inputs]
+    if result.float_model is None:
+        return names
+    keras = [(one.name, *one.keys) for one in result.float_model.inputs]
+    return [here + there for here, there in zip(names, keras, strict=True)]
+
+
+def _named(inputs: Mapping[str, Any], names: Sequence[str]) -> Any:
+    for name in names:
+        if name in inputs:
+            return inputs[name]
+    raise ValueError(f"no array for input {names[0]}; given: {', '.join(map(str, inputs))}")
 
 
 def _batched(array: np.ndarray, tensor: Tensor) -> np.ndarray:
