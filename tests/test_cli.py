@@ -63,7 +63,7 @@ def test_a_keras_model_without_data_warns_once_and_without_source_code(tmp_path:
 def test_progress_goes_to_stderr(model: Path) -> None:
     done = run("optimize", model, "--json")
     json.loads(done.stdout)
-    assert "Planning memory" in done.stderr
+    assert "Searching for a schedule" in done.stderr
 
 
 def test_a_budget_that_cannot_be_met(model: Path, tmp_path: Path) -> None:

@@ -18,11 +18,15 @@ from .progress import Progress, reporter
 from .result import Flash, Result, Sram
 
 if TYPE_CHECKING:
+    from .arena import Plan
     from .codegen import Sources
+    from .graph import Graph
     from .patch_split.rewrite import Stock
+    from .patch_split.search import Point
     from .quant import FloatModel
 
 RUNTIMES = ("engine", "tflm")
+INPUTS = ("resident", "streamed")
 IO = ("int8", "float32")
 DEFAULT_BOARD = "qemu_m4"
 UNUSED_CALIBRATION = (
@@ -50,6 +54,7 @@ def optimize(
     calibration: Any = None,
     board: str | boards.Board | None = None,
     runtime: str = "engine",
+    input: str = "resident",
     io: str = "int8",
     reserve: int | str = 0,
     name: str | None = None,
@@ -69,12 +74,15 @@ def optimize(
         model: a Keras 3 or tf_keras model, a `.keras`, `.h5` or `.tflite` path, a SavedModel
             folder, or the bytes of a `.tflite`. It is never changed.
         sram: the budget for everything in RAM that the model causes, in bytes, or as text
-            ("320KiB"). None asks for the least SRAM without recomputation.
+            ("320KiB"). The result is the fastest that fits: layer by layer if that does. Without
+            a budget of yours or of a board, it is the one of least SRAM without recomputation.
         calibration: real inputs for quantization (see `quant.quantize`); only for Keras models.
             Without it the ranges come from drawn data, and a warning says so.
         board: a board's id; its core decides stack and code, its SRAM and flash are budgets too.
             None measures for a Cortex-M4 and sets no limit.
         runtime: "engine" for generated C, "tflm" for a `.tflite` that stock TFLM runs.
+        input: "resident" for an input that is whole in RAM, "streamed" for one whose rows the
+            firmware hands over by callback as they are needed (engine only, one input).
         io: element type of the inputs and outputs: "int8", or "float32" to keep float ones.
         reserve: bytes of SRAM to set aside for the application, counted in the total.
         name: a C identifier for the generated code; made from the model's name by default.
@@ -98,13 +106,18 @@ def optimize(
     set_aside = sizes.parse(reserve, what="a reserve") if reserve else 0
     _choose("runtime", runtime, RUNTIMES)
     _choose("io", io, IO)
+    _choose("input", input, INPUTS)
+    if runtime == "tflm" and input == "streamed":
+        raise TflmOptError("stock TFLM takes whole inputs; input='streamed' needs runtime='engine'")
     target = board if isinstance(board, boards.Board) else boards.get(board or DEFAULT_BOARD)
     with reporter(verbose) as progress:
         loaded = load(model, calibration=calibration, io=io, seed=seed, progress=progress)
         result = _optimize(
             loaded,
             target=target,
+            limit=_least_of(budget, target.sram if board is not None else None),
             runtime=runtime,
+            input=input,
             io=io,
             reserve=set_aside or 0,
             name=name,
@@ -113,6 +126,44 @@ def optimize(
             progress=progress,
         )
     return _judge(result, budget, target if board is not None else None)
+
+
+def tradeoffs(
+    model: Any,
+    *,
+    calibration: Any = None,
+    input: str = "resident",
+    io: str = "int8",
+    seed: int = 0,
+    verbose: int = 1,
+) -> tuple[Point, ...]:
+    """The schedules between fastest and smallest, each planned: arena against estimated work.
+
+    Example:
+        >>> [point.peak for point in tflm_opt.api.tradeoffs("model.tflite")]
+        [75216, 35720, 20896]
+
+    Args and errors: as `optimize`.
+    """
+    from . import codegen, graph, passes
+    from .patch_split.search import search
+
+    _choose("io", io, IO)
+    _choose("input", input, INPUTS)
+    with reporter(verbose) as progress:
+        loaded = load(model, calibration=calibration, io=io, seed=seed, progress=progress)
+        progress.step("Optimizing the graph")
+        original = graph.read(loaded.tflite, loaded.source)
+        optimized = passes.run(original, passes.default_pipeline(io))  # type: ignore[arg-type]
+        progress.step("Searching for schedules")
+        return search(
+            optimized,
+            input=input,
+            scratch=codegen.scratch,
+            access=codegen.access,
+            progress=progress,
+            seed=seed,
+        ).front
 
 
 def load(
@@ -157,7 +208,9 @@ def _optimize(
     loaded: Loaded,
     *,
     target: boards.Board,
+    limit: int | None,
     runtime: str,
+    input: str,
     io: str,
     reserve: int,
     name: str | None,
@@ -165,26 +218,21 @@ def _optimize(
     seed: int,
     progress: Progress,
 ) -> Result:
-    from . import arena, codegen, graph, passes, proof
+    from . import graph, passes, proof
     from .codegen.names import identifier
     from .graph.geometry import macs
     from .patch_split.rewrite import for_tflm
-    from .patch_split.schedule import layer_by_layer
 
     progress.step("Reading the graph")
     original = graph.read(loaded.tflite, loaded.source)
     progress.step("Optimizing the graph")
-    optimized = passes.run(original, passes.default_pipeline(io))
-    progress.step("Planning memory")
-    schedule = layer_by_layer(optimized)
-    plan = arena.plan(
-        optimized, schedule, scratch=codegen.scratch, access=codegen.access, seed=seed
-    )
-    progress.step("Generating C")
-    sources = codegen.generate(optimized, plan, name=name or identifier(loaded.name))
+    optimized = passes.run(original, passes.default_pipeline(io))  # type: ignore[arg-type]
     stock = for_tflm(optimized, loaded.tflite, seed=seed)
-    progress.step(f"Measuring for {target.core}")
-    sram, flash, notes = _footprint(sources, stock, target, runtime, reserve, len(optimized.ops))
+    shape = _Shape(name or identifier(loaded.name), target, runtime, input, seed)
+    room = None if limit is None else max(limit - reserve, 0)
+    built = _built(optimized, stock, shape, room, progress)
+    sources = built.sources
+    sram = dataclasses.replace(built.sram, reserve=reserve)
     progress.step("Proving it equal to TFLM")
     checked = proof.prove(original, loaded.tflite, optimized, stock.tflite, sources, vectors, seed)
     return Result(
@@ -194,7 +242,7 @@ def _optimize(
         budget=None,
         fits=True,
         sram=sram,
-        flash=flash,
+        flash=built.flash,
         macs=macs(optimized),
         macs_before=macs(original),
         extra_macs=0.0,
@@ -203,30 +251,73 @@ def _optimize(
         tflite=stock.tflite,
         original=loaded.tflite,
         graph=optimized,
-        plan=plan,
+        plan=built.plan,
         sources=sources,
         samples=checked.samples,
         expected=checked.expected,
         float_model=loaded.float_model,
-        warnings=(*loaded.warnings, *notes),
+        warnings=(*loaded.warnings, *built.notes),
+        front=built.front,
     )
 
 
-def _footprint(
-    sources: Sources, stock: Stock, target: boards.Board, runtime: str, reserve: int, ops: int
-) -> tuple[Sram, Flash, tuple[str, ...]]:
-    """Memory of what ships, read from what was compiled or allocated, and remarks on it."""
-    if runtime == "tflm":
-        return _tflm_footprint(stock, reserve)
-    from .runtime.footprint import footprint
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """What is to be built."""
 
-    measured = footprint(sources, target, ops)
-    sram = Sram(sources.arena, measured.data, measured.stack, reserve, measured.estimated)
-    flash = Flash(measured.weights, measured.code, measured.estimated)
-    return sram, flash, measured.notes
+    name: str
+    target: boards.Board
+    runtime: str
+    input: str
+    seed: int
 
 
-def _tflm_footprint(stock: Stock, reserve: int) -> tuple[Sram, Flash, tuple[str, ...]]:
+@dataclass(frozen=True, slots=True, eq=False)
+class _Built:
+    """The engine, and the memory of what ships, read from what was compiled or allocated."""
+
+    plan: Plan
+    front: tuple[Point, ...]
+    sources: Sources
+    sram: Sram
+    flash: Flash
+    notes: tuple[str, ...]
+
+
+def _built(
+    optimized: Graph, stock: Stock, shape: _Shape, room: int | None, progress: Progress
+) -> _Built:
+    """The fastest schedule that fits `room`; for TFLM, which runs its own file, layer by layer."""
+    from . import arena, codegen
+    from .fit import fit
+    from .patch_split.schedule import layer_by_layer
+
+    if shape.runtime == "tflm":
+        plan = arena.plan(
+            optimized,
+            layer_by_layer(optimized),
+            scratch=codegen.scratch,
+            access=codegen.access,
+            seed=shape.seed,
+        )
+        sources = codegen.generate(optimized, plan, name=shape.name)
+        return _Built(plan, (), sources, *_tflm_footprint(stock))
+    fitted = fit(
+        optimized,
+        room,
+        name=shape.name,
+        target=shape.target,
+        input=shape.input,
+        progress=progress,
+        seed=shape.seed,
+    )
+    of = fitted.measured
+    sram = Sram(fitted.sources.arena, of.data, of.stack, 0, of.estimated)
+    flash = Flash(of.weights, of.code, of.estimated)
+    return _Built(fitted.point.plan, fitted.front, fitted.sources, sram, flash, of.notes)
+
+
+def _tflm_footprint(stock: Stock) -> tuple[Sram, Flash, tuple[str, ...]]:
     if stock.memory is None:
         raise MissingTool(
             "the wheel tflite-micro",
@@ -234,7 +325,7 @@ def _tflm_footprint(stock: Stock, reserve: int) -> tuple[Sram, Flash, tuple[str,
             install="pip install --pre tflite-micro",
         )
     after = stock.memory.after
-    sram = Sram(after.head, after.tail, TFLM_STACK, reserve, ("runtime", "stack"))
+    sram = Sram(after.head, after.tail, TFLM_STACK, 0, ("runtime", "stack"))
     note = (
         "runtime is TFLM's persistent memory on this 64-bit computer, an upper bound for a 32-bit "
         f"target; stack is taken as {TFLM_STACK} bytes, the most seen of TFLM with CMSIS-NN"
@@ -244,8 +335,7 @@ def _tflm_footprint(stock: Stock, reserve: int) -> tuple[Sram, Flash, tuple[str,
 
 def _judge(result: Result, budget: int | None, board: boards.Board | None) -> Result:
     """The result with its verdict, or the error that says what would make it fit."""
-    limits = [limit for limit in (budget, board.sram if board else None) if limit is not None]
-    sram_limit = min(limits, default=None)
+    sram_limit = _least_of(budget, board.sram if board else None)
     flash_limit = board.flash if board else None
     over_sram = sram_limit is not None and result.sram.total > sram_limit
     over_flash = flash_limit is not None and result.flash.total > flash_limit
@@ -265,6 +355,10 @@ def _judge(result: Result, budget: int | None, board: boards.Board | None) -> Re
         best=result,
         remedies=remedies(result, what, have),
     )
+
+
+def _least_of(*limits: int | None) -> int | None:
+    return min((limit for limit in limits if limit is not None), default=None)
 
 
 def _choose(what: str, value: str, allowed: Sequence[str]) -> None:

@@ -45,6 +45,7 @@ def _sram_remedies(result: Result, need: int, have: int) -> list[str]:
             "fits beside them"
         )
         return texts
+    texts += _streamed_remedy(result)
     scale = room / sram.arena
     texts.append(
         f"shrink the input's height and width to about {scale**0.5:.0%}: the arena grows with "
@@ -52,6 +53,31 @@ def _sram_remedies(result: Result, need: int, have: int) -> list[str]:
     )
     texts.append(f"give the layers at the peak about {scale:.0%} of their channels (likewise)")
     return texts
+
+
+def _streamed_remedy(result: Result) -> list[str]:
+    """What the arena would be if the input came by rows: searched, not guessed."""
+    if result.runtime != "engine" or result.schedule.input == "streamed":
+        return []
+    from . import codegen
+    from .errors import UnsupportedModel
+    from .patch_split.search import search
+
+    if len(result.graph.inputs) != 1:
+        return []
+    try:
+        found = search(
+            result.graph, input="streamed", scratch=codegen.scratch, access=codegen.access
+        )
+    except UnsupportedModel:
+        return []
+    saved = result.sram.arena - found.peak
+    if saved <= 0:
+        return []
+    return [
+        f"stream the input (input='streamed'): the arena falls by {saved:,} bytes, from "
+        f"{result.sram.arena:,} to {found.peak:,}"
+    ]
 
 
 def _board_remedy(result: Result, what: str) -> list[str]:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from .boards import Board
     from .codegen import Sources
     from .graph import Graph
+    from .patch_split.schedule import Schedule
+    from .patch_split.search import Point
     from .quant import FloatModel
     from .runtime.tflm import Allocations
 
@@ -115,6 +117,8 @@ class Result:
         board: the target whose core stack and code were measured on.
         samples, expected: the test vectors, in the optimized model's element types.
         warnings: what a person should know, a sentence each.
+        front: the schedules that the search planned, from the fastest to the smallest; empty for
+            "tflm".
     """
 
     name: str
@@ -138,6 +142,12 @@ class Result:
     expected: Sequence[Sequence[np.ndarray]]
     float_model: FloatModel | None
     warnings: tuple[str, ...]
+    front: tuple[Point, ...] = ()
+
+    @property
+    def schedule(self) -> Schedule:
+        """The stages in which the engine runs."""
+        return self.plan.schedule
 
     @property
     def vectors(self) -> int:

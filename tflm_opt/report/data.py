@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ..boards import Board
     from ..graph import Graph, Tensor
+    from ..patch_split.schedule import Schedule
+    from ..patch_split.search import Point
     from ..result import Result
     from ..runtime.tflm import Allocations
     from ..runtime.vectors import Difference
@@ -39,6 +41,8 @@ def result_data(result: Result) -> dict[str, Any]:
             "estimated": list(flash.estimated),
         },
         "arena_bound": result.plan.bound,
+        "schedule": schedule_data(result.graph, result.schedule),
+        "front": [point_data(point) for point in result.front],
         "macs": result.macs,
         "macs_before": result.macs_before,
         "extra_macs": result.extra_macs,
@@ -51,6 +55,39 @@ def result_data(result: Result) -> dict[str, Any]:
         "outputs": [tensor_data(t) for t in result.graph.outputs],
         "ops": len(result.graph.ops),
         "warnings": list(result.warnings),
+    }
+
+
+def schedule_data(graph: Graph, schedule: Schedule) -> dict[str, Any]:
+    """How the engine runs: stages with a band, by the positions of their ops in the graph."""
+    from ..patch_split.walk import walks
+
+    index = {op: i for i, op in enumerate(graph.ops)}
+    steps = {stage: walk.steps for stage, walk in walks(graph, schedule).items()}
+    return {
+        "input": schedule.input,
+        "stages": len(schedule.stages),
+        "streamed": [
+            {
+                "ops": [index[op] for op in stage.ops],
+                "band": None if stage.band is None else float(stage.band),
+                "steps": steps[stage],
+            }
+            for stage in schedule.stages
+            if stage.band is not None
+        ],
+    }
+
+
+def point_data(point: Point) -> dict[str, Any]:
+    """A point of the front; `instructions` is an estimate of what its bands add."""
+    return {
+        "arena": point.peak,
+        "extra_macs": point.extra_macs,
+        "extra_calls": point.calls,
+        "moved": point.moved,
+        "instructions": point.work,
+        "streamed_stages": sum(stage.band is not None for stage in point.schedule.stages),
     }
 
 
