@@ -14,8 +14,12 @@
 
 #if defined(__GNUC__) || defined(__clang__)
 #define TFLM_OPT_INLINE static inline __attribute__((always_inline, unused))
+#define TFLM_OPT_APART static __attribute__((noinline, unused)) /* its loops need all registers */
+#define TFLM_OPT_LIKELY(condition) __builtin_expect(!!(condition), 1)
 #else
 #define TFLM_OPT_INLINE static inline
+#define TFLM_OPT_APART static
+#define TFLM_OPT_LIKELY(condition) (condition)
 #endif
 
 /* round(a * b / 2^31), halves up. `a` and `b` must not both be INT32_MIN. */
@@ -48,13 +52,33 @@ TFLM_OPT_INLINE int32_t tflm_opt_shift_left(int32_t x, int32_t shift)
     return (int32_t)((uint32_t)x << shift);
 }
 
-/* x * multiplier * 2^(shift - 31) with multiplier >= 0 and -31 <= shift <= 31. */
-TFLM_OPT_INLINE int32_t tflm_opt_requantize(int32_t x, int32_t multiplier, int32_t shift)
+/* The same as below for the few shifts above -2. */
+TFLM_OPT_APART int32_t tflm_opt_requantize_up(int32_t x, int32_t multiplier, int32_t shift)
 {
     const int32_t left = shift > 0 ? shift : 0;
-    const int32_t right = shift > 0 ? 0 : -shift;
     return tflm_opt_divide_by_pot(tflm_opt_high_mul(tflm_opt_shift_left(x, left), multiplier),
-                                  right);
+                                  left - shift);
+}
+
+/*
+ * x * multiplier * 2^(shift - 31) with multiplier >= 0 and -31 <= shift <= 31.
+ *
+ * Both roundings in one where the shift is right by 2 or more. With P = x * multiplier the first
+ * gives floor((P + 2^30) / 2^31). The second adds half a unit, less one if that is negative,
+ * before it shifts; nested floors are one, and "negative" may be read from x: they differ only
+ * where the first result is 0, which stays 0 either way. So the upper half of
+ * P + 2^30 - (x < 0) * 2^31 holds all that is needed.
+ */
+TFLM_OPT_INLINE int32_t tflm_opt_requantize(int32_t x, int32_t multiplier, int32_t shift)
+{
+    const int32_t sign = x >> 31;
+    const uint32_t low = ((uint32_t)sign << 31) + ((uint32_t)1 << 30);
+    const int64_t start = (int64_t)(((uint64_t)(uint32_t)sign << 32) | low);
+    if (TFLM_OPT_LIKELY(shift <= -2)) {
+        const int32_t upper = (int32_t)((start + (int64_t)x * multiplier) >> 32);
+        return ((upper >> ~(shift + 1)) + 1) >> 1;
+    }
+    return tflm_opt_requantize_up(x, multiplier, shift);
 }
 
 TFLM_OPT_INLINE int32_t tflm_opt_clamp(int32_t x, int32_t low, int32_t high)
