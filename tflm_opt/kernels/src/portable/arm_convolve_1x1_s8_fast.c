@@ -1,8 +1,6 @@
 #include "tflm_opt_dot.h"
 #include "tflm_opt_kernels.h"
 
-#include <stddef.h>
-
 arm_cmsis_nn_status arm_convolve_1x1_s8_fast(const cmsis_nn_context *ctx,
                                              const cmsis_nn_conv_params *conv_params,
                                              const cmsis_nn_per_channel_quant_params *quant_params,
@@ -17,27 +15,26 @@ arm_cmsis_nn_status arm_convolve_1x1_s8_fast(const cmsis_nn_context *ctx,
 {
     const int32_t pixels = input_dims->n * input_dims->h * input_dims->w;
     const int32_t depth = input_dims->c;
-    const int32_t offset = conv_params->input_offset;
+    tflm_opt_channels channels;
     int32_t pixel;
-    int32_t channel;
     (void)ctx;
     (void)bias_dims;
     if (conv_params->padding.h != 0 || conv_params->padding.w != 0 ||
         conv_params->stride.h != 1 || conv_params->stride.w != 1 || filter_dims->c != depth) {
         return ARM_CMSIS_NN_ARG_ERROR;
     }
+    channels.filter_size = depth;
+    channels.input_offset = conv_params->input_offset;
+    tflm_opt_set_bias(&channels, bias_data);
+    channels.multiplier = quant_params->multiplier;
+    channels.shift = quant_params->shift;
+    channels.quant_step = 1;
+    channels.output_offset = conv_params->output_offset;
+    channels.activation = conv_params->activation;
     for (pixel = 0; pixel < pixels; pixel++) {
-        const int8_t *filter = filter_data;
-        for (channel = 0; channel < output_dims->c; channel++) {
-            const int32_t bias = bias_data != NULL ? bias_data[channel] : 0;
-            const int32_t sum = tflm_opt_dot_s8(bias, input_data, filter, depth, offset);
-            *output_data++ = tflm_opt_output_s8(sum, quant_params->multiplier[channel],
-                                                quant_params->shift[channel],
-                                                conv_params->output_offset,
-                                                conv_params->activation);
-            filter += depth;
-        }
+        tflm_opt_dot_line_s8(&channels, input_data, filter_data, output_dims->c, output_data);
         input_data += depth;
+        output_data += output_dims->c;
     }
     return ARM_CMSIS_NN_SUCCESS;
 }

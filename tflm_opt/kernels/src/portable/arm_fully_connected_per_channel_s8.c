@@ -1,8 +1,6 @@
 #include "tflm_opt_dot.h"
 #include "tflm_opt_kernels.h"
 
-#include <stddef.h>
-
 arm_cmsis_nn_status arm_fully_connected_per_channel_s8(
     const cmsis_nn_context *ctx,
     const cmsis_nn_fc_params *fc_params,
@@ -17,23 +15,22 @@ arm_cmsis_nn_status arm_fully_connected_per_channel_s8(
     int8_t *output_data)
 {
     const int32_t depth = filter_dims->n;
+    tflm_opt_channels channels;
     int32_t row;
-    int32_t channel;
     (void)ctx;
     (void)bias_dims;
+    channels.filter_size = depth;
+    channels.input_offset = fc_params->input_offset;
+    tflm_opt_set_bias(&channels, bias_data);
+    channels.multiplier = quant_params->multiplier;
+    channels.shift = quant_params->shift;
+    channels.quant_step = 1;
+    channels.output_offset = fc_params->output_offset;
+    channels.activation = fc_params->activation;
     for (row = 0; row < input_dims->n; row++) {
-        const int8_t *filter = filter_data;
-        for (channel = 0; channel < output_dims->c; channel++) {
-            const int32_t bias = bias_data != NULL ? bias_data[channel] : 0;
-            const int32_t sum =
-                tflm_opt_dot_s8(bias, input_data, filter, depth, fc_params->input_offset);
-            *output_data++ =
-                tflm_opt_output_s8(sum, quant_params->multiplier[channel],
-                                   quant_params->shift[channel], fc_params->output_offset,
-                                   fc_params->activation);
-            filter += depth;
-        }
+        tflm_opt_dot_line_s8(&channels, input_data, filter_data, output_dims->c, output_data);
         input_data += depth;
+        output_data += output_dims->c;
     }
     return ARM_CMSIS_NN_SUCCESS;
 }

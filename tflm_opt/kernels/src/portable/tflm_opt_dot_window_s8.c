@@ -1,0 +1,121 @@
+#include "tflm_opt_dot.h"
+
+/* Position k of the input meets four filters: one load serves four products. */
+#define MEET(k)                                                                                    \
+    do {                                                                                           \
+        const int32_t x_ = in[k] + offset;                                                         \
+        sum0 += x_ * filter0[k];                                                                   \
+        sum1 += x_ * filter1[k];                                                                   \
+        sum2 += x_ * filter2[k];                                                                   \
+        sum3 += x_ * filter3[k];                                                                   \
+    } while (0)
+
+#define ADVANCE(count)                                                                             \
+    do {                                                                                           \
+        in += (count);                                                                             \
+        filter0 += (count);                                                                        \
+        filter1 += (count);                                                                        \
+        filter2 += (count);                                                                        \
+        filter3 += (count);                                                                        \
+    } while (0)
+
+/* Sums of a block of channels of one window. */
+TFLM_OPT_APART void sum_block(const tflm_opt_channels *channels,
+                              const tflm_opt_patch *patch,
+                              const int8_t *in,
+                              const int8_t *filter0,
+                              int32_t *sums)
+{
+    const int32_t offset = channels->input_offset;
+    const int32_t filter_size = channels->filter_size;
+    int32_t sum0 = channels->bias[0];
+    int32_t sum1 = channels->bias[1];
+    int32_t sum2 = channels->bias[2];
+    int32_t sum3 = channels->bias[3];
+    int32_t rows = patch->rows;
+    int32_t columns = patch->columns;
+    while (rows > 0) {
+        const int32_t length = patch->length;
+        const int8_t *filter1 = filter0 + filter_size;
+        const int8_t *filter2 = filter1 + filter_size;
+        const int8_t *filter3 = filter2 + filter_size;
+        const int8_t *end = in + (length & ~7);
+        while (in != end) {
+            MEET(0);
+            MEET(1);
+            MEET(2);
+            MEET(3);
+            MEET(4);
+            MEET(5);
+            MEET(6);
+            MEET(7);
+            ADVANCE(8);
+        }
+        end += length & 7;
+        while (in != end) {
+            MEET(0);
+            ADVANCE(1);
+        }
+        in += patch->input_column_skip;
+        if (--columns == 0) {
+            columns = patch->columns;
+            in += patch->input_row_skip;
+            filter0 += patch->filter_row_skip;
+            rows--;
+        }
+    }
+    sums[0] = sum0;
+    sums[1 * TFLM_OPT_SUM_STEP] = sum1;
+    sums[2 * TFLM_OPT_SUM_STEP] = sum2;
+    sums[3 * TFLM_OPT_SUM_STEP] = sum3;
+}
+
+TFLM_OPT_APART int32_t sum_one(const tflm_opt_channels *channels,
+                               const tflm_opt_patch *patch,
+                               const int8_t *in,
+                               const int8_t *filter,
+                               int32_t sum)
+{
+    int32_t y;
+    int32_t x;
+    for (y = 0; y < patch->rows; y++) {
+        for (x = 0; x < patch->columns; x++) {
+            sum = tflm_opt_dot_s8(sum, in, filter, patch->length, channels->input_offset);
+            in += patch->length + patch->input_column_skip;
+            filter += patch->length;
+        }
+        in += patch->input_row_skip;
+        filter += patch->filter_row_skip;
+    }
+    return sum;
+}
+
+void tflm_opt_dot_window_s8(tflm_opt_channels *channels,
+                            const tflm_opt_patch *patch,
+                            const int8_t *input,
+                            const int8_t *filter,
+                            int32_t count,
+                            int8_t *output)
+{
+    while (count > 0) {
+        const int32_t block = tflm_opt_min(count, TFLM_OPT_BLOCK);
+        int32_t sums[TFLM_OPT_SUMS];
+        int32_t i;
+        if (block == TFLM_OPT_BLOCK) {
+            sum_block(channels, patch, input, filter, sums);
+        } else {
+            for (i = 0; i < block; i++) {
+                sums[i * TFLM_OPT_SUM_STEP] =
+                    sum_one(channels, patch, input, filter + i * channels->filter_size,
+                            channels->bias[i]);
+            }
+        }
+        output = tflm_opt_write_some(channels, channels->multiplier, channels->shift, sums, block,
+                                     output);
+        channels->bias += block * channels->bias_step;
+        channels->multiplier += block * channels->quant_step;
+        channels->shift += block * channels->quant_step;
+        filter += block * channels->filter_size;
+        count -= block;
+    }
+}
