@@ -8,10 +8,17 @@
 #include "tflm_opt_math.h"
 #include "tflm_opt_types.h"
 
-/* x times a factor below one: shift <= 0. */
+/*
+ * x times a factor below one, rounded twice: -31 < shift <= 0 and |x| < 2^30, which 9 bits times
+ * 2^20 and the sum of two such terms keep. That leaves room to add the half before the shift;
+ * one less for negative numbers rounds their halves away from zero.
+ */
 TFLM_OPT_INLINE int32_t tflm_opt_scale_down(int32_t x, int32_t multiplier, int32_t shift)
 {
-    return tflm_opt_divide_by_pot(tflm_opt_high_mul(x, multiplier), -shift);
+    const int32_t half = (int32_t)(((uint32_t)1 << -shift) >> 1);
+    const int32_t one_less = shift < 0 ? -1 : 0;
+    const int32_t product = tflm_opt_high_mul(x, multiplier);
+    return (product + half + ((product >> 31) & one_less)) >> -shift;
 }
 
 /* An input on the scale that both terms share. */
