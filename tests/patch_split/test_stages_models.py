@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import shutil
+import subprocess
 from fractions import Fraction
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from row_nets import banded
 from small_models import MODELS, model
 
 from tflm_opt import arena, boards, codegen, graph, passes
+from tflm_opt.export import platformio
 from tflm_opt.graph.edit import with_outputs
 from tflm_opt.graph.ir import Graph
 from tflm_opt.patch_split.schedule import Schedule, Stage, layer_by_layer
@@ -129,3 +131,22 @@ def test_a_callback_can_stop_the_model(tmp_path: Path) -> None:
     assert handle.input(0) is None
     (sample,) = vectors.seeded(g.inputs, 1)
     assert engine.run([sample])[0][0].shape == g.outputs[0].shape
+
+
+@pytest.mark.parametrize("given", ["streamed", "resident"])
+def test_a_project_checks_its_vectors(given: str, tmp_path: Path) -> None:
+    """What `save` writes for PlatformIO hands rows over from flash where the input is streamed."""
+    g = optimized("mlperf_tiny_kws")
+    folder = built(g, blind(g, 3, 1, given), tmp_path / "model")
+    samples = vectors.seeded(g.inputs, 2)
+    outputs = host.Engine(folder).run(samples)
+    project, program = tmp_path / "project", tmp_path / "program"
+    platformio.write(folder, project, vectors=list(zip(samples, outputs, strict=True)))
+    library = project / "lib" / "model"
+    sources = [*(project / "src").glob("*.c"), *(library / "src").glob("*.c")]
+    flags = ["-std=c99", "-Wall", "-Wextra", "-Werror", f"-I{library / 'include'}"]
+    command = [host.compiler(), *flags, *map(str, sources), "-lm", "-o", str(program)]
+    subprocess.run(command, check=True)
+    done = subprocess.run([str(program)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0
+    assert "PASS: 2 of 2 vectors" in done.stdout

@@ -104,7 +104,7 @@ def step_distances(
         op = every.op
         if len(op.outputs) != 1 or op.output not in windows or windows[op.output].kept:
             continue
-        for source in dict.fromkeys(t for t in op.inputs if t in windows):
+        for source in dict.fromkeys(t for t in op.inputs if t is not None and t in windows):
             if windows[source].kept:
                 apart = _over(stage, op.output, source, distance)
             else:

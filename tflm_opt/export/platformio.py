@@ -151,6 +151,10 @@ def _values(interface: Interface, real: Sequence[Board], vectors: int) -> dict[s
         "name": interface.name,
         "arena": interface.arena,
         "vectors": vectors,
+        "streamed": interface.streamed,
+        "row": interface.inputs[0].size // interface.inputs[0].shape[1]
+        if interface.streamed
+        else 0,
         "input_sizes": [port.size for port in interface.inputs],
         "output_sizes": [port.size for port in interface.outputs],
         "emulated": [board for board in board_table.all() if board.qemu],
@@ -181,7 +185,12 @@ def _render(template: str, values: Mapping[str, Any]) -> str:
     import jinja2
 
     loader = jinja2.FileSystemLoader(TEMPLATES)
+    whole_lines = template.endswith(".c")  # there, a tag stands on a line of its own
     environment = jinja2.Environment(
-        loader=loader, undefined=jinja2.StrictUndefined, keep_trailing_newline=True
+        loader=loader,
+        undefined=jinja2.StrictUndefined,
+        keep_trailing_newline=True,
+        trim_blocks=whole_lines,
+        lstrip_blocks=whole_lines,
     )
     return environment.get_template(template).render(values)
