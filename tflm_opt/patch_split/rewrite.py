@@ -1,19 +1,21 @@
 """A graph as a `.tflite` for stock TFLM, its arena plan inside.
 
 The promise is that TFLM never needs more for our file than for the one that came in, so
-several candidates are measured in TFLM's own allocator and the smallest is taken: the rewritten
-graph with our plan, the rewritten graph planned by TFLM, and the file as it came.
+several candidates are measured in TFLM's own allocator and the smallest is taken: graphs with
+some stages run in bands (`tflm_cost` proposes them, `tflm_stages` writes and checks them), the
+optimized graph with our plan, the optimized graph planned by TFLM, and the file as it came.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .. import arena, graph, passes
 from ..graph import Graph
 from ..result import TflmMemory
 from ..runtime import tflm
 from .schedule import layer_by_layer
+from .tflm_stages import Candidate, candidates
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,33 +24,48 @@ class Stock:
 
     Attributes:
         tflite: the file.
-        plan: the plan inside it; None where TFLM plans better itself.
+        plan: the plan of a file without bands; None where bands need less, or where TFLM plans
+            better itself.
         memory: TFLM's arena before and after; None without the `tflite-micro` wheel.
+        extra_macs: of bands, which compute some rows twice; as a share of the optimized graph's.
+        banded: the file's stages and their plan; None for a file without bands.
     """
 
     tflite: bytes
     plan: arena.Plan | None
     memory: TflmMemory | None
+    extra_macs: float = 0.0
+    banded: Candidate | None = None
 
 
-def for_tflm(optimized: Graph, original: bytes, *, seed: int = 0) -> Stock:
-    """Write the optimized graph for stock TFLM; its arena is never larger than `original`'s."""
+def for_tflm(
+    optimized: Graph, original: bytes, *, max_extra_macs: float = 0.0, seed: int = 0
+) -> Stock:
+    """Write the optimized graph for stock TFLM; its arena is never larger than `original`'s.
+
+    Example:
+        >>> for_tflm(g, data, max_extra_macs=0.1).memory.after.total
+
+    Args:
+        optimized: as the passes leave it.
+        original: the file that came in.
+        max_extra_macs: how many more multiply-accumulates bands may take, as a share of the
+            graph's. With 0, only stages are cut into bands that compute nothing twice.
+        seed: of the planner's search.
+    """
     legal = passes.Legalize()(optimized)
     plan = arena.plan(legal, layer_by_layer(legal), target="tflm", seed=seed)
-    planned = graph.write(arena.offline.attach(legal, plan))
+    planned = Stock(graph.write(arena.offline.attach(legal, plan)), plan, None)
     if not tflm.available():
-        return Stock(planned, plan, None)
-    candidates: list[tuple[bytes, arena.Plan | None]] = [
-        (planned, plan),
-        (graph.write(legal), None),
-    ]
+        return planned
+    options = [planned, Stock(graph.write(legal), None, None)]
     if _same_ports(optimized, graph.read(original)):
-        candidates.append((original, None))
-    sizes = tflm.allocations_many([original, *(file for file, _ in candidates)])
-    before, *after = sizes
-    best = min(range(len(candidates)), key=lambda i: (after[i].total, i))
-    tflite, its_plan = candidates[best]
-    return Stock(tflite, its_plan, TflmMemory(before, after[best]))
+        options.append(Stock(original, None, None))
+    for found in candidates(optimized, max_extra_macs, seed=seed):
+        options.append(Stock(found.tflite, None, None, found.extra_macs, found))
+    before, *after = tflm.allocations_many([original, *(option.tflite for option in options)])
+    best = min(range(len(options)), key=lambda i: (after[i].total, options[i].extra_macs, i))
+    return replace(options[best], memory=TflmMemory(before, after[best]))
 
 
 def _same_ports(a: Graph, b: Graph) -> bool:

@@ -21,7 +21,7 @@ The idea is patch-based inference (MCUNetV2, NeurIPS 2021) on rows, with recompu
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
 
@@ -147,7 +147,9 @@ class _Cut:
     taps: int = 0
 
 
-def body(ops: Sequence[Op], band: int, style: str = "same") -> Body:
+def body(
+    ops: Sequence[Op], band: int, style: str = "wide", macs: Mapping[Op, int] | None = None
+) -> Body:
     """The body of a stage.
 
     Example:
@@ -160,6 +162,7 @@ def body(ops: Sequence[Op], band: int, style: str = "same") -> Body:
         style: how padding of columns is written: "wide" by computing columns outside the image;
             "same" with SAME, and zero taps where SAME is another padding; "pad" with a PAD;
             "first" with a PAD for ops that read the stage's inputs, and as "same" for the others.
+        macs: of each op run whole, where they are known already.
 
     Raises:
         Unfit: an op that can't run on rows, or rows outside the image that can't be masked.
@@ -180,7 +183,9 @@ def body(ops: Sequence[Op], band: int, style: str = "same") -> Body:
             if style != "wide":  # columns outside are padded where they are read
                 reads = replace(reads, left=0, right=tensor.shape[2])
             needs[tensor] = _hull(needs.get(tensor), reads)
-    return _Emitter(tuple(ops), band, needs, cuts).body()
+    return _Emitter(
+        tuple(ops), band, needs, cuts, macs or {op: geometry.op_macs(op) for op in ops}
+    ).body()
 
 
 def _check_image(tensor: Tensor) -> None:
@@ -283,6 +288,7 @@ class _Emitter:
     band: int
     needs: dict[Tensor, Span]
     cuts: dict[Op, _Cut]
+    macs: Mapping[Op, int]
     pieces: dict[Tensor, Piece] = field(default_factory=dict)
     parts: dict[tuple[Tensor, Span], Piece] = field(default_factory=dict)
     steps: list[Step] = field(default_factory=list)
@@ -309,7 +315,7 @@ class _Emitter:
             steps=tuple(self.steps),
             result=self.pieces[result],
             bands=bands,
-            extra_macs=macs - sum(geometry.op_macs(op) for op in self.ops),
+            extra_macs=macs - sum(self.macs[op] for op in self.ops),
         )
 
     def op(self, op: Op, bands: int) -> None:
@@ -319,7 +325,7 @@ class _Emitter:
         piece = Piece(out, cut.makes)
         scale = cut.taps / window(op).kernel[1] if cut.taps else 1
         share = prod(piece.shape) / out.elements
-        macs = round(geometry.op_macs(op) * share * scale)
+        macs = round(self.macs[op] * share * scale)
         self.steps.append(Step("op", inputs, piece, op, cut.padding, cut.taps, macs))
         self.pieces[out] = piece
         piece = self.part(out, self.needs[out])

@@ -36,7 +36,7 @@ SUBGRAPH = 64
 
 STYLES = ("wide", "same", "pad")
 LONGEST = 14
-COUNTS = (2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 14, 16, 20, 24, 28, 36, 48)
+COUNTS = (2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 32, 48)
 LIMITS = 24
 LABELS = 12
 # A stage must hold an op that needs this share of the worst op's memory, run whole.
@@ -101,8 +101,8 @@ def ways(graph: Graph, max_extra_macs: float, count: int = 6) -> list[Way]:
     lives = _Lives(graph)
     whole = [part for i in range(len(graph.ops)) for part in _whole(lives, i)]
     worst = max(part.head for part in whole)
-    parts = [*whole, *_stages(lives, whole, worst)]
     limit = int(max_extra_macs * geometry.macs(graph))
+    parts = [*whole, *_stages(lives, whole, worst // WORTH, limit)]
     found: dict[tuple[Part, ...], Way] = {}
     for head in _limits(parts, len(graph.ops), limit):
         for way in _sweep([p for p in parts if p.head <= head], len(graph.ops), limit):
@@ -151,6 +151,7 @@ class _Lives:
 
     def __init__(self, graph: Graph) -> None:
         self.ops = graph.ops
+        self.macs = {op: geometry.op_macs(op) for op in graph.ops}
         self.born = {t: -1 for t in graph.inputs if t.data is None}
         self.dies = dict(self.born)
         for step, op in enumerate(graph.ops):
@@ -192,7 +193,7 @@ def _whole(lives: _Lives, step: int) -> Iterator[Part]:
         yield Part(step, step + 1, beside + out, 0, macs, taps=True)
 
 
-def _stages(lives: _Lives, whole: Sequence[Part], worst: int) -> list[Part]:
+def _stages(lives: _Lives, whole: Sequence[Part], worth: int, limit: int) -> list[Part]:
     """The stages worth a thought: of each range of ops, those that no other one beats."""
     least = [min(p.head for p in whole if p.start == i) for i in range(len(lives.ops))]
     on_rows = [_on_rows(op) for op in lives.ops]
@@ -201,9 +202,21 @@ def _stages(lives: _Lives, whole: Sequence[Part], worst: int) -> list[Part]:
         for stop in range(start + 1, min(start + LONGEST, len(lives.ops)) + 1):
             if not on_rows[stop - 1]:
                 break
-            if stop - start > 1 and max(least[start:stop]) >= worst // WORTH:
-                found.extend(_front(list(_bodies(lives, start, stop))))
+            if not limit and _recomputes(lives, start, stop):
+                break
+            if stop - start > 1 and max(least[start:stop]) >= worth:
+                every = _bodies(lives, start, stop)
+                found.extend(_front([part for part in every if part.macs <= limit]))
     return found
+
+
+def _recomputes(lives: _Lives, start: int, stop: int) -> bool:
+    """Whether bands of ops [start, stop) surely compute some rows twice."""
+    op = lives.ops[stop - 1]
+    if op.kind not in CONVOLUTIONS and op.kind not in POOLS:
+        return False
+    slides = window(op)
+    return lives.born[source_of(op)] >= start and slides.span(0) > slides.stride[0]
 
 
 def _on_rows(op: Op) -> bool:
@@ -222,7 +235,7 @@ def _bodies(lives: _Lives, start: int, stop: int) -> Iterator[Part]:
     for band in sorted({-(-rows // count) for count in COUNTS if count <= rows}):
         for style in STYLES:
             with suppress(Unfit):
-                yield _part(lives, start, stop, body(ops, band, style))
+                yield _part(lives, start, stop, body(ops, band, style, lives.macs))
 
 
 def _part(lives: _Lives, start: int, stop: int, made: Body) -> Part:

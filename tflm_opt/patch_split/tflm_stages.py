@@ -58,11 +58,18 @@ def candidates(graph: Graph, max_extra_macs: float = 0.0, *, seed: int = 0) -> l
     ]
 
 
-def candidate(graph: Graph, way: Way, extra_macs: float = 0.0, seed: int = 0) -> Candidate:
-    """The file that one way makes. Raises ValueError if its plan is wrong."""
+def candidate(
+    graph: Graph, way: Way, extra_macs: float = 0.0, seed: int = 0, work: int | None = None
+) -> Candidate:
+    """The file that one way makes; `work` limits the planner's search, as in `arena.solve`.
+
+    Raises:
+        ValueError: its plan is wrong, which would be an error of ours.
+        Unfit: the way does not fit the graph.
+    """
     made = banded(_with_taps(graph, way), way.bodies)
     made = Banded(Legalize()(made.graph), made.stages)
-    plan = layout(made, seed=seed)
+    plan = layout(made, seed=seed, work=work)
     data = tflite.write(attach(made.graph, plan.offsets))
     broken = violations(tflite.read(data))
     if broken:
