@@ -10,7 +10,7 @@ three prices, each at least as cheap as the next is exact, and each a lower boun
 
     bound       from sizes, once for any band
     estimate    from the walk: windows, transients two by two, results over what is eaten
-    exact       from the planner: its buffers, overlaps and bound
+    exact       from the planner: its buffers, overlaps and bound, if that is higher
 
 and the cuts are chosen lazily (`cuts`): only what lies on a best path is planned.
 
@@ -29,6 +29,7 @@ import numpy as np
 from tflm_opt.arena.lifetimes import lifetimes
 from tflm_opt.arena.plan import ALIGNMENT, Access, plan
 from tflm_opt.arena.problem import align_up
+from tflm_opt.errors import UnsupportedModel
 from tflm_opt.graph.ir import Graph, Op, Tensor
 from tflm_opt.patch_split.regions import ROW_AXIS, NotStreamable, RowReach, row_reaches
 from tflm_opt.patch_split.schedule import Schedule, Stage, layer_by_layer
@@ -46,7 +47,7 @@ class Cost:
     """What one stage costs.
 
     Attributes:
-        peak: bytes that the stage needs alone, at least.
+        peak: bytes that the stage needs alone, at least; rounded up to the arena's alignment.
         calls: kernel calls beyond one an op.
         moved: bytes of kept rows that are moved.
         exact: whether the planner was asked; the price won't change any more.
@@ -87,7 +88,7 @@ class Costs:
         (2208, 2240)
 
     Raises:
-        ValueError: a streamed input, and the graph has several.
+        UnsupportedModel: a streamed input, and the graph has several.
     """
 
     def __init__(
@@ -116,7 +117,10 @@ class Costs:
         """The buffer that never exists as a whole, and the ops that read it."""
         if len(self.graph.inputs) != 1:
             count = len(self.graph.inputs)
-            raise ValueError(f"the graph has {count} inputs; only a single one can stream")
+            raise UnsupportedModel(
+                f"the graph has {count} inputs, and only a single one can be streamed",
+                remedy="Keep them resident (input='resident')",
+            )
         (tensor,) = self.graph.inputs
         readers = tuple(k for k, op in enumerate(self.graph.ops) if tensor in op.inputs)
         return self._lives.tensors[tensor], readers
@@ -158,7 +162,8 @@ class Costs:
         found = self.of(start, stop, band)
         if found is not None and not found.exact:
             peak = self._planned(start, stop, band)
-            found = None if peak is None else replace(found, peak=peak, exact=True)
+            # Both are lower bounds, and either may be the higher one.
+            found = None if peak is None else replace(found, peak=max(found.peak, peak), exact=True)
             self._found[start, stop, band] = found
         return found
 
@@ -267,7 +272,7 @@ class Costs:
         except NotStreamable as error:
             self.reasons.setdefault(error.at, error)
             return None
-        return passing + found.bound
+        return passing + align_up(found.bound, ALIGNMENT)
 
     def _alone(self, edge: Boundary, ops: tuple[Op, ...]) -> Graph:
         """These ops as a graph: what is read after them, of their own or before, goes out."""
@@ -319,18 +324,20 @@ def least_distance(steps: Walk, result: Tensor, source: Tensor) -> int:
 def body_bytes(steps: Walk) -> int:
     """Bytes of windows at the worst op of a stage, at least.
 
-    A transient output may lie over the transient inputs that end with its op.
+    A transient output may lie over the transient inputs that end with its op, and over rows of
+    kept ones that nobody reads again.
     """
     ops = steps.stage.ops
     kept, spans = 0, []
     for tensor, window in steps.windows.items():
-        size = align_up(steps.window_bytes(tensor), ALIGNMENT)
+        size = steps.window_bytes(tensor)
         if window.kept:
-            kept += size
+            kept += align_up(size, ALIGNMENT)
             continue
-        first = next((k for k, op in enumerate(ops) if tensor in op.outputs), 0)
-        last = max((k for k, op in enumerate(ops) if tensor in op.inputs), default=first)
-        spans.append((first, last, size))
+        first = next((k for k, op in enumerate(ops) if tensor in op.outputs), None)
+        last = max((k for k, op in enumerate(ops) if tensor in op.inputs), default=first or 0)
+        over = 0 if first is None else _dead_bytes(steps, ops[first])
+        spans.append((first or 0, last, align_up(max(size - over, 0), ALIGNMENT)))
     worst = 0
     for k in range(len(ops)):
         begins = sum(size for first, _, size in spans if first == k)
@@ -338,6 +345,18 @@ def body_bytes(steps: Walk) -> int:
         stays = sum(size for first, last, size in spans if first < k < last)
         worst = max(worst, stays + max(begins, ends))
     return kept + worst
+
+
+def _dead_bytes(steps: Walk, op: Op) -> int:
+    """Bytes of the kept windows that an op reads which no later step reads, at most."""
+    total = 0
+    for tensor in dict.fromkeys(op.inputs):
+        window = None if tensor is None else steps.windows.get(tensor)
+        if tensor is not None and window is not None and window.kept:
+            alive = np.minimum(steps.needed[tensor][1:], steps.made[tensor][1:])
+            dead = int((alive - window.starts).max(initial=0))
+            total += max(dead, 0) * row_bytes(tensor)
+    return total
 
 
 def extra_calls(steps: Walk) -> int:

@@ -19,7 +19,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from tflm_opt.arena.plan import Access, Plan, plan
+from tflm_opt.arena.plan import ALIGNMENT, Access, Plan, plan
+from tflm_opt.arena.problem import align_up
 from tflm_opt.errors import UnsupportedModel
 from tflm_opt.graph.ir import Graph, Op
 from tflm_opt.patch_split import cuts
@@ -73,7 +74,8 @@ class Found:
         chosen: the fastest point within the budget; without one, or if none fits, the smallest.
         front: by falling peak and rising work; the fastest first, the smallest last.
         bound: bytes that the worst stage of any such schedule needs alone: with these ops in this
-            order, without recomputation, no choice of cuts and bands needs less.
+            order, without recomputation, no choice of cuts and bands needs less (but for the
+            rounding of one buffer, up to 15 bytes).
         whole: why ops can't run on rows, for those that can't.
     """
 
@@ -120,8 +122,9 @@ def search(
         seed: of the planner.
 
     Raises:
-        UnsupportedModel: the input can't be streamed: names the op that needs all of it, and why.
-        ValueError: an input that is neither; streamed input, and the graph has several.
+        UnsupportedModel: the input can't be streamed: names the op that needs all of it, and why;
+            or there are several.
+        ValueError: an input that is neither.
     """
     return Search(
         graph, input=input, scratch=scratch, access=access, progress=progress, seed=seed
@@ -196,7 +199,7 @@ class Search:
 
     def _within(self, budget: int) -> Iterator[Point]:
         """The fastest schedules whose stages fit a budget, until one fits as a whole."""
-        limit = budget
+        limit = align_up(budget, ALIGNMENT)
         if self.points[0].peak <= budget:
             return
         for _ in range(RETRIES):
