@@ -204,7 +204,7 @@ def _stages(lives: _Lives, whole: Sequence[Part], worth: int, limit: int) -> lis
                 break
             if not limit and _recomputes(lives, start, stop):
                 break
-            if stop - start > 1 and max(least[start:stop]) >= worth:
+            if max(least[start:stop]) >= worth:
                 every = _bodies(lives, start, stop)
                 found.extend(_front([part for part in every if part.macs <= limit]))
     return found
