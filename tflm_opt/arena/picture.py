@@ -1,9 +1,10 @@
 """A picture of a plan: address against time, as SVG text.
 
 One rectangle a buffer: its steps from left to right, its bytes from bottom to top. Colours tell
-inputs and outputs (green), inner tensors (blue) and scratch (violet) apart, and a rectangle's
-tooltip has name, bytes, place and steps. The file is self-contained, the same for the
-same plan, and legible on light and dark pages: it brings a colour scheme for each.
+inputs and outputs (green), inner tensors (blue) and scratch (violet) apart, a bar above spans the
+ops of each streamed stage, and tooltips have names, bytes, places and steps. The file is
+self-contained, the same for the same plan, and legible on light and dark pages: it brings a
+colour scheme for each.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ _WIDTH = 960
 _HEIGHT = 480
 _LEFT, _RIGHT, _TOP, _BOTTOM = 84, 150, 44, 58
 _LABEL_WIDTH = 6.2  # pixels a character of the labels takes
+_LABEL_HEIGHT = 12
+_LEGEND = (("port", "input, output"), ("inner", "inner tensor"), ("scratch", "kernel scratch"))
 
 # Plain rules, one set a scheme: not every viewer knows CSS variables.
 _STYLE = """\
@@ -27,10 +30,11 @@ text { fill: #1c2128; }
 .title { font-size: 13px; font-weight: 600; }
 .paper { fill: #ffffff; }
 .grid { stroke: #d0d7de; stroke-width: 1; }
-.b { stroke: #1c2128; stroke-width: 0.7; fill-opacity: 0.8; }
+.b, .key { stroke: #1c2128; stroke-width: 0.7; fill-opacity: 0.8; }
 .inner { fill: #9ec5f4; }
 .port { fill: #8fd19e; }
 .scratch { fill: #e3b7f0; }
+.stage { fill: #8250df; }
 .peak { stroke: #b42318; stroke-width: 1.5; }
 .bound { stroke: #57606a; stroke-width: 1.5; stroke-dasharray: 5 4; }
 .peak-text { fill: #b42318; }
@@ -39,10 +43,11 @@ text { fill: #1c2128; }
   text { fill: #e6edf3; }
   .paper { fill: #14181d; }
   .grid { stroke: #3d444d; }
-  .b { stroke: #e6edf3; }
+  .b, .key { stroke: #e6edf3; }
   .inner { fill: #2f5d94; }
   .port { fill: #2f7044; }
   .scratch { fill: #6f4382; }
+  .stage { fill: #b392f0; }
   .peak { stroke: #ff8a7a; }
   .bound { stroke: #9aa4af; }
   .peak-text { fill: #ff8a7a; }
@@ -94,8 +99,9 @@ def _lines(plan: Plan) -> Iterator[str]:
     # Larger first, so that a small buffer that shares a large one's memory stays visible.
     for index in sorted(kinds, key=lambda i: (-_area(plan.problem.buffers[i]), i)):
         yield _rectangle(plan, scale, index, kinds[index])
-    for index in kinds:
-        yield from _label(plan, scale, index)
+    yield from _labels(plan, scale, kinds)
+    yield from _stages(plan, scale)
+    yield from _legend(plan, kinds)
     yield from _limit(plan.peak, "peak", 4, scale)
     yield from _limit(plan.bound, "bound", 16 if plan.bound == plan.peak else 4, scale)
     yield "</svg>"
@@ -128,15 +134,53 @@ def _rectangle(plan: Plan, scale: _Scale, index: int, kind: str) -> str:
     )
 
 
-def _label(plan: Plan, scale: _Scale, index: int) -> Iterator[str]:
-    """The buffer's bytes, in the part of its rectangle that later buffers leave free."""
-    buffer, offset = plan.problem.buffers[index], plan.places[index]
-    label = f"{buffer.size:,}"
-    step = (scale.x(1) - scale.x(0)) * (buffer.stop - buffer.start)
-    height = scale.y(offset) - scale.y(offset + buffer.size)
-    if height >= 12 and step >= len(label) * _LABEL_WIDTH + 4:
-        x = scale.x(buffer.start) + len(label) * _LABEL_WIDTH / 2 + 3
-        yield _text(x, scale.y(offset + buffer.size / 2) + 4, label, "name", anchor="middle")
+def _labels(plan: Plan, scale: _Scale, kinds: dict[int, str]) -> Iterator[str]:
+    """Bytes of the buffers, largest first, along or upright; none that would cover another."""
+    taken: list[tuple[float, float, float, float]] = []
+    for index in sorted(kinds, key=lambda i: (-_area(plan.problem.buffers[i]), i)):
+        buffer, offset = plan.problem.buffers[index], plan.places[index]
+        label = f"{buffer.size:,}"
+        length = len(label) * _LABEL_WIDTH + 4
+        x, y = scale.x((buffer.start + buffer.stop) / 2), scale.y(offset + buffer.size / 2)
+        width = scale.x(buffer.stop) - scale.x(buffer.start)
+        height = scale.y(offset) - scale.y(offset + buffer.size)
+        for across, down in ((length, _LABEL_HEIGHT), (_LABEL_HEIGHT, length)):
+            box = (x - across / 2, y - down / 2, x + across / 2, y + down / 2)
+            if across <= width and down <= height and not any(_touch(box, t) for t in taken):
+                taken.append(box)
+                turned = "" if across == length else f' transform="rotate(-90 {x:.1f} {y:.1f})"'
+                yield _text(x, y + 4, label, "name", anchor="middle", extra=turned)
+                break
+
+
+def _touch(a: tuple[float, float, float, float], b: tuple[float, float, float, float]) -> bool:
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
+
+
+def _stages(plan: Plan, scale: _Scale) -> Iterator[str]:
+    """A bar over the ops of each stage that runs band by band."""
+    step = 1
+    for number, stage in enumerate(plan.schedule.stages):
+        if stage.band is not None:
+            left, right = scale.x(step) + 1, scale.x(step + len(stage.ops)) - 1
+            tip = f"stage {number}: {len(stage.ops)} ops, row by row (band {stage.band})"
+            yield (
+                f'<rect class="stage" x="{left:.1f}" y="{_TOP - 9}" width="{right - left:.1f}" '
+                f'height="4"><title>{_escape(tip)}</title></rect>'
+            )
+        step += len(stage.ops)
+
+
+def _legend(plan: Plan, kinds: dict[int, str]) -> Iterator[str]:
+    """What the colours mean, of those that are in the picture."""
+    rows = [(f"key {kind}", word) for kind, word in _LEGEND if kind in kinds.values()]
+    if any(stage.band is not None for stage in plan.schedule.stages):
+        rows.append(("stage", "streamed stage"))
+    x = _WIDTH - _RIGHT + 6
+    for row, (kind, word) in enumerate(rows):
+        y = _TOP + 46 + 18 * row
+        yield f'<rect class="{kind}" x="{x}" y="{y}" width="12" height="10"/>'
+        yield _text(x + 18, y + 9, word)
 
 
 def _address_axis(scale: _Scale) -> Iterator[str]:
