@@ -33,7 +33,9 @@ from tflm_opt.progress import Progress, Silent
 FRONT = 12
 APART = 0.97
 # Whole plans that one improvement may make, and budgets tried for one asked for.
-TRIALS = 12
+TRIALS = 8
+# A plan this close to what its worst stage needs is left as it is.
+CLOSE = 1.004
 RETRIES = 8
 
 
@@ -229,8 +231,8 @@ class Search:
         return self.planned[schedule]
 
     def _improved(self, path: Path) -> Point:
-        """The best plan of a path and its neighbours; stops where the worst stage is reached."""
-        best, floor = self._point(path), cuts.peak(path)
+        """The best plan of a path and its neighbours; stops near what the worst stage needs."""
+        best, floor = self._point(path), int(cuts.peak(path) * CLOSE)
         seen, left = {self._key(path)}, TRIALS
         better = True
         while better and left and best.peak > floor:
