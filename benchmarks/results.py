@@ -1,50 +1,71 @@
 """What `optimize` makes of real models: memory, flash and instructions, all measured.
 
-    python benchmarks/models.py MODEL.tflite ... [--board qemu_m4] [--json]
+    python benchmarks/results.py [MODEL.tflite ...] [--net mobilenet_v2_035_96 ...] [--board qemu_m4]
+                                [--json]
 
-Without arguments: the six models that the project's tests use, where they are at hand. Arena and
-flash are those of the linked engine, instructions those of one inference on the emulated board
-(instructions, not cycles), TFLM's memory that of its own allocator on this 64-bit computer.
+Without arguments: the six models that the project's tests use, where they are at hand; `--net`
+builds one of the tests' Keras nets and starts from that. `arena` is the least, `layer_by_layer`
+that of the same graph without streamed stages. Flash is that of the linked engine, instructions
+those of one inference on the emulated board (instructions, not cycles), TFLM's memory that of its
+own allocator on this 64-bit computer, seconds those of `optimize`, quantization included.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 import tflm_opt
+from tflm_opt import arena, codegen
 from tflm_opt.measure import measure
+from tflm_opt.patch_split.schedule import layer_by_layer
 
-SHARED = Path(__file__).resolve().parents[2] / "shared" / "models"
+ROOT = Path(__file__).resolve().parents[1]
+SHARED = ROOT.parent / "shared" / "models"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("models", nargs="*", type=Path)
+    parser.add_argument("--net", action="append", default=[], help="a Keras net of the tests")
     parser.add_argument("--board", default="qemu_m4", help="an emulated board")
     parser.add_argument("--json", action="store_true", help="print one JSON array")
     arguments = parser.parse_args()
-    models = arguments.models or sorted(SHARED.glob("*.tflite"))
-    rows = [row(path, arguments.board) for path in models]
+    models = arguments.models
+    if not models and not arguments.net:
+        models = sorted(SHARED.glob("*.tflite"))
+    rows = [row(path.stem, path, None, arguments.board) for path in models]
+    rows += [row(name, *keras_net(name), arguments.board) for name in arguments.net]
     print(json.dumps(rows, indent=2) if arguments.json else table(rows))
 
 
-def row(path: Path, board: str) -> dict[str, Any]:
+def keras_net(name: str) -> tuple[Any, Any]:
+    """A Keras net of the tests with calibrated batch-norm, and data to quantize it with."""
+    sys.path.insert(0, str(ROOT / "tests"))
+    from models.builders import build
+
+    return build(name)
+
+
+def row(name: str, model: Any, calibration: Any, board: str) -> dict[str, Any]:
     began = time.monotonic()
-    result = tflm_opt.optimize(path, board=board, verbose=0)
+    result = tflm_opt.optimize(model, calibration=calibration, verbose=0)
     seconds = time.monotonic() - began
+    g = result.graph
+    layers = arena.plan(g, layer_by_layer(g), scratch=codegen.scratch, access=codegen.access)
     with tempfile.TemporaryDirectory() as folder:
         result.save(Path(folder) / "out")
         measured = measure(Path(folder) / "out", board)
     assert result.tflm is not None
     return {
-        "model": path.stem,
+        "model": name,
         "arena": result.sram.arena,
-        "arena_bound": result.plan.bound,
+        "layer_by_layer": layers.peak,
         "sram": result.sram.total,
         "flash": result.flash.total,
         "macs": result.macs,
