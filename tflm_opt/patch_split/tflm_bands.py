@@ -16,7 +16,13 @@ window is VALID; SAME, which adds rows too, and whose first and last rows are dr
 zero taps at the end of the filter's rows, which make SAME pad the columns that the op wants at
 some wasted multiplications; or a `PAD` of the columns before VALID.
 
-The idea is patch-based inference (MCUNetV2, NeurIPS 2021) on rows, with recomputed halos.
+Rows that two neighbouring bands both need of an inner tensor are computed twice, or *kept*: the
+body returns them, and the next call gets them back and joins them with the rows that it computes.
+That takes a first call which needs none that are in the image, so bands run downwards where the
+padding above a window is all of what is kept, upwards where it is the padding below.
+
+The idea is patch-based inference (MCUNetV2, NeurIPS 2021) on rows; kept halos are those of
+streaming engines.
 """
 
 from __future__ import annotations
@@ -28,8 +34,9 @@ from math import prod
 from ..graph import geometry
 from ..graph.ir import Op, Tensor
 from ..graph.options import Padding, same_padding
-from ..passes.rewrite import CONVOLUTIONS, POOLS, padding_of, source_of, window
+from ..passes.rewrite import CONVOLUTIONS, POOLS, padding_of, source_of, window, zero_of
 
+DIRECTIONS = ("", "down", "up")
 STYLES = ("wide", "same", "pad", "first")
 _UNARY = frozenset({"RELU", "RELU6", "QUANTIZE", "LOGISTIC", "HARD_SWISH", "LEAKY_RELU", "TANH"})
 _BINARY = frozenset({"ADD", "SUB", "MUL"})
@@ -84,7 +91,8 @@ class Step:
     """One op of the body.
 
     Attributes:
-        kind: "op" for rows of an op of the graph, "slice", "mask" or "pad".
+        kind: "op" for rows of an op of the graph, "slice", "mask" or "pad"; "join" puts kept rows
+            and new ones together, and "keep" slices off those that the next call gets.
         op: the graph's op, for kind "op".
         inputs: pieces read; for "op", those of its inputs that are computed, in order.
         padding: explicit padding of an op with a window.
@@ -102,6 +110,23 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Kept:
+    """Rows of an inner tensor that go from one call to the next.
+
+    Attributes:
+        held: what a call gets.
+        fresh: what it computes.
+        whole: the two joined.
+        after: what it returns.
+    """
+
+    held: Piece
+    fresh: Piece
+    whole: Piece
+    after: Piece
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Body:
     """What makes one band.
 
@@ -114,6 +139,8 @@ class Body:
         result: the piece that a band adds to the result.
         bands: how many bands make the whole result.
         extra_macs: of all bands together, beyond those of the ops run whole.
+        kept: what goes from call to call.
+        upwards: whether the last band is made first.
     """
 
     ops: tuple[Op, ...]
@@ -124,6 +151,14 @@ class Body:
     result: Piece
     bands: int
     extra_macs: int
+    kept: tuple[Kept, ...] = ()
+    upwards: bool = False
+
+    @property
+    def order(self) -> tuple[int, ...]:
+        """The numbers of the bands, in the order in which they are made."""
+        numbers = tuple(range(self.bands))
+        return numbers[::-1] if self.upwards else numbers
 
 
 class Unfit(Exception):
@@ -148,7 +183,11 @@ class _Cut:
 
 
 def body(
-    ops: Sequence[Op], band: int, style: str = "wide", macs: Mapping[Op, int] | None = None
+    ops: Sequence[Op],
+    band: int,
+    style: str = "wide",
+    macs: Mapping[Op, int] | None = None,
+    keep: str = "",
 ) -> Body:
     """The body of a stage.
 
@@ -163,36 +202,55 @@ def body(
             "same" with SAME, and zero taps where SAME is another padding; "pad" with a PAD;
             "first" with a PAD for ops that read the stage's inputs, and as "same" for the others.
         macs: of each op run whole, where they are known already.
+        keep: "down" or "up": rows of inner tensors are kept where bands made in this direction
+            need none of them at first; "" to compute them again.
 
     Raises:
         Unfit: an op that can't run on rows, or rows outside the image that can't be masked.
     """
+    if not ops or any(len(op.outputs) != 1 for op in ops):
+        raise Unfit("an op with several results")
     result = ops[-1].output
     _check_image(result)
-    made = {op.output for op in ops if len(op.outputs) == 1}
+    made = {op.output for op in ops}
     needs: dict[Tensor, Span] = {result: Span(band, 0, band, 0, result.shape[2])}
     cuts: dict[Op, _Cut] = {}
+    fresh: dict[Tensor, Span] = {}
+    bands = -(-result.shape[1] // band)
     for op in reversed(ops):
-        if len(op.outputs) != 1 or op.output not in needs:
+        if op.output not in needs:
             raise Unfit(f"{op!r} makes what the stage does not read")
         inner = any(t in made for t in op.inputs if t is not None)
         manner = {"first": "same" if inner else "pad"}.get(style, style)
-        cuts[op] = _cut(op, needs[op.output], manner)
+        fresh[op.output] = needs[op.output]
+        if op.output is not result:
+            fresh[op.output] = _fresh(op.output, needs[op.output], bands, keep)
+        cuts[op] = _cut(op, fresh[op.output], manner)
         for tensor in _images(op):
             reads = cuts[op].reads
             if style != "wide":  # columns outside are padded where they are read
                 reads = replace(reads, left=0, right=tensor.shape[2])
             needs[tensor] = _hull(needs.get(tensor), reads)
-    return _Emitter(
-        tuple(ops), band, needs, cuts, macs or {op: geometry.op_macs(op) for op in ops}
-    ).body()
+    known = macs or {op: geometry.op_macs(op) for op in ops}
+    return _Emitter(tuple(ops), band, needs, cuts, known, fresh, keep == "up").body()
+
+
+def _fresh(tensor: Tensor, need: Span, bands: int, keep: str) -> Span:
+    """The rows that a call computes: all that are needed, or those that the one before had not."""
+    if need.rows <= need.step or not keep:
+        return need
+    if keep == "down" and need.hi <= need.step:
+        return replace(need, lo=need.hi - need.step)
+    if keep == "up" and bands * need.step + need.lo >= tensor.shape[1]:
+        return replace(need, hi=need.lo + need.step)
+    return need
 
 
 def _check_image(tensor: Tensor) -> None:
     if len(tensor.shape) != 4 or tensor.shape[0] != 1 or min(tensor.shape) < 1:
         raise Unfit(f"{tensor.name!r} is no image of batch 1")
-    if tensor.dtype != "int8":
-        raise Unfit(f"{tensor.name!r} is {tensor.dtype}")
+    if tensor.dtype != "int8" or zero_of(tensor) is None:
+        raise Unfit(f"{tensor.name!r} is not quantized to int8")
 
 
 def _images(op: Op) -> tuple[Tensor, ...]:
@@ -215,6 +273,8 @@ def _cut(op: Op, span: Span, style: str) -> _Cut:
         _check_image(tensor)
         if tensor.variable:
             raise Unfit(f"{tensor.name!r} is a variable")
+    if not _images(op):
+        raise Unfit(f"{op.kind} of constants")
     if op.kind in _UNARY | _BINARY:
         same = all(t.shape == op.output.shape for t in _images(op))
         flat = all(t.elements == 1 for t in op.inputs if t is not None and t.data is not None)
@@ -289,10 +349,13 @@ class _Emitter:
     needs: dict[Tensor, Span]
     cuts: dict[Op, _Cut]
     macs: Mapping[Op, int]
+    fresh: dict[Tensor, Span]
+    upwards: bool
     pieces: dict[Tensor, Piece] = field(default_factory=dict)
     parts: dict[tuple[Tensor, Span], Piece] = field(default_factory=dict)
     steps: list[Step] = field(default_factory=list)
     masks: list[Piece] = field(default_factory=list)
+    kept: list[Kept] = field(default_factory=list)
 
     def body(self) -> Body:
         made = {op.output for op in self.ops}
@@ -316,6 +379,8 @@ class _Emitter:
             result=self.pieces[result],
             bands=bands,
             extra_macs=macs - sum(self.macs[op] for op in self.ops),
+            kept=tuple(self.kept),
+            upwards=self.upwards,
         )
 
     def op(self, op: Op, bands: int) -> None:
@@ -328,10 +393,25 @@ class _Emitter:
         macs = round(self.macs[op] * share * scale)
         self.steps.append(Step("op", inputs, piece, op, cut.padding, cut.taps, macs))
         self.pieces[out] = piece
-        piece = self.part(out, self.needs[out])
+        piece = self.part(out, self.fresh[out])
         if out is not self.ops[-1].output and self.padded(out) and not _inside(piece, bands):
             piece = self.masked(piece)
         self.pieces[out] = piece
+        if self.fresh[out] != self.needs[out]:
+            self.pieces[out] = self.joined(piece, self.needs[out])
+
+    def joined(self, fresh: Piece, need: Span) -> Piece:
+        """The new rows with those that were kept; and what is kept for the next call."""
+        tensor, halo = fresh.tensor, need.rows - fresh.span.rows
+        top, bottom = replace(need, hi=need.lo + halo), replace(need, lo=need.hi - halo)
+        before, behind = (bottom, top) if self.upwards else (top, bottom)
+        whole = Piece(tensor, need, "joined")
+        kept = Kept(Piece(tensor, before, "held"), fresh, whole, Piece(tensor, behind, "kept"))
+        both = (fresh, kept.held) if self.upwards else (kept.held, fresh)
+        self.steps.append(Step("join", both, whole))
+        self.steps.append(Step("keep", (whole,), kept.after))
+        self.kept.append(kept)
+        return whole
 
     def padded(self, tensor: Tensor) -> bool:
         """Whether an op reads padding from `tensor`."""
@@ -367,7 +447,7 @@ class _Emitter:
 
     def masked(self, piece: Piece) -> Piece:
         tensor = piece.tensor
-        if tensor.quant is None or tensor.zero_point != LOWEST:
+        if tensor.zero_point != LOWEST:
             raise Unfit(f"rows outside {tensor.name!r} can't be masked: its zero point is not -128")
         masked = Piece(tensor, piece.span, "masked")
         self.masks.append(masked)

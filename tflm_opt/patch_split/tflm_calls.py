@@ -27,7 +27,7 @@ from ..graph.edit import rebuild
 from ..graph.ir import Graph, Op, Tensor
 from ..graph.options import ConcatenationOptions, ConvOptions, PoolOptions, Raw
 from ..passes.rewrite import without_positional_metadata
-from .tflm_bands import LOWEST, Body, Piece, Step, Unfit
+from .tflm_bands import LOWEST, Body, Kept, Piece, Step, Unfit
 
 MOST_INPUTS = 10  # of TFLM's CONCATENATION
 KEEP = 127
@@ -59,6 +59,7 @@ class Stage:
         graph: the shared subgraph.
         places: the subgraph's tensor of each piece.
         masks: inputs of the subgraph.
+        kept: the main graph's tensors that hold kept rows, those of each `Kept` of the body.
         windows: the other inputs.
         bands: (tensor, first row) of what the calls return and of what `CONCATENATION`s make of
             them, the result included: together they are the result.
@@ -74,6 +75,7 @@ class Stage:
     bands: tuple[tuple[Tensor, int], ...]
     last: Tensor | None
     ops: tuple[Op, ...]
+    kept: tuple[tuple[Tensor, ...], ...] = ()
 
     @property
     def result(self) -> Tensor:
@@ -182,18 +184,21 @@ class _StageWriter:
     places: dict[Piece, Tensor] = field(default_factory=dict)
     ops: list[Op] = field(default_factory=list)
     cuts: dict[int, list[Op]] = field(default_factory=dict)
+    kept: list[list[Tensor]] = field(default_factory=list)
 
     def stage(self) -> Stage:
         inner, masks = self.subgraph()
         windows = tuple(self.window(piece) for piece in self.body.windows)
         returned, last = self.calls(windows, masks)
-        bands = self.joined(returned)
-        return Stage(self.body, inner, self.places, masks, windows, bands, last, tuple(self.ops))
+        bands, kept = self.joined(returned), tuple(map(tuple, self.kept))
+        ops = tuple(self.ops)
+        return Stage(self.body, inner, self.places, masks, windows, bands, last, ops, kept)
 
     # The body.
 
     def subgraph(self) -> tuple[Graph, tuple[Tensor, ...]]:
-        for piece in self.body.windows:
+        held = [kept.held for kept in self.body.kept]
+        for piece in (*self.body.windows, *held):
             self.places[piece] = self.inner(piece)
         masks = tuple(self.mask(piece) for piece in self.body.masks)
         by_piece = dict(zip(self.body.masks, masks, strict=True))
@@ -201,8 +206,9 @@ class _StageWriter:
         for step in self.body.steps:
             self.places[step.output] = self.inner(step.output)
             ops.append(self.step(step, by_piece.get(step.output)))
-        inputs = (*(self.places[p] for p in self.body.windows), *masks)
-        outputs = (self.places[self.body.result],)
+        inputs = (*(self.places[p] for p in (*self.body.windows, *held)), *masks)
+        returned = (self.body.result, *(kept.after for kept in self.body.kept))
+        outputs = tuple(self.places[piece] for piece in returned)
         return Graph(tuple(ops), inputs, outputs, f"stage {self.number}"), masks
 
     def inner(self, piece: Piece) -> Tensor:
@@ -218,7 +224,9 @@ class _StageWriter:
     def step(self, step: Step, mask: Tensor | None) -> Op:
         out, first = self.places[step.output], step.inputs[0]
         source, graph = self.places[first], self.number + 1
-        if step.kind == "slice":
+        if step.kind == "join":
+            return _concatenation([(self.places[piece], 0) for piece in step.inputs], out)
+        if step.kind in ("slice", "keep"):
             begin = (step.output.span.lo - first.span.lo, step.output.span.left - first.span.left)
             return pick(self.constants, source, out, begin, graph)
         if step.kind == "pad":
@@ -285,7 +293,9 @@ class _StageWriter:
         options.thenSubgraphIndex = options.elseSubgraphIndex = self.number + 1
         returned: list[tuple[Tensor, int]] = []
         last = None
-        for number in range(self.body.bands):
+        state = [self.start(kept) for kept in self.body.kept]
+        self.kept = [[] for _ in self.body.kept]
+        for number in self.body.order:
             self.ops.extend(self.cuts.get(number, ()))
             first = number * self.body.band
             out = self.rows(result, first, first + self.body.band)
@@ -295,15 +305,29 @@ class _StageWriter:
                 )
                 for piece, mask in zip(self.body.masks, masks, strict=True)
             ]
-            inputs = (true, *(w.tensors[number] for w in windows), *values)
+            inputs = (true, *(w.tensors[number] for w in windows), *state, *values)
+            state = [self.kept_rows(kept.after, number) for kept in self.body.kept]
+            for row, tensor in zip(self.kept, state, strict=True):
+                row.append(tensor)
             raw = Raw(schema.OPTION_CODES["IfOptions"], options)
-            self.ops.append(Op("IF", inputs, (out,), raw))
+            self.ops.append(Op("IF", inputs, (out, *state), raw))
             over = first + self.body.band - result.shape[1]
             if over > 0:
                 last, out = out, self.rows(result, first, result.shape[1])
                 self.ops.append(pick(self.constants, last, out, (0, 0)))
             returned.append((out, first))
-        return returned, last
+        return sorted(returned, key=lambda row: row[1]), last
+
+    def start(self, kept: Kept) -> Tensor:
+        """What the first call gets: rows outside the image."""
+        piece = kept.held
+        zeros = np.full(piece.shape, piece.tensor.zero_point, np.int8)
+        return self.constants.get(f"{piece.tensor.name} outside", zeros, piece.tensor)
+
+    def kept_rows(self, piece: Piece, number: int) -> Tensor:
+        low = number * piece.span.step + piece.span.lo
+        name = f"{piece.tensor.name} [rows {low}:{low + piece.span.rows}]"
+        return Tensor(name, piece.shape, piece.tensor.dtype, piece.tensor.quant)
 
     def joined(self, bands: list[tuple[Tensor, int]]) -> tuple[tuple[Tensor, int], ...]:
         """Concatenate; in groups, where they are more than TFLM takes at once."""

@@ -26,11 +26,13 @@ from ..graph.options import ConvOptions, same_padding
 from ..graph.write import padding_flag
 from ..passes.legalize import smallest_pad
 from ..passes.rewrite import CONVOLUTIONS, POOLS, padding_of, size_of, source_of, window
-from .tflm_bands import Body, Piece, Unfit, body
+from .tflm_bands import DIRECTIONS, Body, Piece, Unfit, body
 from .tflm_calls import MOST_INPUTS, with_taps
+from .tflm_layout import safe_distance
 
 # Bytes of tail an op, its output's record included; constants and inputs have records of their own.
-PRICES = {"slice": 88, "mask": 88, "pad": 152, "call": 112, "join": 176}
+PRICES = {"slice": 88, "keep": 88, "mask": 88, "pad": 152, "call": 112, "join": 176}
+CONSTANTS = {"slice": 2, "keep": 2, "pad": 1, "mask": 1}
 TENSOR = 24
 SUBGRAPH = 64
 
@@ -215,8 +217,12 @@ def _recomputes(lives: _Lives, start: int, stop: int) -> bool:
     op = lives.ops[stop - 1]
     if op.kind not in CONVOLUTIONS and op.kind not in POOLS:
         return False
-    slides = window(op)
-    return lives.born[source_of(op)] >= start and slides.span(0) > slides.stride[0]
+    slides, pads, source = window(op), padding_of(op), source_of(op)
+    halo = slides.span(0) - slides.stride[0]
+    # Kept rows are all padding at first where bands run down or up in their direction.
+    kept = halo in (pads.top, (op.output.shape[1] - 1) * slides.stride[0] + slides.span(0)
+                    - pads.top - source.shape[1])  # fmt: skip
+    return lives.born[source] >= start and halo > 0 and not kept
 
 
 def _on_rows(op: Op) -> bool:
@@ -235,7 +241,10 @@ def _bodies(lives: _Lives, start: int, stop: int) -> Iterator[Part]:
     for band in sorted({-(-rows // count) for count in COUNTS if count <= rows}):
         for style in STYLES:
             with suppress(Unfit):
-                yield _part(lives, start, stop, body(ops, band, style, lives.macs))
+                for keep in DIRECTIONS:
+                    made = body(ops, band, style, lives.macs, keep)
+                    if not keep or made.kept:
+                        yield _part(lives, start, stop, made)
 
 
 def _part(lives: _Lives, start: int, stop: int, made: Body) -> Part:
@@ -251,19 +260,15 @@ def _head(lives: _Lives, start: int, stop: int, made: Body) -> int:
         dying = [w for w in made.windows if lives.dies[w.tensor] < stop]
         over = max((_overlap(w, made, result, beside[w.tensor]) for w in dying), default=0)
     windows = sum(align_up(w.nbytes, 16) for w in made.windows)
-    return sum(beside.values()) + result - over + max(windows, _inner(made))
+    states = sum(align_up(kept.after.nbytes, 16) for kept in made.kept)
+    return sum(beside.values()) + result - over + states + max(windows, _inner(made))
 
 
 def _overlap(piece: Piece, made: Body, result: int, source: int) -> int:
     """Bytes that the result and an input of the stage share at best."""
-    row = piece.tensor.nbytes // piece.tensor.shape[1]
-    size = made.band * result // made.ops[-1].output.shape[1]
-    ahead = [
-        (number + 1) * size - max(0, (number + 1) * piece.span.step + piece.span.lo) * row
-        for number in range(made.bands - 1)
-    ]
-    distance = align_up(max(0, *ahead) if ahead else 0, 16)
-    return result + source - max(distance + source, result)
+    distance = align_up(safe_distance(made, piece), 16)
+    lower, upper = (source, result) if made.upwards else (result, source)
+    return result + source - max(distance + upper, lower)
 
 
 def _inner(made: Body) -> int:
@@ -273,13 +278,19 @@ def _inner(made: Body) -> int:
         last.update(dict.fromkeys(step.inputs, number))
     last[made.result] = len(made.steps)
     alive = {piece: align_up(piece.nbytes, 16) for piece in made.windows}
+    alive.update({kept.held: align_up(kept.whole.nbytes, 16) for kept in made.kept})
+    inside = {kept.fresh for kept in made.kept}
+    outside = {kept.after for kept in made.kept}
     most = 0
     for number, step in enumerate(made.steps):
-        in_place = step.kind == "mask" or (step.op is not None and step.op.kind == "ADD")
+        in_place = step.kind in ("mask", "join") or (step.op is not None and step.op.kind == "ADD")
         gone = [p for p in step.inputs if last[p] == number]
         if in_place and gone:
-            del alive[gone.pop(0)]
-        alive[step.output] = align_up(step.output.nbytes, 16)
+            for piece in step.inputs if step.kind == "join" else gone[:1]:
+                del alive[piece]
+            gone = [piece for piece in gone if piece in alive]
+        free = step.output in inside or step.output in outside
+        alive[step.output] = 0 if free else align_up(step.output.nbytes, 16)
         most = max(most, sum(alive.values()))
         for piece in dict.fromkeys(gone):
             alive.pop(piece, None)
@@ -288,10 +299,13 @@ def _inner(made: Body) -> int:
 
 def _tail(made: Body) -> int:
     inner = sum(PRICES.get(step.kind, 0) for step in made.steps)
-    inner += TENSOR * sum({"slice": 2, "pad": 1, "mask": 1}.get(s.kind, 0) for s in made.steps)
+    inner += TENSOR * sum(
+        {"slice": 2, "keep": 2, "pad": 1, "mask": 1}.get(s.kind, 0) for s in made.steps
+    )
     edges = len(made.windows) * 2 * (PRICES["pad"] + TENSOR)
     masks = 3 * TENSOR * len(made.masks)
     calls = made.bands * (PRICES["call"] + len(made.windows) * (PRICES["slice"] + TENSOR))
+    calls += len(made.kept) * TENSOR * (made.bands + 2)
     joins = PRICES["join"] * (
         1 + (-(-made.bands // MOST_INPUTS) if made.bands > MOST_INPUTS else 0)
     )

@@ -15,7 +15,8 @@ holds for every call, and for the result's bands from one call to the next.
 
 The result may lie over rows of `x` that no later window reads: call j writes rows [j b, j b + b)
 when the windows of calls 0..j have been cut, so the end of these rows must not lie behind the
-start of window j + 1. That is a safe distance in `arena`'s sense. Windows are copies, and kernels
+start of window j + 1 (and the other way round where bands are made upwards). That is a safe
+distance in `arena`'s sense. Windows are copies, and kernels
 read and write nothing that overlaps, so this holds for any kernels, CMSIS-NN's included.
 
 What is joined without being moved (bands in a result, a window that is the body's input) lies
@@ -24,7 +25,6 @@ at the same address on both sides; TFLM then copies nothing, or each byte to its
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from ..arena import solve
@@ -35,7 +35,7 @@ from ..arena.problem import Buffer, Problem, Solution, align_up
 from ..arena.tflm_scratch import tflm_scratch
 from ..graph import tensor_order
 from ..graph.ir import Graph, Op, Tensor
-from .tflm_bands import Piece
+from .tflm_bands import Body, Kept, Piece
 from .tflm_calls import Banded, Stage
 
 ALIGNMENT = 16
@@ -112,6 +112,9 @@ class _Timeline:
     # (out, in, step): in place if `in` is read for the last time at this step.
     wishes: list[tuple[int, int, int, int]] = field(default_factory=list)
 
+    # The same for a stage's input, in either order.
+    covers: list[tuple[tuple[int, int], int, int, int]] = field(default_factory=list)
+
     def walk(self) -> None:
         graph = self.banded.graph
         starts = {stage.ops[0]: stage for stage in self.banded.stages}
@@ -129,9 +132,12 @@ class _Timeline:
         self.idle(graph)
 
     def problem(self) -> Problem:
+        for pair, source, step, distance in self.covers:
+            if self.slots[source].last == step:
+                self.overlaps[pair] = distance
         for out, source, step, distance in self.wishes:
-            done, begun = self.slots[source].last == step, self.slots[out].first
-            if out != source and done and begun <= step and (source, out) not in self.overlaps:
+            done = self.slots[source].last == step
+            if out != source and done and (source, out) not in self.overlaps:
                 known = self.overlaps.get((out, source), 0)
                 self.overlaps[out, source] = max(known, distance)
         buffers = tuple(
@@ -186,7 +192,9 @@ class _Timeline:
             if out is None or tensor not in self.places:
                 continue
             if masked or in_place_in_tflm(op, position):
-                self.wishes.append((out, self.places[tensor][0], self.step, 0))
+                slot, away = self.places[tensor]
+                distance = max(0, self.places[op.outputs[0]][1] - away)
+                self.wishes.append((out, slot, self.step, distance))
 
     # Stages.
 
@@ -194,6 +202,7 @@ class _Timeline:
         self.step += 1
         begin = self.step
         joined = self.joined(stage)
+        self.keep(stage)
         self.parts(stage)
         self.windows(stage)
         for step, op in zip(stage.body.steps, stage.graph.ops, strict=True):
@@ -222,6 +231,13 @@ class _Timeline:
                 self.write(tensor)
         return fits
 
+    def keep(self, stage: Stage) -> None:
+        """One place for what a call returns and the next one gets, as long as the stage runs."""
+        for kept, tensors in zip(stage.body.kept, stage.kept, strict=True):
+            after = stage.places[kept.after]
+            self.write(after)
+            self.places.update(dict.fromkeys(tensors, self.places[after]))
+
     def parts(self, stage: Stage) -> None:
         for window in stage.windows:
             if window.parts:
@@ -245,11 +261,28 @@ class _Timeline:
             self.read(window.inner)
         for mask in stage.masks:
             self.write(mask)
+        for kept in stage.body.kept:
+            self.join(stage, kept)
+
+    def join(self, stage: Stage, kept: Kept) -> None:
+        """Kept rows and new ones lie where they are joined, if their sizes allow it."""
+        whole, upper, lower = (
+            stage.places[p]
+            for p in (kept.whole, *((kept.fresh, kept.held)[:: 1 if stage.body.upwards else -1]))
+        )
+        if upper.nbytes % ALIGNMENT == 0:
+            self.write(whole)
+            slot = self.places[whole][0]
+            self.places[upper], self.places[lower] = (slot, 0), (slot, upper.nbytes)
+        else:
+            self.write(stage.places[kept.held])
 
     def copy(self, stage: Stage, joined: bool, begin: int) -> None:
         self.step += 1
         result, body = stage.result, stage.places[stage.body.result]
         self.read(body)
+        for kept in stage.body.kept:
+            self.read(stage.places[kept.after])
         if stage.last is not None:
             self.places[stage.last] = self.places[body]
         for tensor, _ in stage.bands:
@@ -257,31 +290,37 @@ class _Timeline:
         for window in stage.windows:
             self.read(window.piece.tensor)
         if joined:
-            for distance, window in self.distances(stage):
-                out, source = self.places[result][0], self.places[window][0]
-                self.wishes.append((out, source, self.step, distance))
+            self.over(stage)
             return
         self.step += 1
         self.write(result)
         for tensor, _ in stage.bands:
             self.read(tensor)
 
-    def distances(self, stage: Stage) -> Iterator[tuple[int, Tensor]]:
-        """How far below each input of the stage its result must begin to lie over it."""
-        result = stage.result
-        row = result.nbytes // result.shape[1]
+    def over(self, stage: Stage) -> None:
+        """Let the result lie over rows of the stage's inputs that no later window reads."""
+        out = self.places[stage.result][0]
         for window in stage.windows:
-            source = window.piece.tensor
-            if self.places[source][1]:
-                continue
-            yield max(0, *_ahead(window.piece, stage.body.bands, stage.body.band * row)), source
+            slot, away = self.places[window.piece.tensor]
+            if slot != out and not away:
+                pair = (slot, out) if stage.body.upwards else (out, slot)
+                self.covers.append((pair, slot, self.step, safe_distance(stage.body, window.piece)))
 
 
-def _ahead(piece: Piece, bands: int, size: int) -> Iterable[int]:
-    """For each call but the last, the end of what it has written less the start of what is read."""
-    source, span = piece.tensor, piece.span
-    row = source.nbytes // source.shape[1]
-    yield 0
-    for number in range(bands - 1):
-        start = max(0, (number + 1) * span.step + span.lo)
-        yield (number + 1) * size - start * row
+def safe_distance(made: Body, piece: Piece) -> int:
+    """Bytes between a stage's result and an input, so that the one may lie over the other.
+
+    Downwards, the result must begin at least so far below the input: what the calls have
+    written must not reach what later windows read. Upwards, so far above it.
+    """
+    source, span, result = piece.tensor, piece.span, made.ops[-1].output
+    row, size = source.nbytes // source.shape[1], made.band * result.nbytes // result.shape[1]
+    apart = [0]
+    for number in range(made.bands - 1):
+        if made.upwards:  # band number + 1 is there, and window `number` is still to be cut
+            stop = min(source.shape[1], number * span.step + span.hi)
+            apart.append(stop * row - (number + 1) * size)
+        else:  # and the other way round
+            start = max(0, (number + 1) * span.step + span.lo)
+            apart.append((number + 1) * size - start * row)
+    return max(apart)
