@@ -216,11 +216,12 @@ def boards(as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([board_data(board) for board in table.all()], indent=2))
         return
-    click.echo(f"{'id':<22}{'core':<16}{'SRAM':>12}{'flash':>12}{'MHz':>6}  name")
+    # KiB, rounded down, so that a row fits a terminal; --json has bytes.
+    click.echo(f"{'id':<20}{'Cortex-':<8}{'SRAM KiB':>9}{'flash KiB':>10}{'MHz':>5}  name")
     for board in table.all():
         click.echo(
-            f"{board.id:<22}{board.core:<16}{board.sram:>12,}{board.flash:>12,}"
-            f"{board.clock_hz // 1_000_000:>6}  {board.name}"
+            f"{board.id:<20}{board.core.removeprefix('cortex-'):<8}{board.sram >> 10:>9,}"
+            f"{board.flash >> 10:>10,}{board.clock_hz // 1_000_000:>5}  {board.name}"
         )
 
 
