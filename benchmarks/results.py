@@ -1,7 +1,7 @@
 """What `optimize` makes of real models: memory, flash and instructions, all measured.
 
-    python benchmarks/results.py [MODEL.tflite ...] [--net mobilenet_v2_035_96 ...] [--board qemu_m4]
-                                [--json]
+    python benchmarks/results.py [MODEL.tflite ...] [--net mobilenet_v2_035_96 ...]
+                                 [--board qemu_m4] [--json]
 
 Without arguments: the six models that the project's tests use, where they are at hand; `--net`
 builds one of the tests' Keras nets and starts from that. `arena` is the least, `layer_by_layer`

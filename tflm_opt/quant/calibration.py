@@ -65,7 +65,7 @@ def remarks(chosen: Sequence[Sample], inputs: Sequence[ModelInput]) -> tuple[str
     found = []
     if len(chosen) < _FEW:
         found.append(
-            f"only {len(chosen)} calibration sample{'s' * (len(chosen) != 1)}: rare large activations may be clipped. "
+            f"few calibration samples ({len(chosen)}): rare large activations may be clipped. "
             "Some 100 are usual"
         )
     for column, item in enumerate(inputs):
