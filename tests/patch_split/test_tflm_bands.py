@@ -33,6 +33,18 @@ NETS = {
         [Layer("point", activation="NONE"), Layer("point", channels=24), Layer("depthwise"),
          Layer("point", channels=8, activation="NONE"), Layer("add"), Layer("point")],
     ),
+    "stride 2 twice, padded below": (
+        (32, 32, 3),
+        [Layer("conv", stride=(2, 2)), Layer("depthwise", stride=(2, 2)), Layer("point")],
+    ),
+    "stride 2 twice, padded above": (
+        (32, 32, 3),
+        [Layer("conv", stride=(2, 2), padding=(1, 0, 1, 0)), Layer("point", channels=9),
+         Layer("depthwise", stride=(2, 2), padding=(1, 0, 1, 0)), Layer("point")],
+    ),
+    "all padding on one side": (
+        (21, 12, 4), [Layer("conv", padding=(2, 0, 1, 1)), Layer("conv", padding=(2, 0, 1, 1))],
+    ),
     "7x7, stride 2": (
         (20, 20, 4),
         [Layer("point"), Layer("depthwise", (7, 7), (2, 2), (3, 2, 3, 2)), Layer("point")],
@@ -59,9 +71,11 @@ NETS = {
 }  # fmt: skip
 
 
-def staged(g: Graph, band: int, style: str, start: int = 0, stop: int | None = None) -> Candidate:
+def staged(
+    g: Graph, band: int, style: str, start: int = 0, stop: int | None = None, keep: str = ""
+) -> Candidate:
     """All ops, or those of a range, as one stage."""
-    made = body(g.ops[start:stop], band, style)
+    made = body(g.ops[start:stop], band, style, keep=keep)
     way = Way((Part(start, stop or len(g.ops), 0, 0, made.extra_macs, made),))
     return candidate(g, way, work=500)
 
@@ -70,14 +84,20 @@ def variants(g: Graph, count: int | None = None) -> list[Candidate]:
     """Stages from op 0 or 1 to the end, in all styles; or `count` of them."""
     rows = g.ops[-1].output.shape[1]
     bands = sorted({1, 3, -(-rows // 2)} & set(range(1, rows)))
-    chosen = [(s, b, i) for s in STYLES for b in bands for i in range(min(2, len(g.ops)))]
+    starts = range(min(2, len(g.ops)))
+    chosen = [(s, b, i, "") for s in STYLES for b in bands for i in starts]
+    chosen += [
+        (s, b, i, k) for s in STYLES[:3] for b in bands for i in starts for k in ("down", "up")
+    ]
     if count is not None:
         chosen = [chosen[i] for i in np.random.default_rng(0).permutation(len(chosen))]
     found: list[Candidate] = []
-    for style, band, start in chosen:
+    for style, band, start, keep in chosen:
         with suppress(Unfit):
-            if len(found) != count:
-                found.append(staged(g, band, style, start))
+            if len(found) != count and (
+                not keep or body(g.ops[start:], band, style, keep=keep).kept
+            ):
+                found.append(staged(g, band, style, start, keep=keep))
     return found
 
 
@@ -136,7 +156,7 @@ def test_masks_keep_what_lies_in_the_image() -> None:
 @pytest.mark.parametrize("name", NETS)
 def test_bands_are_bit_exact_in_tflm(name: str) -> None:
     g = net(*NETS[name])
-    made = variants(g)
+    made = variants(g, 10)
     assert len(made) >= 4
     assert_equal_in_tflm([(g, made)])
     # Bands that do not lie in the result's place cost a second result: still as planned.
@@ -224,6 +244,49 @@ def test_graphs_with_subgraphs_have_no_candidates() -> None:
     g = net((12, 12, 3), [Layer("conv"), Layer("conv")])
     model = replace(g.model, subgraphs=(g,))
     assert candidates(replace(g, model=model), 1.0) == []
+
+
+def test_an_input_read_after_its_stage_is_not_written_over() -> None:
+    made = Net((1, 16, 16, 8))
+    x = made.conv(made.input, 8, 1)
+    y = made.conv(made.depthwise(x), 8, 1)
+    g = made.graph(made.add(made.conv(y, 8, 1), x))
+    files = [staged(g, band, "wide", 1, 3) for band in (2, 4, 5)]
+    assert_equal_in_tflm([(g, files)])
+
+
+@pytest.mark.parametrize(
+    ("padding", "keep", "upwards"), [((1, 0, 1, 0), "down", False), ((0, 1, 0, 1), "up", True)]
+)
+def test_kept_rows_cost_no_macs(
+    padding: tuple[int, int, int, int], keep: str, upwards: bool
+) -> None:
+    layers = [Layer("point", channels=16), Layer("depthwise", stride=(2, 2), padding=padding)]
+    g = net((32, 32, 4), [*layers, Layer("point")])
+    made = body(g.ops, 2, "pad", keep=keep)
+    assert (made.extra_macs, made.upwards, made.bands) == (0, upwards, 8)
+    assert [k.held.span.rows for k in made.kept] == [1]
+    assert made.order[0] == (7 if upwards else 0)
+    assert body(g.ops, 2, "pad").extra_macs > 0
+    other = {"down": "up", "up": "down"}[keep]
+    assert not body(g.ops, 2, "pad", keep=other).kept
+
+
+def test_extra_macs_are_those_of_the_ops_in_the_file() -> None:
+    for name in NETS:
+        g = net(*NETS[name])
+        for made in variants(g, 6):
+            (stage,) = made.stages
+            banded = geometry.macs(stage.graph) * stage.body.bands
+            whole = sum(geometry.op_macs(op) for op in stage.body.ops)
+            assert stage.body.extra_macs == banded - whole
+
+
+def test_ops_with_several_results_are_refused() -> None:
+    g = net((12, 8, 2), [Layer("conv")])
+    two = replace(g.ops[0], outputs=(g.outputs[0], replace(g.outputs[0], name="other")))
+    with pytest.raises(Unfit, match="several results"):
+        body((two,), 2)
 
 
 # The checker.

@@ -36,7 +36,6 @@ from ..graph.ir import Op, Tensor
 from ..graph.options import Padding, same_padding
 from ..passes.rewrite import CONVOLUTIONS, POOLS, padding_of, source_of, window, zero_of
 
-DIRECTIONS = ("", "down", "up")
 STYLES = ("wide", "same", "pad", "first")
 _UNARY = frozenset({"RELU", "RELU6", "QUANTIZE", "LOGISTIC", "HARD_SWISH", "LEAKY_RELU", "TANH"})
 _BINARY = frozenset({"ADD", "SUB", "MUL"})

@@ -26,7 +26,7 @@ from ..graph.options import ConvOptions, same_padding
 from ..graph.write import padding_flag
 from ..passes.legalize import smallest_pad
 from ..passes.rewrite import CONVOLUTIONS, POOLS, padding_of, size_of, source_of, window
-from .tflm_bands import DIRECTIONS, Body, Piece, Unfit, body
+from .tflm_bands import Body, Piece, Unfit, body
 from .tflm_calls import MOST_INPUTS, with_taps
 from .tflm_layout import safe_distance
 
@@ -36,7 +36,7 @@ CONSTANTS = {"slice": 2, "keep": 2, "pad": 1, "mask": 1}
 TENSOR = 24
 SUBGRAPH = 64
 
-STYLES = ("wide", "same", "pad")
+STYLES = ("wide", "pad", "same")
 LONGEST = 14
 COUNTS = (2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 32, 48)
 LIMITS = 24
@@ -214,15 +214,23 @@ def _stages(lives: _Lives, whole: Sequence[Part], worth: int, limit: int) -> lis
 
 def _recomputes(lives: _Lives, start: int, stop: int) -> bool:
     """Whether bands of ops [start, stop) surely compute some rows twice."""
-    op = lives.ops[stop - 1]
+    halo, above, below = _halo(lives, start, stop - 1)
+    return halo > max(0, above, below)
+
+
+def _halo(lives: _Lives, start: int, step: int) -> tuple[int, int, int]:
+    """Rows of an inner tensor that two neighbouring rows of an op both read, and its padding.
+
+    They can be kept where the padding on one side, above or below, is no less.
+    """
+    op = lives.ops[step]
     if op.kind not in CONVOLUTIONS and op.kind not in POOLS:
-        return False
-    slides, pads, source = window(op), padding_of(op), source_of(op)
-    halo = slides.span(0) - slides.stride[0]
-    # Kept rows are all padding at first where bands run down or up in their direction.
-    kept = halo in (pads.top, (op.output.shape[1] - 1) * slides.stride[0] + slides.span(0)
-                    - pads.top - source.shape[1])  # fmt: skip
-    return lives.born[source] >= start and halo > 0 and not kept
+        return 0, 0, 0
+    slides, above, source = window(op), padding_of(op).top, source_of(op)
+    reach = (op.output.shape[1] - 1) * slides.stride[0] + slides.span(0)
+    inner = lives.born[source] >= start
+    halo = slides.span(0) - slides.stride[0] if inner else 0
+    return halo, above, reach - above - source.shape[1]
 
 
 def _on_rows(op: Op) -> bool:
@@ -238,10 +246,14 @@ def _bodies(lives: _Lives, start: int, stop: int) -> Iterator[Part]:
     if any(lives.dies[t] >= stop for op in ops[:-1] for t in op.outputs):
         return
     rows = ops[-1].output.shape[1]
+    halos = [h for h in (_halo(lives, start, i) for i in range(start, stop)) if h[0] > 0]
     for band in sorted({-(-rows // count) for count in COUNTS if count <= rows}):
-        for style in STYLES:
-            with suppress(Unfit):
-                for keep in DIRECTIONS:
+        # A last band that reaches below the result is padding enough for any halo.
+        up = rows % band or any(below >= halo for halo, _, below in halos)
+        ways = ["", *["down"] * any(above >= halo for halo, above, _ in halos)]
+        for keep in ways + ["up"] * bool(halos and up):
+            for style in STYLES[: 2 if keep else 3]:
+                with suppress(Unfit):
                     made = body(ops, band, style, lives.macs, keep)
                     if not keep or made.kept:
                         yield _part(lives, start, stop, made)
