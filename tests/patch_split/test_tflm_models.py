@@ -22,13 +22,13 @@ from tflm_opt.runtime import tflm
 TOTALS = [
     ("mcunet_vww1", 0.10, 104_000),
     ("mcunet_vww1", 1.0, 98_000),
-    ("mlperf_tiny_vww", 1.0, 58_000),
-    ("mlperf_tiny_vww", 0.10, 60_000),
-    ("mlperf_tiny_ic", 0.10, 45_000),
+    ("mlperf_tiny_vww", 0.10, 57_000),
+    ("mlperf_tiny_ic", 0.10, 42_000),
     ("mlperf_tiny_kws", 0.0, 24_272),
     ("mlperf_tiny_ad", 0.0, 5_000),
-    ("mcunet_vww1", 0.0, 160_000),
-    ("mlperf_tiny_vww", 0.0, 66_000),
+    ("mcunet_vww1", 0.0, 112_000),
+    ("mcunet_vww1", 0.02, 105_000),
+    ("mlperf_tiny_vww", 0.0, 58_000),
 ]
 
 
@@ -104,10 +104,10 @@ def test_nets_from_keras(name: str) -> None:
     assert_equal_pairs(boundary_jobs(optimized(name), made))
 
 
-def test_mobilenet_v2_needs_less_than_half() -> None:
+def test_mobilenet_v2_needs_little_more_than_half() -> None:
     memory = stock("mobilenet_v2_035_96", 0.1).memory
     assert memory is not None
-    assert memory.after.total <= 0.6 * memory.before.total
+    assert memory.after.total <= 0.57 * memory.before.total
 
 
 def test_litert_opens_a_real_model_in_bands() -> None:
