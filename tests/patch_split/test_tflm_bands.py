@@ -282,6 +282,15 @@ def test_extra_macs_are_those_of_the_ops_in_the_file() -> None:
             assert stage.body.extra_macs == banded - whole
 
 
+def test_windows_outside_the_image_are_refused() -> None:
+    """The last row reads padding only."""
+    layers = [Layer("conv", (1, 3), (2, 1), (0, 2, 1, 1)), Layer("point")]
+    g = net((11, 8, 2), layers)
+    with pytest.raises(Unfit, match="outside the image"):
+        body(g.ops, 1)
+    assert_equal_in_tflm([(g, [*candidates(g, 1.0), staged(g, 4, "wide")])])
+
+
 def test_ops_with_several_results_are_refused() -> None:
     g = net((12, 8, 2), [Layer("conv")])
     two = replace(g.ops[0], outputs=(g.outputs[0], replace(g.outputs[0], name="other")))

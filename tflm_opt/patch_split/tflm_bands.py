@@ -366,6 +366,10 @@ class _Emitter:
         self.pieces.update({piece.tensor: piece for piece in windows})
         result = self.ops[-1].output
         bands = -(-result.shape[1] // self.band)
+        for piece in windows:
+            last = (bands - 1) * piece.span.step + piece.span.lo
+            if piece.span.hi <= 0 or last >= piece.tensor.shape[1]:
+                raise Unfit(f"a window of {piece.tensor.name!r} lies outside the image")
         for op in self.ops:
             self.op(op, bands)
         macs = sum(step.macs for step in self.steps) * bands
