@@ -105,6 +105,21 @@ def test_stock_tflm_runtime(tflite: bytes) -> None:
     assert result.bit_exact is True
 
 
+def test_recomputation_is_for_stock_tflm_and_within_its_limit() -> None:
+    data = residual_tflite(size=48)
+    none = tflm_opt.optimize(data, runtime="tflm", verbose=0)
+    some = tflm_opt.optimize(data, runtime="tflm", max_extra_macs=0.5, verbose=0)
+    assert none.extra_macs == 0.0
+    assert 0.0 <= some.extra_macs <= 0.5
+    assert some.bit_exact is True
+    assert some.tflm is not None
+    assert none.tflm is not None
+    assert some.tflm.after.total <= none.tflm.after.total <= none.tflm.before.total
+    assert tflm_opt.optimize(data, max_extra_macs=0.5, verify=False, verbose=0).extra_macs == 0.0
+    with pytest.raises(TflmOptError, match="not a fraction"):
+        tflm_opt.optimize(data, max_extra_macs=-0.1, verbose=0)
+
+
 def test_the_plan_in_the_file_is_what_tflm_takes(result: tflm_opt.Result) -> None:
     assert result.tflm is not None
     assert tflm.allocations(result.tflite).head == result.tflm.after.head

@@ -7,6 +7,7 @@ the C is run against TFLM, byte for byte, and its memory is read from what was c
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,6 +57,7 @@ def optimize(
     runtime: str = "engine",
     input: str = "resident",
     io: str = "int8",
+    max_extra_macs: float = 0.0,
     reserve: int | str = 0,
     name: str | None = None,
     vectors: int = 16,
@@ -84,6 +86,8 @@ def optimize(
         input: "resident" for an input that is whole in RAM, "streamed" for one whose rows the
             firmware hands over by callback as they are needed (engine only, one input).
         io: element type of the inputs and outputs: "int8", or "float32" to keep float ones.
+        max_extra_macs: how much recomputation may save memory, as a fraction of the model's MACs.
+            Only stock TFLM's files use it so far: the engine keeps rows, and recomputes nothing.
         reserve: bytes of SRAM to set aside for the application, counted in the total.
         name: a C identifier for the generated code; made from the model's name by default.
         vectors: how many seeded samples the proof of equality runs.
@@ -109,6 +113,8 @@ def optimize(
     _choose("input", input, INPUTS)
     if runtime == "tflm" and input == "streamed":
         raise TflmOptError("stock TFLM takes whole inputs; input='streamed' needs runtime='engine'")
+    if not 0 <= max_extra_macs < math.inf:
+        raise TflmOptError(f"max_extra_macs of {max_extra_macs!r} is not a fraction: write 0.1")
     target = board if isinstance(board, boards.Board) else boards.get(board or DEFAULT_BOARD)
     with reporter(verbose) as progress:
         loaded = load(model, calibration=calibration, io=io, seed=seed, progress=progress)
@@ -119,6 +125,7 @@ def optimize(
             runtime=runtime,
             input=input,
             io=io,
+            max_extra_macs=max_extra_macs,
             reserve=set_aside or 0,
             name=name,
             vectors=vectors if verify else 0,
@@ -212,6 +219,7 @@ def _optimize(
     runtime: str,
     input: str,
     io: str,
+    max_extra_macs: float,
     reserve: int,
     name: str | None,
     vectors: int,
@@ -227,7 +235,7 @@ def _optimize(
     original = graph.read(loaded.tflite, loaded.source)
     progress.step("Optimizing the graph")
     optimized = passes.run(original, passes.default_pipeline(io))  # type: ignore[arg-type]
-    stock = for_tflm(optimized, loaded.tflite, seed=seed)
+    stock = for_tflm(optimized, loaded.tflite, max_extra_macs=max_extra_macs, seed=seed)
     shape = _Shape(name or identifier(loaded.name), target, runtime, input, seed)
     room = None if limit is None else max(limit - reserve, 0)
     built = _built(optimized, stock, shape, room, progress)
@@ -245,7 +253,7 @@ def _optimize(
         flash=built.flash,
         macs=macs(optimized),
         macs_before=macs(original),
-        extra_macs=0.0,
+        extra_macs=stock.extra_macs if runtime == "tflm" else 0.0,
         bit_exact=checked.equal,
         tflm=stock.memory,
         tflite=stock.tflite,

@@ -46,6 +46,14 @@ def cli() -> None:
 @_input
 @click.option("--board", metavar="ID", help="Target board; `tflm-opt boards` lists them.")
 @click.option("--io", type=click.Choice(["int8", "float32"]), default="int8", show_default=True)
+@click.option(
+    "--max-extra-macs",
+    metavar="FRACTION",
+    type=click.FloatRange(0),
+    default=0.0,
+    show_default=True,
+    help="Recomputation allowed to save memory (stock TFLM only).",
+)
 @click.option("--reserve", metavar="SIZE", default="0", help="SRAM to leave to the application.")
 @click.option(
     "--calibration",
@@ -67,6 +75,7 @@ def optimize(
     input: str,
     board: str | None,
     io: str,
+    max_extra_macs: float,
     reserve: str,
     calibration: str | None,
     name: str | None,
@@ -101,6 +110,7 @@ def optimize(
             runtime=runtime,
             input=input,
             io=io,
+            max_extra_macs=max_extra_macs,
             reserve=0 if reserve in ("", "0") else reserve,
             name=name,
             vectors=vectors,

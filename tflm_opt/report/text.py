@@ -114,6 +114,7 @@ def _stages(result: Result) -> list[tuple[str, str]]:
 
 def _work(result: Result) -> list[tuple[str, str]]:
     saved = "" if result.macs == result.macs_before else f", from {result.macs_before:,}"
+    saved += f", and {result.extra_macs:.1%} more recomputed" if result.extra_macs else ""
     if result.bit_exact is None:
         proof = "not checked"
     else:
