@@ -17,7 +17,7 @@ band by band, those of `streams`, and what lives only inside one is as large as 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from tflm_opt.arena.problem import Buffer
@@ -92,7 +92,8 @@ def lifetimes(
     inner = {t: s.walk.window_bytes(t) for s in stages for t in s.walk.windows}
     groups = {root: [t for t in roots if roots[t] is root] for root in roots.values()}
     found = _buffers(graph, spans, groups, inner, unused)
-    return _with_scratch(found, ops, _scratch(ops, scratch, stages))
+    sums = {s.walk.summed: s.first for s in stages if s.walk.summed is not None}
+    return _with_scratch(found, ops, _scratch(ops, scratch, stages), sums)
 
 
 def _spans(graph: Graph, ops: tuple[Op, ...], variables: bool) -> dict[Tensor, tuple[int, int]]:
@@ -166,13 +167,18 @@ def _scratch(
     return {op: size for op, size in sizes.items() if size}
 
 
-def _with_scratch(found: Lifetimes, ops: tuple[Op, ...], sizes: dict[Op, int]) -> Lifetimes:
+def _with_scratch(
+    found: Lifetimes, ops: tuple[Op, ...], sizes: dict[Op, int], sums: Mapping[Op, int]
+) -> Lifetimes:
+    """Scratch lives while its op runs; running sums from the first step of their stage, `sums`."""
     buffers = list(found.buffers)
     places: dict[Op, int] = {}
     for step, op in enumerate(ops, start=1):
         if op in sizes:
             places[op] = len(buffers)
-            buffers.append(Buffer(SCRATCH + _step_name(op), sizes[op], step, step + 1))
+            buffers.append(
+                Buffer(SCRATCH + _step_name(op), sizes[op], sums.get(op, step), step + 1)
+            )
     steps = ("inputs", *map(_step_name, ops), "outputs")
     return Lifetimes(tuple(buffers), found.tensors, places, steps)
 

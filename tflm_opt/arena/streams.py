@@ -2,7 +2,9 @@
 
 All ops of such a stage run again in every step, so what one step keeps for the next, what comes
 from outside and what goes out lives from the stage's first op to its last. Only transient windows
-(see `patch_split.walk`) live from their op to their last reader, as in a graph of its own.
+(see `patch_split.walk`) live from their op to their last reader, as in a graph of its own. Where
+the last op keeps running sums, they are its scratch and live for the whole stage; its result is
+written in its last turn only, when nothing but what that turn reads is needed any more.
 
 Three kinds of overlap are sound:
 
@@ -79,7 +81,8 @@ def stretched(spans: Mapping[Tensor, Span], stages: Sequence[Streamed]) -> dict[
     for stage in stages:
         walk = stage.walk
         whole = (stage.first, stage.last + 1)
-        for tensor in (*walk.outside, *walk.results):
+        late = walk.summed.outputs if walk.summed is not None else ()
+        for tensor in (*walk.outside, *(t for t in walk.results if t not in late)):
             start, stop = result[tensor]
             made = tensor in walk.made
             result[tensor] = (min(start, whole[0]) if made else start, max(stop, whole[1]))

@@ -107,6 +107,22 @@ class PoolOptions(Options):
 
 
 @dataclass(frozen=True, slots=True)
+class RowSumOptions(Options):
+    """Some rows of an image that an op folds into one pixel, part by part; never in a file.
+
+    Attributes:
+        whole: the op's own options.
+        first, last: whether these are the first rows, the last ones.
+        count: pixels of the whole image.
+    """
+
+    whole: Options | None
+    first: bool
+    last: bool
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class FullyConnectedOptions(Options):
     activation: str = "NONE"
     keep_num_dims: bool = False

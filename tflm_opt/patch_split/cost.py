@@ -31,9 +31,15 @@ from tflm_opt.arena.plan import ALIGNMENT, Access, plan
 from tflm_opt.arena.problem import align_up
 from tflm_opt.errors import UnsupportedModel
 from tflm_opt.graph.ir import Graph, Op, Tensor
-from tflm_opt.patch_split.regions import ROW_AXIS, NotStreamable, RowReach, row_reaches
+from tflm_opt.patch_split.regions import (
+    ROW_AXIS,
+    NotStreamable,
+    RowReach,
+    row_reaches,
+    sum_reaches,
+)
 from tflm_opt.patch_split.schedule import Schedule, Stage, layer_by_layer
-from tflm_opt.patch_split.walk import Walk, row_bytes, walk
+from tflm_opt.patch_split.walk import Walk, row_bytes, stage_height, walk
 
 # Estimated instructions of one more kernel call on a few rows, and of moving one byte.
 CALL_WORK = 150
@@ -138,13 +144,17 @@ class Costs:
 
     def bands(self, start: int, stop: int) -> tuple[int | Fraction, ...]:
         """Bands for ops [start, stop), smallest first; none if they can't run on rows together."""
-        if any(self._reaches[k] is None for k in range(start, stop)):
+        if any(self._reaches[k] is None for k in range(start, stop - 1)):
+            return ()
+        last = self.graph.ops[stop - 1]
+        if self._reaches[stop - 1] is None and sum_reaches(last) is None:
             return ()
         inside = sum(start <= k < stop for k in self._readers)
         if inside not in (0, len(self._readers)):
             return ()
-        rows = self.graph.ops[stop - 1].outputs[0].shape[ROW_AXIS]
-        tallest = max(op.outputs[0].shape[ROW_AXIS] for op in self.graph.ops[start:stop])
+        rows = stage_height(last)
+        above = (op.outputs[0].shape[ROW_AXIS] for op in self.graph.ops[start : stop - 1])
+        tallest = max((rows, *above))
         return candidate_bands(rows, tallest)
 
     def of(self, start: int, stop: int, band: Band) -> Cost | None:
@@ -241,6 +251,12 @@ class Costs:
 
     def _ends(self, edge: Boundary, steps: Walk) -> int:
         """Bytes of what a stage eats and leaves, at least: in pairs, they overlap."""
+        if steps.summed is not None:
+            # Its result comes when the windows may be gone.
+            late = set(steps.summed.outputs)
+            early = {self._lives.tensors[t] for t in steps.results if t not in late}
+            results = [i for i in edge.results if i in early]
+            return max(self._bytes(edge.consumed), self._bytes(results))
         best = max(self._bytes(edge.consumed), self._bytes(edge.results))
         if len(edge.consumed) == 1 and len(edge.results) == 1:
             (source,), (out,) = edge.consumed, edge.results

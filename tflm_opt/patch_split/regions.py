@@ -19,10 +19,13 @@ from tflm_opt.errors import UnsupportedModel
 from tflm_opt.graph.ir import Op, Tensor
 from tflm_opt.graph.optable import OPS, ShapeError
 from tflm_opt.graph.optable.reach import Reach
+from tflm_opt.graph.options import Padding, PoolOptions
 
 ROW_AXIS = 1
 # Above every row: "reads nothing".
 NEVER = 1 << 40
+# Bytes of a running sum, for each byte of the pixel that it becomes.
+SUM_BYTES = 4
 PADS = frozenset({"PAD", "PADV2"})
 # What is computed from shapes alone, so that some rows of it are an op of the same kind. Kinds
 # that are elementwise in the op table run on rows too.
@@ -137,6 +140,41 @@ def row_reaches(op: Op) -> tuple[RowReach | None, ...]:
     if not any(reaches):
         raise NotStreamable(op, "it reads no rows")
     return reaches
+
+
+def sum_reaches(op: Op) -> tuple[RowReach | None, ...] | None:
+    """How an op that folds a whole image into one pixel takes its rows, as running sums.
+
+    Each row is added when it is made, and is needed no more: the reach is row by row, and the
+    op's own "rows" are those that it has added. Only the last op of a stage can do that, since its
+    result is there when the stage is over. None for other ops, and for images so small that sums
+    of 4 bytes next to one row are no less than the image.
+
+    Example:
+        >>> sum_reaches(mean_of_8_rows)[0].needs(3, 5)
+        (3, 5)
+    """
+    source = op.inputs[0] if op.inputs else None
+    if source is None or source.data is not None or not _folds_image(op, source):
+        return None
+    _, height, width, _ = source.shape
+    if (height - 1) * width <= SUM_BYTES:
+        return None
+    rows = np.arange(height, dtype=np.int64)
+    return (RowReach(rows, rows + 1, height, 1, 0, 1), *(None for _ in op.inputs[1:]))
+
+
+def _folds_image(op: Op, source: Tensor) -> bool:
+    """Whether an op makes one int8 pixel of all pixels of an int8 image."""
+    shape = source.shape
+    if len(shape) != 4 or shape[0] != 1 or {source.dtype, op.outputs[0].dtype} != {"int8"}:
+        return False
+    if op.kind == "AVERAGE_POOL_2D" and isinstance(op.options, PoolOptions):
+        return op.options.kernel == shape[1:3] and op.options.padding == Padding()
+    axes = op.inputs[1] if op.kind == "MEAN" and len(op.inputs) > 1 else None
+    if axes is None or axes.data is None:
+        return False
+    return sorted({int(axis) % 4 for axis in np.ravel(axes.data)}) == [1, 2]
 
 
 def _check_image(op: Op, tensor: Tensor, what: str) -> None:

@@ -172,7 +172,9 @@ class Search:
             self.points += self._within(budget)
         fitting = [p for p in self.points if budget is not None and p.peak <= budget]
         chosen = min(fitting, key=_by_work) if fitting else min(self.points, key=_by_peak)
-        whole = {op: error.reason for op, error in self.costs.reasons.items()}
+        ends = {s.ops[-1] for s in chosen.schedule.stages if s.band is not None}
+        reasons = self.costs.reasons.items()
+        whole = {op: error.reason for op, error in reasons if op not in ends}
         return Found(chosen, _front(self.points), self.bound, whole)
 
     def _scanned(self) -> list[Point]:

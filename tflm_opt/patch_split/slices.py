@@ -13,9 +13,15 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 
 from tflm_opt.graph.ir import Op, Tensor
-from tflm_opt.graph.options import BandConvOptions, ConvOptions, Options, PoolOptions
-from tflm_opt.patch_split.regions import PADS, ROW_AXIS, RowReach, row_reaches
-from tflm_opt.patch_split.walk import Walk
+from tflm_opt.graph.options import (
+    BandConvOptions,
+    ConvOptions,
+    Options,
+    PoolOptions,
+    RowSumOptions,
+)
+from tflm_opt.patch_split.regions import PADS, ROW_AXIS, RowReach, row_reaches, sum_reaches
+from tflm_opt.patch_split.walk import Walk, stage_height
 
 Rows = tuple[int, int]
 
@@ -26,7 +32,8 @@ class Turn:
 
     Attributes:
         step: of the stage.
-        rows: output rows [a, b) that it makes.
+        rows: output rows [a, b) that it makes; none until the last turn of an op that folds an
+            image as running sums.
         needs: input rows [lo, hi) that it reads, one an input; None for inputs read whole.
         variant: position in `Turns.variants`.
     """
@@ -59,6 +66,8 @@ def turns(walk: Walk, op: Op) -> Turns:
         >>> [v.output.shape[1] for v in turns(walk(graph, Stage((conv,), band=2)), conv).variants]
         [2, 2, 2]        # with padding at the top, without, with padding at the bottom
     """
+    if op is walk.summed:
+        return _sum_turns(walk, op)
     reaches = row_reaches(op)
     variants: list[Op] = []
     known: dict[tuple[object, ...], int] = {}
@@ -74,6 +83,37 @@ def turns(walk: Walk, op: Op) -> Turns:
             variants.append(op_rows(op, a, b))
         found.append(Turn(step, (a, b), needs, known[key]))
     return Turns(op, tuple(variants), tuple(found))
+
+
+def _sum_turns(walk: Walk, op: Op) -> Turns:
+    """The turns of an op that adds rows to running sums, and makes its output in the last one."""
+    reaches = sum_reaches(op)
+    assert reaches is not None
+    others = (None,) * (len(reaches) - 1)
+    variants: list[Op] = []
+    known: dict[tuple[int, bool, bool], int] = {}
+    found = []
+    for step in range(walk.steps):
+        a, b = walk.rows(op, step)
+        if a == b:
+            continue
+        first, last = a == 0, b == stage_height(op)
+        key = (b - a, first, last)
+        if key not in known:
+            known[key] = len(variants)
+            variants.append(_sum_rows(op, a, b, first=first, last=last))
+        found.append(Turn(step, (0, int(last)), ((a, b), *others), known[key]))
+    return Turns(op, tuple(variants), tuple(found))
+
+
+def _sum_rows(op: Op, a: int, b: int, *, first: bool, last: bool) -> Op:
+    source = op.inputs[0]
+    assert source is not None
+    count = source.shape[ROW_AXIS] * source.shape[ROW_AXIS + 1]
+    options = RowSumOptions(op.options, first, last, count)
+    return replace(
+        op, inputs=(rows_of(source, a, b), *op.inputs[1:]), options=options, carried=None
+    )
 
 
 def _shape(reach: RowReach | None, a: int, b: int) -> tuple[int, ...]:

@@ -41,6 +41,7 @@ from tflm_opt.patch_split.regions import (
     NotStreamable,
     RowReach,
     row_reaches,
+    sum_reaches,
 )
 from tflm_opt.patch_split.schedule import Schedule, Stage
 
@@ -79,6 +80,9 @@ class Walk:
         outside: computed tensors that the stage reads and does not make; all resident.
         results: tensors that it makes and that others read, or the graph gives out; resident.
         source: the streamed input, if this stage reads it.
+        summed: the last op, if it folds an image as running sums (see `regions.sum_reaches`).
+            What is `made` of its output are rows that it has added; the output itself is made
+            in the last step.
     """
 
     stage: Stage
@@ -89,13 +93,17 @@ class Walk:
     outside: tuple[Tensor, ...]
     results: tuple[Tensor, ...]
     source: Tensor | None
+    summed: Op | None = None
 
     def window_bytes(self, tensor: Tensor) -> int:
         """Bytes of an inner tensor's window."""
         return self.windows[tensor].capacity * row_bytes(tensor)
 
     def rows(self, op: Op, step: int) -> tuple[int, int]:
-        """Output rows [a, b) that an op makes in a step; a = b where it rests."""
+        """Output rows [a, b) that an op makes in a step; a = b where it rests.
+
+        Of the op that is `summed`: input rows that it adds.
+        """
         made = self.made[op.outputs[0]]
         return int(made[step]), int(made[step + 1])
 
@@ -130,7 +138,8 @@ def walk(graph: Graph, stage: Stage, *, streamed: bool = False) -> Walk:
 
     Args:
         graph: which the stage is part of.
-        stage: with a band; the band counts rows of the last op's output.
+        stage: with a band; the band counts rows of the last op's output, or of its input if it
+            folds them into one pixel.
         streamed: whether the graph's only input, if this stage reads it, comes by callback.
 
     Raises:
@@ -162,7 +171,15 @@ def walk(graph: Graph, stage: Stage, *, streamed: bool = False) -> Walk:
         outside=tuple(outside),
         results=tuple(t for op in stage.ops for t in op.outputs if t in results),
         source=source,
+        summed=stage.ops[-1] if sum_reaches(stage.ops[-1]) else None,
     )
+
+
+def stage_height(op: Op) -> int:
+    """Rows that a band counts where this op is the last one of a stage."""
+    sums = sum_reaches(op)
+    first = sums[0] if sums else None
+    return op.outputs[0].shape[ROW_AXIS] if first is None else first.size
 
 
 def walks(graph: Graph, schedule: Schedule) -> dict[Stage, Walk]:
@@ -198,7 +215,8 @@ def _reaches(stage: Stage, source: Tensor | None) -> _Reaches:
     found: _Reaches = {}
     position = {t: i for i, op in enumerate(stage.ops) for t in op.outputs}
     for index, op in enumerate(stage.ops):
-        found[op] = row_reaches(op)
+        sums = sum_reaches(op) if op is stage.ops[-1] else None
+        found[op] = sums or row_reaches(op)
         for tensor, reach in zip(op.inputs, found[op], strict=True):
             if tensor is None or (tensor not in position and tensor is not source):
                 continue
@@ -228,6 +246,8 @@ class _Pace:
             for tensor, reach in zip(op.inputs, reaches[op], strict=True):
                 if tensor is not None and reach is not None:
                     self.readers.setdefault(tensor, []).append((op, reach))
+        self.height = {t: t.shape[ROW_AXIS] for op in stage.ops[:-1] for t in op.outputs}
+        self.height.update(dict.fromkeys(stage.ops[-1].outputs, stage_height(stage.ops[-1])))
         self.total: dict[Op, int] = {}
         for op in reversed(stage.ops):
             self.total[op] = max(self._total(t) for t in op.outputs)
@@ -235,13 +255,13 @@ class _Pace:
     def _total(self, tensor: Tensor) -> int:
         """Rows of a tensor that are ever made: those below the last one read are not."""
         if tensor in self.results:
-            return tensor.shape[ROW_AXIS]
+            return self.height[tensor]
         return max(reach.needs(0, self.total[op])[1] for op, reach in self.readers[tensor])
 
     def made(self) -> tuple[dict[Tensor, np.ndarray], int]:
         """Rows that exist before each step, by tensor made; and the number of steps."""
         last, band = self.stage.ops[-1], Fraction(self.stage.band or 0)
-        count = -(-last.outputs[0].shape[ROW_AXIS] // band)
+        count = -(-self.height[last.outputs[0]] // band)
         early = 8
         while True:
             rows = self._after(np.arange(1 - early, count + 1, dtype=np.int64), band)
@@ -294,7 +314,7 @@ class _Pace:
         final = self.stage.ops[-1].outputs[0]
         asked = []
         if tensor in self.results:
-            asked.append(last * tensor.shape[ROW_AXIS] // final.shape[ROW_AXIS])
+            asked.append(last * self.height[tensor] // self.height[final])
         for op, reach in self.readers.get(tensor, ()):
             asked.append(reach.ahead(line[op], unit))
             asked.append(np.where(made[op] > 0, reach.ahead(made[op]) * unit, -NEVER))

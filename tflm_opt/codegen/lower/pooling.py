@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from tflm_opt.codegen.call import Call, Lowered, Pointer, Scratch, Struct, dims
 from tflm_opt.codegen.lower import lowers
+from tflm_opt.codegen.row_sums import row_sums
 from tflm_opt.errors import UnsupportedModel
 from tflm_opt.graph.ir import Op, Tensor
 from tflm_opt.graph.operands import int8, of_rank, source
-from tflm_opt.graph.options import PoolOptions, out_size
+from tflm_opt.graph.options import PoolOptions, RowSumOptions, out_size
 from tflm_opt.quant.numerics import activation_range
 
 _SCALE_TOLERANCE = 1.0e-6  # TFLM's
@@ -16,6 +17,8 @@ _SCALE_TOLERANCE = 1.0e-6  # TFLM's
 @lowers("AVERAGE_POOL_2D")
 def average_pool_2d(op: Op) -> Lowered:
     """Rounded to nearest, halves away from zero."""
+    if isinstance(op.options, RowSumOptions):
+        return _average_rows(op, op.options)
     return _pool("arm_avgpool_s8", op)
 
 
@@ -23,6 +26,15 @@ def average_pool_2d(op: Op) -> Lowered:
 def max_pool_2d(op: Op) -> Lowered:
     """The greatest element of each window."""
     return _pool("arm_max_pool_s8", op)
+
+
+def _average_rows(op: Op, part: RowSumOptions) -> Lowered:
+    rows, output = int8(op, source(op)), int8(op, op.output)
+    _check_quantization(rows, output)
+    assert isinstance(part.whole, PoolOptions)
+    limits = activation_range(part.whole.activation, output.scale, output.zero_point)
+    activation = Struct("cmsis_nn_activation", "activation", limits)
+    return row_sums("tflm_opt_average_rows_s8", part, activation, rows, output)
 
 
 def _pool(function: str, op: Op) -> Lowered:
@@ -81,6 +93,10 @@ def _check(image: Tensor, output: Tensor, options: PoolOptions) -> None:
             "rows and columns",
             tensor=output.name,
         )
+    _check_quantization(image, output)
+
+
+def _check_quantization(image: Tensor, output: Tensor) -> None:
     if abs(image.scale - output.scale) > _SCALE_TOLERANCE or image.zero_point != output.zero_point:
         raise UnsupportedModel(
             f"its input has scale {image.scale:g} and zero point {image.zero_point}, its output "

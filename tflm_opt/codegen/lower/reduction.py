@@ -9,16 +9,19 @@ from __future__ import annotations
 from tflm_opt.codegen.axes import reduction
 from tflm_opt.codegen.call import Call, Lowered, Pointer, Struct
 from tflm_opt.codegen.lower import lowers
+from tflm_opt.codegen.row_sums import row_sums
 from tflm_opt.errors import UnsupportedModel
 from tflm_opt.graph.ir import Op, Tensor
 from tflm_opt.graph.operands import axis_of, constant, int8, of_type, product, source
-from tflm_opt.graph.options import ReducerOptions
+from tflm_opt.graph.options import ReducerOptions, RowSumOptions
 from tflm_opt.quant.numerics import mean_multiplier, quantize_multiplier
 
 
 @lowers("MEAN")
 def mean(op: Op) -> Lowered:
     """The sum times 1 / count."""
+    if isinstance(op.options, RowSumOptions):
+        return _mean_rows(op, op.options)
     tensor, output, axes = _operands(op)
     count = product(tuple(tensor.shape[axis] for axis in axes))
     return _sum(tensor, output, axes, mean_multiplier(tensor.scale / output.scale, count))
@@ -61,12 +64,21 @@ def _operands(op: Op) -> tuple[Tensor, Tensor, frozenset[int]]:
     return tensor, output, axes
 
 
+def _mean_rows(op: Op, part: RowSumOptions) -> Lowered:
+    rows, output, _ = _operands(op)
+    params = _params(rows, output, mean_multiplier(rows.scale / output.scale, part.count))
+    return row_sums("tflm_opt_mean_rows_s8", part, params, rows, output)
+
+
 def _sum(tensor: Tensor, output: Tensor, axes: frozenset[int], factor: tuple[int, int]) -> Lowered:
-    params = Struct(
-        "tflm_opt_reduce_params", "params", (-tensor.zero_point, output.zero_point, factor)
-    )
+    params = _params(tensor, output, factor)
     shape = reduction("shape", tensor.shape, axes)
     return Lowered((Call("tflm_opt_sum_s8", (params, shape, Pointer(tensor), Pointer(output))),))
+
+
+def _params(tensor: Tensor, output: Tensor, factor: tuple[int, int]) -> Struct:
+    fields = (-tensor.zero_point, output.zero_point, factor)
+    return Struct("tflm_opt_reduce_params", "params", fields)
 
 
 def _extreme(function: str, op: Op) -> Lowered:

@@ -235,6 +235,28 @@ arm_cmsis_nn_status tflm_opt_sum_s8(const tflm_opt_reduce_params *params,
                                     const int8_t *input_data,
                                     int8_t *output_data);
 
+/*
+ * Averages and means over a whole image of which a few rows come with each call. The sums, 4 bytes
+ * a channel, stay in the context's buffer from the first part to the last; the output is written
+ * with the last. One function rounds like arm_avgpool_s8, the other like tflm_opt_sum_s8.
+ */
+void tflm_opt_sum_rows_s8(int32_t *sums,
+                          int32_t first,
+                          const cmsis_nn_dims *input_dims,
+                          const int8_t *input_data);
+arm_cmsis_nn_status tflm_opt_average_rows_s8(const cmsis_nn_context *ctx,
+                                             const tflm_opt_row_part *part,
+                                             const cmsis_nn_activation *activation,
+                                             const cmsis_nn_dims *input_dims,
+                                             const int8_t *input_data,
+                                             int8_t *output_data);
+arm_cmsis_nn_status tflm_opt_mean_rows_s8(const cmsis_nn_context *ctx,
+                                          const tflm_opt_row_part *part,
+                                          const tflm_opt_reduce_params *params,
+                                          const cmsis_nn_dims *input_dims,
+                                          const int8_t *input_data,
+                                          int8_t *output_data);
+
 /* Greatest and least of the elements that a reduction folds. */
 arm_cmsis_nn_status tflm_opt_reduce_max_s8(const tflm_opt_reduction *shape,
                                            const int8_t *input_data,

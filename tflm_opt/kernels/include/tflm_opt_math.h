@@ -81,6 +81,12 @@ TFLM_OPT_INLINE int32_t tflm_opt_requantize(int32_t x, int32_t multiplier, int32
     return tflm_opt_requantize_up(x, multiplier, shift);
 }
 
+/* A sum divided by its count, to nearest, halves away from zero. */
+TFLM_OPT_INLINE int32_t tflm_opt_rounded_mean(int32_t sum, int32_t count)
+{
+    return sum > 0 ? (sum + count / 2) / count : (sum - count / 2) / count;
+}
+
 TFLM_OPT_INLINE int32_t tflm_opt_clamp(int32_t x, int32_t low, int32_t high)
 {
     return x < low ? low : (x > high ? high : x);

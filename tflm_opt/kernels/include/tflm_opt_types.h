@@ -167,6 +167,16 @@ typedef struct {
     cmsis_nn_per_tensor_quant_params quant;
 } tflm_opt_reduce_params;
 
+/*
+ * Some rows of an image that is folded into one pixel, part by part: whether they are the first,
+ * whether they are the last, and how many pixels all parts have together.
+ */
+typedef struct {
+    int32_t first;
+    int32_t last;
+    int32_t count;
+} tflm_opt_row_part;
+
 typedef struct {
     int32_t left_offset;
     int32_t right_offset;

@@ -1,12 +1,6 @@
 #include "tflm_opt_dot.h"
 #include "tflm_opt_kernels.h"
 
-/* The sum divided by the count, to nearest, halves away from zero. */
-static int32_t rounded_mean(int32_t sum, int32_t count)
-{
-    return sum > 0 ? (sum + count / 2) / count : (sum - count / 2) / count;
-}
-
 static void average_window(const cmsis_nn_pool_params *params,
                            const int8_t *pixel,
                            const cmsis_nn_dims *input_dims,
@@ -29,7 +23,7 @@ static void average_window(const cmsis_nn_pool_params *params,
             }
             row += row_step;
         }
-        output[channel] = (int8_t)tflm_opt_clamp(rounded_mean(sum, rows * columns),
+        output[channel] = (int8_t)tflm_opt_clamp(tflm_opt_rounded_mean(sum, rows * columns),
                                                  params->activation.min, params->activation.max);
     }
 }
