@@ -27,12 +27,14 @@ from tflm_opt.graph.options import (
     same_padding,
 )
 from tflm_opt.patch_split.regions import NotStreamable
-from tflm_opt.patch_split.schedule import Schedule, Stage
+from tflm_opt.patch_split.schedule import Schedule, Stage, layer_by_layer
 from tflm_opt.patch_split.walk import walk
 
 Rng = np.random.Generator
 LARGEST = 3000  # elements of a tensor
 BANDS = (1, 1, 1, 2, 3, 5, 64, Fraction(1, 2), Fraction(1, 3), Fraction(1, 4), Fraction(3, 2))
+POOLED_CHANNELS = (1, 2, 3, 4, 5, 7, 8, 16, 31, 33, 67)
+ZERO_POINTS = (-128, 127, 0, -60, 17)
 
 
 class RowNet:
@@ -286,3 +288,52 @@ def banded(graph: Graph, ops: Sequence[Op], band: int | Fraction) -> Stage:
         else:
             return stage
     return Stage((first,))
+
+
+def folded(net: RowNet, x: Tensor) -> Tensor:
+    """A global AVERAGE_POOL_2D, or a MEAN with any way to name its axes."""
+    rng, (_, h, w, c) = net.rng, x.shape
+    keeps = bool(rng.random() < 0.5)
+    if rng.random() < 0.5:
+        stride = (int(rng.integers(1, h + 3)), int(rng.integers(1, w + 3)))
+        activation = str(rng.choice(["NONE", "RELU", "RELU6", "RELU_N1_TO_1"]))
+        options = PoolOptions((h, w), stride, Padding(), activation)
+        return net.add("AVERAGE_POOL_2D", [x], net.like(x, (1, 1, 1, c)), options)
+    axes = net.constant([[1, 2], [2, 1], [-3, -2], [-2, 1]][int(rng.integers(0, 4))])
+    scale = x.scale * float(rng.choice([1.0, 0.3, 0.11, 2.7]))
+    point = int(rng.choice(ZERO_POINTS))
+    out = net.tensor((1, 1, 1, c) if keeps else (1, c), scale, point)
+    return net.add("MEAN", [x, axes], out, ReducerOptions(keeps))
+
+
+def pooled_net(rng: Rng) -> Graph:
+    """Some convolutions, one to as many channels as it likes, and the fold."""
+    net = RowNet(rng)
+    x = net.input
+    for _ in range(int(rng.integers(0, 4))):
+        if x.shape[1] * x.shape[2] > 8:
+            x = convolution(net, x)
+    channels = int(rng.choice(POOLED_CHANNELS))
+    scale = x.scale * 0.01 * 74 * 60 * x.shape[3] ** 0.5 / 45
+    inputs = net.weighted(x, (channels, 1, 1, x.shape[3]), 0, x.shape[3])
+    y = net.tensor((1, *x.shape[1:3], channels), scale, int(rng.choice(ZERO_POINTS)))
+    net.add("CONV_2D", inputs, y, ConvOptions())
+    for _ in range(int(rng.integers(0, 3))):
+        y = net.add("TANH", [y], net.tensor(y.shape, 1 / 128, 0))
+    out = folded(net, y)
+    outputs = (out, y) if rng.random() < 0.2 else (out,)
+    return Graph(tuple(net.ops), (net.input,), outputs)
+
+
+def pooled_schedules(g: Graph, rng: Rng) -> list[Schedule]:
+    """All in one stage, resident and streamed; and the last ops alone."""
+    first = int(rng.integers(0, len(g.ops)))
+    before = layer_by_layer(g).stages[:first]
+    bands = [BANDS[int(i)] for i in rng.integers(0, len(BANDS), 3)]
+    whole = [Stage(g.ops, band) for band in bands[:2]]
+    end = Stage(g.ops[first:], bands[2])
+    return [
+        Schedule((whole[0],)),
+        Schedule((whole[1],), "streamed"),
+        Schedule((*before, end)),
+    ]

@@ -2,76 +2,23 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
-from row_nets import RowNet, convolution
+from row_nets import pooled_net, pooled_schedules
 from small_models import model
 
 from tflm_opt import arena, codegen, graph, passes
 from tflm_opt.errors import UnsupportedModel
 from tflm_opt.graph.ir import Graph, Op, Quantization, Tensor
-from tflm_opt.graph.options import ConvOptions, Padding, PoolOptions, ReducerOptions
+from tflm_opt.graph.options import Padding, PoolOptions, ReducerOptions
 from tflm_opt.passes.legalize import Legalize
 from tflm_opt.patch_split.regions import NotStreamable, sum_reaches
-from tflm_opt.patch_split.schedule import Schedule, Stage, layer_by_layer
+from tflm_opt.patch_split.schedule import Schedule, Stage
 from tflm_opt.patch_split.search import search
 from tflm_opt.patch_split.walk import walk
 from tflm_opt.runtime import host, tflm, vectors
-
-Rng = np.random.Generator
-CHANNELS = (1, 2, 3, 4, 5, 7, 8, 16, 31, 33, 67)
-BANDS = (1, 1, 2, 3, 5, 64, Fraction(1, 2), Fraction(1, 3), Fraction(3, 2))
-ZERO_POINTS = (-128, 127, 0, -60, 17)
-
-
-def folded(net: RowNet, x: Tensor) -> Tensor:
-    """A global AVERAGE_POOL_2D, or a MEAN with any way to name its axes."""
-    rng, (_, h, w, c) = net.rng, x.shape
-    keeps = bool(rng.random() < 0.5)
-    if rng.random() < 0.5:
-        stride = (int(rng.integers(1, h + 3)), int(rng.integers(1, w + 3)))
-        activation = str(rng.choice(["NONE", "RELU", "RELU6", "RELU_N1_TO_1"]))
-        options = PoolOptions((h, w), stride, Padding(), activation)
-        return net.add("AVERAGE_POOL_2D", [x], net.like(x, (1, 1, 1, c)), options)
-    axes = net.constant([[1, 2], [2, 1], [-3, -2], [-2, 1]][int(rng.integers(0, 4))])
-    scale = x.scale * float(rng.choice([1.0, 0.3, 0.11, 2.7]))
-    point = int(rng.choice(ZERO_POINTS))
-    out = net.tensor((1, 1, 1, c) if keeps else (1, c), scale, point)
-    return net.add("MEAN", [x, axes], out, ReducerOptions(keeps))
-
-
-def pooled_net(rng: Rng) -> Graph:
-    """Some convolutions, one to as many channels as it likes, and the fold."""
-    net = RowNet(rng)
-    x = net.input
-    for _ in range(int(rng.integers(0, 4))):
-        if x.shape[1] * x.shape[2] > 8:
-            x = convolution(net, x)
-    channels = int(rng.choice(CHANNELS))
-    scale = x.scale * 0.01 * 74 * 60 * x.shape[3] ** 0.5 / 45
-    inputs = net.weighted(x, (channels, 1, 1, x.shape[3]), 0, x.shape[3])
-    y = net.tensor((1, *x.shape[1:3], channels), scale, int(rng.choice(ZERO_POINTS)))
-    net.add("CONV_2D", inputs, y, ConvOptions())
-    out = folded(net, y)
-    outputs = (out, y) if rng.random() < 0.2 else (out,)
-    return Graph(tuple(net.ops), (net.input,), outputs)
-
-
-def schedules(g: Graph, rng: Rng) -> list[Schedule]:
-    """All in one stage, resident and streamed; and the last ops alone."""
-    first = int(rng.integers(0, len(g.ops)))
-    before = layer_by_layer(g).stages[:first]
-    bands = [BANDS[int(i)] for i in rng.integers(0, len(BANDS), 3)]
-    whole = [Stage(g.ops, band) for band in bands[:2]]
-    end = Stage(g.ops[first:], bands[2])
-    return [
-        Schedule((whole[0],)),
-        Schedule((whole[1],), "streamed"),
-        Schedule((*before, end)),
-    ]
 
 
 @pytest.mark.parametrize("chunk", range(2))
@@ -86,7 +33,7 @@ def test_running_sums_give_tflms_bits(chunk: int, tmp_path: Path) -> None:
     kinds, summed = set(), 0
     for number, (g, rows, want) in enumerate(zip(nets, data, truth, strict=True)):
         rng = np.random.default_rng([chunk, number, 32])
-        for turn, schedule in enumerate(schedules(g, rng)):
+        for turn, schedule in enumerate(pooled_schedules(g, rng)):
             if sum_reaches(g.ops[-1]) is None and g.ops[-1].kind == "MEAN":
                 continue
             plan = arena.plan(
