@@ -114,6 +114,19 @@ def test_what_sums_cannot_do_is_an_error() -> None:
         arena.plan(g, Schedule((Stage(g.ops, 1),)), scratch=codegen.scratch, access=codegen.access)
 
 
+def test_a_search_streams_an_image_into_a_mean() -> None:
+    """A row, and 4 bytes a channel, where the image has 4608 bytes; then nothing runs whole."""
+    source = image(24, 24, 8)
+    middle = Tensor("z", source.shape, "int8", Quantization.per_tensor(1 / 128, 0))
+    fold = mean(middle, [1, 2])
+    g = Graph((Op("TANH", (source,), (middle,)), fold), (source,), fold.outputs)
+    found = search(g, input="streamed", scratch=codegen.scratch, access=codegen.access)
+    (stage,) = found.schedule.stages
+    assert walk(g, stage, streamed=True).summed is fold
+    assert found.peak <= 24 * 8 + 4 * 8 + 2 * 16
+    assert found.whole == {}
+
+
 # Bytes of arena at most: what the same search needed without running sums, or less.
 MODELS = {
     ("mlperf_tiny_ic", "resident"): 15_200,
