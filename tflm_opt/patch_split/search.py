@@ -76,8 +76,7 @@ class Found:
         chosen: the fastest point within the budget; without one, or if none fits, the smallest.
         front: by falling peak and rising work; the fastest first, the smallest last.
         bound: bytes that the worst stage of any such schedule needs alone: with these ops in this
-            order, without recomputation, no choice of cuts and bands needs less (but for the
-            rounding of one buffer, up to 15 bytes).
+            order, without recomputation, no choice of cuts and bands needs less.
         whole: why ops can't run on rows, for those that can't.
     """
 
@@ -175,7 +174,9 @@ class Search:
         ends = {s.ops[-1] for s in chosen.schedule.stages if s.band is not None}
         reasons = self.costs.reasons.items()
         whole = {op: error.reason for op, error in reasons if op not in ends}
-        return Found(chosen, _front(self.points), self.bound, whole)
+        # Prices are rounded up to the alignment, and the topmost buffer need not be.
+        bound = max(self.bound - (ALIGNMENT - 1), 0)
+        return Found(chosen, _front(self.points), bound, whole)
 
     def _scanned(self) -> list[Point]:
         self.progress.detail(0, FRONT)
