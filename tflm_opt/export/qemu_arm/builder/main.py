@@ -36,6 +36,9 @@ env.Replace(
     AS="arm-none-eabi-as",
     CC="arm-none-eabi-gcc",
     CXX="arm-none-eabi-g++",
+    # Through g++ the link would ask for libstdc++, which C firmware does not need and Debian keeps
+    # in a package of its own.
+    LINK="arm-none-eabi-gcc",
     OBJCOPY="arm-none-eabi-objcopy",
     RANLIB="arm-none-eabi-gcc-ranlib",
     SIZETOOL="arm-none-eabi-size",
