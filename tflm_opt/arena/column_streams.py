@@ -97,8 +97,7 @@ def _ring_ends(columns: ColumnWalk, inner: Tensor) -> np.ndarray:
     ]
     top = np.array(slots, np.int64)
     if lines.front_rows:
-        # What leaves the front goes to the ring when a part begins, and at the step's end.
-        width = np.append(columns.lowest[inner][1:-1], lines.ring_columns)
+        width = columns.lowest[inner][1:]
     else:
         width = columns.made[inner][:, 1] - columns.made[inner][:, 0]
     end = (top[:, None] * lines.ring_columns + width[None, :]) * lines.pixel

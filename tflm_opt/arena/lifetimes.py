@@ -167,7 +167,10 @@ def _inner_bytes(stage: Streamed, tensor: Tensor) -> int:
 
 
 def _with_fronts(found: Lifetimes, stages: Sequence[Streamed]) -> Lifetimes:
-    """A front lives for its whole stage where it keeps columns, else to its last reader."""
+    """A front lives for its whole stage where it keeps columns, else to its last reader.
+
+    Where rows are kept, its columns go to the ring at the end of a step.
+    """
     buffers, fronts = list(found.buffers), {}
     for stage in stages:
         ops = stage.walk.stage.ops
@@ -177,8 +180,9 @@ def _with_fronts(found: Lifetimes, stages: Sequence[Streamed]) -> Lifetimes:
             start, stop = stage.first, stage.last + 1
             if not lines.columns_kept:
                 start += next(k for k, op in enumerate(ops) if tensor in op.outputs)
-                last = max((k for k, op in enumerate(ops) if tensor in op.inputs), default=0)
-                stop = max(stage.first + last, start) + 1
+                if not lines.rows_kept:
+                    last = max((k for k, op in enumerate(ops) if tensor in op.inputs), default=0)
+                    stop = max(stage.first + last, start) + 1
             fronts[tensor] = len(buffers)
             buffers.append(Buffer(FRONT + tensor.name, lines.front_bytes, start, stop))
     return replace(found, buffers=tuple(buffers), fronts=fronts)

@@ -11,14 +11,13 @@
                 const uint8_t *const x0 = stage0_columns + 6 * part; columns before the part
                 const uint8_t *const x1 = x0 + 6;                    and after it
                 /* 1 DEPTHWISE_CONV_2D: ... */
-                ... room in the front of its output
                 for (y = r[1]; y < r[7]; y++) {
                     const tflm_opt_lines in0 = {ring, front, ...};
                     const tflm_opt_span span = {y, x0[1], x1[1] - x0[1]};
                     ... the kernel's call
                 }
+                ... what nobody reads again in this step goes from the fronts to the rings
             }
-            ... what is left in the fronts goes to the rings
         }
     }
 
@@ -105,7 +104,9 @@ def column_stage_text(frame: ColumnFrame) -> str:
     source = _source_block(frame) if walk.source is not None else ""
     bases = {t: f"        int32_t base{frame.column(t)} = 0;\n" for t in columns.lines if _rung(frame, t)}
     if columns.kept:
-        inner = source + _loop("part", columns.parts, _part_tables(frame) + blocks) + _closing(frame)
+        shifts = "".join(_shift(frame, t) for t in frame.moving)
+        parts = _loop("part", columns.parts, _part_tables(frame) + blocks + shifts)
+        inner = source + parts + _closing(frame)
         body = _loop("step", walk.steps, _step_table(frame) + inner)
         head = "".join(bases.values())
     else:
@@ -210,7 +211,7 @@ def _turn(frame: ColumnFrame, tensor: Tensor, row: str, pad: str) -> str:
     return f"{pad}if ({row} - {base} >= {rows}) {{ {base} += {rows}; }}\n"
 
 
-def _lines(frame: ColumnFrame, tensor: Tensor, front_x: str | None = None) -> str:
+def _lines(frame: ColumnFrame, tensor: Tensor) -> str:
     """The initializer of the `tflm_opt_lines` of a tensor."""
     place = f"(const int8_t *)(arena + {frame.offsets[tensor]})"
     if tensor not in frame.columns.lines:
@@ -223,40 +224,33 @@ def _lines(frame: ColumnFrame, tensor: Tensor, front_x: str | None = None) -> st
         first = "0" if frame.columns.kept or tensor is frame.columns.walk.source else f"x0[{column}]"
         return f"{{{place}, NULL, {lines.ring_rows}, {step}, 0, {first}, 0, {base}, {_NO_FRONT}}}"
     front = f"(const int8_t *)(arena + {frame.fronts[tensor]})"
-    start = front_x or f"low[{frame.moving.index(tensor)}]"
+    start = f"low[{frame.moving.index(tensor)}]"
     return (
         f"{{{place}, {front}, {lines.ring_rows}, {step}, {lines.front_columns * lines.pixel}, "
         f"0, {start}, {base}, r[{column}]}}"
     )
 
 
-def _shift(frame: ColumnFrame, tensor: Tensor, *, closing: bool) -> str:
-    """Room in a front before a part; at a step's end, its columns go to the ring."""
+def _shift(frame: ColumnFrame, tensor: Tensor) -> str:
+    """After a part: what nobody reads again in this step goes from the front to the ring."""
     lines, column = frame.columns.lines[tensor], frame.column(tensor)
-    if closing and not lines.ring_rows:
-        return ""
-    if not closing and not lines.ring_rows and not lines.columns_kept:
+    if not lines.ring_rows and not lines.columns_kept:
         return ""
     frame.called.add("tflm_opt_lines_shift")
-    number, count = frame.moving.index(tensor), len(frame.moving)
+    number = frame.moving.index(tensor)
     rows = f"r[{column + len(frame.rows)}] - r[{column}]"
-    if closing:
-        lowest, made = frame.columns.lowest[tensor], int(frame.columns.made[tensor][-1, 1])
-        before, after, until = str(int(lowest[-2])), str(made), str(made)
-        head, pad = "        {\n", "            "
-    else:
-        before, after, until = f"low[{number - count}]", f"low[{number}]", f"x0[{column}]"
-        head, pad = "        if (part > 0) {\n", "            "
+    after = f"low[{number + len(frame.moving)}]"
     return (
-        f"{head}{pad}const tflm_opt_lines moved = {_lines(frame, tensor, before)};\n"
-        f"{pad}tflm_opt_lines_shift(&moved, {rows}, {after}, {until}, {lines.pixel});\n        }}\n"
+        f"        {{\n            const tflm_opt_lines moved = {_lines(frame, tensor)};\n"
+        f"            tflm_opt_lines_shift(&moved, {rows}, {after}, x1[{column}], {lines.pixel});\n"
+        f"        }}\n"
     )
 
 
 def _closing(frame: ColumnFrame) -> str:
+    """After a step: the rings have its rows."""
     text = ""
     for tensor in frame.moving:
-        text += _shift(frame, tensor, closing=True)
         if _rung(frame, tensor):
             lines, column = frame.columns.lines[tensor], frame.column(tensor)
             after = f"r[{column + len(frame.rows)}]"
@@ -280,10 +274,7 @@ def _op_block(frame: ColumnFrame, op: Op) -> str:
             error.reason, op=f"{index}:{op.kind}", tensor=error.tensor, remedy=error.remedy
         ) from error
     comment = emit.op_comment(index, op.kind, op.outputs)
-    room = "".join(
-        _shift(frame, t, closing=False) for t in op.outputs if t in frame.columns.lowest
-    )
-    return f"    {comment}{room}{text}"
+    return f"    {comment}{text}"
 
 
 def _row_loop(frame: ColumnFrame, op: Op, condition: str, body: str) -> str:
@@ -350,20 +341,57 @@ def lines_call(lowered: Lowered) -> Call:
 
 
 def _pixels(frame: ColumnFrame, op: Op) -> str:
-    """An op on runs of pixels, of a few lengths."""
+    """An op on runs of pixels, of a few lengths; those that run the same kernels share a call."""
+    counts = [int(b - a) for a, b in frame.columns.made[op.outputs[0]]]
+    groups: dict[tuple[str, ...], list[tuple[int, Op, Lowered]]] = {}
+    for count in sorted({n for n in counts if n}):
+        variant = op_pixels(op, count)
+        lowered = lower(variant)
+        key = tuple(call.function for call in lowered.calls)
+        groups.setdefault(key, []).append((count, variant, lowered))
+    return "".join(
+        _run_block(frame, op, counts, group, alone=len(groups) == 1) for group in groups.values()
+    )
+
+
+def _run_block(
+    frame: ColumnFrame,
+    op: Op,
+    counts: Sequence[int],
+    group: Sequence[tuple[int, Op, Lowered]],
+    *,
+    alone: bool,
+) -> str:
+    """One call for the parts whose run of pixels has a length of the group."""
     column, index = frame.columns.walk.stage.ops.index(op), frame.positions[op]
-    made = frame.columns.made[op.outputs[0]]
-    counts = [int(b - a) for a, b in made]
-    works = [part for part, count in enumerate(counts) if count]
-    sizes = sorted({counts[part] for part in works})
-    variants = [op_pixels(op, size) for size in sizes]
+    sizes = [count for count, _, _ in group]
+    works = [part for part, count in enumerate(counts) if count in sizes]
+    variant = group[0][1]
     cells = Cells()
     order = [sizes.index(counts[part]) for part in works]
-    lowered = merged(op, [lower(v) for v in variants], order, cells)
-    lines, pointers = {}, {}
+    lowered = merged(op, [one for _, _, one in group], order, cells)
+    lines, pointers = _run_pointers(frame, op, variant)
+    place = (frame.scratch.get(op, 0), lowered.scratch) if lowered.scratch else (0, 0)
+    ctx = emit.OpContext(f"op{index}", frame.constants, frame.offsets, place, pointers)
+    body = _declared(lines)
+    for call in lowered.calls:
+        text = emit.call_text(call, variant.outputs, ctx, index + 1)
+        body += _indented(text if len(lowered.calls) == 1 else f"        {{\n{text}        }}\n")
+    frame.called.update(("tflm_opt_lines_at", *(call.function for call in lowered.calls)))
+    condition, head = _opening(frame, f"op{index}", works, cells, always=not alone)
+    return _row_loop(frame, op, condition or f"x0[{column}] < x1[{column}]", head + body)
+
+
+def _run_pointers(
+    frame: ColumnFrame, op: Op, variant: Op
+) -> tuple[dict[str, str], dict[Tensor, str]]:
+    """The `tflm_opt_lines` of the op's images, and where a run of pixels of them begins."""
+    column = frame.columns.walk.stage.ops.index(op)
+    lines: dict[str, str] = {}
+    pointers: dict[Tensor, str] = {}
     for prefix, tensors, slices in (
-        ("in", op.inputs, variants[0].inputs),
-        ("out", op.outputs, variants[0].outputs),
+        ("in", op.inputs, variant.inputs),
+        ("out", op.outputs, variant.outputs),
     ):
         for number, (tensor, piece) in enumerate(zip(tensors, slices, strict=True)):
             if tensor is None or piece is None or piece is tensor or piece in pointers:
@@ -372,30 +400,24 @@ def _pixels(frame: ColumnFrame, op: Op) -> str:
             lines[name] = _lines(frame, tensor)
             where = f"&{name}, y, x0[{column}], {pixel_bytes(tensor)}"
             pointers[piece] = f"tflm_opt_lines_at({where})"
-    place = (frame.scratch.get(op, 0), lowered.scratch) if lowered.scratch else (0, 0)
-    ctx = emit.OpContext(f"op{index}", frame.constants, frame.offsets, place, pointers)
-    body = _declared(lines)
-    for call in lowered.calls:
-        text = emit.call_text(call, variants[0].outputs, ctx, index + 1)
-        body += _indented(text if len(lowered.calls) == 1 else f"        {{\n{text}        }}\n")
-    frame.called.update(("tflm_opt_lines_at", *(call.function for call in lowered.calls)))
-    condition, head = _opening(frame, f"op{index}", works, cells)
-    return _row_loop(frame, op, condition or f"x0[{column}] < x1[{column}]", head + body)
+    return lines, pointers
 
 
 def _opening(
-    frame: ColumnFrame, prefix: str, works: Sequence[int], cells: Cells
+    frame: ColumnFrame, prefix: str, works: Sequence[int], cells: Cells, *, always: bool
 ) -> tuple[str, str]:
     """The condition for a part in which the op works, and its row of the table of numbers."""
     values, order = cells.table()
-    if values is None:
+    if values is None and not always:
         return "", ""
     marks = np.full(frame.columns.parts, REST, np.uint8)
-    marks[list(works)] = order
+    marks[list(works)] = order or [0] * len(works)
     when = frame.constants.pointer(f"{prefix}_when", marks, prefix) + "[part]"
-    name = frame.constants.pointer(f"{prefix}_parts", values, prefix)
-    ctype, width = emit.C_TYPES[values.dtype.name], len(cells.columns)
-    head = f"                const {ctype} *const v = {name} + {width} * {when};\n"
+    head = ""
+    if values is not None:
+        name = frame.constants.pointer(f"{prefix}_parts", values, prefix)
+        ctype, width = emit.C_TYPES[values.dtype.name], len(cells.columns)
+        head = f"                const {ctype} *const v = {name} + {width} * {when};\n"
     return f"{when} != {REST}", head
 
 

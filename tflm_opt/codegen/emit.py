@@ -182,7 +182,8 @@ def _argument(
             places = [tensor_pointer(t, ctx, writable=writable) for t in tensors]
             items = [f"({const}int8_t *){place}" for place in places]
             listed = ", ".join(items)
-            static = "" if any(isinstance(ctx.offsets.get(t), str) for t in tensors) else "static "
+            moves = any(t in ctx.pointers or isinstance(ctx.offsets.get(t), str) for t in tensors)
+            static = "" if moves else "static "
             structs.append(f"{static}{const}int8_t *const {role}[{len(items)}] = {{{listed}}};")
             return role
         case Lines(name=name):

@@ -89,7 +89,7 @@ class ColumnWalk:
         made: by tensor that is made in the stage: int64 (parts, 2), the columns [a, b) that a
             part makes.
         lowest: by tensor with a front: int64 (parts + 1,), the column that the front begins with
-            once a part has made room for its columns; the last entry is where it ends.
+            in a part; the last entry is where the tensor ends.
         lines: the memory of inner tensors (a streamed input too).
     """
 
