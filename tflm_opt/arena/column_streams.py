@@ -14,7 +14,7 @@ head is dead already.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -38,15 +38,30 @@ def column_distance(columns: ColumnWalk, target: Tensor, sources: Sequence[Tenso
     Returns:
         None if an op reads one of them whole. Below 0, the buffer may even begin above the input.
     """
-    low = _lowest_reads(columns, sources)
-    if low is None:
-        return None
+    later = still_read(columns, sources)
+    return None if later is None else distance_over(columns, target, later)
+
+
+def distance_over(columns: ColumnWalk, target: Tensor, later: np.ndarray) -> int:
+    """`column_distance` from what `still_read` gives, for several buffers over one input."""
     ends = _ring_ends(columns, target) if target in columns.lines else _ends(columns, target)
-    order = (lambda table: table.ravel()) if columns.kept else (lambda table: table.T.ravel())
-    written, read = order(ends), order(low)
-    later = np.minimum.accumulate(read[::-1])[::-1]
+    written = _in_order(columns, ends)
     gaps = np.where((written > 0) & (later < NEVER), written - later, -NEVER)
     return int(gaps.max(initial=-NEVER))
+
+
+def still_read(columns: ColumnWalk, sources: Sequence[Tensor]) -> np.ndarray | None:
+    """By event, in order: the lowest byte of the sources that it or a later one reads, or NEVER.
+
+    None if an op reads one of them whole.
+    """
+    low = _lowest_reads(columns, sources)
+    return None if low is None else np.minimum.accumulate(_in_order(columns, low)[::-1])[::-1]
+
+
+def _in_order(columns: ColumnWalk, table: np.ndarray) -> np.ndarray:
+    """A table of (steps, parts) as events, one after the other."""
+    return (table if columns.kept else table.T).ravel()
 
 
 def _lowest_reads(columns: ColumnWalk, sources: Sequence[Tensor]) -> np.ndarray | None:
@@ -63,18 +78,21 @@ def _lowest_reads(columns: ColumnWalk, sources: Sequence[Tensor]) -> np.ndarray 
                 return None
             made = walk.made[op.outputs[0]]
             pixel = pixel_bytes(tensor)
-            rows = _lows(row, zip(made[:-1], made[1:], strict=True))
-            parts = _lows(column, columns.made[op.outputs[0]])
+            rows = _lows(row, made[:-1], made[1:])
+            parts = _lows(column, *columns.made[op.outputs[0]].T)
             place = rows[:, None] * tensor.shape[COLUMN_AXIS] + parts[None, :]
             some = (rows[:, None] < NEVER) & (parts[None, :] < NEVER)
             found = np.where(some, np.minimum(found, place * pixel), found)
     return found
 
 
-def _lows(reach: RowReach, ranges: Iterable[Sequence[int]]) -> np.ndarray:
-    """The lowest place that each range of places reads; NEVER where it is none."""
-    needs = [reach.needs(int(a), int(b)) if a < b else (0, 0) for a, b in ranges]
-    return np.array([lo if lo < hi else NEVER for lo, hi in needs], np.int64)
+def _lows(reach: RowReach, starts: np.ndarray, stops: np.ndarray) -> np.ndarray:
+    """The lowest place that each range of places or a later place reads; NEVER for no places.
+
+    Later ranges are read later anyway.
+    """
+    lowest = reach.lowest_from(int(stops.max(initial=0)))
+    return np.where(starts < stops, lowest[np.minimum(starts, stops)], NEVER)
 
 
 def _ends(columns: ColumnWalk, result: Tensor) -> np.ndarray:

@@ -43,8 +43,8 @@ from tflm_opt.patch_split.regions import (
 )
 from tflm_opt.patch_split.walk import Walk
 
-# Of tensors by their op and an input: the columns that they read.
-_Reaches = Mapping[Op, tuple["RowReach | None", ...]]
+# The ops that read a tensor in a stage, and which columns.
+_Readers = Mapping[Tensor, list[tuple[Op, RowReach]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,13 +138,13 @@ def column_walk(walk: Walk) -> ColumnWalk:
     last = walk.stage.ops[-1]
     if walk.summed is not None:
         raise NotStreamable(last, "it needs whole rows for its running sums")
-    reaches = {op: column_reaches(op) for op in walk.stage.ops}
+    readers = _readers(walk)
     width = last.outputs[0].shape[COLUMN_AXIS]
     parts = -(-width // columns.width)
     ends = np.minimum(np.arange(1, parts + 1, dtype=np.int64) * columns.width, width)
-    made = _kept(walk, reaches, ends) if columns.kept else _strips(walk, reaches, ends)
+    made = _kept(walk, readers, ends) if columns.kept else _strips(walk, readers, ends)
     inner = [t for t in walk.windows if t is not walk.source]
-    needed = {t: _needed(t, walk, reaches, made, parts) for t in inner}
+    needed = {t: _needed(t, readers, made, parts) for t in inner}
     lines = {t: _lines(t, walk, made[t], needed[t], columns.kept) for t in inner}
     if walk.source is not None:
         lines[walk.source] = _source_lines(walk.source, walk)
@@ -152,12 +152,12 @@ def column_walk(walk: Walk) -> ColumnWalk:
     return ColumnWalk(walk, columns.kept, parts, made, lowest, lines)
 
 
-def _kept(walk: Walk, reaches: _Reaches, ends: np.ndarray) -> dict[Tensor, np.ndarray]:
+def _kept(walk: Walk, readers: _Readers, ends: np.ndarray) -> dict[Tensor, np.ndarray]:
     """From left to right: every part makes what its readers ask for and is not there yet."""
     parts = ends.size
     until: dict[Tensor, np.ndarray] = {}
     for op in reversed(walk.stage.ops):
-        asked = [_asked(t, op is walk.stage.ops[-1], walk, reaches, ends, until) for t in op.outputs]
+        asked = [_asked(t, op is walk.stage.ops[-1], walk, readers, ends, until) for t in op.outputs]
         until.update(dict.fromkeys(op.outputs, np.max(asked, axis=0)))
     return {
         t: np.stack([np.concatenate([[0], end[: parts - 1]]), end], axis=1)
@@ -169,7 +169,7 @@ def _asked(
     tensor: Tensor,
     last: bool,
     walk: Walk,
-    reaches: _Reaches,
+    readers: _Readers,
     ends: np.ndarray,
     until: Mapping[Tensor, np.ndarray],
 ) -> np.ndarray:
@@ -180,22 +180,22 @@ def _asked(
     found = np.zeros(parts, np.int64)
     if tensor in walk.results:
         found = -(-width * np.arange(1, parts + 1, dtype=np.int64) // parts)
-    for op, reach in _readers(tensor, walk, reaches):
+    for op, reach in readers.get(tensor, ()):
         end = until[op.outputs[0]]
-        found = np.maximum(found, [reach.needs(0, int(b))[1] if b else 0 for b in end])
+        found = np.maximum(found, reach.highest_until(int(end[-1]))[end])
     return found
 
 
-def _readers(tensor: Tensor, walk: Walk, reaches: _Reaches) -> list[tuple[Op, RowReach]]:
-    return [
-        (op, reach)
-        for op in walk.stage.ops
-        for source, reach in zip(op.inputs, reaches[op], strict=True)
-        if source is tensor and reach is not None
-    ]
+def _readers(walk: Walk) -> _Readers:
+    found: dict[Tensor, list[tuple[Op, RowReach]]] = {}
+    for op in walk.stage.ops:
+        for source, reach in zip(op.inputs, column_reaches(op), strict=True):
+            if source is not None and reach is not None:
+                found.setdefault(source, []).append((op, reach))
+    return found
 
 
-def _strips(walk: Walk, reaches: _Reaches, ends: np.ndarray) -> dict[Tensor, np.ndarray]:
+def _strips(walk: Walk, readers: _Readers, ends: np.ndarray) -> dict[Tensor, np.ndarray]:
     """Every part makes all that its columns of the last op's output need."""
     ops = walk.stage.ops
     if walk.source is not None:
@@ -208,7 +208,7 @@ def _strips(walk: Walk, reaches: _Reaches, ends: np.ndarray) -> dict[Tensor, np.
         needs = [
             [reach.needs(int(a), int(b)) for a, b in made[reader.outputs[0]]]
             for t in op.outputs
-            for reader, reach in _readers(t, walk, reaches)
+            for reader, reach in readers.get(t, ())
         ]
         table = np.array(needs, np.int64)
         some = table[:, :, 0] < table[:, :, 1]
@@ -220,14 +220,13 @@ def _strips(walk: Walk, reaches: _Reaches, ends: np.ndarray) -> dict[Tensor, np.
 
 def _needed(
     tensor: Tensor,
-    walk: Walk,
-    reaches: _Reaches,
+    readers: _Readers,
     made: Mapping[Tensor, np.ndarray],
     parts: int,
 ) -> np.ndarray:
     """The lowest column that a part or a later one reads, no more than what is made before."""
     lowest = np.full(parts, NEVER, np.int64)
-    for op, reach in _readers(tensor, walk, reaches):
+    for op, reach in readers.get(tensor, ()):
         columns = made[op.outputs[0]]
         total = int(columns[-1, 1])
         lowest = np.minimum(lowest, reach.lowest_from(total)[columns[:, 0]])

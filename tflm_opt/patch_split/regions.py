@@ -12,6 +12,7 @@ All intervals are half-open. Rows are places along axis 1 of an NHWC tensor.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -106,6 +107,13 @@ class RowReach:
         """
         return (rows - unit) * self.stride + (self.extent - self.before) * unit
 
+    def highest_until(self, total: int) -> np.ndarray:
+        """int64 (total + 1,): where the input rows end that output rows [0, i) read."""
+        highest = np.zeros(total + 1, np.int64)
+        read = self.starts[:total] < self.stops[:total]
+        highest[1:] = np.maximum.accumulate(np.where(read, self.stops[:total], 0))
+        return highest
+
     def lowest_from(self, total: int) -> np.ndarray:
         """int64 (total + 1,): the lowest input row that output rows [i, total) read, or NEVER."""
         lowest = np.full(total + 1, NEVER, np.int64)
@@ -115,6 +123,7 @@ class RowReach:
         return lowest
 
 
+@lru_cache(maxsize=4096)
 def row_reaches(op: Op) -> tuple[RowReach | None, ...]:
     """How rows of each input follow from rows of the output; one entry an input.
 
@@ -147,6 +156,7 @@ def row_reaches(op: Op) -> tuple[RowReach | None, ...]:
     return reaches
 
 
+@lru_cache(maxsize=4096)
 def column_reaches(op: Op) -> tuple[RowReach | None, ...]:
     """As `row_reaches`, for columns, of ops that can make some pixels of a row.
 
@@ -177,6 +187,7 @@ def column_reaches(op: Op) -> tuple[RowReach | None, ...]:
     return columns
 
 
+@lru_cache(maxsize=4096)
 def is_pixelwise(op: Op) -> bool:
     """Whether each pixel of the op's outputs is made of the pixels at the same place.
 
@@ -186,6 +197,7 @@ def is_pixelwise(op: Op) -> bool:
     return all(r is None or (r.stride, r.extent, r.before) == (1, 1, 0) for r in every)
 
 
+@lru_cache(maxsize=4096)
 def sum_reaches(op: Op) -> tuple[RowReach | None, ...] | None:
     """How an op that folds a whole image into one pixel takes its rows, as running sums.
 
