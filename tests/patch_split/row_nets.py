@@ -190,6 +190,29 @@ def residual(net: RowNet, x: Tensor) -> Tensor:
     return net.add("ADD", [y, x], net.tensor(x.shape, 1.3 * y.scale), AddOptions("NONE"))
 
 
+def halved(net: RowNet, x: Tensor) -> Tensor:
+    """A residual block that strides: the 1x1 convolution beside it could run long before."""
+    _, _, _, c = x.shape
+    stride = int(net.rng.choice([2, 2, 3]))
+    wide = int(net.rng.integers(1, 2 * c + 1))
+
+    def square(source: Tensor, kernel: int, stride: int) -> Tensor:
+        sides = [same_padding(n, kernel, stride) for n in source.shape[1:3]]
+        pairs = zip(source.shape[1:3], sides, strict=True)
+        out = [out_size(n, kernel, stride, 1, *side) for n, side in pairs]
+        depth = source.shape[3]
+        terms = kernel * kernel * depth
+        inputs = net.weighted(source, (wide, kernel, kernel, depth), 0, terms)
+        y = net.tensor((1, *out, wide), net.out_scale)
+        options = ConvOptions((stride, stride), Padding(*sides[0], *sides[1]))
+        return net.add("CONV_2D", inputs, y, options)
+
+    y = square(square(x, 3, stride), 3, 1)
+    beside = square(x, 1, stride)
+    total = net.tensor(y.shape, 1.4 * max(y.scale, beside.scale))
+    return net.add("ADD", [beside, y], total, AddOptions("NONE"))
+
+
 def concatenation(net: RowNet, x: Tensor) -> Tensor:
     axis = int(net.rng.choice([3, 3, 2, 1]))
     outside = [i for i in range(4) if i != axis]
@@ -230,6 +253,7 @@ def gate(net: RowNet, x: Tensor) -> Tensor:
 STEPS = (
     *[convolution] * 6,
     *[residual] * 2,
+    halved,
     *[elementwise] * 2,
     *[pooling] * 2,
     concatenation,

@@ -139,6 +139,11 @@ class AddOptions(Options):
 
 
 @dataclass(frozen=True, slots=True)
+class BandAddOptions(AddOptions):
+    """Some rows of a sum that broadcasts, even if these rows don't; never in a file."""
+
+
+@dataclass(frozen=True, slots=True)
 class SubOptions(Options):
     activation: str = "NONE"
     pot_scale_int16: bool = True
@@ -147,6 +152,11 @@ class SubOptions(Options):
 @dataclass(frozen=True, slots=True)
 class MulOptions(Options):
     activation: str = "NONE"
+
+
+@dataclass(frozen=True, slots=True)
+class BandMulOptions(MulOptions):
+    """Some rows of a product that broadcasts, even if these rows don't; never in a file."""
 
 
 @dataclass(frozen=True, slots=True)

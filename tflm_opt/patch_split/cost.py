@@ -46,10 +46,11 @@ from tflm_opt.patch_split.regions import (
     RowReach,
     column_reaches,
     row_reaches,
+    stage_height,
     sum_reaches,
 )
 from tflm_opt.patch_split.schedule import Columns, Schedule, Stage, layer_by_layer
-from tflm_opt.patch_split.walk import Walk, row_bytes, stage_height, walk
+from tflm_opt.patch_split.walk import Walk, body_bytes, row_bytes, walk
 
 # Estimated instructions of one more kernel call on a few rows, of moving one byte, of one more
 # call on a few pixels of a row, and of computing one multiply-accumulate again.
@@ -363,7 +364,7 @@ class Costs:
         try:
             steps = self._walk(start, stop, way.band)
             if way.columns is None:
-                peak = passing + self._ends(edge, steps) + body_bytes(steps)
+                peak = passing + self._ends(edge, steps) + body_bytes(steps, ALIGNMENT)
                 return Cost(peak, extra_calls(steps), moved_bytes(steps))
             stage = replace(steps.stage, columns=way.columns)
             parts = column_walk(replace(steps, stage=stage))
@@ -494,44 +495,6 @@ def least_distance(steps: Walk, result: Tensor, source: Tensor) -> int:
     # What is still needed matters only while anything is.
     open_ = works & (needed[1:] < source.shape[ROW_AXIS])
     return max(int(gaps[open_].max(initial=0)), 0)
-
-
-def body_bytes(steps: Walk) -> int:
-    """Bytes of windows at the worst op of a stage, at least.
-
-    A transient output may lie over the transient inputs that end with its op, and over rows of
-    kept ones that nobody reads again.
-    """
-    ops = steps.stage.ops
-    kept, spans = 0, []
-    for tensor, window in steps.windows.items():
-        size = steps.window_bytes(tensor)
-        if window.kept:
-            kept += align_up(size, ALIGNMENT)
-            continue
-        first = next((k for k, op in enumerate(ops) if tensor in op.outputs), None)
-        last = max((k for k, op in enumerate(ops) if tensor in op.inputs), default=first or 0)
-        over = 0 if first is None else _dead_bytes(steps, ops[first])
-        spans.append((first or 0, last, align_up(max(size - over, 0), ALIGNMENT)))
-    worst = 0
-    for k in range(len(ops)):
-        begins = sum(size for first, _, size in spans if first == k)
-        ends = sum(size for first, last, size in spans if first < k and last == k)
-        stays = sum(size for first, last, size in spans if first < k < last)
-        worst = max(worst, stays + max(begins, ends))
-    return kept + worst
-
-
-def _dead_bytes(steps: Walk, op: Op) -> int:
-    """Bytes of the kept windows that an op reads which no later step reads, at most."""
-    total = 0
-    for tensor in dict.fromkeys(op.inputs):
-        window = None if tensor is None else steps.windows.get(tensor)
-        if tensor is not None and window is not None and window.kept:
-            alive = np.minimum(steps.needed[tensor][1:], steps.made[tensor][1:])
-            dead = int((alive - window.starts).max(initial=0))
-            total += max(dead, 0) * row_bytes(tensor)
-    return total
 
 
 def extra_calls(steps: Walk) -> int:

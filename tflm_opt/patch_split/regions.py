@@ -220,6 +220,13 @@ def sum_reaches(op: Op) -> tuple[RowReach | None, ...] | None:
     return (RowReach(rows, rows + 1, height, 1, 0, 1), *(None for _ in op.inputs[1:]))
 
 
+def stage_height(op: Op) -> int:
+    """Rows that a band counts where this op is the last one of a stage."""
+    sums = sum_reaches(op)
+    first = sums[0] if sums else None
+    return op.outputs[0].shape[ROW_AXIS] if first is None else first.size
+
+
 def _folds_image(op: Op, source: Tensor) -> bool:
     """Whether an op makes one int8 pixel of all pixels of an int8 image."""
     shape = source.shape

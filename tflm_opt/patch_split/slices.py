@@ -14,14 +14,25 @@ import numpy as np
 
 from tflm_opt.graph.ir import Op, Tensor
 from tflm_opt.graph.options import (
+    AddOptions,
+    BandAddOptions,
     BandConvOptions,
+    BandMulOptions,
     ConvOptions,
+    MulOptions,
     Options,
     PoolOptions,
     RowSumOptions,
 )
-from tflm_opt.patch_split.regions import PADS, ROW_AXIS, RowReach, row_reaches, sum_reaches
-from tflm_opt.patch_split.walk import Walk, stage_height
+from tflm_opt.patch_split.regions import (
+    PADS,
+    ROW_AXIS,
+    RowReach,
+    row_reaches,
+    stage_height,
+    sum_reaches,
+)
+from tflm_opt.patch_split.walk import Walk
 
 Rows = tuple[int, int]
 
@@ -143,7 +154,7 @@ def op_rows(op: Op, a: int, b: int) -> Op:
         rows = reach.needs(a, b)
         inputs.append(sliced.setdefault((tensor, rows), rows_of(tensor, *rows)))
     outputs = tuple(rows_of(tensor, a, b) for tensor in op.outputs)
-    options = op.options
+    options = _broadcast(op.options) if None in reaches else op.options
     first = reaches[0]
     if first is not None and op.kind in PADS:
         inputs[1] = _paddings(op, *first.padding(a, b))
@@ -167,6 +178,17 @@ def _options(options: Options | None, top: int, bottom: int) -> Options | None:
     if isinstance(options, PoolOptions):
         return replace(options, padding=replace(options.padding, top=top, bottom=bottom))
     return options
+
+
+def _broadcast(options: Options | None) -> Options | None:
+    """One row of an image one pixel wide has the shape of what is broadcast to it: told apart."""
+    match options:
+        case AddOptions(activation, pot_scale):
+            return BandAddOptions(activation, pot_scale)
+        case MulOptions(activation):
+            return BandMulOptions(activation)
+        case _:
+            return options
 
 
 def _paddings(op: Op, top: int, bottom: int) -> Tensor:

@@ -29,24 +29,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from math import prod
 
 import numpy as np
 
 from tflm_opt.graph.ir import Graph, Op, Tensor
-from tflm_opt.patch_split.regions import (
-    NEVER,
-    ROW_AXIS,
-    NotStreamable,
-    RowReach,
-    row_reaches,
-    sum_reaches,
-)
+from tflm_opt.patch_split.pace import Pace, Reaches, stage_reaches
+from tflm_opt.patch_split.regions import NEVER, sum_reaches
 from tflm_opt.patch_split.schedule import Schedule, Stage
-
-# No stage has a longer way from its first row in to its first row out.
-_LONGEST_START = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,6 +73,7 @@ class Walk:
         summed: the last op, if it folds an image as running sums (see `regions.sum_reaches`).
             What is `made` of its output are rows that it has added; the output itself is made
             in the last step.
+        early: ops that work ahead of their readers, since that lessens the windows (see `pace`).
     """
 
     stage: Stage
@@ -94,6 +85,7 @@ class Walk:
     results: tuple[Tensor, ...]
     source: Tensor | None
     summed: Op | None = None
+    early: tuple[Op, ...] = ()
 
     def window_bytes(self, tensor: Tensor) -> int:
         """Bytes of an inner tensor's window."""
@@ -128,7 +120,9 @@ def results_of(graph: Graph, ops: Collection[Op]) -> frozenset[Tensor]:
     )
 
 
-def walk(graph: Graph, stage: Stage, *, streamed: bool = False) -> Walk:
+def walk(
+    graph: Graph, stage: Stage, *, streamed: bool = False, early: tuple[Op, ...] | None = None
+) -> Walk:
     """The steps of a stage that has a band.
 
     Example:
@@ -141,6 +135,7 @@ def walk(graph: Graph, stage: Stage, *, streamed: bool = False) -> Walk:
         stage: with a band; the band counts rows of the last op's output, or of its input if it
             folds them into one pixel.
         streamed: whether the graph's only input, if this stage reads it, comes by callback.
+        early: ops that work ahead of their readers; by default those that lessen the windows.
 
     Raises:
         NotStreamable: an op that can't run on rows; it must be a stage of its own.
@@ -151,11 +146,28 @@ def walk(graph: Graph, stage: Stage, *, streamed: bool = False) -> Walk:
         raise ValueError("a stage without a band has no steps to walk")
     source = _source(graph, stage) if streamed else None
     results = results_of(graph, stage.ops)
-    reaches = _reaches(stage, source)
-    pace = _Pace(stage, results, reaches, source)
-    made, steps = pace.made()
-    needed = _needed(stage, reaches, made, steps)
-    inner = [t for t in made if t not in results]
+    reaches = stage_reaches(stage, source)
+    pace = Pace(stage, results, reaches, source)
+    if early is not None:
+        return _walked(pace, early)
+    best, left = _walked(pace, ()), pace.candidates()
+    # One after the other, and nearly always there is none.
+    while left:
+        trials = [_walked(pace, (*best.early, op)) for op in left]
+        found = min(trials, key=body_bytes)
+        if body_bytes(found) >= body_bytes(best):
+            break
+        best, left = found, pace.candidates(found.early)
+    return best
+
+
+def _walked(pace: Pace, early: tuple[Op, ...]) -> Walk:
+    """The walk in which these ops are early."""
+    stage = pace.stage
+    made = pace.made(early)
+    steps = made[stage.ops[-1].outputs[0]].size - 1
+    needed = _needed(stage, pace.reaches, made, steps)
+    inner = [t for t in made if t not in pace.results]
     outside = {
         t: None
         for op in stage.ops
@@ -169,17 +181,11 @@ def walk(graph: Graph, stage: Stage, *, streamed: bool = False) -> Walk:
         needed=needed,
         windows={t: _window(made[t], needed[t], pace.edges(t, made), steps) for t in inner},
         outside=tuple(outside),
-        results=tuple(t for op in stage.ops for t in op.outputs if t in results),
-        source=source,
+        results=tuple(t for op in stage.ops for t in op.outputs if t in pace.results),
+        source=pace.source,
         summed=stage.ops[-1] if sum_reaches(stage.ops[-1]) else None,
+        early=early,
     )
-
-
-def stage_height(op: Op) -> int:
-    """Rows that a band counts where this op is the last one of a stage."""
-    sums = sum_reaches(op)
-    first = sums[0] if sums else None
-    return op.outputs[0].shape[ROW_AXIS] if first is None else first.size
 
 
 def walks(graph: Graph, schedule: Schedule) -> dict[Stage, Walk]:
@@ -207,133 +213,8 @@ def _source(graph: Graph, stage: Stage) -> Tensor | None:
     return tensor
 
 
-_Reaches = dict[Op, tuple["RowReach | None", ...]]
-
-
-def _reaches(stage: Stage, source: Tensor | None) -> _Reaches:
-    """Row reaches of all ops, with what is made checked to be read by rows and afterwards."""
-    found: _Reaches = {}
-    position = {t: i for i, op in enumerate(stage.ops) for t in op.outputs}
-    for index, op in enumerate(stage.ops):
-        sums = sum_reaches(op) if op is stage.ops[-1] else None
-        found[op] = sums or row_reaches(op)
-        for tensor, reach in zip(op.inputs, found[op], strict=True):
-            if tensor is None or (tensor not in position and tensor is not source):
-                continue
-            if position.get(tensor, -1) >= index:
-                raise ValueError(f"{op!r} reads {tensor.name!r}, which is made later")
-            if reach is None:
-                raise NotStreamable(op, f"every row of it reads the whole of {tensor.name!r}")
-    return found
-
-
-class _Pace:
-    """How far every op has come after each step, from the last op back to the first."""
-
-    def __init__(
-        self,
-        stage: Stage,
-        results: frozenset[Tensor],
-        reaches: _Reaches,
-        source: Tensor | None,
-    ) -> None:
-        self.stage = stage
-        self.results = results
-        self.reaches = reaches
-        self.source = source
-        self.readers: dict[Tensor, list[tuple[Op, RowReach]]] = {}
-        for op in stage.ops:
-            for tensor, reach in zip(op.inputs, reaches[op], strict=True):
-                if tensor is not None and reach is not None:
-                    self.readers.setdefault(tensor, []).append((op, reach))
-        self.height = {t: t.shape[ROW_AXIS] for op in stage.ops[:-1] for t in op.outputs}
-        self.height.update(dict.fromkeys(stage.ops[-1].outputs, stage_height(stage.ops[-1])))
-        self.total: dict[Op, int] = {}
-        for op in reversed(stage.ops):
-            self.total[op] = max(self._total(t) for t in op.outputs)
-
-    def _total(self, tensor: Tensor) -> int:
-        """Rows of a tensor that are ever made: those below the last one read are not."""
-        if tensor in self.results:
-            return self.height[tensor]
-        return max(reach.needs(0, self.total[op])[1] for op, reach in self.readers[tensor])
-
-    def made(self) -> tuple[dict[Tensor, np.ndarray], int]:
-        """Rows that exist before each step, by tensor made; and the number of steps."""
-        last, band = self.stage.ops[-1], Fraction(self.stage.band or 0)
-        count = -(-self.height[last.outputs[0]] // band)
-        early = 8
-        while True:
-            rows = self._after(np.arange(1 - early, count + 1, dtype=np.int64), band)
-            if all(row[0] == 0 for row in rows.values()):
-                break
-            early *= 2
-            if early > _LONGEST_START:
-                raise NotStreamable(last, "its stage takes too long to get going")
-        # Steps in which nobody makes a row are no steps.
-        table = np.array(list(rows.values()))
-        works = (np.diff(table, axis=1) > 0).any(axis=0)
-        columns = np.concatenate([[0], np.flatnonzero(works) + 1])
-        return dict(zip(rows, table[:, columns], strict=True)), columns.size - 1
-
-    def edges(self, tensor: Tensor, made: Mapping[Tensor, np.ndarray]) -> list[np.ndarray]:
-        """By reader, the first row that its next row reads, padding included: may be below 0."""
-        return [
-            made[op.outputs[0]] * reach.stride - reach.before
-            for op, reach in self.readers.get(tensor, ())
-        ]
-
-    def _after(self, steps: np.ndarray, band: Fraction) -> dict[Tensor, np.ndarray]:
-        """Rows made after steps; step 1 is the one in which the last op makes its first band.
-
-        Lines are in units of 1 / band.denominator rows.
-        """
-        unit = band.denominator
-        line: dict[Op, np.ndarray] = {}
-        made: dict[Op, np.ndarray] = {}
-        rows: dict[Tensor, np.ndarray] = {}
-        last = steps * band.numerator
-        for op in reversed(self.stage.ops):
-            line[op] = np.max([self._line(t, last, unit, line, made) for t in op.outputs], axis=0)
-            made[op] = self._whole_rows(op, line[op] // unit)
-            rows.update(dict.fromkeys(op.outputs, made[op]))
-        if self.source is not None:
-            way = self._line(self.source, last, unit, line, made) // unit
-            rows[self.source] = np.clip(way, 0, self._total(self.source))
-        return rows
-
-    def _line(
-        self,
-        tensor: Tensor,
-        last: np.ndarray,
-        unit: int,
-        line: dict[Op, np.ndarray],
-        made: dict[Op, np.ndarray],
-    ) -> np.ndarray:
-        """How far its readers and the world ask a tensor to come, not clipped, in units."""
-        final = self.stage.ops[-1].outputs[0]
-        asked = []
-        if tensor in self.results:
-            asked.append(last * self.height[tensor] // self.height[final])
-        for op, reach in self.readers.get(tensor, ()):
-            asked.append(reach.ahead(line[op], unit))
-            asked.append(np.where(made[op] > 0, reach.ahead(made[op]) * unit, -NEVER))
-        return np.max(asked, axis=0)
-
-    def _whole_rows(self, op: Op, line: np.ndarray) -> np.ndarray:
-        """The line clipped to rows that are made; rows of padding only wait for a real one."""
-        total = self.total[op]
-        rows = np.clip(line, 0, total)
-        for reach in self.reaches[op]:
-            if reach is not None:
-                read = np.flatnonzero(reach.starts[:total] < reach.stops[:total])
-                rows = np.where((rows > 0) & (rows <= read[0]), read[0] + 1, rows)
-                rows = np.where(rows > read[-1], total, rows)
-        return rows
-
-
 def _needed(
-    stage: Stage, reaches: _Reaches, made: Mapping[Tensor, np.ndarray], steps: int
+    stage: Stage, reaches: Reaches, made: Mapping[Tensor, np.ndarray], steps: int
 ) -> dict[Tensor, np.ndarray]:
     needed: dict[Tensor, np.ndarray] = {t: np.full(steps + 1, NEVER, np.int64) for t in made}
     for op in stage.ops:
@@ -363,3 +244,42 @@ def _window(
         starts = np.where(starts == 0, np.minimum(above, 0), starts)
         starts = np.maximum.accumulate(np.where(works, starts, starts[np.argmax(works)]))
     return Window(capacity, kept, starts)
+
+
+def body_bytes(steps: Walk, alignment: int = 1) -> int:
+    """Bytes of windows at the worst op of a stage, at least; each rounded up to `alignment`.
+
+    A transient output may lie over the transient inputs that end with its op, and over rows of
+    kept ones that nobody reads again.
+    """
+    ops = steps.stage.ops
+    kept, spans = 0, []
+    for tensor, window in steps.windows.items():
+        size = steps.window_bytes(tensor)
+        if window.kept:
+            kept += -(-size // alignment) * alignment
+            continue
+        first = next((k for k, op in enumerate(ops) if tensor in op.outputs), None)
+        last = max((k for k, op in enumerate(ops) if tensor in op.inputs), default=first or 0)
+        over = 0 if first is None else _dead_bytes(steps, ops[first])
+        alone = -(-max(size - over, 0) // alignment) * alignment
+        spans.append((first or 0, last, alone))
+    worst = 0
+    for k in range(len(ops)):
+        begins = sum(size for first, _, size in spans if first == k)
+        ends = sum(size for first, last, size in spans if first < k and last == k)
+        stays = sum(size for first, last, size in spans if first < k < last)
+        worst = max(worst, stays + max(begins, ends))
+    return kept + worst
+
+
+def _dead_bytes(steps: Walk, op: Op) -> int:
+    """Bytes of the kept windows that an op reads which no later step reads, at most."""
+    total = 0
+    for tensor in dict.fromkeys(op.inputs):
+        window = None if tensor is None else steps.windows.get(tensor)
+        if tensor is not None and window is not None and window.kept:
+            alive = np.minimum(steps.needed[tensor][1:], steps.made[tensor][1:])
+            dead = int((alive - window.starts).max(initial=0))
+            total += max(dead, 0) * row_bytes(tensor)
+    return total

@@ -8,7 +8,13 @@ from tflm_opt.codegen.lower import lowers
 from tflm_opt.errors import UnsupportedModel
 from tflm_opt.graph.ir import Op, Tensor
 from tflm_opt.graph.operands import int8, source
-from tflm_opt.graph.options import AddOptions, MulOptions, SubOptions
+from tflm_opt.graph.options import (
+    AddOptions,
+    BandAddOptions,
+    BandMulOptions,
+    MulOptions,
+    SubOptions,
+)
 from tflm_opt.quant.numerics import (
     RANGES,
     SumParameters,
@@ -26,7 +32,7 @@ def add(op: Op) -> Lowered:
     first, second, output = _operands(op)
     factors = add_parameters(first.scale, second.scale, output.scale)
     low, high = _activation(op)
-    if first.shape != second.shape or first.shape != output.shape:
+    if isinstance(op.options, BandAddOptions) or not _alike(op):
         return _broadcast_sum("tflm_opt_broadcast_add_s8", op, factors, (low, high))
     return Lowered(
         (
@@ -66,7 +72,7 @@ def mul(op: Op) -> Lowered:
     first, second, output = _operands(op)
     factor = mul_parameters(first.scale, second.scale, output.scale)
     activation = _activation(op)
-    if first.shape == second.shape == output.shape:
+    if _alike(op) and not isinstance(op.options, BandMulOptions):
         call = Call(
             "arm_elementwise_mul_s8",
             (
@@ -101,6 +107,10 @@ def squared_difference(op: Op) -> Lowered:
 
 def _operands(op: Op) -> tuple[Tensor, Tensor, Tensor]:
     return int8(op, source(op, 0)), int8(op, source(op, 1)), int8(op, op.output)
+
+
+def _alike(op: Op) -> bool:
+    return source(op, 0).shape == source(op, 1).shape == op.output.shape
 
 
 def _activation(op: Op) -> tuple[int, int]:
