@@ -227,7 +227,7 @@ def _stage_overlaps(
             if lives.buffers[index].stop == stage.last + 1:
                 far = _distance_over(stage, target, sources, distance)
                 if far is not None:
-                    overlaps[out, index] = max(far, 0)
+                    overlaps[out, index] = far
     return overlaps
 
 
