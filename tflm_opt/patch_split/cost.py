@@ -222,8 +222,8 @@ class Costs:
             for tensor, reach in zip(op.inputs, reaches or (), strict=False):
                 if tensor is None or reach is None or tensor not in made:
                     continue
-                if reach.stride < reach.extent < reach.size and tensor not in self.graph.outputs:
-                    rows = reach.extent * row_bytes(tensor)
+                if reach.sure and tensor not in self.graph.outputs:
+                    rows = reach.sure * row_bytes(tensor)
                     found[k].append((made[tensor], last[tensor], rows))
         return found
 

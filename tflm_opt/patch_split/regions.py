@@ -12,12 +12,15 @@ All intervals are half-open. Rows are places along axis 1 of an NHWC tensor.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
+from math import gcd
 
 import numpy as np
 
 from tflm_opt.errors import UnsupportedModel
 from tflm_opt.graph.ir import Op, Tensor
 from tflm_opt.graph.optable import OPS, ShapeError
+from tflm_opt.graph.optable.lines import row_line
 from tflm_opt.graph.optable.reach import Reach
 from tflm_opt.graph.options import Padding, PoolOptions
 
@@ -26,6 +29,8 @@ ROW_AXIS = 1
 NEVER = 1 << 40
 # Bytes of a running sum, for each byte of the pixel that it becomes.
 SUM_BYTES = 4
+# Ops with more rows out than in, or any other ratio.
+STRETCHED = frozenset({"RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR", "TRANSPOSE_CONV"})
 PADS = frozenset({"PAD", "PADV2"})
 # What is computed from shapes alone, so that some rows of it are an op of the same kind. Kinds
 # that are elementwise in the op table run on rows too.
@@ -41,9 +46,12 @@ ROW_KINDS = PADS | {
     "QUANTIZE",
     "REDUCE_MAX",
     "REDUCE_MIN",
+    "RESIZE_BILINEAR",
+    "RESIZE_NEAREST_NEIGHBOR",
     "SOFTMAX",
     "SPLIT",
     "SUM",
+    "TRANSPOSE_CONV",
 }
 
 
@@ -71,6 +79,8 @@ class RowReach:
         size: rows of the input.
         stride, before, extent: output row i reads rows from `i * stride - before`, `extent` of
             them, padding included.
+        unit, phase: of an op that stretches its image; output row i then reads from
+            `(i * stride + phase) // unit - before`, or fewer rows in between.
     """
 
     starts: np.ndarray
@@ -79,6 +89,8 @@ class RowReach:
     stride: int
     before: int
     extent: int
+    unit: int = 1
+    phase: int = 0
 
     def needs(self, a: int, b: int) -> tuple[int, int]:
         """Input rows [lo, hi) that output rows [a, b) read; (0, 0) if they read padding only."""
@@ -99,7 +111,21 @@ class RowReach:
         A straight line, not clipped: below 0 and above `size` where `rows` is far outside. Never
         less than what is needed.
         """
-        return (rows - unit) * self.stride + (self.extent - self.before) * unit
+        last = ((rows - unit) * self.stride + self.phase * unit) // self.unit
+        return last + (self.extent - self.before) * unit
+
+    def edge(self, rows: np.ndarray) -> np.ndarray:
+        """The first input row that the row after the first `rows` reads, padding included.
+
+        On the same line: below 0 where padding is read, and never above what is read.
+        """
+        return (rows * self.stride + self.phase) // self.unit - self.before
+
+    @property
+    def sure(self) -> int:
+        """Rows of the input that are there together whatever the band; 0 if that may be one."""
+        slides = self.unit == 1 and self.stride < self.extent < self.size
+        return self.extent if slides else 0
 
     def lowest_from(self, total: int) -> np.ndarray:
         """int64 (total + 1,): the lowest input row that output rows [i, total) read, or NEVER."""
@@ -110,6 +136,7 @@ class RowReach:
         return lowest
 
 
+@lru_cache(maxsize=4096)
 def row_reaches(op: Op) -> tuple[RowReach | None, ...]:
     """How rows of each input follow from rows of the output; one entry an input.
 
@@ -219,6 +246,8 @@ def _lined(op: Op, index: int, reach: Reach) -> RowReach:
     elif op.kind in PADS:
         before = int(np.argmax(starts < stops))
         found = RowReach(starts, stops, reach.size, 1, before, 1)
+    elif op.kind in STRETCHED:
+        found = _stretched(op, reach.size, starts, stops)
     elif reach.size == out.size and (starts == out).all() and (stops == out + 1).all():
         return RowReach(starts, stops, reach.size, 1, 0, 1)
     else:
@@ -227,3 +256,24 @@ def _lined(op: Op, index: int, reach: Reach) -> RowReach:
     if read.size == 0 or read[-1] - read[0] + 1 != read.size:
         raise NotStreamable(op, "some of its windows lie in the padding only")
     return found
+
+
+def _stretched(op: Op, size: int, starts: np.ndarray, stops: np.ndarray) -> RowReach:
+    """The reach of an op with a line of its own, and the tightest line of rows around it.
+
+    Rows that no row needs yet take memory, so of the phases that the line can have, the one that
+    is least ahead is taken.
+    """
+    line = row_line(op)
+    if line is None:
+        raise NotStreamable(op, "TFLM rounds its rows in a way that no band can follow")
+    shared = gcd(line.step, line.unit)
+    step, unit = line.step // shared, line.unit // shared
+    read = np.flatnonzero(starts < stops)
+    phases = np.arange(unit)[:, None]
+    on_line = (read * step + phases) // unit
+    ahead = (stops[read] - on_line).max(axis=1)
+    spare = (on_line + ahead[:, None] - stops[read]).sum(axis=1)
+    phase = int(np.argmin(spare))
+    before = int((on_line[phase] - starts[read]).max())
+    return RowReach(starts, stops, size, step, before, before + int(ahead[phase]), unit, phase)
