@@ -363,19 +363,24 @@ def banded(graph: Graph, ops: Sequence[Op], band: int | Fraction) -> Stage:
 
 
 def folded(net: RowNet, x: Tensor) -> Tensor:
-    """A global AVERAGE_POOL_2D, or a MEAN with any way to name its axes."""
+    """A global pool, or a reduction with any way to name its axes."""
     rng, (_, h, w, c) = net.rng, x.shape
     keeps = bool(rng.random() < 0.5)
     if rng.random() < 0.5:
         stride = (int(rng.integers(1, h + 3)), int(rng.integers(1, w + 3)))
         activation = str(rng.choice(["NONE", "RELU", "RELU6", "RELU_N1_TO_1"]))
         options = PoolOptions((h, w), stride, Padding(), activation)
-        return net.add("AVERAGE_POOL_2D", [x], net.like(x, (1, 1, 1, c)), options)
+        kind = str(rng.choice(["AVERAGE_POOL_2D", "AVERAGE_POOL_2D", "MAX_POOL_2D"]))
+        return net.add(kind, [x], net.like(x, (1, 1, 1, c)), options)
     axes = net.constant([[1, 2], [2, 1], [-3, -2], [-2, 1]][int(rng.integers(0, 4))])
+    shape = (1, 1, 1, c) if keeps else (1, c)
+    kind = str(rng.choice(["MEAN", "MEAN", "SUM", "REDUCE_MAX"]))
+    if kind == "REDUCE_MAX":
+        return net.add(kind, [x, axes], net.like(x, shape), ReducerOptions(keeps))
     scale = x.scale * float(rng.choice([1.0, 0.3, 0.11, 2.7]))
-    point = int(rng.choice(ZERO_POINTS))
-    out = net.tensor((1, 1, 1, c) if keeps else (1, c), scale, point)
-    return net.add("MEAN", [x, axes], out, ReducerOptions(keeps))
+    scale *= (h * w) ** 0.5 if kind == "SUM" else 1
+    out = net.tensor(shape, scale, int(rng.choice(ZERO_POINTS)))
+    return net.add(kind, [x, axes], out, ReducerOptions(keeps))
 
 
 def pooled_net(rng: Rng) -> Graph:

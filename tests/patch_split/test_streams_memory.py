@@ -181,10 +181,11 @@ class Player:
                     self.make(walk, tensor, a, b, step)
 
     def sum_rows(self, walk: Walk, op: Op, a: int, b: int) -> None:
-        """Running sums, four bytes a channel: there from the first rows to the last."""
+        """Running sums: there from the first rows to the last."""
         source, (out,) = op.inputs[0], op.outputs
         assert source is not None
-        sums = self.sums.setdefault(op, Tensor("sums", (source.shape[3],), "int32"))
+        kept = "int8" if "MAX" in op.kind else "int32"
+        sums = self.sums.setdefault(op, Tensor("sums", source.shape[3:], kept))
         at = self.plan.scratch[op]
         self.take(walk, source, (a, b))
         if a:

@@ -27,8 +27,9 @@ from tflm_opt.graph.options import Padding, PoolOptions
 ROW_AXIS = 1
 # Above every row: "reads nothing".
 NEVER = 1 << 40
-# Bytes of a running sum, for each byte of the pixel that it becomes.
-SUM_BYTES = 4
+# Kinds that may fold an image into a pixel row by row, and the bytes that they keep on the way for
+# each byte of the pixel: a sum, or the greatest value so far.
+FOLD_BYTES = {"AVERAGE_POOL_2D": 4, "MAX_POOL_2D": 1, "MEAN": 4, "REDUCE_MAX": 1, "SUM": 4}
 # Ops with more rows out than in, or any other ratio.
 STRETCHED = frozenset({"RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR", "TRANSPOSE_CONV"})
 PADS = frozenset({"PAD", "PADV2"})
@@ -175,17 +176,19 @@ def sum_reaches(op: Op) -> tuple[RowReach | None, ...] | None:
     Each row is added when it is made, and is needed no more: the reach is row by row, and the
     op's own "rows" are those that it has added. Only the last op of a stage can do that, since its
     result is there when the stage is over. None for other ops, and for images so small that sums
-    of 4 bytes next to one row are no less than the image.
+    of 4 bytes next to one row are no less than the image. A maximum is a sum of 1 byte.
 
     Example:
         >>> sum_reaches(mean_of_8_rows)[0].needs(3, 5)
         (3, 5)
     """
     source = op.inputs[0] if op.inputs else None
-    if source is None or source.data is not None or not _folds_image(op, source):
+    if op.kind not in FOLD_BYTES or source is None or source.data is not None:
+        return None
+    if not _folds_image(op, source):
         return None
     _, height, width, _ = source.shape
-    if (height - 1) * width <= SUM_BYTES:
+    if (height - 1) * width <= FOLD_BYTES[op.kind]:
         return None
     rows = np.arange(height, dtype=np.int64)
     return (RowReach(rows, rows + 1, height, 1, 0, 1), *(None for _ in op.inputs[1:]))
@@ -203,9 +206,9 @@ def _folds_image(op: Op, source: Tensor) -> bool:
     shape = source.shape
     if len(shape) != 4 or shape[0] != 1 or {source.dtype, op.outputs[0].dtype} != {"int8"}:
         return False
-    if op.kind == "AVERAGE_POOL_2D" and isinstance(op.options, PoolOptions):
+    if isinstance(op.options, PoolOptions):
         return op.options.kernel == shape[1:3] and op.options.padding == Padding()
-    axes = op.inputs[1] if op.kind == "MEAN" and len(op.inputs) > 1 else None
+    axes = op.inputs[1] if len(op.inputs) > 1 else None
     if axes is None or axes.data is None:
         return False
     return sorted({int(axis) % 4 for axis in np.ravel(axes.data)}) == [1, 2]
