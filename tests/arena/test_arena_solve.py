@@ -36,6 +36,42 @@ CASES = [
         80,
     ),
     (
+        "an output that starts above its input",
+        Problem((Buffer("x", 64, 0, 2), Buffer("y", 32, 1, 3)), 16, {(1, 0): -32}),
+        64,
+    ),
+    (
+        "an input just as far below its output as may be",
+        Problem(
+            (
+                Buffer("stays", 32, 0, 3, offset=0),
+                Buffer("x", 64, 0, 2),
+                Buffer("y", 40, 1, 3, offset=48),
+            ),
+            8,
+            {(2, 1): -16},
+        ),
+        96,
+    ),
+    (
+        "a negative distance rounded up",
+        Problem(
+            (
+                Buffer("stays", 32, 0, 3, offset=0),
+                Buffer("x", 64, 0, 2),
+                Buffer("y", 40, 1, 3, offset=48),
+            ),
+            8,
+            {(2, 1): -15},
+        ),
+        104,
+    ),
+    (
+        "any place over an input, from its size on",
+        Problem((Buffer("x", 64, 0, 2), Buffer("y", 32, 1, 3)), 16, {(1, 0): -1000}),
+        64,
+    ),
+    (
         "both inputs of an addition",
         Problem(
             (Buffer("a", 64, 0, 2), Buffer("b", 64, 0, 2), Buffer("y", 64, 1, 3)),
@@ -109,7 +145,10 @@ def brute_force(problem: Problem) -> int:
     return best
 
 
-def random_problem(rng: random.Random, count: int, sizes: int, steps: int, align: int) -> Problem:
+def random_problem(
+    rng: random.Random, count: int, sizes: int, steps: int, align: int, lowest: int = 0
+) -> Problem:
+    """Buffers of up to `sizes` bytes, some pairs with a distance from `lowest` on."""
     buffers = []
     for index in range(count):
         start = rng.randrange(steps)
@@ -119,14 +158,15 @@ def random_problem(rng: random.Random, count: int, sizes: int, steps: int, align
     for _ in range(rng.randrange(count + 1)):
         out, source = rng.randrange(count), rng.randrange(count)
         if out != source and (source, out) not in overlaps:
-            overlaps[out, source] = rng.choice([0, 1, rng.randrange(sizes + 2)])
+            overlaps[out, source] = rng.choice([0, 1, rng.randrange(lowest, sizes + 2)])
     return Problem(tuple(buffers), align, overlaps)
 
 
 def test_optimal_on_tiny_problems() -> None:
     rng = random.Random(1)
     for _ in range(150):
-        problem = random_problem(rng, rng.randint(1, 4), 5, 3, rng.choice([1, 1, 2]))
+        lowest = rng.choice([0, 0, -7])
+        problem = random_problem(rng, rng.randint(1, 4), 5, 3, rng.choice([1, 1, 2]), lowest)
         solution = solve(problem)
         best = brute_force(problem)
         assert lower_bound(problem) <= best, problem
@@ -157,6 +197,7 @@ def test_valid_on_ten_thousand_random_problems() -> None:
             4096,
             12,
             rng.choice([1, 4, 16]),
+            rng.choice([0, 0, -5000]),
         )
         solution = solve(problem, work=2_000)
         assert validate(problem, solution.offsets, solution.peak) == (), problem
@@ -173,6 +214,7 @@ def problems(draw: st.DrawFn) -> Problem:
         draw(st.integers(1, 10_000)),
         draw(st.integers(1, 15)),
         draw(st.sampled_from([1, 4, 8, 16, 64])),
+        draw(st.sampled_from([0, -1, -100, -20_000])),
     )
 
 

@@ -7,6 +7,7 @@ readers, concatenation, gates, padding ops, splits; now and then an op that ends
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -31,8 +32,9 @@ from tflm_opt.graph.options import (
     out_size,
     same_padding,
 )
+from tflm_opt.patch_split.columns import column_walk
 from tflm_opt.patch_split.regions import NotStreamable
-from tflm_opt.patch_split.schedule import Schedule, Stage, layer_by_layer
+from tflm_opt.patch_split.schedule import Columns, Schedule, Stage, layer_by_layer
 from tflm_opt.patch_split.walk import walk
 
 Rng = np.random.Generator
@@ -346,6 +348,24 @@ def random_schedule(graph: Graph, rng: Rng) -> Schedule:
     if alone and graph.inputs[0] not in graph.outputs and rng.random() < 0.5:
         return Schedule(schedule.stages, "streamed")
     return schedule
+
+
+def with_columns(graph: Graph, schedule: Schedule, rng: Rng) -> Schedule:
+    """The same with columns in every stage that can have them."""
+    streamed = schedule.input == "streamed"
+    stages: list[Stage] = []
+    for stage in schedule.stages:
+        widths = (1, 1, 2, 3, 5, 40)
+        columns = Columns(widths[int(rng.integers(0, len(widths)))], bool(rng.random() < 0.6))
+        try:
+            if stage.band is not None:
+                other = replace(stage, columns=columns)
+                column_walk(walk(graph, other, streamed=streamed))
+                stage = other
+        except NotStreamable:
+            pass
+        stages.append(stage)
+    return Schedule(tuple(stages), schedule.input)
 
 
 def banded(graph: Graph, ops: Sequence[Op], band: int | Fraction) -> Stage:

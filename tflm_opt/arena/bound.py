@@ -16,7 +16,8 @@ least
   `min(size(o), min of d over T) + sum of the sizes of T`. Proof: an input of `T` that intersects
   `o` starts at `offset(o) + d` or later (rounded up to `A`, as both offsets are multiples), and
   one that does not, does not touch `o` at all. So no input of `T` touches the first
-  `min(size(o), min d)` bytes of `o`: these and the inputs are pairwise disjoint.
+  `min(size(o), min d)` bytes of `o`: these and the inputs are pairwise disjoint. A negative
+  distance counts as 0.
 
 With one input this is `max(size(o), min(d, size(o)) + size(input))`: exactly what the pair needs.
 A fixed offset adds `offset + size` of that buffer.
@@ -160,7 +161,7 @@ def _cluster_bound(problem: Problem, cluster: Sequence[int]) -> int:
         size = align_up(problem.buffers[out].size, problem.alignment)
         for distance in sorted(set(sources.values())):
             chosen = [i for i, d in sources.items() if d >= distance]
-            free = min(size, align_up(distance, problem.alignment))
+            free = max(min(size, align_up(distance, problem.alignment)), 0)
             best = max(best, free + _independent(problem, chosen))
     return best
 

@@ -18,7 +18,7 @@ band by band, those of `streams`, and what lives only inside one is as large as 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from tflm_opt.arena.problem import Buffer
 from tflm_opt.arena.streams import Streamed, stretched
@@ -34,6 +34,7 @@ TFLM_VIEWS = frozenset({"RESHAPE", "EXPAND_DIMS"})
 
 # How the names of scratch buffers start.
 SCRATCH = "scratch of "
+FRONT = "front of "
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,8 @@ class Lifetimes:
     Attributes:
         buffers: tensors' buffers in order of appearance, then scratch; sizes in bytes.
         tensors: position in `buffers` of each tensor that has one.
+        fronts: position in `buffers` of the front of each tensor that has one (see
+            `patch_split.columns`); its place in `tensors` is its ring's.
         scratch: position in `buffers` of the scratch of each op that has some.
         steps: names of the steps: "inputs", the ops, "outputs".
     """
@@ -51,6 +54,7 @@ class Lifetimes:
     tensors: dict[Tensor, int]
     scratch: dict[Op, int]
     steps: tuple[str, ...]
+    fronts: dict[Tensor, int] = field(default_factory=dict)
 
 
 def lifetimes(
@@ -89,9 +93,9 @@ def lifetimes(
         raise ValueError(f"the schedule holds {len(ops)} ops, and the graph {len(graph.ops)}")
     spans = stretched(_spans(graph, ops, variables), stages)
     roots = _roots(graph, ops, views, spans)
-    inner = {t: s.walk.window_bytes(t) for s in stages for t in s.walk.windows}
+    inner = {t: _inner_bytes(s, t) for s in stages for t in s.walk.windows}
     groups = {root: [t for t in roots if roots[t] is root] for root in roots.values()}
-    found = _buffers(graph, spans, groups, inner, unused)
+    found = _with_fronts(_buffers(graph, spans, groups, inner, unused), stages)
     sums = {s.walk.summed: s.first for s in stages if s.walk.summed is not None}
     return _with_scratch(found, ops, _scratch(ops, scratch, stages), sums)
 
@@ -156,6 +160,34 @@ def _buffers(
     return Lifetimes(tuple(buffers), tensors, {}, ())
 
 
+def _inner_bytes(stage: Streamed, tensor: Tensor) -> int:
+    if stage.columns is None:
+        return stage.walk.window_bytes(tensor)
+    return stage.columns.lines[tensor].ring_bytes
+
+
+def _with_fronts(found: Lifetimes, stages: Sequence[Streamed]) -> Lifetimes:
+    """A front lives for its whole stage where it keeps columns, else to its last reader.
+
+    Where rows are kept, its columns go to the ring at the end of a step.
+    """
+    buffers, fronts = list(found.buffers), {}
+    for stage in stages:
+        ops = stage.walk.stage.ops
+        for tensor, lines in stage.columns.lines.items() if stage.columns else ():
+            if not lines.front_bytes:
+                continue
+            start, stop = stage.first, stage.last + 1
+            if not lines.columns_kept:
+                start += next(k for k, op in enumerate(ops) if tensor in op.outputs)
+                if not lines.rows_kept:
+                    last = max((k for k, op in enumerate(ops) if tensor in op.inputs), default=0)
+                    stop = max(stage.first + last, start) + 1
+            fronts[tensor] = len(buffers)
+            buffers.append(Buffer(FRONT + tensor.name, lines.front_bytes, start, stop))
+    return replace(found, buffers=tuple(buffers), fronts=fronts)
+
+
 def _scratch(
     ops: tuple[Op, ...], scratch: Callable[[Op], int] | None, stages: Sequence[Streamed]
 ) -> dict[Op, int]:
@@ -180,7 +212,7 @@ def _with_scratch(
                 Buffer(SCRATCH + _step_name(op), sizes[op], sums.get(op, step), step + 1)
             )
     steps = ("inputs", *map(_step_name, ops), "outputs")
-    return Lifetimes(tuple(buffers), found.tensors, places, steps)
+    return replace(found, buffers=tuple(buffers), scratch=places, steps=steps)
 
 
 def _step_name(op: Op) -> str:

@@ -8,12 +8,13 @@ head that TFLM reports is the peak planned here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from math import prod
 
 from tflm_opt.arena import overlap
 from tflm_opt.arena.bound import live_at, step_bounds
+from tflm_opt.arena.column_streams import column_distance
 from tflm_opt.arena.lifetimes import TFLM_VIEWS, VIEWS, Lifetimes, lifetimes
 from tflm_opt.arena.moves import Split, with_moves
 from tflm_opt.arena.problem import Problem, align_up
@@ -58,6 +59,8 @@ class Plan:
             band, where its window is.
         moves: by op, what moves just before it runs (engine only; mostly nothing).
         scratch: bytes from the arena's start, of each op's scratch, where it has some.
+        fronts: the same of the fronts of tensors that have one (see `patch_split.columns`); the
+            tensor's own offset is its ring's.
         peak: bytes of arena.
         bound: bytes that every plan with these moves needs.
         problem: what was solved; its buffers carry names and lifetimes.
@@ -77,6 +80,7 @@ class Plan:
     places: tuple[int, ...]
     ports: frozenset[int]
     steps: tuple[str, ...]
+    fronts: Mapping[Tensor, int] = field(default_factory=dict)
 
     def live_at(self, step: int) -> tuple[tuple[int, str], ...]:
         """(bytes, name) of the buffers alive at a step, largest first."""
@@ -170,6 +174,7 @@ def plan(
             for piece in parts.pieces[lives.tensors[tensor]]
         ),
         steps=lives.steps,
+        fronts={t: places[i] for t, i in lives.fronts.items()},
     )
 
 
@@ -214,16 +219,33 @@ def _stage_overlaps(
     groups: dict[int, list[Tensor]] = {}
     for tensor in stage.walk.outside:
         groups.setdefault(lives.tensors[tensor], []).append(tensor)
-    for result in stage.walk.results:
-        out = lives.tensors[result]
+    for target in _filled(stage):
+        out = lives.tensors[target]
         for index, sources in groups.items():
             if lives.buffers[out].start != stage.first or index == out:
                 continue
             if lives.buffers[index].stop == stage.last + 1:
-                far = result_distance(stage, result, sources, distance)
+                far = _distance_over(stage, target, sources, distance)
                 if far is not None:
-                    overlaps[out, index] = far
+                    overlaps[out, index] = max(far, 0)
     return overlaps
+
+
+def _filled(stage: Streamed) -> tuple[Tensor, ...]:
+    """What a stage fills from its beginning on, step by step: results, and rings."""
+    rings = () if stage.columns is None else stage.columns.rings
+    return (*stage.walk.results, *rings)
+
+
+def _distance_over(
+    stage: Streamed,
+    target: Tensor,
+    sources: Sequence[Tensor],
+    distance: Callable[[Op, int], int | None],
+) -> int | None:
+    if stage.columns is not None:
+        return column_distance(stage.columns, target, sources)
+    return result_distance(stage, target, sources, distance)
 
 
 def _overlaps(

@@ -45,15 +45,16 @@ class Problem:
 
     `overlaps[(out, in)] = d`, with positions in `buffers`, says that the two may be in memory at
     the same time although their bytes intersect, if `offset(in) - offset(out) >= d`. With any
-    other pair whose lifetimes intersect, the bytes must not.
+    other pair whose lifetimes intersect, the bytes must not. A negative `d` lets the output start
+    up to `-d` bytes above its input; from the input's size on, that allows every place.
 
     Example:
         >>> Problem((Buffer("x", 64, 0, 2), Buffer("y", 64, 1, 3)), overlaps={(1, 0): 0}).alignment
         16
 
     Raises:
-        ValueError: an empty lifetime, a negative size or distance, a position out of range, a
-            pair that is declared in both directions, a fixed offset that is not aligned.
+        ValueError: an empty lifetime, a negative size, a position out of range, a pair that is
+            declared in both directions, a fixed offset that is not aligned.
     """
 
     buffers: tuple[Buffer, ...]
@@ -65,12 +66,10 @@ class Problem:
             raise ValueError(f"alignment is {self.alignment}; it must be 1 or more")
         for index, buffer in enumerate(self.buffers):
             _check_buffer(index, buffer, self.alignment)
-        for (out, source), distance in self.overlaps.items():
+        for out, source in self.overlaps:
             where = f"overlaps[({out}, {source})]"
             if out == source or not {out, source} <= set(range(len(self.buffers))):
                 raise ValueError(f"{where}: two different positions in buffers are needed")
-            if distance < 0:
-                raise ValueError(f"{where} is {distance}; a safe distance is 0 or more")
             if (source, out) in self.overlaps:
                 raise ValueError(f"{where}: the pair is declared in both directions")
 

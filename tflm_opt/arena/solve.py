@@ -6,7 +6,8 @@ peak and, among those, of least sum of offsets, and place its buffers by rising 
 before its input when both start at the same byte). A buffer that could go lower than it lies,
 given those below it, could also go lower given all: those above stay above it, and an input
 further above its output is allowed at any distance. So the order reproduces the placement, and a
-search over orders can reach the optimum.
+search over orders can reach the optimum. (Where a distance is negative, an input may lie below its
+output and still not go lower; then some optima may have no such order.)
 
 The search tries a dozen orders by size, lifetime and area, then improves the best one by moving
 buffers that make the peak (and some at random) to the front, keeping what is no worse. It stops

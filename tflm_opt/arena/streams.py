@@ -39,6 +39,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tflm_opt.graph.ir import Op, Tensor
+from tflm_opt.patch_split.columns import ColumnWalk, column_walk
 from tflm_opt.patch_split.regions import NEVER
 from tflm_opt.patch_split.schedule import Schedule, Stage
 from tflm_opt.patch_split.slices import Turn, Turns, turns
@@ -54,13 +55,15 @@ class Streamed:
 
     Attributes:
         first, last: steps of its first and its last op.
-        turns: of its ops, in order.
+        turns: of its ops, in order; none of a stage that makes some columns at a time.
+        columns: of such a stage.
     """
 
     walk: Walk
     first: int
     last: int
     turns: tuple[Turns, ...]
+    columns: ColumnWalk | None = None
 
 
 def streamed_stages(schedule: Schedule, walks: Mapping[Stage, Walk]) -> tuple[Streamed, ...]:
@@ -68,9 +71,12 @@ def streamed_stages(schedule: Schedule, walks: Mapping[Stage, Walk]) -> tuple[St
     found, step = [], 1
     for stage in schedule.stages:
         if stage.band is not None:
-            walk = walks[stage]
-            every = tuple(turns(walk, op) for op in stage.ops)
-            found.append(Streamed(walk, step, step + len(stage.ops) - 1, every))
+            walk, last = walks[stage], step + len(stage.ops) - 1
+            if stage.columns is None:
+                every = tuple(turns(walk, op) for op in stage.ops)
+                found.append(Streamed(walk, step, last, every))
+            else:
+                found.append(Streamed(walk, step, last, (), column_walk(walk)))
         step += len(stage.ops)
     return tuple(found)
 
@@ -87,7 +93,8 @@ def stretched(spans: Mapping[Tensor, Span], stages: Sequence[Streamed]) -> dict[
             made = tensor in walk.made
             result[tensor] = (min(start, whole[0]) if made else start, max(stop, whole[1]))
         for tensor, window in walk.windows.items():
-            if window.kept:
+            lines = None if stage.columns is None else stage.columns.lines[tensor]
+            if window.kept if lines is None else lines.rows_kept:
                 result[tensor] = whole
             elif tensor is walk.source:
                 result[tensor] = (whole[0], result[tensor][1])

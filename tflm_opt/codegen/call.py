@@ -61,6 +61,18 @@ class Vary:
 
 
 @dataclass(frozen=True, slots=True)
+class Lines:
+    """The rows of an input that lie apart: the address of a `tflm_opt_lines` of this name."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Which pixels a call makes: the address of a `tflm_opt_span` called `span`."""
+
+
+@dataclass(frozen=True, slots=True)
 class Scratch:
     """The op's `cmsis_nn_context`: `Lowered.scratch` bytes of the arena, or NULL and 0."""
 
@@ -86,7 +98,9 @@ class Struct:
 
 
 Field: TypeAlias = "int | float | Vary | Constant | Null | tuple[Field, ...]"
-Argument: TypeAlias = "int | float | Vary | Constant | Pointer | Pointers | Scratch | Null | Struct"
+Argument: TypeAlias = (
+    "int | float | Vary | Constant | Pointer | Pointers | Lines | Span | Scratch | Null | Struct"
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -19,10 +19,12 @@ from tflm_opt.codegen.call import (
     Call,
     Constant,
     Field,
+    Lines,
     Null,
     Pointer,
     Pointers,
     Scratch,
+    Span,
     Struct,
     Vary,
 )
@@ -125,12 +127,14 @@ class OpContext:
         offsets: arena offsets of tensors: bytes, or a C expression where it changes from step to
             step.
         scratch: arena offset and bytes of the op's scratch; (0, 0) without.
+        pointers: C expressions for the addresses of tensors that no offset tells.
     """
 
     prefix: str
     constants: Constants
     offsets: Mapping[Tensor, int | str]
     scratch: tuple[int, int] = (0, 0)
+    pointers: Mapping[Tensor, str] = field(default_factory=dict)
 
 
 def tensor_pointer(tensor: Tensor, ctx: OpContext, *, writable: bool) -> str:
@@ -144,9 +148,11 @@ def tensor_pointer(tensor: Tensor, ctx: OpContext, *, writable: bool) -> str:
         )
     if tensor.data is not None:
         return ctx.constants.pointer(f"{ctx.prefix}_constant", tensor.data, tensor.name)
+    const = "" if writable else "const "
+    if tensor in ctx.pointers:
+        return f"({const}{ctype} *){ctx.pointers[tensor]}"
     if tensor not in ctx.offsets:
         raise UnsupportedModel("the plan has no place for this tensor", tensor=tensor.name)
-    const = "" if writable else "const "
     return f"({const}{ctype} *)(arena + {ctx.offsets[tensor]})"
 
 
@@ -176,9 +182,14 @@ def _argument(
             places = [tensor_pointer(t, ctx, writable=writable) for t in tensors]
             items = [f"({const}int8_t *){place}" for place in places]
             listed = ", ".join(items)
-            static = "" if any(isinstance(ctx.offsets.get(t), str) for t in tensors) else "static "
+            moves = any(t in ctx.pointers or isinstance(ctx.offsets.get(t), str) for t in tensors)
+            static = "" if moves else "static "
             structs.append(f"{static}{const}int8_t *const {role}[{len(items)}] = {{{listed}}};")
             return role
+        case Lines(name=name):
+            return f"&{name}"
+        case Span():
+            return "&span"
         case Scratch():
             offset, size = ctx.scratch
             buffer = f"arena + {offset}" if size else "NULL"

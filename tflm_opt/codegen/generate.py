@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from tflm_opt.codegen import emit
 from tflm_opt.codegen.call import Lowered
+from tflm_opt.codegen.columns import ColumnFrame, column_stage_text
 from tflm_opt.codegen.lower import lower
 from tflm_opt.codegen.names import check_model_name, comment
 from tflm_opt.codegen.sources import Port, Sources
@@ -22,6 +23,7 @@ from tflm_opt.codegen.stage import Frame, stage_text
 from tflm_opt.errors import UnsupportedModel
 from tflm_opt.graph.ir import Graph, Op, Tensor
 from tflm_opt.kernels import table
+from tflm_opt.patch_split.columns import column_walk
 from tflm_opt.patch_split.schedule import Schedule, Stage
 from tflm_opt.patch_split.walk import Walk, walks
 
@@ -50,6 +52,8 @@ class PlanLike(Protocol):
     def moves(self) -> Mapping[Op, Sequence[MoveLike]]: ...
     @property
     def scratch(self) -> Mapping[Op, int]: ...
+    @property
+    def fronts(self) -> Mapping[Tensor, int]: ...
     @property
     def peak(self) -> int: ...
 
@@ -154,8 +158,21 @@ def _body(
         if stage.band is not None:
             blocks.extend(_moves(plan.moves.get(stage.ops[0], ()), offsets))
             places = {op: (at, 0) for op, at in plan.scratch.items()}
-            frame = Frame(bands[stage], number, positions, constants, offsets, places)
-            blocks.append(stage_text(frame))
+            walk = bands[stage]
+            if stage.columns is None:
+                frame = Frame(walk, number, positions, constants, offsets, places)
+                blocks.append(stage_text(frame))
+            else:
+                frame = ColumnFrame(
+                    column_walk(walk),
+                    number,
+                    positions,
+                    constants,
+                    offsets,
+                    plan.fronts,
+                    plan.scratch,
+                )
+                blocks.append(column_stage_text(frame))
             called |= frame.called
             continue
         for op in stage.ops:
@@ -187,12 +204,19 @@ def _op(
 def _check_plan(graph: Graph, plan: PlanLike, bands: Mapping[Stage, Walk]) -> None:
     """Every buffer lies inside the arena, aligned for its type. ValueError: the plan is broken."""
     tensors = [*graph.inputs, *(t for op in graph.ops for t in op.outputs)]
-    windows = {t: walk.window_bytes(t) for walk in bands.values() for t in walk.windows}
+    windows: dict[Tensor, int] = {}
+    for walk in bands.values():
+        if walk.stage.columns is None:
+            windows.update((t, walk.window_bytes(t)) for t in walk.windows)
+        else:
+            lines = column_walk(walk).lines
+            windows.update((t, one.ring_bytes) for t, one in lines.items())
     places = [
         (repr(t.name), plan.offsets[t], windows.get(t, t.nbytes), t.itemsize)
         for t in tensors
         if t in plan.offsets
     ]
+    places += [(f"front of {t.name!r}", at, 0, t.itemsize) for t, at in plan.fronts.items()]
     for tensor in graph.inputs:
         if tensor not in plan.offsets:
             raise ValueError(f"the plan has no place for the input {tensor.name!r}")

@@ -77,7 +77,8 @@ def stage_text(frame: Frame) -> str:
         f"    /* {_title(frame)} */\n    {{\n        int step;\n{counters}"
         f"        for (step = 0; step < {walk.steps}; step++) {{\n"
         + "\n".join(blocks)
-        + f"        }}\n    }}\n{_traces(frame)}"
+        + f"        }}\n    }}\n"
+        + result_traces(walk, frame.positions, frame.constants, frame.offsets)
     )
 
 
@@ -90,15 +91,20 @@ def _title(frame: Frame) -> str:
     return f"stage {frame.number}: {ops} in {walk.steps} steps of {band} {rows}"
 
 
-def _traces(frame: Frame) -> str:
-    """Results are whole only now."""
+def result_traces(
+    walk: Walk,
+    positions: Mapping[Op, int],
+    constants: emit.Constants,
+    offsets: Mapping[Tensor, int],
+) -> str:
+    """Traces of a stage's results, which are whole only at its end."""
     text = ""
-    for op in frame.walk.stage.ops:
+    for op in walk.stage.ops:
         for number, tensor in enumerate(op.outputs):
-            if tensor in frame.walk.results:
-                ctx = emit.OpContext("", frame.constants, frame.offsets)
+            if tensor in walk.results:
+                ctx = emit.OpContext("", constants, offsets)
                 pointer = emit.tensor_pointer(tensor, ctx, writable=False)
-                text += f"    TRACE({frame.positions[op]}, {number}, {pointer}, {tensor.nbytes});\n"
+                text += f"    TRACE({positions[op]}, {number}, {pointer}, {tensor.nbytes});\n"
     return text
 
 

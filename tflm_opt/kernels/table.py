@@ -33,6 +33,8 @@ class Kernel:
         access: the order in which it writes. "element": each output element once, in memory
             order, after reading only that element's own window. "row": the same with whole
             output rows for elements. "none": no promise, inputs and outputs must not overlap.
+        lines: the kernel that makes parts of rows. It takes the same arguments, but for the input's
+            rows as `tflm_opt_lines`, and a span before the output.
         ops: the TFLite ops it serves.
     """
 
@@ -43,6 +45,7 @@ class Kernel:
     tiers: tuple[str, ...] = ("portable",)
     needs: tuple[str, ...] = ()
     scratch: str = "0"
+    lines: str | None = None
     ops: tuple[str, ...] = ()
 
 

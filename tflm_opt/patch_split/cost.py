@@ -14,39 +14,66 @@ three prices, each at least as cheap as the next is exact, and each a lower boun
 
 and the cuts are chosen lazily (`cuts`): only what lies on a best path is planned.
 
-The *work* is an estimate in instructions: calls beyond one an op, and bytes of kept rows that move
-to the start of their window. It only ranks schedules and is never shown as a measurement.
+A stage runs in one of several *ways*: with bands of whole rows, a few columns at a time, or in
+strips (`schedule.Columns`). The ways come in families, in each of which memory rises.
+
+The *work* is an estimate in instructions: calls beyond one an op, bytes of kept rows that move to
+the start of their window, and what strips compute again. It only ranks schedules and is never
+shown as a measurement.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
 
+from tflm_opt.arena.column_streams import distance_over, still_read
 from tflm_opt.arena.lifetimes import lifetimes
 from tflm_opt.arena.plan import ALIGNMENT, Access, plan
 from tflm_opt.arena.problem import align_up
 from tflm_opt.errors import UnsupportedModel
+from tflm_opt.graph.geometry import macs
 from tflm_opt.graph.ir import Graph, Op, Tensor
+from tflm_opt.patch_split.column_cost import column_bytes, column_calls, column_moves, macs_again
+from tflm_opt.patch_split.columns import ColumnWalk, column_walk
 from tflm_opt.patch_split.regions import (
+    COLUMN_AXIS,
     ROW_AXIS,
     NotStreamable,
     RowReach,
+    column_reaches,
     row_reaches,
     stage_height,
     sum_reaches,
 )
-from tflm_opt.patch_split.schedule import Schedule, Stage, layer_by_layer
+from tflm_opt.patch_split.schedule import Columns, Schedule, Stage, layer_by_layer
 from tflm_opt.patch_split.walk import Walk, body_bytes, row_bytes, walk
 
-# Estimated instructions of one more kernel call on a few rows, and of moving one byte.
+# Estimated instructions of one more kernel call on a few rows, of moving one byte, of one more
+# call on a few pixels of a row, and of computing one multiply-accumulate again.
 CALL_WORK = 150
 BYTE_WORK = 0.5
+PIXELS_WORK = 300
+MAC_WORK = 4
 
 Band = int | Fraction | None
+
+# Columns of the last op's output that a stage may make at a time, and strips that it may run in.
+WIDTHS = (1, 2, 4, 8)
+STRIPS = (6, 4, 3, 2)
+# The largest band of a stage that makes some columns at a time.
+SMALL = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How a stage runs: `Stage.band` and `Stage.columns`."""
+
+    band: Band = None
+    columns: Columns | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,17 +85,22 @@ class Cost:
         calls: kernel calls beyond one an op.
         moved: bytes of kept rows that are moved.
         exact: whether the planner was asked; the price won't change any more.
+        again: multiply-accumulates that are computed twice or more.
+        call_work: estimated instructions of one more call.
     """
 
     peak: int
     calls: int = 0
     moved: int = 0
     exact: bool = False
+    again: int = 0
+    call_work: int = CALL_WORK
 
     @property
     def work(self) -> int:
         """Estimated instructions that the stage adds to running layer by layer."""
-        return round(self.calls * CALL_WORK + self.moved * BYTE_WORK)
+        calls = self.calls * self.call_work
+        return round(calls + self.moved * BYTE_WORK) + self.again * MAC_WORK
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +123,12 @@ class Costs:
 
     Example:
         >>> costs = Costs(graph, access=codegen.access)
-        >>> costs.of(0, 3, 1).peak, costs.exact(0, 3, 1).peak
+        >>> costs.of(0, 3, Way(1)).peak, costs.exact(0, 3, Way(1)).peak
         (2208, 2240)
+
+    Args:
+        max_extra_macs: how many multiply-accumulates may be computed again, as a fraction of the
+            graph's. 0 leaves strips out.
 
     Raises:
         UnsupportedModel: a streamed input, and the graph has several.
@@ -105,19 +141,26 @@ class Costs:
         streamed: bool = False,
         scratch: Callable[[Op], int] | None = None,
         access: Access | None = None,
+        max_extra_macs: float = 0.0,
     ) -> None:
         self.graph = graph
+        self.macs = macs(graph)
+        self.most_again = int(self.macs * max_extra_macs)
         self.streamed = streamed
         self.reasons: dict[Op, NotStreamable] = {}
         self._scratch = scratch
         self._access = access
         self._lives = lifetimes(graph, layer_by_layer(graph))
         self._sizes = [align_up(b.size, ALIGNMENT) for b in self._lives.buffers]
-        self._found: dict[tuple[int, int, Band], Cost | None] = {}
+        self._found: dict[tuple[int, int, Way], Cost | None] = {}
         self._bounds: dict[tuple[int, int], int] = {}
+        self._families: dict[tuple[int, int], tuple[tuple[Way, ...], ...]] = {}
+        self._walked: tuple[tuple[int, int, Band], Walk] | None = None
         self._boundaries: dict[tuple[int, int], Boundary] = {}
         self._reaches = [self._reach(op) for op in graph.ops]
+        self._columns = [self._has_columns(k) for k in range(len(graph.ops))]
         self._least = self._least_rows()
+        self._rows, self._widths = self._least_made()
         self._source, self._readers = self._streamed_input() if streamed else (None, ())
 
     def _streamed_input(self) -> tuple[int, tuple[int, ...]]:
@@ -139,9 +182,42 @@ class Costs:
             self.reasons[op] = error
             return None
 
+    def _has_columns(self, index: int) -> bool:
+        op = self.graph.ops[index]
+        try:
+            return self._reaches[index] is not None and bool(column_reaches(op))
+        except NotStreamable:
+            return False
+
     def whole(self, index: int) -> Cost | None:
         """An op that makes its whole output at once; None if it reads a streamed input."""
-        return None if index in self._readers else self.exact(index, index + 1, None)
+        return None if index in self._readers else self.exact(index, index + 1, Way())
+
+    def families(self, start: int, stop: int) -> tuple[tuple[Way, ...], ...]:
+        """Ways for ops [start, stop): in each family, those of least memory come first."""
+        key = start, stop
+        if key not in self._families:
+            bands = self.bands(start, stop)
+            rows = tuple(Way(band) for band in bands)
+            self._families[key] = (rows, *self._columned(start, stop, bands)) if rows else ()
+        return self._families[key]
+
+    def _columned(
+        self, start: int, stop: int, bands: Sequence[int | Fraction]
+    ) -> Iterator[tuple[Way, ...]]:
+        """Ways that make some columns at a time: of small bands, since rows are cheap then."""
+        if any(not self._columns[k] for k in range(start, stop)):
+            return
+        width = self.graph.ops[stop - 1].outputs[0].shape[COLUMN_AXIS]
+        widths = tuple(w for w in WIDTHS if w < width)
+        small = [band for band in bands if band <= SMALL]
+        for band in small:
+            if widths:
+                yield tuple(Way(band, Columns(w)) for w in widths)
+        pieces = sorted({-(-width // count) for count in STRIPS if count < width})
+        if self.most_again and not any(start <= k < stop for k in self._readers):
+            for band in small:
+                yield tuple(Way(band, Columns(w, kept=False)) for w in pieces)
 
     def bands(self, start: int, stop: int) -> tuple[int | Fraction, ...]:
         """Bands for ops [start, stop), smallest first; none if they can't run on rows together."""
@@ -158,24 +234,24 @@ class Costs:
         tallest = max((rows, *above))
         return candidate_bands(rows, tallest)
 
-    def of(self, start: int, stop: int, band: Band) -> Cost | None:
+    def of(self, start: int, stop: int, way: Way) -> Cost | None:
         """The best known price of a stage: an estimate, or exact once it was asked for.
 
         None if the stage can't run that way.
         """
-        key = start, stop, band
+        key = start, stop, way
         if key not in self._found:
-            self._found[key] = self._estimate(start, stop, band)
+            self._found[key] = self._estimate(start, stop, way)
         return self._found[key]
 
-    def exact(self, start: int, stop: int, band: Band) -> Cost | None:
+    def exact(self, start: int, stop: int, way: Way) -> Cost | None:
         """The price of a stage, planned; from then on `of` gives it too."""
-        found = self.of(start, stop, band)
+        found = self.of(start, stop, way)
         if found is not None and not found.exact:
-            peak = self._planned(start, stop, band)
+            peak = self._planned(start, stop, way)
             # Both are lower bounds, and either may be the higher one.
             found = None if peak is None else replace(found, peak=max(found.peak, peak), exact=True)
-            self._found[start, stop, band] = found
+            self._found[start, stop, way] = found
         return found
 
     def bound(self, start: int, stop: int) -> int:
@@ -188,8 +264,34 @@ class Costs:
         if key not in self._bounds:
             edge = self.boundary(start, stop)
             ends = max(self._bytes(edge.consumed), self._bytes(edge.results))
-            self._bounds[key] = self._bytes(edge.passing) + ends + self._kept(start, stop)
+            self._bounds[key] = self._bytes(edge.passing) + ends + self._kept(start, stop, 0)
         return self._bounds[key]
+
+    def column_bound(self, start: int, stop: int, *, kept: bool) -> int:
+        """The same for some columns at a time: a window's oldest rows make room for the newest.
+
+        A strip keeps only its part of a row, and for that this knows no bound.
+        """
+        edge = self.boundary(start, stop)
+        rows = self._kept(start, stop, 1) if kept else 0
+        inside = self._bytes(edge.results) + rows
+        return self._bytes(edge.passing) + max(self._bytes(edge.consumed), inside)
+
+    def least(self, start: int, stop: int, family: Sequence[Way]) -> int:
+        """Bytes that no way of a family needs less than."""
+        columns = family[0].columns if family else None
+        if columns is None:
+            return self.bound(start, stop)
+        return self.column_bound(start, stop, kept=columns.kept)
+
+    def least_work(self, start: int, stop: int, way: Way) -> int:
+        """Estimated instructions that a way adds at least."""
+        if way.columns is None:
+            return 0
+        width = self.graph.ops[stop - 1].outputs[0].shape[COLUMN_AXIS]
+        parts = -(-width // way.columns.width)
+        calls = sum(self._rows[k] * min(parts, self._widths[k]) - 1 for k in range(start, stop))
+        return max(calls, 0) * PIXELS_WORK
 
     def boundary(self, start: int, stop: int) -> Boundary:
         """What lies around ops [start, stop) of the graph."""
@@ -212,43 +314,98 @@ class Costs:
     def _bytes(self, buffers: Sequence[int]) -> int:
         return sum(self._sizes[i] for i in buffers)
 
-    def _least_rows(self) -> list[list[tuple[int, int, int]]]:
-        """By op: (maker, last reader, bytes) of rows that it must find kept between steps."""
+    def _least_rows(self) -> list[list[tuple[int, int, int, int]]]:
+        """By op: (maker, last reader, bytes, bytes again) of rows that it must find kept.
+
+        First the bytes in a step of whole rows, then those between two steps.
+        """
         ops = self.graph.ops
         made = {t: k for k, op in enumerate(ops) for t in op.outputs}
         last = {t: k for k, op in enumerate(ops) for t in op.inputs if t is not None}
-        found: list[list[tuple[int, int, int]]] = [[] for _ in ops]
+        found: list[list[tuple[int, int, int, int]]] = [[] for _ in ops]
         for k, (op, reaches) in enumerate(zip(ops, self._reaches, strict=True)):
             for tensor, reach in zip(op.inputs, reaches or (), strict=False):
                 if tensor is None or reach is None or tensor not in made:
                     continue
                 if reach.sure and tensor not in self.graph.outputs:
-                    rows = reach.sure * row_bytes(tensor)
-                    found[k].append((made[tensor], last[tensor], rows))
+                    size = row_bytes(tensor)
+                    rows = reach.sure * size, (reach.sure - reach.stride) * size
+                    found[k].append((made[tensor], last[tensor], *rows))
         return found
 
-    def _kept(self, start: int, stop: int) -> int:
+    def _least_made(self) -> tuple[list[int], list[int]]:
+        """By op: rows and columns that it makes at least, where its readers read some at the end."""
+        lost: dict[Tensor, int] = {}
+        for op, reaches in zip(self.graph.ops, self._reaches, strict=True):
+            for tensor, reach in zip(op.inputs, reaches or (), strict=False):
+                if tensor is not None and reach is not None:
+                    lost[tensor] = max(lost.get(tensor, 0), reach.extent + reach.stride)
+        rows, widths = [], []
+        for op in self.graph.ops:
+            shape, less = op.outputs[0].shape, lost.get(op.outputs[0], 0)
+            rows.append(max(shape[ROW_AXIS] - less, 1) if len(shape) == 4 else 1)
+            widths.append(max(shape[COLUMN_AXIS] - less, 1) if len(shape) == 4 else 1)
+        return rows, widths
+
+    def _kept(self, start: int, stop: int, which: int) -> int:
         best: dict[int, int] = {}
         for k in range(start, stop):
-            for maker, last, size in self._least[k]:
+            for maker, last, *sizes in self._least[k]:
                 if maker >= start and last < stop:
-                    best[maker] = max(best.get(maker, 0), size)
+                    best[maker] = max(best.get(maker, 0), sizes[which])
         return sum(best.values())
 
-    def _estimate(self, start: int, stop: int, band: Band) -> Cost | None:
+    def _estimate(self, start: int, stop: int, way: Way) -> Cost | None:
         edge = self.boundary(start, stop)
         passing = self._bytes(edge.passing)
-        if band is None:
+        if way.band is None:
             ends = max(self._bytes(edge.consumed), self._bytes(edge.results))
             return Cost(passing + ends)
-        stage = Stage(self.graph.ops[start:stop], band)
         try:
-            steps = walk(self.graph, stage, streamed=self.streamed)
+            steps = self._walk(start, stop, way.band)
+            if way.columns is None:
+                peak = passing + self._ends(edge, steps) + body_bytes(steps, ALIGNMENT)
+                return Cost(peak, extra_calls(steps), moved_bytes(steps))
+            stage = replace(steps.stage, columns=way.columns)
+            parts = column_walk(replace(steps, stage=stage))
         except NotStreamable as error:
-            self.reasons.setdefault(error.at, error)
+            if way.columns is None:
+                self.reasons.setdefault(error.at, error)
             return None
-        peak = passing + self._ends(edge, steps) + body_bytes(steps, ALIGNMENT)
-        return Cost(peak, extra_calls(steps), moved_bytes(steps))
+        size = column_bytes(parts) + self._bytes(edge.results)
+        peak = passing + max(self._bytes(edge.consumed), size, self._spread(edge, parts))
+        return Cost(
+            peak,
+            column_calls(parts),
+            column_moves(parts),
+            again=macs_again(parts),
+            call_work=PIXELS_WORK,
+        )
+
+    def _walk(self, start: int, stop: int, band: Band) -> Walk:
+        """The steps of ops [start, stop); those of the last call are kept for other columns."""
+        key = start, stop, band
+        if self._walked is None or self._walked[0] != key:
+            steps = walk(self.graph, Stage(self.graph.ops[start:stop], band), streamed=self.streamed)
+            self._walked = key, steps
+        return self._walked[1]
+
+    def _spread(self, edge: Boundary, parts: ColumnWalk) -> int:
+        """Bytes of everything in and around a stage, less what may lie over what it eats."""
+        sources: dict[int, list[Tensor]] = {}
+        for tensor in parts.walk.outside:
+            if self._lives.tensors[tensor] in edge.consumed:
+                sources.setdefault(self._lives.tensors[tensor], []).append(tensor)
+        over = 0
+        for tensors in sources.values():
+            later = still_read(parts, tensors)
+            for target in (*parts.walk.results, *parts.rings) if later is not None else ():
+                inner = target in parts.lines
+                size = parts.lines[target].ring_bytes if inner else target.nbytes
+                gap = max(distance_over(parts, target, later), 0)
+                over += max(align_up(size, ALIGNMENT) - gap, 0)
+        every = self._bytes(edge.consumed) + self._bytes(edge.results) + column_bytes(parts)
+        return every - over
 
     def _ends(self, edge: Boundary, steps: Walk) -> int:
         """Bytes of what a stage eats and leaves, at least: in pairs, they overlap."""
@@ -268,7 +425,7 @@ class Costs:
                 best = max(best, min(apart, self._sizes[out]) + self._sizes[source])
         return best
 
-    def _planned(self, start: int, stop: int, band: Band) -> int | None:
+    def _planned(self, start: int, stop: int, way: Way) -> int | None:
         edge = self.boundary(start, stop)
         ops = self.graph.ops[start:stop]
         alone = self._alone(edge, ops)
@@ -280,7 +437,7 @@ class Costs:
         try:
             found = plan(
                 alone,
-                Schedule((Stage(ops, band),), kind),
+                Schedule((Stage(ops, way.band, way.columns),), kind),
                 scratch=self._scratch,
                 access=self._access,
                 moves=False,
@@ -289,7 +446,9 @@ class Costs:
         except NotStreamable as error:
             self.reasons.setdefault(error.at, error)
             return None
-        return passing + align_up(found.bound, ALIGNMENT)
+        # How rings and results share the head of an input is more than a bound can tell.
+        need = found.bound if way.columns is None else found.peak
+        return passing + align_up(need, ALIGNMENT)
 
     def _alone(self, edge: Boundary, ops: tuple[Op, ...]) -> Graph:
         """These ops as a graph: what is read after them, of their own or before, goes out."""

@@ -25,6 +25,7 @@ from tflm_opt.graph.optable.reach import Reach
 from tflm_opt.graph.options import Padding, PoolOptions
 
 ROW_AXIS = 1
+COLUMN_AXIS = 2
 # Above every row: "reads nothing".
 NEVER = 1 << 40
 # Kinds that may fold an image into a pixel row by row, and the bytes that they keep on the way for
@@ -54,6 +55,10 @@ ROW_KINDS = PADS | {
     "SUM",
     "TRANSPOSE_CONV",
 }
+
+
+# Those whose kernels read windows of rows that lie apart.
+WINDOW_KINDS = frozenset({"AVERAGE_POOL_2D", "CONV_2D", "DEPTHWISE_CONV_2D", "MAX_POOL_2D"})
 
 
 class NotStreamable(UnsupportedModel):
@@ -128,6 +133,13 @@ class RowReach:
         slides = self.unit == 1 and self.stride < self.extent < self.size
         return self.extent if slides else 0
 
+    def highest_until(self, total: int) -> np.ndarray:
+        """int64 (total + 1,): where the input rows end that output rows [0, i) read."""
+        highest = np.zeros(total + 1, np.int64)
+        read = self.starts[:total] < self.stops[:total]
+        highest[1:] = np.maximum.accumulate(np.where(read, self.stops[:total], 0))
+        return highest
+
     def lowest_from(self, total: int) -> np.ndarray:
         """int64 (total + 1,): the lowest input row that output rows [i, total) read, or NEVER."""
         lowest = np.full(total + 1, NEVER, np.int64)
@@ -170,6 +182,50 @@ def row_reaches(op: Op) -> tuple[RowReach | None, ...]:
     return reaches
 
 
+@lru_cache(maxsize=4096)
+def column_reaches(op: Op) -> tuple[RowReach | None, ...]:
+    """As `row_reaches`, for columns, of ops that can make some pixels of a row.
+
+    Those are windows over an image (`WINDOW_KINDS`), and ops that make a pixel of the pixels at
+    the same place.
+
+    Raises:
+        NotStreamable: the op can't make its rows in parts.
+    """
+    rows = row_reaches(op)
+    if op.kind in STRETCHED:
+        raise NotStreamable(op, "it can't make some pixels of a row")
+    try:
+        columns = tuple(
+            None if row is None else _lined(op, i, OPS[op.kind].reach(op, i, COLUMN_AXIS))
+            for i, row in enumerate(rows)
+        )
+    except ShapeError as error:
+        raise NotStreamable(op, str(error)) from error
+    if op.kind in WINDOW_KINDS:
+        return columns
+    for reach in (*rows, *columns):
+        if reach is not None and (reach.stride, reach.extent, reach.before) != (1, 1, 0):
+            raise NotStreamable(op, "it can't make some pixels of a row")
+    for tensor, row in zip(op.inputs, rows, strict=True):
+        # A weight is as it is; what is broadcast must be the same for all pixels.
+        if row is None and tensor is not None and OPS[op.kind].reach_word == "elementwise":
+            if any(size != 1 for size in tensor.shape[:-1]):
+                raise NotStreamable(op, f"{tensor.name!r} differs from column to column")
+    return columns
+
+
+@lru_cache(maxsize=4096)
+def is_pixelwise(op: Op) -> bool:
+    """Whether each pixel of the op's outputs is made of the pixels at the same place.
+
+    For ops that `column_reaches` takes.
+    """
+    every = (*row_reaches(op), *column_reaches(op))
+    return all(r is None or (r.stride, r.extent, r.before) == (1, 1, 0) for r in every)
+
+
+@lru_cache(maxsize=4096)
 def sum_reaches(op: Op) -> tuple[RowReach | None, ...] | None:
     """How an op that folds a whole image into one pixel takes its rows, as running sums.
 

@@ -15,6 +15,32 @@ INPUTS = ("resident", "streamed")
 
 
 @dataclass(frozen=True, slots=True)
+class Columns:
+    """Which columns of its last op's output a stage makes at a time.
+
+    Example:
+        >>> Stage((expand, depthwise, project), band=1, columns=Columns(4))
+
+    Attributes:
+        width: columns of the last op's output.
+        kept: True to go through these columns within every step, from left to right, and keep the
+            columns of the step's new rows that the next ones read again. False for *strips*: all
+            steps for the first columns, then all for the next ones; what two strips both read
+            of the tensors inside is computed twice.
+
+    Raises:
+        ValueError: a width below 1.
+    """
+
+    width: int
+    kept: bool = True
+
+    def __post_init__(self) -> None:
+        if self.width < 1:
+            raise ValueError(f"{self.width} columns at a time")
+
+
+@dataclass(frozen=True, slots=True)
 class Stage:
     """Ops that run together, in a valid order.
 
@@ -29,13 +55,16 @@ class Stage:
             right behind strides: where one row of the last op takes 16 rows of the first one,
             a band of 1/16 makes the stage take them one by one, and the last op work in every
             sixteenth step.
+        columns: None to make whole rows.
 
     Raises:
-        ValueError: no ops, several ops without a band, or a band of 0 or less.
+        ValueError: no ops, several ops without a band, a band of 0 or less, or columns without
+            a band.
     """
 
     ops: tuple[Op, ...]
     band: int | Fraction | None = None
+    columns: Columns | None = None
 
     def __post_init__(self) -> None:
         if not self.ops:
@@ -44,6 +73,8 @@ class Stage:
             raise ValueError(f"a stage of {len(self.ops)} ops needs a band")
         if self.band is not None and self.band <= 0:
             raise ValueError(f"a band of {self.band} rows")
+        if self.columns is not None and self.band is None:
+            raise ValueError("a stage that makes some columns at a time needs a band")
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from tflm_opt.arena.problem import align_up
 from tflm_opt.errors import UnsupportedModel
 from tflm_opt.graph.ir import Graph, Op
 from tflm_opt.patch_split import cuts
-from tflm_opt.patch_split.cost import Costs
+from tflm_opt.patch_split.cost import Costs, Way
 from tflm_opt.patch_split.cuts import FAR, Part, Path
 from tflm_opt.patch_split.schedule import Schedule
 from tflm_opt.progress import Progress, Silent
@@ -49,6 +49,7 @@ class Point:
         calls: kernel calls beyond one an op.
         moved: bytes of rows that move to stay in memory, in one inference.
         work: the estimate of both in instructions; it ranks, and was not measured.
+        extra_macs: multiply-accumulates that are computed again, as a fraction of the graph's.
     """
 
     schedule: Schedule
@@ -56,16 +57,12 @@ class Point:
     calls: int
     moved: int
     work: int
+    extra_macs: float = 0.0
 
     @property
     def peak(self) -> int:
         """Bytes of arena."""
         return self.plan.peak
-
-    @property
-    def extra_macs(self) -> float:
-        """Recomputed MACs as a fraction of all; none in stages that keep their rows."""
-        return 0.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -103,6 +100,7 @@ def search(
     input: str = "resident",
     scratch: Callable[[Op], int] | None = None,
     access: Access | None = None,
+    max_extra_macs: float = 0.0,
     progress: Progress | None = None,
     seed: int = 0,
 ) -> Found:
@@ -119,6 +117,8 @@ def search(
             None asks for the least memory.
         input: "resident" or "streamed" (see `Schedule`).
         scratch, access: as `arena.plan`.
+        max_extra_macs: how much may be computed again to save memory, as a fraction of the
+            graph's multiply-accumulates.
         progress: told how far it is.
         seed: of the planner.
 
@@ -128,7 +128,13 @@ def search(
         ValueError: an input that is neither.
     """
     return Search(
-        graph, input=input, scratch=scratch, access=access, progress=progress, seed=seed
+        graph,
+        input=input,
+        scratch=scratch,
+        access=access,
+        max_extra_macs=max_extra_macs,
+        progress=progress,
+        seed=seed,
     ).found(budget)
 
 
@@ -150,11 +156,18 @@ class Search:
         input: str = "resident",
         scratch: Callable[[Op], int] | None = None,
         access: Access | None = None,
+        max_extra_macs: float = 0.0,
         progress: Progress | None = None,
         seed: int = 0,
     ) -> None:
         Schedule((), input)  # refuses other words
-        self.costs = Costs(graph, streamed=input == "streamed", scratch=scratch, access=access)
+        self.costs = Costs(
+            graph,
+            streamed=input == "streamed",
+            scratch=scratch,
+            access=access,
+            max_extra_macs=max_extra_macs,
+        )
         self.scratch = scratch
         self.access = access
         self.progress = progress or Silent()
@@ -230,7 +243,10 @@ class Search:
             )
             calls = sum(part.cost.calls for part in path)
             moved = sum(part.cost.moved for part in path)
-            self.planned[schedule] = Point(schedule, found, calls, moved, cuts.work(path))
+            again = cuts.again(path) / max(self.costs.macs, 1)
+            self.planned[schedule] = Point(
+                schedule, found, calls, moved, cuts.work(path), again
+            )
         return self.planned[schedule]
 
     def _improved(self, path: Path) -> Point:
@@ -252,7 +268,7 @@ class Search:
 
     @staticmethod
     def _key(path: Path) -> tuple[tuple[int, int, object], ...]:
-        return tuple((part.start, part.stop, part.band) for part in path)
+        return tuple((part.start, part.stop, part.way) for part in path)
 
     def _neighbours(self, path: Path, limit: int) -> Iterator[Path]:
         """Paths that differ in one or two stages, none of which needs `limit` bytes or more."""
@@ -268,7 +284,7 @@ class Search:
 
     def _same_ops(self, part: Part, limit: int) -> Iterator[Part]:
         for other in self._parts(part.start, part.stop, limit):
-            if other.band != part.band:
+            if other.way != part.way:
                 yield other
 
     def _halves(self, part: Part, limit: int) -> Iterator[tuple[Part, Part]]:
@@ -282,14 +298,15 @@ class Search:
         """Ops [start, stop) as one stage, whole if they are one, then at all bands that fit."""
         whole = self.costs.whole(start) if stop == start + 1 else None
         if whole is not None and whole.peak < limit:
-            yield Part(start, stop, None, whole)
-        if self.costs.bound(start, stop) >= limit:
-            return
-        for band in self.costs.bands(start, stop):
-            cost = self.costs.of(start, stop, band)
-            if cost is None or cost.peak >= limit:
-                return
-            yield Part(start, stop, band, cost)
+            yield Part(start, stop, Way(), whole)
+        for family in self.costs.families(start, stop):
+            if self.costs.least(start, stop, family) >= limit:
+                continue
+            for way in family:
+                cost = self.costs.of(start, stop, way)
+                if cost is None or cost.peak >= limit:
+                    break
+                yield Part(start, stop, way, cost)
 
 
 def _by_work(point: Point) -> tuple[int, int]:

@@ -323,6 +323,56 @@ arm_cmsis_nn_status tflm_opt_batch_matmul_s8(const tflm_opt_matmul_params *param
                                              const int8_t *right_data,
                                              int8_t *output_data);
 
+/*
+ * Parts of rows: `span` of the output [1, out_h, out_w, out_c], written to output_data, of an input
+ * whose rows lie as `input` says. Dims and padding are those of the whole images; of the input,
+ * only what the span's windows read need be there.
+ */
+arm_cmsis_nn_status tflm_opt_convolve_lines_s8(
+    const cmsis_nn_context *ctx,
+    const cmsis_nn_conv_params *conv_params,
+    const cmsis_nn_per_channel_quant_params *quant_params,
+    const cmsis_nn_dims *input_dims,
+    const tflm_opt_lines *input,
+    const cmsis_nn_dims *filter_dims,
+    const int8_t *filter_data,
+    const cmsis_nn_dims *bias_dims,
+    const int32_t *bias_data,
+    const cmsis_nn_dims *output_dims,
+    const tflm_opt_span *span,
+    int8_t *output_data);
+arm_cmsis_nn_status tflm_opt_depthwise_lines_s8(
+    const cmsis_nn_context *ctx,
+    const cmsis_nn_dw_conv_params *dw_conv_params,
+    const cmsis_nn_per_channel_quant_params *quant_params,
+    const cmsis_nn_dims *input_dims,
+    const tflm_opt_lines *input,
+    const cmsis_nn_dims *filter_dims,
+    const int8_t *filter_data,
+    const cmsis_nn_dims *bias_dims,
+    const int32_t *bias_data,
+    const cmsis_nn_dims *output_dims,
+    const tflm_opt_span *span,
+    int8_t *output_data);
+arm_cmsis_nn_status tflm_opt_avgpool_lines_s8(
+    const cmsis_nn_context *ctx,
+    const cmsis_nn_pool_params *pool_params,
+    const cmsis_nn_dims *input_dims,
+    const tflm_opt_lines *input,
+    const cmsis_nn_dims *filter_dims,
+    const cmsis_nn_dims *output_dims,
+    const tflm_opt_span *span,
+    int8_t *output_data);
+arm_cmsis_nn_status tflm_opt_max_pool_lines_s8(
+    const cmsis_nn_context *ctx,
+    const cmsis_nn_pool_params *pool_params,
+    const cmsis_nn_dims *input_dims,
+    const tflm_opt_lines *input,
+    const cmsis_nn_dims *filter_dims,
+    const cmsis_nn_dims *output_dims,
+    const tflm_opt_span *span,
+    int8_t *output_data);
+
 #ifdef __cplusplus
 }
 #endif

@@ -4,6 +4,7 @@
 #ifndef TFLM_OPT_DOT_H
 #define TFLM_OPT_DOT_H
 
+#include "tflm_opt_lines.h"
 #include "tflm_opt_math.h"
 #include "tflm_opt_types.h"
 
@@ -14,16 +15,16 @@ extern "C" {
 #endif
 
 /*
- * What a window is made of, in the input and in one output channel's filter: rows of columns of
- * `length` neighbouring elements. A column's skip is from its end to the next; a row's is what
- * is still missing after the skip of its last column.
+ * What a window is made of, in the input and in one output channel's filter: runs of rows, of
+ * columns of `length` neighbouring elements. A column's skip is from its end to the next; from
+ * there, a row's `step` less `row_length` leads to the next row.
  */
 typedef struct {
-    int32_t rows;
+    const tflm_opt_run *runs;
     int32_t columns;
     int32_t length;
     int32_t input_column_skip;
-    int32_t input_row_skip;
+    int32_t row_length;
     int32_t filter_row_skip;
 } tflm_opt_patch;
 

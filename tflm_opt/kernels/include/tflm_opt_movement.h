@@ -91,6 +91,17 @@ void tflm_opt_space_to_batch(const tflm_opt_space_to_batch_params *params, const
                              const cmsis_nn_dims *input_dims, void *output,
                              const cmsis_nn_dims *output_dims);
 
+/* Where pixel x of row y is; `bytes` is the size of a pixel. */
+int8_t *tflm_opt_lines_at(const tflm_opt_lines *lines, int32_t y, int32_t x, int32_t bytes);
+
+/*
+ * Makes room in a front of `rows` rows, of which columns front_x to made_x are there: those before
+ * next_x go to the ring, if their row is one of the last that it has slots for, and the others
+ * move to where the rows begin. The front then begins with column next_x.
+ */
+void tflm_opt_lines_shift(const tflm_opt_lines *lines, int32_t rows, int32_t next_x,
+                          int32_t made_x, int32_t bytes);
+
 #ifdef __cplusplus
 }
 #endif

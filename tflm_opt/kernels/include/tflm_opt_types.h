@@ -18,7 +18,7 @@ extern "C" {
 #endif
 
 /* Generated code checks this number: it changes when a struct or a prototype changes. */
-#define TFLM_OPT_KERNELS_ABI 1
+#define TFLM_OPT_KERNELS_ABI 2
 
 typedef enum {
     ARM_CMSIS_NN_SUCCESS = 0,
@@ -176,6 +176,32 @@ typedef struct {
     int32_t last;
     int32_t count;
 } tflm_opt_row_part;
+
+/*
+ * Rows of one image that need not all lie side by side. Rows before `fresh` are in a ring: `base`
+ * and those after it from its first slot on, those before `base` in the slots at its end. Rows
+ * from `fresh` on are in the front, one behind the other, perhaps without their first columns.
+ * Steps are in bytes; *_x is the column that lies where a row begins. A whole image is a ring of
+ * all its rows, with base = 0 and fresh = ring_rows.
+ */
+typedef struct {
+    const int8_t *ring;
+    const int8_t *front;
+    int32_t ring_rows;
+    int32_t ring_step;
+    int32_t front_step;
+    int32_t ring_x;
+    int32_t front_x;
+    int32_t base;
+    int32_t fresh;
+} tflm_opt_lines;
+
+/* `count` pixels of row y of an output, from column x on. */
+typedef struct {
+    int32_t y;
+    int32_t x;
+    int32_t count;
+} tflm_opt_span;
 
 typedef struct {
     int32_t left_offset;

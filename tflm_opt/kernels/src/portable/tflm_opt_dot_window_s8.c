@@ -32,7 +32,8 @@ TFLM_OPT_APART void sum_block(const tflm_opt_channels *channels,
     int32_t sum1 = channels->bias[1];
     int32_t sum2 = channels->bias[2];
     int32_t sum3 = channels->bias[3];
-    int32_t rows = patch->rows;
+    const tflm_opt_run *run = patch->runs;
+    int32_t rows = run->rows;
     int32_t columns = patch->columns;
     while (rows > 0) {
         const int32_t length = patch->length;
@@ -59,9 +60,13 @@ TFLM_OPT_APART void sum_block(const tflm_opt_channels *channels,
         in += patch->input_column_skip;
         if (--columns == 0) {
             columns = patch->columns;
-            in += patch->input_row_skip;
+            in += run->step - patch->row_length;
             filter0 += patch->filter_row_skip;
-            rows--;
+            if (--rows == 0) {
+                in += run->jump;
+                run++;
+                rows = run->rows;
+            }
         }
     }
     sums[0] = sum0;
@@ -76,16 +81,20 @@ TFLM_OPT_APART int32_t sum_one(const tflm_opt_channels *channels,
                                const int8_t *filter,
                                int32_t sum)
 {
+    const tflm_opt_run *run;
     int32_t y;
     int32_t x;
-    for (y = 0; y < patch->rows; y++) {
-        for (x = 0; x < patch->columns; x++) {
-            sum = tflm_opt_dot_s8(sum, in, filter, patch->length, channels->input_offset);
-            in += patch->length + patch->input_column_skip;
-            filter += patch->length;
+    for (run = patch->runs; run->rows > 0; run++) {
+        for (y = 0; y < run->rows; y++) {
+            for (x = 0; x < patch->columns; x++) {
+                sum = tflm_opt_dot_s8(sum, in, filter, patch->length, channels->input_offset);
+                in += patch->length + patch->input_column_skip;
+                filter += patch->length;
+            }
+            in += run->step - patch->row_length;
+            filter += patch->filter_row_skip;
         }
-        in += patch->input_row_skip;
-        filter += patch->filter_row_skip;
+        in += run->jump;
     }
     return sum;
 }

@@ -1,0 +1,27 @@
+#include "tflm_opt_kernels.h"
+#include "tflm_opt_lines.h"
+
+#include <string.h>
+
+void tflm_opt_lines_shift(const tflm_opt_lines *lines, int32_t rows, int32_t next_x,
+                          int32_t made_x, int32_t bytes)
+{
+    const int32_t gone = (next_x - lines->front_x) * bytes;
+    const int32_t left = (made_x - next_x) * bytes;
+    int8_t *front = (int8_t *)lines->front;
+    int32_t slot = lines->fresh - lines->base;
+    int32_t i;
+    for (i = 0; i < rows; i++) {
+        if (i >= rows - lines->ring_rows) {
+            while (slot >= lines->ring_rows) {
+                slot -= lines->ring_rows;
+            }
+            memcpy((int8_t *)lines->ring + slot * lines->ring_step +
+                       (lines->front_x - lines->ring_x) * bytes,
+                   front, (size_t)gone);
+        }
+        memmove(front, front + gone, (size_t)left);
+        front += lines->front_step;
+        slot++;
+    }
+}
