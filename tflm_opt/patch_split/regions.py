@@ -193,7 +193,7 @@ def column_reaches(op: Op) -> tuple[RowReach | None, ...]:
         NotStreamable: the op can't make its rows in parts.
     """
     rows = row_reaches(op)
-    if op.kind in STRETCHED:
+    if op.kind in STRETCHED | PADS:
         raise NotStreamable(op, "it can't make some pixels of a row")
     try:
         columns = tuple(
