@@ -25,6 +25,7 @@ from tflm_opt.graph.options import (
     ResizeBilinearOptions,
     ResizeNearestNeighborOptions,
     SoftmaxOptions,
+    TransposeConvOptions,
     out_size,
 )
 
@@ -251,10 +252,32 @@ def test_resize_is_never_too_near(
         assert distance >= least_safe_distance(reads, 1, 1)
 
 
+@pytest.mark.parametrize("kernel", [1, 2, 3, 5])
+@pytest.mark.parametrize("stride", [1, 2, 3])
+@pytest.mark.parametrize("before", [0, 1])
+def test_a_transposed_convolution_exactly(kernel: int, stride: int, before: int) -> None:
+    """Scattered, as the op is defined: input (y, x) adds to kernel x kernel outputs."""
+    source = tensor(1, 4, 3, 2)
+    rows, columns = ((n - 1) * stride + kernel - before for n in (4, 3))
+    if min(rows, columns) < 1:
+        return
+    target = tensor(1, rows, columns, 3)
+    filters = constant(np.zeros((3, kernel, kernel, 2), np.int8))
+    options = TransposeConvOptions((stride, stride), Padding(before, 0, before, 0))
+    op = Op("TRANSPOSE_CONV", (constant(target.shape), filters, source), (target,), options)
+    reads: list[set[int]] = [set() for _ in range(target.elements)]
+    for y, x, c, ky, kx in product(range(4), range(3), range(2), range(kernel), range(kernel)):
+        oy, ox = y * stride + ky - before, x * stride + kx - before
+        if 0 <= oy < rows and 0 <= ox < columns:
+            for channel in range(3):
+                reads[(oy * columns + ox) * 3 + channel].add((y * 3 + x) * 2 + c)
+    assert safe_distance(op, 2) == least_safe_distance(reads, 1, 1)
+
+
 def test_unknown_orders_never_overlap() -> None:
     x = tensor(1, 4, 4, 2)
     assert safe_distance(Op("CUSTOM", (x,), (tensor(1, 4, 4, 2),)), 0) is None
-    assert safe_distance(Op("TRANSPOSE_CONV", (constant([1]), constant([1]), x), (x,)), 2) is None
+    assert safe_distance(Op("CUMSUM", (x, constant(1)), (x,)), 0) is None
     halves = (tensor(1, 4, 4, 1), tensor(1, 4, 4, 1))
     assert safe_distance(Op("SPLIT", (constant(3), x), halves), 1) is None
     batch = tensor(2, 4, 4, 2)

@@ -6,12 +6,14 @@ readers, concatenation, gates, padding ops, splits; now and then an op that ends
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
 
+from tflm_opt.codegen.lower import lower
+from tflm_opt.errors import UnsupportedModel
 from tflm_opt.graph.ir import NUMPY_DTYPES, Graph, Op, Quantization, Tensor
 from tflm_opt.graph.options import (
     AddOptions,
@@ -22,8 +24,11 @@ from tflm_opt.graph.options import (
     Padding,
     PoolOptions,
     ReducerOptions,
+    ResizeBilinearOptions,
+    ResizeNearestNeighborOptions,
     SplitOptions,
     SubOptions,
+    TransposeConvOptions,
     out_size,
     same_padding,
 )
@@ -33,6 +38,7 @@ from tflm_opt.patch_split.schedule import Columns, Schedule, Stage, layer_by_lay
 from tflm_opt.patch_split.walk import walk
 
 Rng = np.random.Generator
+Step = Callable[["RowNet", Tensor], Tensor]
 LARGEST = 3000  # elements of a tensor
 BANDS = (1, 1, 1, 2, 3, 5, 64, Fraction(1, 2), Fraction(1, 3), Fraction(1, 4), Fraction(3, 2))
 POOLED_CHANNELS = (1, 2, 3, 4, 5, 7, 8, 16, 31, 33, 67)
@@ -250,6 +256,46 @@ def gate(net: RowNet, x: Tensor) -> Tensor:
     return net.add("MUL", [x, mean], net.tensor(x.shape, scale), MulOptions())
 
 
+def resized(net: RowNet, x: Tensor) -> Tensor:
+    """Nearest or bilinear, to any size and with any flags that TFLM takes."""
+    rng, (_, h, w, c) = net.rng, x.shape
+    sizes = [(2 * h, 2 * w), (3 * h, w), (h + 3, max(w - 1, 1)), (max(h // 2, 1), 2 * w)]
+    size = [*sizes, (int(rng.integers(1, 40)), w)][int(rng.integers(0, len(sizes) + 1))]
+    corners, half = (bool(flag) for flag in rng.random(2) < 0.4)
+    out = net.like(x, (1, *size, c))
+    inputs = [x, net.constant(size)]
+    bilinear = ResizeBilinearOptions(corners, half and not corners)
+    if rng.random() < 0.5:
+        try:
+            lower(Op("RESIZE_BILINEAR", tuple(inputs), (out,), bilinear))
+        except UnsupportedModel:  # TFLM would read outside the image
+            pass
+        else:
+            return net.add("RESIZE_BILINEAR", inputs, out, bilinear)
+    options = ResizeNearestNeighborOptions(corners, half)
+    return net.add("RESIZE_NEAREST_NEIGHBOR", inputs, out, options)
+
+
+def transposed(net: RowNet, x: Tensor) -> Tensor:
+    """Any kernel and stride; SAME, or VALID and now and then more rows than the taps reach."""
+    rng, (_, h, w, c) = net.rng, x.shape
+    kernel = [int(k) for k in rng.integers(1, 6, 2)]
+    stride = [int(s) for s in rng.choice([1, 2, 2, 3], 2)]
+    if rng.random() < 0.5:
+        out = [h * stride[0], w * stride[1]]
+        sides = [same_padding(out[i], kernel[i], stride[i]) for i in range(2)]
+    else:
+        more = rng.integers(0, stride).tolist()
+        out = [((h, w)[i] - 1) * stride[i] + kernel[i] + more[i] for i in range(2)]
+        sides = [(0, 0), (0, 0)]
+    channels = int(rng.integers(1, 7))
+    _, *rest = net.weighted(x, (channels, *kernel, c), 0, kernel[0] * kernel[1] * c)
+    filters, bias = rest
+    y = net.tensor((1, *out, channels), net.out_scale)
+    options = TransposeConvOptions((stride[0], stride[1]), Padding(*sides[0], *sides[1]))
+    return net.add("TRANSPOSE_CONV", [net.constant(y.shape), filters, x, bias], y, options)
+
+
 STEPS = (
     *[convolution] * 6,
     *[residual] * 2,
@@ -261,16 +307,18 @@ STEPS = (
     split,
     gate,
 )
+STRETCHING = (*STEPS, *[resized] * 5, *[transposed] * 4)
 
 
-def row_net(rng: Rng, steps: int = 8) -> Graph:
+def row_net(rng: Rng, steps: int = 8, of: Sequence[Step] = STEPS) -> Graph:
     """A net of about `steps` layers with one input."""
     net = RowNet(rng)
-    while steps:
+    left = steps
+    while left:
         x = net.pick()
         if x.elements <= LARGEST:
-            STEPS[int(rng.integers(0, len(STEPS)))](net, x)
-            steps -= 1
+            of[int(rng.integers(0, len(of)))](net, x)
+            left -= 1
         net.nodes = [t for t in net.nodes if t.elements <= LARGEST][-7:] or [net.input]
     read = {t for op in net.ops for t in op.inputs}
     made = [t for op in net.ops for t in op.outputs]
@@ -280,7 +328,7 @@ def row_net(rng: Rng, steps: int = 8) -> Graph:
         outputs.append(inner[int(rng.integers(0, len(inner)))])
     ops = list(net.ops)
     if net.input not in read:
-        return row_net(rng)
+        return row_net(rng, steps, of)
     return Graph(tuple(ops), (net.input,), tuple(outputs))
 
 
@@ -335,19 +383,24 @@ def banded(graph: Graph, ops: Sequence[Op], band: int | Fraction) -> Stage:
 
 
 def folded(net: RowNet, x: Tensor) -> Tensor:
-    """A global AVERAGE_POOL_2D, or a MEAN with any way to name its axes."""
+    """A global pool, or a reduction with any way to name its axes."""
     rng, (_, h, w, c) = net.rng, x.shape
     keeps = bool(rng.random() < 0.5)
     if rng.random() < 0.5:
         stride = (int(rng.integers(1, h + 3)), int(rng.integers(1, w + 3)))
         activation = str(rng.choice(["NONE", "RELU", "RELU6", "RELU_N1_TO_1"]))
         options = PoolOptions((h, w), stride, Padding(), activation)
-        return net.add("AVERAGE_POOL_2D", [x], net.like(x, (1, 1, 1, c)), options)
+        kind = str(rng.choice(["AVERAGE_POOL_2D", "AVERAGE_POOL_2D", "MAX_POOL_2D"]))
+        return net.add(kind, [x], net.like(x, (1, 1, 1, c)), options)
     axes = net.constant([[1, 2], [2, 1], [-3, -2], [-2, 1]][int(rng.integers(0, 4))])
+    shape = (1, 1, 1, c) if keeps else (1, c)
+    kind = str(rng.choice(["MEAN", "MEAN", "SUM", "REDUCE_MAX"]))
+    if kind == "REDUCE_MAX":
+        return net.add(kind, [x, axes], net.like(x, shape), ReducerOptions(keeps))
     scale = x.scale * float(rng.choice([1.0, 0.3, 0.11, 2.7]))
-    point = int(rng.choice(ZERO_POINTS))
-    out = net.tensor((1, 1, 1, c) if keeps else (1, c), scale, point)
-    return net.add("MEAN", [x, axes], out, ReducerOptions(keeps))
+    scale *= (h * w) ** 0.5 if kind == "SUM" else 1
+    out = net.tensor(shape, scale, int(rng.choice(ZERO_POINTS)))
+    return net.add(kind, [x, axes], out, ReducerOptions(keeps))
 
 
 def pooled_net(rng: Rng) -> Graph:

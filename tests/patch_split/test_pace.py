@@ -6,7 +6,7 @@ from fractions import Fraction
 from itertools import combinations
 
 import numpy as np
-from row_nets import BANDS, RowNet, banded, halved, row_net
+from row_nets import BANDS, STEPS, STRETCHING, RowNet, banded, halved, row_net
 
 from tflm_opt.graph.ir import Graph, Tensor
 from tflm_opt.patch_split.pace import Pace, Rows, stage_reaches
@@ -107,7 +107,7 @@ def test_any_early_ops_make_a_walk() -> None:
     early_stages = 0
     for seed in range(150):
         rng = np.random.default_rng([seed, 42])
-        graph = row_net(rng)
+        graph = row_net(rng, of=STRETCHING if seed % 2 else STEPS)
         at = int(rng.integers(0, max(1, len(graph.ops) - 3)))
         stage = banded(graph, graph.ops[at:], BANDS[int(rng.integers(0, len(BANDS)))])
         if stage.band is None:

@@ -8,6 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tflm_opt.graph.ir import Op, Quantization, Tensor
+from tflm_opt.graph.optable import OPS
+from tflm_opt.graph.optable.lines import row_line
 from tflm_opt.graph.options import (
     BandConvOptions,
     ConcatenationOptions,
@@ -15,6 +17,9 @@ from tflm_opt.graph.options import (
     MulOptions,
     Padding,
     ReducerOptions,
+    ResizeBilinearOptions,
+    ResizeNearestNeighborOptions,
+    TransposeConvOptions,
     out_size,
 )
 from tflm_opt.patch_split.regions import NotStreamable, row_reaches
@@ -123,6 +128,87 @@ def test_rows_of_an_op_have_its_taps(case: tuple[Op, int, int]) -> None:
         padding.bottom,
     )
     assert made == b - a
+
+
+def stretching(kind: str, size: int, out: int, corners: bool, half: bool) -> Op:
+    source, target = image(size), image(out, name="y")
+    wanted = Tensor("size", (2,), "int32", None, np.array([out, 3], np.int32))
+    record = {
+        "RESIZE_BILINEAR": ResizeBilinearOptions(corners, half and not corners),
+        "RESIZE_NEAREST_NEIGHBOR": ResizeNearestNeighborOptions(corners, half),
+    }[kind]
+    return Op(kind, (source, wanted), (target,), record)
+
+
+def transposed(size: int, kernel: int, stride: int, top: int) -> Op | None:
+    rows = (size - 1) * stride + kernel - top
+    if rows < 1:
+        return None
+    filters = Tensor("w", (2, kernel, 1, 2), "int8", QUANT, np.ones((2, kernel, 1, 2), np.int8))
+    target = image(rows, name="y")
+    shape = Tensor("shape", (4,), "int32", None, np.array(target.shape, np.int32))
+    options = TransposeConvOptions((stride, 1), Padding(top, 0, 0, 0))
+    return Op("TRANSPOSE_CONV", (shape, filters, image(size)), (target,), options)
+
+
+@st.composite
+def stretches(draw: st.DrawFn) -> Op:
+    kind = draw(st.sampled_from(["RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR", "TRANSPOSE_CONV"]))
+    size = draw(st.integers(1, 16))
+    if kind != "TRANSPOSE_CONV":
+        flags = draw(st.booleans()), draw(st.booleans())
+        return stretching(kind, size, draw(st.integers(1, 40)), *flags)
+    kernel, top = draw(st.integers(1, 5)), draw(st.integers(0, 2))
+    op = transposed(size, kernel, draw(st.integers(1, 3)), top)
+    return op or stretching("RESIZE_BILINEAR", size, 2 * size, False, True)
+
+
+@given(stretches(), st.data())
+@settings(max_examples=400, deadline=None)
+def test_a_band_of_a_stretched_image_reads_its_rows(op: Op, data: st.DataObject) -> None:
+    """Row by row: what the band reads of its slice is what the whole op reads of its image."""
+    rows = op.output.shape[1]
+    try:
+        at, reach = next((i, r) for i, r in enumerate(row_reaches(op)) if r is not None)
+    except NotStreamable:
+        line = row_line(op)
+        assert line is None or (op.kind == "TRANSPOSE_CONV" and line.unit > 1)
+        return
+    every = [reach.needs(i, i + 1) for i in range(rows)]
+    whole = OPS[op.kind].reach(op, at, 1)
+    assert every == [whole.needs(i, i + 1) for i in range(rows)]
+    a = data.draw(st.integers(0, rows - 1))
+    b = data.draw(st.integers(a + 1, rows))
+    low, high = reach.needs(a, b)
+    assert reach.ahead(np.array([b]))[0] >= max(hi for _, hi in every[:b])
+    assert reach.edge(np.array([a]))[0] <= min((lo for lo, hi in every[a:] if lo < hi), default=0)
+    if low == high or every[a] == (0, 0):
+        return
+    part = op_rows(op, a, b)
+    source = part.inputs[at]
+    assert source is not None
+    assert source.shape[1] == high - low
+    shown = OPS[op.kind].reach(part, at, 1)
+    for row in range(a, b):
+        lo, hi = shown.needs(row - a, row - a + 1)
+        assert (lo + low, hi + low) == every[row] or (lo, hi) == every[row] == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("op", "rows"),
+    [
+        (stretching("RESIZE_NEAREST_NEIGHBOR", 8, 16, False, False), [1, 1, 2, 2, 3, 3]),
+        (stretching("RESIZE_NEAREST_NEIGHBOR", 8, 12, False, True), [1, 2, 2, 3, 4, 4]),
+        (stretching("RESIZE_BILINEAR", 8, 16, False, True), [1, 2, 2, 3, 3, 4]),
+        (stretching("RESIZE_BILINEAR", 8, 15, True, False), [1, 2, 2, 3, 3, 4]),
+        (transposed(8, 2, 2, 0), [1, 1, 2, 2, 3, 3]),
+        (transposed(8, 3, 2, 0), [1, 1, 2, 2, 3, 3]),
+    ],
+)
+def test_a_stretched_image_asks_for_no_row_too_soon(op: Op, rows: list[int]) -> None:
+    """By hand: input rows that must be there for the first 1, 2, ... rows."""
+    reach = next(r for r in row_reaches(op) if r is not None)
+    assert reach.ahead(np.arange(1, 7)).tolist() == rows
 
 
 def mean(axes: list[int], keep: bool = True) -> Op:

@@ -9,15 +9,31 @@ from __future__ import annotations
 
 import dataclasses
 from fractions import Fraction
+from math import ceil, floor
 
 import numpy as np
 import pytest
-from row_nets import RowNet, pooled_net, pooled_schedules, random_schedule, row_net
+from row_nets import (
+    STEPS,
+    STRETCHING,
+    RowNet,
+    pooled_net,
+    pooled_schedules,
+    random_schedule,
+    row_net,
+)
 
 from tflm_opt import arena, codegen
 from tflm_opt.arena.plan import Plan
 from tflm_opt.graph.ir import Graph, Op, Tensor
-from tflm_opt.graph.options import ConvOptions, Padding, PoolOptions
+from tflm_opt.graph.options import (
+    ConvOptions,
+    Padding,
+    PoolOptions,
+    ResizeBilinearOptions,
+    ResizeNearestNeighborOptions,
+    TransposeConvOptions,
+)
 from tflm_opt.patch_split.regions import sum_reaches
 from tflm_opt.patch_split.schedule import Schedule, Stage
 from tflm_opt.patch_split.walk import Walk, row_bytes, walk, walks
@@ -68,11 +84,50 @@ def rows_read(op: Op, index: int, a: int, b: int) -> tuple[int, int] | None:
         assert widths is not None
         assert widths.data is not None
         taps = [i - int(widths.data[1][0]) for i in range(a, b)]
+    elif op.kind == "TRANSPOSE_CONV":
+        taps = transposed_rows(op, a, b)
+    elif op.kind.startswith("RESIZE"):
+        return resized_rows(op, a, b)
     elif size == 1 and op.outputs[0].shape[1] != 1:
         return None
     else:
         taps = list(range(a, b))
     inside = [tap for tap in taps if 0 <= tap < size]
+    return min(inside), max(inside) + 1
+
+
+def transposed_rows(op: Op, a: int, b: int) -> list[int]:
+    """Input row r adds to output rows r * stride - top and below, as many as the filter has."""
+    filters, source, options = op.inputs[1], op.inputs[2], op.options
+    assert filters is not None
+    assert source is not None
+    assert isinstance(options, TransposeConvOptions)
+    first, kernel = -options.padding.top, filters.shape[1]
+    return [
+        row
+        for row in range(source.shape[1])
+        if any(a <= first + row * options.stride[0] + k < b for k in range(kernel))
+    ]
+
+
+def resized_rows(op: Op, a: int, b: int) -> tuple[int, int]:
+    """By the definition of a resize, in fractions; rounded outwards for bilinear."""
+    source, options = op.inputs[0], op.options
+    assert source is not None
+    assert isinstance(options, ResizeBilinearOptions | ResizeNearestNeighborOptions)
+    size, out = source.shape[1], op.output.shape[1]
+    corners = options.align_corners and out > 1
+    scale = Fraction(size - 1, out - 1) if corners else Fraction(size, out)
+    half = Fraction(1, 2) if options.half_pixel_centers else 0
+    taps: list[int] = []
+    for row in range(a, b):
+        if op.kind == "RESIZE_NEAREST_NEIGHBOR":
+            place = (row + half) * scale
+            taps.append(floor(place + Fraction(1, 2)) if options.align_corners else floor(place))
+        else:
+            place = (row + half) * scale - half
+            taps += [floor(place + Fraction(out, 2048)), ceil(place - Fraction(out, 2048))]
+    inside = [min(max(tap, 0), size - 1) for tap in taps]
     return min(inside), max(inside) + 1
 
 
@@ -126,10 +181,11 @@ class Player:
                     self.make(walk, tensor, a, b, step)
 
     def sum_rows(self, walk: Walk, op: Op, a: int, b: int) -> None:
-        """Running sums, four bytes a channel: there from the first rows to the last."""
+        """Running sums: there from the first rows to the last."""
         source, (out,) = op.inputs[0], op.outputs
         assert source is not None
-        sums = self.sums.setdefault(op, Tensor("sums", (source.shape[3],), "int32"))
+        kept = "int8" if "MAX" in op.kind else "int32"
+        sums = self.sums.setdefault(op, Tensor("sums", source.shape[3:], kept))
         at = self.plan.scratch[op]
         self.take(walk, source, (a, b))
         if a:
@@ -176,7 +232,7 @@ def test_no_byte_is_lost(chunk: int) -> None:
     overlaps = 0
     for seed in range(40):
         rng = np.random.default_rng([chunk, seed, 7])
-        graph = row_net(rng)
+        graph = row_net(rng, of=STRETCHING if chunk % 2 else STEPS)
         plan = planned(graph, random_schedule(graph, rng))
         overlaps += sum(
             plan.places[source] < plan.places[out] + plan.problem.buffers[out].size

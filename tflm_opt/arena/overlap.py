@@ -29,14 +29,8 @@ from collections.abc import Callable
 import numpy as np
 
 from tflm_opt.graph.ir import Op, Tensor
-from tflm_opt.graph.options import (
-    ConcatenationOptions,
-    ConvOptions,
-    Padding,
-    PoolOptions,
-    ResizeBilinearOptions,
-    ResizeNearestNeighborOptions,
-)
+from tflm_opt.graph.optable import OPS, ShapeError
+from tflm_opt.graph.options import ConcatenationOptions, ConvOptions, Padding, PoolOptions
 
 # Above every position in an input: "reads nothing".
 NOTHING = np.iinfo(np.int64).max // 4
@@ -262,24 +256,24 @@ def _slice(op: Op, position: int) -> np.ndarray | None:
     return _positions(_source(op, 0))[cut].ravel()
 
 
-def _resize(op: Op, position: int) -> np.ndarray | None:
-    """Bounded from below: one row and column less than the scaled position, for any rounding."""
-    options = op.options
-    source = _source(op, 0)
-    known = isinstance(options, ResizeBilinearOptions | ResizeNearestNeighborOptions)
-    if position != 0 or not known or len(source.shape) != 4 or source.shape[0] != 1:
+def _stretched(op: Op, position: int) -> np.ndarray | None:
+    """Resizes and transposed convolutions: the first row and column that each place reads."""
+    data = 2 if op.kind == "TRANSPOSE_CONV" else 0
+    source = _source(op, data)
+    if position != data or len(source.shape) != 4 or source.shape[0] != 1:
         return None
-    _, height, width, channels = source.shape
-    _, rows, columns, _ = op.output.shape
-    y = _scaled(rows, height, options.align_corners)
-    x = _scaled(columns, width, options.align_corners)
-    pixel = (y[:, None] * width + x[None, :])[:, :, None] * channels
-    return (pixel + np.arange(channels, dtype=np.int64)).ravel()
-
-
-def _scaled(count: int, size: int, corners: bool) -> np.ndarray:
-    top, bottom = (size - 1, count - 1) if corners and count > 1 else (size, count)
-    return np.maximum(np.arange(count, dtype=np.int64) * top // bottom - 1, 0)
+    try:
+        y, x = (OPS[op.kind].reach(op, data, axis) for axis in (1, 2))
+    except ShapeError:
+        return None
+    _, _, width, channels = source.shape
+    rows, columns = (np.where(np.less(r.starts, r.stops), r.starts, NOTHING) for r in (y, x))
+    reads = (rows[:, None] < NOTHING) & (columns[None, :] < NOTHING)
+    pixel = np.where(reads, rows[:, None] * width + columns[None, :], 0)
+    depth = op.output.shape[3]
+    every = np.zeros(depth, np.int64) if op.kind == "TRANSPOSE_CONV" else np.arange(depth)
+    places = pixel[:, :, None] * channels + every
+    return np.where(reads[:, :, None], places, NOTHING).ravel()
 
 
 _RULES: dict[str, Callable[[Op, int], np.ndarray | None]] = {
@@ -287,7 +281,7 @@ _RULES: dict[str, Callable[[Op, int], np.ndarray | None]] = {
     **dict.fromkeys(REDUCTIONS, _reduction),
     **dict.fromkeys(("CONV_2D", "DEPTHWISE_CONV_2D", "AVERAGE_POOL_2D", "MAX_POOL_2D"), _window),
     **dict.fromkeys(("PAD", "PADV2"), _pad),
-    **dict.fromkeys(("RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR"), _resize),
+    **dict.fromkeys(("RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR", "TRANSPOSE_CONV"), _stretched),
     "CONCATENATION": _concatenation,
     "FULLY_CONNECTED": _fully_connected,
     "SLICE": _slice,

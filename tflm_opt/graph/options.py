@@ -205,6 +205,32 @@ class ResizeNearestNeighborOptions(Options):
 
 
 @dataclass(frozen=True, slots=True)
+class BandResizeBilinearOptions(ResizeBilinearOptions):
+    """Some rows of a bilinear resize; never in a file.
+
+    Attributes:
+        step, start: output row i is `i * step + start` 1024ths of an input row below the first.
+        whole: rows of the input and the output of the whole resize.
+    """
+
+    step: int = 1024
+    start: int = 0
+    whole: tuple[int, int] = (1, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class BandResizeNearestOptions(ResizeNearestNeighborOptions):
+    """Some rows of a nearest resize: row i is input row (i * step + start) // unit, if it exists.
+
+    Never in a file.
+    """
+
+    step: int = 1
+    start: int = 0
+    unit: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class StridedSliceOptions(Options):
     begin_mask: int = 0
     end_mask: int = 0

@@ -327,9 +327,9 @@ class Costs:
             for tensor, reach in zip(op.inputs, reaches or (), strict=False):
                 if tensor is None or reach is None or tensor not in made:
                     continue
-                if reach.stride < reach.extent < reach.size and tensor not in self.graph.outputs:
+                if reach.sure and tensor not in self.graph.outputs:
                     size = row_bytes(tensor)
-                    rows = reach.extent * size, (reach.extent - reach.stride) * size
+                    rows = reach.sure * size, (reach.sure - reach.stride) * size
                     found[k].append((made[tensor], last[tensor], *rows))
         return found
 

@@ -141,10 +141,7 @@ class Pace:
 
     def edges(self, tensor: Tensor, made: Mapping[Tensor, np.ndarray]) -> list[np.ndarray]:
         """By reader, the first row that its next row reads, padding included: may be below 0."""
-        return [
-            made[op.outputs[0]] * reach.stride - reach.before
-            for op, reach in self.readers.get(tensor, ())
-        ]
+        return [reach.edge(made[op.outputs[0]]) for op, reach in self.readers.get(tensor, ())]
 
     def _early(self, op: Op, rows: Rows, early: Collection[Op]) -> np.ndarray:
         """Rows of an early op: as `rows` has it, and those whose input would be kept for it."""

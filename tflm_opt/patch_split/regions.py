@@ -13,12 +13,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from math import gcd
 
 import numpy as np
 
 from tflm_opt.errors import UnsupportedModel
 from tflm_opt.graph.ir import Op, Tensor
 from tflm_opt.graph.optable import OPS, ShapeError
+from tflm_opt.graph.optable.lines import row_line
 from tflm_opt.graph.optable.reach import Reach
 from tflm_opt.graph.options import Padding, PoolOptions
 
@@ -26,8 +28,11 @@ ROW_AXIS = 1
 COLUMN_AXIS = 2
 # Above every row: "reads nothing".
 NEVER = 1 << 40
-# Bytes of a running sum, for each byte of the pixel that it becomes.
-SUM_BYTES = 4
+# Kinds that may fold an image into a pixel row by row, and the bytes that they keep on the way for
+# each byte of the pixel: a sum, or the greatest value so far.
+FOLD_BYTES = {"AVERAGE_POOL_2D": 4, "MAX_POOL_2D": 1, "MEAN": 4, "REDUCE_MAX": 1, "SUM": 4}
+# Ops with more rows out than in, or any other ratio.
+STRETCHED = frozenset({"RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR", "TRANSPOSE_CONV"})
 PADS = frozenset({"PAD", "PADV2"})
 # What is computed from shapes alone, so that some rows of it are an op of the same kind. Kinds
 # that are elementwise in the op table run on rows too.
@@ -43,9 +48,12 @@ ROW_KINDS = PADS | {
     "QUANTIZE",
     "REDUCE_MAX",
     "REDUCE_MIN",
+    "RESIZE_BILINEAR",
+    "RESIZE_NEAREST_NEIGHBOR",
     "SOFTMAX",
     "SPLIT",
     "SUM",
+    "TRANSPOSE_CONV",
 }
 
 
@@ -77,6 +85,8 @@ class RowReach:
         size: rows of the input.
         stride, before, extent: output row i reads rows from `i * stride - before`, `extent` of
             them, padding included.
+        unit, phase: of an op that stretches its image; output row i then reads from
+            `(i * stride + phase) // unit - before`, or fewer rows in between.
     """
 
     starts: np.ndarray
@@ -85,6 +95,8 @@ class RowReach:
     stride: int
     before: int
     extent: int
+    unit: int = 1
+    phase: int = 0
 
     def needs(self, a: int, b: int) -> tuple[int, int]:
         """Input rows [lo, hi) that output rows [a, b) read; (0, 0) if they read padding only."""
@@ -105,7 +117,21 @@ class RowReach:
         A straight line, not clipped: below 0 and above `size` where `rows` is far outside. Never
         less than what is needed.
         """
-        return (rows - unit) * self.stride + (self.extent - self.before) * unit
+        last = ((rows - unit) * self.stride + self.phase * unit) // self.unit
+        return last + (self.extent - self.before) * unit
+
+    def edge(self, rows: np.ndarray) -> np.ndarray:
+        """The first input row that the row after the first `rows` reads, padding included.
+
+        On the same line: below 0 where padding is read, and never above what is read.
+        """
+        return (rows * self.stride + self.phase) // self.unit - self.before
+
+    @property
+    def sure(self) -> int:
+        """Rows of the input that are there together whatever the band; 0 if that may be one."""
+        slides = self.unit == 1 and self.stride < self.extent < self.size
+        return self.extent if slides else 0
 
     def highest_until(self, total: int) -> np.ndarray:
         """int64 (total + 1,): where the input rows end that output rows [0, i) read."""
@@ -167,6 +193,8 @@ def column_reaches(op: Op) -> tuple[RowReach | None, ...]:
         NotStreamable: the op can't make its rows in parts.
     """
     rows = row_reaches(op)
+    if op.kind in STRETCHED | PADS:
+        raise NotStreamable(op, "it can't make some pixels of a row")
     try:
         columns = tuple(
             None if row is None else _lined(op, i, OPS[op.kind].reach(op, i, COLUMN_AXIS))
@@ -209,17 +237,19 @@ def sum_reaches(op: Op) -> tuple[RowReach | None, ...] | None:
     Each row is added when it is made, and is needed no more: the reach is row by row, and the
     op's own "rows" are those that it has added. Only the last op of a stage can do that, since its
     result is there when the stage is over. None for other ops, and for images so small that sums
-    of 4 bytes next to one row are no less than the image.
+    of 4 bytes next to one row are no less than the image. A maximum is a sum of 1 byte.
 
     Example:
         >>> sum_reaches(mean_of_8_rows)[0].needs(3, 5)
         (3, 5)
     """
     source = op.inputs[0] if op.inputs else None
-    if source is None or source.data is not None or not _folds_image(op, source):
+    if op.kind not in FOLD_BYTES or source is None or source.data is not None:
+        return None
+    if not _folds_image(op, source):
         return None
     _, height, width, _ = source.shape
-    if (height - 1) * width <= SUM_BYTES:
+    if (height - 1) * width <= FOLD_BYTES[op.kind]:
         return None
     rows = np.arange(height, dtype=np.int64)
     return (RowReach(rows, rows + 1, height, 1, 0, 1), *(None for _ in op.inputs[1:]))
@@ -237,9 +267,9 @@ def _folds_image(op: Op, source: Tensor) -> bool:
     shape = source.shape
     if len(shape) != 4 or shape[0] != 1 or {source.dtype, op.outputs[0].dtype} != {"int8"}:
         return False
-    if op.kind == "AVERAGE_POOL_2D" and isinstance(op.options, PoolOptions):
+    if isinstance(op.options, PoolOptions):
         return op.options.kernel == shape[1:3] and op.options.padding == Padding()
-    axes = op.inputs[1] if op.kind == "MEAN" and len(op.inputs) > 1 else None
+    axes = op.inputs[1] if len(op.inputs) > 1 else None
     if axes is None or axes.data is None:
         return False
     return sorted({int(axis) % 4 for axis in np.ravel(axes.data)}) == [1, 2]
@@ -280,6 +310,8 @@ def _lined(op: Op, index: int, reach: Reach) -> RowReach:
     elif op.kind in PADS:
         before = int(np.argmax(starts < stops))
         found = RowReach(starts, stops, reach.size, 1, before, 1)
+    elif op.kind in STRETCHED:
+        found = _stretched(op, reach.size, starts, stops)
     elif reach.size == out.size and (starts == out).all() and (stops == out + 1).all():
         return RowReach(starts, stops, reach.size, 1, 0, 1)
     else:
@@ -288,3 +320,24 @@ def _lined(op: Op, index: int, reach: Reach) -> RowReach:
     if read.size == 0 or read[-1] - read[0] + 1 != read.size:
         raise NotStreamable(op, "some of its windows lie in the padding only")
     return found
+
+
+def _stretched(op: Op, size: int, starts: np.ndarray, stops: np.ndarray) -> RowReach:
+    """The reach of an op with a line of its own, and the tightest line of rows around it.
+
+    Rows that no row needs yet take memory, so of the phases that the line can have, the one that
+    is least ahead is taken.
+    """
+    line = row_line(op)
+    if line is None:
+        raise NotStreamable(op, "TFLM rounds its rows in a way that no band can follow")
+    shared = gcd(line.step, line.unit)
+    step, unit = line.step // shared, line.unit // shared
+    read = np.flatnonzero(starts < stops)
+    phases = np.arange(unit)[:, None]
+    on_line = (read * step + phases) // unit
+    ahead = (stops[read] - on_line).max(axis=1)
+    spare = (on_line + ahead[:, None] - stops[read]).sum(axis=1)
+    phase = int(np.argmin(spare))
+    before = int((on_line[phase] - starts[read]).max())
+    return RowReach(starts, stops, size, step, before, before + int(ahead[phase]), unit, phase)

@@ -13,16 +13,20 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 
 from tflm_opt.graph.ir import Op, Tensor
+from tflm_opt.graph.optable.lines import Line, row_line
 from tflm_opt.graph.options import (
     AddOptions,
     BandAddOptions,
     BandConvOptions,
     BandMulOptions,
+    BandResizeBilinearOptions,
+    BandResizeNearestOptions,
     ConvOptions,
     MulOptions,
     Options,
     PoolOptions,
     RowSumOptions,
+    TransposeConvOptions,
 )
 from tflm_opt.patch_split.regions import (
     PADS,
@@ -88,7 +92,7 @@ def turns(walk: Walk, op: Op) -> Turns:
         if a == b:
             continue
         needs = tuple(None if reach is None else reach.needs(a, b) for reach in reaches)
-        key = (b - a, tuple(_shape(reach, a, b) for reach in reaches))
+        key = (b - a, tuple(_shape(op, reach, a, b) for reach in reaches))
         if key not in known:
             known[key] = len(variants)
             variants.append(op_rows(op, a, b))
@@ -127,11 +131,13 @@ def _sum_rows(op: Op, a: int, b: int, *, first: bool, last: bool) -> Op:
     )
 
 
-def _shape(reach: RowReach | None, a: int, b: int) -> tuple[int, ...]:
+def _shape(op: Op, reach: RowReach | None, a: int, b: int) -> tuple[int, ...]:
+    """What tells one band's op from another's."""
     if reach is None:
         return ()
     lo, hi = reach.needs(a, b)
-    return (hi - lo, *reach.padding(a, b))
+    line = row_line(op)
+    return (hi - lo, *(reach.padding(a, b) if line is None else line.at(a, lo)))
 
 
 def op_rows(op: Op, a: int, b: int) -> Op:
@@ -155,10 +161,15 @@ def op_rows(op: Op, a: int, b: int) -> Op:
         inputs.append(sliced.setdefault((tensor, rows), rows_of(tensor, *rows)))
     outputs = tuple(rows_of(tensor, a, b) for tensor in op.outputs)
     options = _broadcast(op.options) if None in reaches else op.options
-    first = reaches[0]
-    if first is not None and op.kind in PADS:
+    first = next(reach for reach in reaches if reach is not None)
+    line = row_line(op)
+    if line is not None:
+        options = _at(op, line.at(a, first.needs(a, b)[0]))
+        size = 0 if op.kind == "TRANSPOSE_CONV" else 1
+        inputs[size] = _sizes(op, size, outputs[0])
+    elif op.kind in PADS:
         inputs[1] = _paddings(op, *first.padding(a, b))
-    elif first is not None:
+    else:
         options = _options(options, *first.padding(a, b))
     return replace(op, inputs=tuple(inputs), outputs=outputs, options=options, carried=None)
 
@@ -178,6 +189,33 @@ def _options(options: Options | None, top: int, bottom: int) -> Options | None:
     if isinstance(options, PoolOptions):
         return replace(options, padding=replace(options.padding, top=top, bottom=bottom))
     return options
+
+
+def _at(op: Op, line: Line) -> Options | None:
+    """The options of a band of an op that stretches its image, whose rows lie on `line`."""
+    options = op.options
+    corners = bool(getattr(options, "align_corners", False))
+    half = bool(getattr(options, "half_pixel_centers", False))
+    if op.kind == "RESIZE_NEAREST_NEIGHBOR":
+        return BandResizeNearestOptions(corners, half, line.step, line.start, line.unit)
+    if op.kind == "RESIZE_BILINEAR":
+        source = op.inputs[0]
+        assert source is not None
+        whole = (source.shape[ROW_AXIS], op.output.shape[ROW_AXIS])
+        if isinstance(options, BandResizeBilinearOptions):
+            whole = options.whole
+        return BandResizeBilinearOptions(corners, half, line.step, line.start, whole)
+    assert isinstance(options, TransposeConvOptions)
+    # Nothing reads what is cut at the bottom: it follows from the rows that are made.
+    return replace(options, padding=replace(options.padding, top=line.start))
+
+
+def _sizes(op: Op, position: int, output: Tensor) -> Tensor:
+    """The constant that says how large the output is: [h, w], or [n, h, w, c]."""
+    tensor = op.inputs[position]
+    assert tensor is not None
+    shape = output.shape if op.kind == "TRANSPOSE_CONV" else output.shape[1:3]
+    return replace(tensor, data=np.array(shape, np.int32))
 
 
 def _broadcast(options: Options | None) -> Options | None:

@@ -18,23 +18,25 @@ _SCALE_TOLERANCE = 1.0e-6  # TFLM's
 def average_pool_2d(op: Op) -> Lowered:
     """Rounded to nearest, halves away from zero."""
     if isinstance(op.options, RowSumOptions):
-        return _average_rows(op, op.options)
+        return _rows("tflm_opt_average_rows_s8", op, op.options, size=4)
     return _pool("arm_avgpool_s8", op)
 
 
 @lowers("MAX_POOL_2D")
 def max_pool_2d(op: Op) -> Lowered:
     """The greatest element of each window."""
+    if isinstance(op.options, RowSumOptions):
+        return _rows("tflm_opt_max_rows_s8", op, op.options, size=1)
     return _pool("arm_max_pool_s8", op)
 
 
-def _average_rows(op: Op, part: RowSumOptions) -> Lowered:
+def _rows(function: str, op: Op, part: RowSumOptions, size: int) -> Lowered:
     rows, output = int8(op, source(op)), int8(op, op.output)
     _check_quantization(rows, output)
     assert isinstance(part.whole, PoolOptions)
     limits = activation_range(part.whole.activation, output.scale, output.zero_point)
     activation = Struct("cmsis_nn_activation", "activation", limits)
-    return row_sums("tflm_opt_average_rows_s8", part, activation, rows, output)
+    return row_sums(function, part, activation, rows, output, size)
 
 
 def _pool(function: str, op: Op) -> Lowered:

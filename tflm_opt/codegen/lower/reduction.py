@@ -14,7 +14,7 @@ from tflm_opt.errors import UnsupportedModel
 from tflm_opt.graph.ir import Op, Tensor
 from tflm_opt.graph.operands import axis_of, constant, int8, of_type, product, source
 from tflm_opt.graph.options import ReducerOptions, RowSumOptions
-from tflm_opt.quant.numerics import mean_multiplier, quantize_multiplier
+from tflm_opt.quant.numerics import RANGES, mean_multiplier, quantize_multiplier
 
 
 @lowers("MEAN")
@@ -30,6 +30,8 @@ def mean(op: Op) -> Lowered:
 @lowers("SUM")
 def sum_(op: Op) -> Lowered:
     """The sum, requantized."""
+    if isinstance(op.options, RowSumOptions):
+        return _sum_rows(op, op.options)
     tensor, output, axes = _operands(op)
     return _sum(tensor, output, axes, quantize_multiplier(tensor.scale / output.scale))
 
@@ -37,6 +39,8 @@ def sum_(op: Op) -> Lowered:
 @lowers("REDUCE_MAX")
 def reduce_max(op: Op) -> Lowered:
     """The greatest element."""
+    if isinstance(op.options, RowSumOptions):
+        return _max_rows(op, op.options)
     return _extreme("tflm_opt_reduce_max_s8", op)
 
 
@@ -67,7 +71,21 @@ def _operands(op: Op) -> tuple[Tensor, Tensor, frozenset[int]]:
 def _mean_rows(op: Op, part: RowSumOptions) -> Lowered:
     rows, output, _ = _operands(op)
     params = _params(rows, output, mean_multiplier(rows.scale / output.scale, part.count))
-    return row_sums("tflm_opt_mean_rows_s8", part, params, rows, output)
+    return row_sums("tflm_opt_mean_rows_s8", part, params, rows, output, size=4)
+
+
+def _sum_rows(op: Op, part: RowSumOptions) -> Lowered:
+    """As a mean whose factor does not divide by the count."""
+    rows, output, _ = _operands(op)
+    params = _params(rows, output, quantize_multiplier(rows.scale / output.scale))
+    return row_sums("tflm_opt_mean_rows_s8", part, params, rows, output, size=4)
+
+
+def _max_rows(op: Op, part: RowSumOptions) -> Lowered:
+    rows, output, _ = _operands(op)
+    _check_alike(rows, output)
+    limits = Struct("cmsis_nn_activation", "activation", RANGES["int8"])
+    return row_sums("tflm_opt_max_rows_s8", part, limits, rows, output, size=1)
 
 
 def _sum(tensor: Tensor, output: Tensor, axes: frozenset[int], factor: tuple[int, int]) -> Lowered:
@@ -83,11 +101,15 @@ def _params(tensor: Tensor, output: Tensor, factor: tuple[int, int]) -> Struct:
 
 def _extreme(function: str, op: Op) -> Lowered:
     tensor, output, axes = _operands(op)
+    _check_alike(tensor, output)
+    shape = reduction("shape", tensor.shape, axes)
+    return Lowered((Call(function, (shape, Pointer(tensor), Pointer(output))),))
+
+
+def _check_alike(tensor: Tensor, output: Tensor) -> None:
     if tensor.scale != output.scale or tensor.zero_point != output.zero_point:
         raise UnsupportedModel(
             "its input and output have different scales or zero points, and TFLM refuses that",
             tensor=output.name,
             remedy="Quantize the float model again",
         )
-    shape = reduction("shape", tensor.shape, axes)
-    return Lowered((Call(function, (shape, Pointer(tensor), Pointer(output))),))

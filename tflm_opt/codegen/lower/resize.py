@@ -11,13 +11,18 @@ import math
 import numpy as np
 
 from tflm_opt.codegen.axes import Axis
-from tflm_opt.codegen.call import Call, Lowered, Pointer, Struct, dims
+from tflm_opt.codegen.call import Call, Constant, Lowered, Pointer, Struct, dims
 from tflm_opt.codegen.lower import lowers
 from tflm_opt.codegen.walk import along, copy, listed
 from tflm_opt.errors import UnsupportedModel
 from tflm_opt.graph.ir import Op, Tensor
 from tflm_opt.graph.operands import constant, has_shape, moved
-from tflm_opt.graph.options import ResizeBilinearOptions, ResizeNearestNeighborOptions
+from tflm_opt.graph.options import (
+    BandResizeBilinearOptions,
+    BandResizeNearestOptions,
+    ResizeBilinearOptions,
+    ResizeNearestNeighborOptions,
+)
 
 ONE = 1024  # TFLite's fixed point of image coordinates
 
@@ -45,6 +50,9 @@ def resize_nearest(op: Op) -> Lowered:
     if not isinstance(options, ResizeNearestNeighborOptions):
         options = ResizeNearestNeighborOptions()
     (n, h, w, c), out_h, out_w = _sizes(op, tensor)
+    if isinstance(options, BandResizeNearestOptions):
+        columns = nearest(w, out_w, options.align_corners, options.half_pixel_centers)
+        return Lowered((_nearest_rows(op, options, tensor, columns),))
     rows = nearest(h, out_h, options.align_corners, options.half_pixel_centers)
     columns = nearest(w, out_w, options.align_corners, options.half_pixel_centers)
     axes = [
@@ -54,6 +62,19 @@ def resize_nearest(op: Op) -> Lowered:
         along(c, 1),
     ]
     return Lowered((copy(tensor, op.output, axes),))
+
+
+def _nearest_rows(
+    op: Op, options: BandResizeNearestOptions, tensor: Tensor, columns: list[int]
+) -> Call:
+    """Some rows: their places follow a line, so that all bands make the same call."""
+    pixel = tensor.shape[3] * tensor.itemsize
+    places = Constant("places", np.array(columns, np.int32) * np.int32(pixel))
+    line = (options.step, options.start, options.unit)
+    fields = (*line, tensor.shape[1], op.output.shape[1], tensor.shape[2], len(columns), pixel)
+    params = Struct("tflm_opt_nearest_params", "params", (*fields, places))
+    arguments = (params, Pointer(tensor), Pointer(op.output))
+    return Call("tflm_opt_resize_nearest_rows", arguments, status=False)
 
 
 def nearest(size: int, out_size: int, align_corners: bool, half_pixel_centers: bool) -> list[int]:
@@ -97,11 +118,12 @@ def resize_bilinear(op: Op) -> Lowered:
             remedy="Choose one of them",
         )
     shape, out_h, out_w = _sizes(op, tensor)
-    scales = tuple(
-        _scale(op, size, out_size, options)
-        for size, out_size in ((shape[2], out_w), (shape[1], out_h))
-    )
-    params = Struct("tflm_opt_resize_params", "params", (scales, int(options.half_pixel_centers)))
+    rows = options.whole if isinstance(options, BandResizeBilinearOptions) else (shape[1], out_h)
+    scales = (_scale(op, shape[2], out_w, options), _scale(op, *rows, options))
+    half = options.half_pixel_centers
+    right, down = (scale // 2 - ONE // 2 if half else 0 for scale in scales)
+    start = (right, options.start if isinstance(options, BandResizeBilinearOptions) else down)
+    params = Struct("tflm_opt_resize_params", "params", (scales, start))
     arguments = (
         params,
         Pointer(tensor),

@@ -10,7 +10,7 @@ import numpy as np
 
 from .. import options
 from ..ir import Op
-from . import shapes, shapes_move
+from . import lines, shapes, shapes_move
 from .reach import Reach, elementwise, everything, mapped, nothing, shifted, transposed, window
 from .spec import operand
 
@@ -197,13 +197,12 @@ def resize_bilinear(op: Op, index: int, axis: int) -> Reach:
         return nothing(1, out[axis])
     if axis not in (1, 2):
         return elementwise(out[axis])
-    size, count = source[axis], out[axis]
-    scale = _scale_10(op, size, count)
+    size, line = source[axis], lines.bilinear_line(op, axis)
     places = []
-    for i in range(count):
-        at = i * scale + scale // 2 - 512 if _half_pixel(op) else i * scale
-        low = max(_div(at, 1024), 0)
-        high = min(_div(at + 1023, 1024), size - 1)
+    for i in range(out[axis]):
+        at = i * line.step + line.start
+        low = max(_div(at, lines.ONE), 0)
+        high = min(_div(at + lines.ONE - 1, lines.ONE), size - 1)
         low, high = min(low, size - 1), max(high, 0)
         places.append((min(low, high), max(low, high) + 1))
     return mapped(size, places)
@@ -214,31 +213,19 @@ def _div(a: int, b: int) -> int:
     return a // b if a >= 0 else -(-a // b)
 
 
-def _scale_10(op: Op, size: int, count: int) -> int:
-    """Input places an output place, in 1/1024."""
-    if getattr(op.options, "align_corners", False) and count > 1:
-        return (1024 * (size - 1) + (count - 1) // 2) // (count - 1)
-    return (1024 * size + count // 2) // count
-
-
-def _half_pixel(op: Op) -> bool:
-    return bool(getattr(op.options, "half_pixel_centers", False))
-
-
 def resize_nearest(op: Op, index: int, axis: int) -> Reach:
-    """The row nearest to each sampling point, in TFLM's own float32 arithmetic."""
+    """The row nearest to each sampling point."""
     source, out = operand(op, 0).shape, op.outputs[0].shape
     if index != 0:
         return nothing(1, out[axis])
     if axis not in (1, 2):
         return elementwise(out[axis])
-    size, count = source[axis], out[axis]
-    corners = bool(getattr(op.options, "align_corners", False))
-    top, bottom = (size - 1, count - 1) if corners and count > 1 else (size, count)
-    scale = np.float32(top) / np.float32(bottom)
-    centers = np.arange(count, dtype=np.float32) + np.float32(0.5 if _half_pixel(op) else 0)
-    at = (centers * scale).astype(np.float64)
-    nearest = np.minimum(np.floor(at + 0.5 if corners else at).astype(int), size - 1)
+    record, size = op.options, source[axis]
+    if axis == 1 and isinstance(record, options.BandResizeNearestOptions):
+        at = (np.arange(out[axis]) * record.step + record.start) // record.unit
+        nearest = np.minimum(at, size - 1)
+    else:
+        nearest = lines.nearest_places(op, axis)
     return mapped(size, ((int(i), int(i) + 1) for i in nearest))
 
 

@@ -256,6 +256,13 @@ arm_cmsis_nn_status tflm_opt_mean_rows_s8(const cmsis_nn_context *ctx,
                                           const cmsis_nn_dims *input_dims,
                                           const int8_t *input_data,
                                           int8_t *output_data);
+/* The same for the greatest value of each channel: 1 byte a channel stays in the buffer. */
+arm_cmsis_nn_status tflm_opt_max_rows_s8(const cmsis_nn_context *ctx,
+                                         const tflm_opt_row_part *part,
+                                         const cmsis_nn_activation *activation,
+                                         const cmsis_nn_dims *input_dims,
+                                         const int8_t *input_data,
+                                         int8_t *output_data);
 
 /* Greatest and least of the elements that a reduction folds. */
 arm_cmsis_nn_status tflm_opt_reduce_max_s8(const tflm_opt_reduction *shape,

@@ -35,6 +35,27 @@ typedef struct {
 void tflm_opt_copy_nd(const tflm_opt_copy_params *params, const void *input, void *output);
 
 /*
+ * Rows of a nearest resize. Output row i is input row (i * step + start) / unit, or the last of
+ * `input_rows` if that lies below it; `start` is at least 0. `columns`: bytes from an input row's
+ * start to each of the `width` pixels of an output row, of `pixel` bytes each.
+ */
+typedef struct {
+    int32_t step;
+    int32_t start;
+    int32_t unit;
+    int32_t input_rows;
+    int32_t output_rows;
+    int32_t input_width;
+    int32_t width;
+    int32_t pixel;
+    const int32_t *columns;
+} tflm_opt_nearest_params;
+
+/* RESIZE_NEAREST_NEIGHBOR, band by band. */
+void tflm_opt_resize_nearest_rows(const tflm_opt_nearest_params *params, const void *input,
+                                  void *output);
+
+/*
  * CONCATENATION and PACK: `outer` times, for each of `count` inputs, the next run of it.
  * runs: bytes of one run, for each input.
  */

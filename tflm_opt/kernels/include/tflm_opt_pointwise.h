@@ -75,10 +75,13 @@ arm_cmsis_nn_status tflm_opt_prelu_s8(const tflm_opt_prelu_params *params, const
                                       const cmsis_nn_dims *alpha_dims, int8_t *output,
                                       const cmsis_nn_dims *output_dims);
 
-/* Input steps of one output step, in 1/1024, as TFLite rounds them. */
+/*
+ * Input steps of one output step, as TFLite rounds them, and where output row and column 0 lie:
+ * both in 1/1024. A band of an image starts anywhere.
+ */
 typedef struct {
     cmsis_nn_tile scale;
-    int32_t half_pixel_centers;
+    cmsis_nn_tile start;
 } tflm_opt_resize_params;
 
 /* RESIZE_BILINEAR in integers. The last sample must lie inside the input. */

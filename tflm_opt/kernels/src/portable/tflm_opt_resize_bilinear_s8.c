@@ -10,10 +10,8 @@ typedef struct {
     int32_t part;
 } sample;
 
-static sample locate(int32_t index, int32_t scale, int32_t half_pixel_centers, int32_t size)
+static sample locate(int32_t place, int32_t size)
 {
-    const int32_t place =
-        half_pixel_centers ? index * scale + scale / 2 - ONE / 2 : index * scale;
     sample at;
 
     at.low = tflm_opt_max(place / ONE, 0);
@@ -50,13 +48,11 @@ void tflm_opt_resize_bilinear_s8(const tflm_opt_resize_params *params, const int
 
     for (n = 0; n < output_dims->n; ++n) {
         for (h = 0; h < output_dims->h; ++h) {
-            const sample y =
-                locate(h, params->scale.h, params->half_pixel_centers, input_dims->h);
+            const sample y = locate(h * params->scale.h + params->start.h, input_dims->h);
             const int8_t *top = input + (n * input_dims->h + y.low) * row;
             const int8_t *bottom = input + (n * input_dims->h + y.high) * row;
             for (w = 0; w < output_dims->w; ++w) {
-                const sample x =
-                    locate(w, params->scale.w, params->half_pixel_centers, input_dims->w);
+                const sample x = locate(w * params->scale.w + params->start.w, input_dims->w);
                 const int32_t left = x.low * depth;
                 const int32_t right = x.high * depth;
                 for (c = 0; c < depth; ++c) {
