@@ -214,6 +214,17 @@ class Result:
 
         return export(self, kind, Path(directory), force=force, **options)
 
+    def plot(self) -> str:
+        """The front as an SVG picture: arena against estimated work, the chosen schedule marked.
+
+        Example:
+            >>> Path("front.svg").write_text(result.plot(), "utf-8")
+        """
+        from .report.data import point_data
+        from .report.front import svg
+
+        return svg([point_data(p) for p in self.front], chosen=self.plan.peak, name=self.name)
+
     def to_dict(self) -> dict[str, Any]:
         """The figures as plain data: what `--json` prints and `report.json` holds."""
         from .report.data import result_data
