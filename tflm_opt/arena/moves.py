@@ -30,6 +30,9 @@ WORTH = 0.02
 # Placements of single buffers that the search may make to try out one move.
 TRIAL_WORK = 1_000
 
+# How the names of buffers end that a tensor moved to.
+MOVED = " (moved)"
+
 
 @dataclass(frozen=True, slots=True)
 class Split:
@@ -95,7 +98,7 @@ def split(problem: Problem, cuts: tuple[tuple[int, int], ...]) -> Split:
         whole = buffers[last]
         buffers[last] = replace(whole, stop=step)
         pieces[index].append(len(buffers))
-        name = f"{problem.buffers[index].name} (moved)"
+        name = problem.buffers[index].name + MOVED
         buffers.append(replace(whole, name=name, start=step))
     overlaps = {}
     for (out, source), distance in problem.overlaps.items():
