@@ -6,7 +6,9 @@
 
 Nets are those of `row_nets` (what runs on rows: kernels to 7, strides to 3, dilation, any padding,
 residuals, concatenation, pooling, tall and wide images), with now and then one that ends in a
-global pool, or one of any ops at all (`randomnets`). Every fourth case is for stock TFLM.
+global pool, or one of any ops at all (`randomnets`). Schedules are drawn too; a few are found by
+the search instead, so that what it chooses to do is among them. Every fourth case is for stock
+TFLM.
 """
 
 from __future__ import annotations
@@ -19,9 +21,12 @@ import numpy as np
 from randomnets import random_net
 from row_nets import pooled_net, pooled_schedules, random_schedule, row_net
 
+from tflm_opt import codegen
+from tflm_opt.errors import UnsupportedModel
 from tflm_opt.graph.ir import Graph
 from tflm_opt.patch_split.regions import NotStreamable
 from tflm_opt.patch_split.schedule import Schedule, layer_by_layer
+from tflm_opt.patch_split.search import search
 from tflm_opt.patch_split.tflm_bands import STYLES, Body, Unfit, body
 from tflm_opt.patch_split.walk import walks
 
@@ -71,11 +76,23 @@ def _scheduled(rng: Rng) -> tuple[Graph, Schedule]:
         graph = pooled_net(rng)
         schedule = pooled_schedules(graph, rng)[int(rng.integers(0, 3))]
         return graph, schedule if _runs(graph, schedule) else random_schedule(graph, rng)
-    if choice < 0.24:
+    if choice < 0.17:
+        graph = row_net(rng, int(rng.integers(2, 6)), wide=bool(rng.random() < 0.3))
+        return graph, _searched(graph, rng)
+    if choice < 0.28:
         graph = random_net(rng, int(rng.integers(3, 14)))
     else:
         graph = row_net(rng, int(rng.integers(2, 12)), wide=bool(rng.random() < 0.3))
     return graph, random_schedule(graph, rng)
+
+
+def _searched(graph: Graph, rng: Rng) -> Schedule:
+    """Any point of the front, of a streamed input where that can be."""
+    for kind in ("streamed", "resident") if rng.random() < 0.5 else ("resident",):
+        with suppress(UnsupportedModel):
+            front = search(graph, input=kind, scratch=codegen.scratch, access=codegen.access).front
+            return front[int(rng.integers(0, len(front)))].schedule
+    raise RuntimeError("a resident input has a schedule always")
 
 
 def _runs(graph: Graph, schedule: Schedule) -> bool:
