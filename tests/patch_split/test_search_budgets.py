@@ -1,4 +1,4 @@
-"""Budgets for many nets, by the benchmark that prints them: each met, none dearer than the front."""
+"""Budgets for many nets, by the benchmark that prints them: all met, none above the front."""
 
 from __future__ import annotations
 
