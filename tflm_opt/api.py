@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from . import boards, sizes
 from .errors import DoesNotFit, InvalidModel, MissingTool, TflmOptError
 from .progress import Progress, reporter
-from .result import Flash, Result, Sram
+from .result import Flash, Result, Sram, Whole
 
 if TYPE_CHECKING:
     from .arena import Plan
@@ -266,6 +266,8 @@ def _optimize(
         float_model=loaded.float_model,
         warnings=(*loaded.warnings, *built.notes),
         front=built.front,
+        bound=built.bound,
+        whole=built.whole,
     )
 
 
@@ -290,6 +292,8 @@ class _Built:
     sram: Sram
     flash: Flash
     notes: tuple[str, ...]
+    bound: int | None = None
+    whole: tuple[Whole, ...] = ()
 
 
 def _built(
@@ -322,7 +326,20 @@ def _built(
     of = fitted.measured
     sram = Sram(fitted.sources.arena, of.data, of.stack, 0, of.estimated)
     flash = Flash(of.weights, of.code, of.estimated)
-    return _Built(fitted.point.plan, fitted.front, fitted.sources, sram, flash, of.notes)
+    return _Built(
+        fitted.point.plan,
+        fitted.front,
+        fitted.sources,
+        sram,
+        flash,
+        of.notes,
+        fitted.bound,
+        tuple(
+            Whole(i, op.kind, op.outputs[0].name, fitted.whole[op])
+            for i, op in enumerate(optimized.ops)
+            if op in fitted.whole
+        ),
+    )
 
 
 def _tflm_footprint(stock: Stock) -> tuple[Sram, Flash, tuple[str, ...]]:
@@ -350,7 +367,7 @@ def _judge(result: Result, budget: int | None, board: boards.Board | None) -> Re
     result = dataclasses.replace(result, budget=sram_limit, fits=not (over_sram or over_flash))
     if result.fits:
         return result
-    from .remedies import binding, remedies
+    from .remedies import binding, limit, remedies
 
     what = "sram" if over_sram else "flash"
     need, have = (result.sram.total, sram_limit) if over_sram else (result.flash.total, flash_limit)
@@ -360,6 +377,7 @@ def _judge(result: Result, budget: int | None, board: boards.Board | None) -> Re
         have=have,
         what=what,
         binding=binding(result) if over_sram else (),
+        limit=limit(result, have) if over_sram else "",
         best=result,
         remedies=remedies(result, what, have),
     )

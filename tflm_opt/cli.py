@@ -156,19 +156,28 @@ def inspect(model: Path, full: bool, as_json: bool) -> None:
 @click.argument("model")
 @_input
 @click.option("--io", type=click.Choice(["int8", "float32"]), default="int8", show_default=True)
+@click.option(
+    "--plot", type=click.Path(path_type=Path, dir_okay=False), help="Write an SVG picture, too."
+)
 @_json
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
-def tradeoffs(model: str, input: str, io: str, as_json: bool, quiet: bool) -> None:
+def tradeoffs(
+    model: str, input: str, io: str, plot: Path | None, as_json: bool, quiet: bool
+) -> None:
     """Show how much memory MODEL can do with, and what that costs.
 
     Each line is a schedule that was planned: fastest first, least memory last. The arena holds
     tensors and kernel scratch; stack and state come on top.
     """
     from .api import tradeoffs as run
+    from .report import front
     from .report.data import point_data
     from .report.text import front_text
 
     points = [point_data(p) for p in run(model, input=input, io=io, verbose=0 if quiet else 1)]
+    if plot is not None:
+        picture = front.svg(points, chosen=points[-1]["arena"], name=Path(model).stem)
+        plot.write_text(picture, "utf-8")
     click.echo(
         json.dumps({"input": input, "front": points}, indent=2) if as_json else front_text(points)
     )

@@ -8,12 +8,12 @@ slightly different rest, so this is done twice at most, and then the smallest sc
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from . import codegen
 from .boards import Board
-from .graph import Graph
+from .graph import Graph, Op
 from .patch_split.search import Point, Search
 from .progress import Progress
 from .runtime.footprint import Footprint, footprint
@@ -29,12 +29,16 @@ class Fitted:
     Attributes:
         point: the schedule and its plan.
         front: all planned schedules that no other beats, the fastest first.
+        bound: bytes of arena that no schedule of this input goes below without recomputation.
+        whole: why ops can't run on rows, for those that can't.
         sources: the C.
         measured: flash, stack and state beside the arena.
     """
 
     point: Point
     front: tuple[Point, ...]
+    bound: int
+    whole: Mapping[Op, str]
     sources: codegen.Sources
     measured: Footprint
 
@@ -109,4 +113,5 @@ def _measured(
     sources = codegen.generate(graph, point.plan, name=name)
     progress.step(f"Measuring for {target.core}")
     measured = footprint(sources, target, len(graph.ops))
-    return Fitted(point, runs.found().front, sources, measured)
+    found = runs.found()
+    return Fitted(point, found.front, found.bound, found.whole, sources, measured)

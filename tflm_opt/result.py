@@ -90,6 +90,22 @@ class Accuracy:
     samples: int
 
 
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """An op that makes its whole output at once, since it can't run on rows.
+
+    Attributes:
+        op: its position in the graph; `kind`: what it is.
+        output: name of its first output.
+        reason: why, as a clause: "it needs all rows of its input at once".
+    """
+
+    op: int
+    kind: str
+    output: str
+    reason: str
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Result:
     """An optimized model, with what it needs, and the proof that it computes the same.
@@ -119,6 +135,9 @@ class Result:
         warnings: what a person should know, a sentence each.
         front: the schedules that the search planned, from the fastest to the smallest; empty for
             "tflm".
+        bound: bytes of arena that no schedule of this input goes below without recomputation;
+            None for "tflm".
+        whole: ops that can't run on rows, and why; the rest is optimized all the same.
     """
 
     name: str
@@ -143,6 +162,8 @@ class Result:
     float_model: FloatModel | None
     warnings: tuple[str, ...]
     front: tuple[Point, ...] = ()
+    bound: int | None = None
+    whole: tuple[Whole, ...] = ()
 
     @property
     def schedule(self) -> Schedule:
@@ -213,6 +234,17 @@ class Result:
         from .export import export
 
         return export(self, kind, Path(directory), force=force, **options)
+
+    def plot(self) -> str:
+        """The front as an SVG picture: arena against estimated work, the chosen schedule marked.
+
+        Example:
+            >>> Path("front.svg").write_text(result.plot(), "utf-8")
+        """
+        from .report.data import point_data
+        from .report.front import svg
+
+        return svg([point_data(p) for p in self.front], chosen=self.plan.peak, name=self.name)
 
     def to_dict(self) -> dict[str, Any]:
         """The figures as plain data: what `--json` prints and `report.json` holds."""

@@ -31,6 +31,9 @@ WORTH = 0.02
 # Placements of single buffers that the search may make for one piece.
 WORK = 5_000
 
+# How the names of buffers end that a tensor moved to.
+MOVED = " (moved)"
+
 
 @dataclass(frozen=True, slots=True)
 class Split:
@@ -93,7 +96,7 @@ def split(problem: Problem, cuts: tuple[tuple[int, int], ...]) -> Split:
         whole = buffers[last]
         buffers[last] = replace(whole, stop=step)
         pieces[index].append(len(buffers))
-        name = f"{problem.buffers[index].name} (moved)"
+        name = problem.buffers[index].name + MOVED
         buffers.append(replace(whole, name=name, start=step))
     overlaps = {}
     for (out, source), distance in problem.overlaps.items():
