@@ -20,7 +20,7 @@ from typing import Any
 
 from tflm_opt import codegen, graph, passes
 from tflm_opt.errors import UnsupportedModel
-from tflm_opt.patch_split.search import search
+from tflm_opt.patch_split.orders import search
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "models"
 INPUTS = ("resident", "streamed")

@@ -61,7 +61,7 @@ def _streamed_remedy(result: Result) -> list[str]:
         return []
     from . import codegen
     from .errors import UnsupportedModel
-    from .patch_split.search import search
+    from .patch_split.orders import search
 
     if len(result.graph.inputs) != 1:
         return []
