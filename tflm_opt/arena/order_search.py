@@ -59,11 +59,13 @@ def least_peak(work: Steps, *, effort: int = EFFORT) -> Found:
     Between two cuts, where no order is better than the one they stand in, steps stay.
 
     Example:
-        >>> far = Step(waits=0b000, made=(1,), read=(0,))       # 0 → 1, 64 bytes
-        >>> near = Step(waits=0b000, made=(2,), read=(0,))      # 0 → 2, 64 bytes
-        >>> tail = Step(waits=0b010, made=(3,), read=(2,))      # 2 → 3, 16 bytes
-        >>> least_peak(Steps((far, near, tail), (64, 64, 64, 16), frozenset({0}))).order
-        (1, 2, 0)
+        >>> wide = Step(waits=0b000, made=(1,), read=(0,))      # 0 → 1, both of 64 bytes
+        >>> inner = Step(waits=0b000, made=(2,), read=(0,))     # 0 → 2, of 64
+        >>> narrow = Step(waits=0b010, made=(3,), read=(2,))    # 2 → 3, of 16
+        >>> steps = (wide, inner, narrow)
+        >>> ends = frozenset({1, 3})
+        >>> least_peak(Steps(steps, (64, 64, 64, 16), given=frozenset({0}), kept=ends))
+        Found(order=(1, 2, 0), peak=144, bound=144)
     """
     order: list[int] = []
     peak = bound = work.at_first()
