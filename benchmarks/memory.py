@@ -26,7 +26,8 @@ from peers import INPUTS, NOBODY, PEERS
 from tflm_opt import codegen, graph, passes
 from tflm_opt.bottleneck import bottleneck
 from tflm_opt.errors import UnsupportedModel
-from tflm_opt.patch_split.search import Found, search
+from tflm_opt.patch_split.orders import search
+from tflm_opt.patch_split.search import Found
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared" / "models"

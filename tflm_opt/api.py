@@ -153,7 +153,7 @@ def tradeoffs(
     Args and errors: as `optimize`.
     """
     from . import codegen, graph, passes
-    from .patch_split.search import search
+    from .patch_split.orders import search
 
     _choose("io", io, IO)
     _choose("input", input, INPUTS)

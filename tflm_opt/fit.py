@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from . import codegen
 from .boards import Board
 from .graph import Graph, Op
-from .patch_split.search import Point, Search
+from .patch_split.orders import Orders
+from .patch_split.search import Point
 from .progress import Progress
 from .runtime.footprint import Footprint, footprint
 
@@ -76,7 +77,7 @@ def fit(
         UnsupportedModel: an op that the engine can't run, or an input that can't be streamed.
     """
     progress.step("Searching for a schedule")
-    runs = Search(
+    runs = Orders(
         graph,
         input=input,
         scratch=codegen.scratch,
@@ -96,7 +97,7 @@ def fit(
     return best
 
 
-def _candidates(runs: Search, budget: int | None, tried: dict[int, Fitted]) -> Iterator[Point]:
+def _candidates(runs: Orders, budget: int | None, tried: dict[int, Fitted]) -> Iterator[Point]:
     """The fastest, then the fastest that should fit by what was measured, then the smallest."""
     if budget is not None:
         yield runs.found().front[0]
@@ -107,7 +108,7 @@ def _candidates(runs: Search, budget: int | None, tried: dict[int, Fitted]) -> I
 
 
 def _measured(
-    point: Point, runs: Search, graph: Graph, name: str, target: Board, progress: Progress
+    point: Point, runs: Orders, graph: Graph, name: str, target: Board, progress: Progress
 ) -> Fitted:
     progress.step("Generating C")
     sources = codegen.generate(graph, point.plan, name=name)

@@ -114,7 +114,7 @@ def _searched(result: Result, arguments: Mapping[str, Any]) -> Found | None:
     """The least arena with these arguments; None if it can't be, or they say nothing new."""
     from . import codegen
     from .errors import UnsupportedModel
-    from .patch_split.search import search
+    from .patch_split.orders import search
 
     asked = {"input": result.schedule.input, **arguments}
     if asked == {"input": result.schedule.input}:

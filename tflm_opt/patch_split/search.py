@@ -189,7 +189,7 @@ class Search:
         whole = {op: error.reason for op, error in reasons if op not in ends}
         # Prices are rounded up to the alignment, and the topmost buffer need not be.
         bound = max(self.bound - (ALIGNMENT - 1), 0)
-        return Found(chosen, _front(self.points), bound, whole)
+        return Found(chosen, pareto(self.points), bound, whole)
 
     def _scanned(self) -> list[Point]:
         self.progress.detail(0, FRONT)
@@ -317,7 +317,7 @@ def _by_peak(point: Point) -> tuple[int, int]:
     return point.peak, point.work
 
 
-def _front(points: list[Point]) -> tuple[Point, ...]:
+def pareto(points: list[Point]) -> tuple[Point, ...]:
     """The points that no other beats in both peak and work, the fastest first."""
     front: list[Point] = []
     for point in sorted(points, key=_by_work):
