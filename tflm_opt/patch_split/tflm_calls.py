@@ -349,13 +349,15 @@ def _concatenation(parts: Sequence[tuple[Tensor, int]], out: Tensor) -> Op:
 
 
 def mask_values(piece: Piece, number: int) -> np.ndarray:
-    """int8 (1, rows, columns or 1, 1): 127 for what lies in the image, -128 for what does not."""
+    """int8 (1, rows, columns, 1): 127 for what lies in the image, -128 for what does not.
+
+    Only channels are broadcast: with one column for all, CMSIS-NN's `arm_minimum_s8` advances
+    twice a row, and takes half of the mask and what lies behind it.
+    """
     span, (_, height, width, _) = piece.span, piece.tensor.shape
     rows = np.arange(span.rows) + number * span.step + span.lo
     columns = np.arange(span.left, span.right)
-    inside = ((rows >= 0) & (rows < height))[:, None]
-    if span.left < 0 or span.right > width:
-        inside = inside & ((columns >= 0) & (columns < width))
+    inside = np.outer((rows >= 0) & (rows < height), (columns >= 0) & (columns < width))
     return np.where(inside, KEEP, LOWEST).astype(np.int8)[None, :, :, None]
 
 
