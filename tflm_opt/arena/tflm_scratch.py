@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from tflm_opt.arena.cmsis_scratch import INSTRUCTIONS, cmsis_sizes
+from tflm_opt.arena.cmsis_scratch import INSTRUCTIONS, OF_CORE, cmsis_sizes
 from tflm_opt.arena.problem import align_up
 from tflm_opt.graph.ir import Op
 
@@ -49,6 +49,16 @@ def scratch_sizes(op: Op, kernels: str = REFERENCE) -> tuple[int, ...]:
     if kernels != REFERENCE:
         sizes = cmsis_sizes(op, kernels.removeprefix("cmsis_nn_"))
     return tuple(size for size in (_sizes(op) if sizes is None else sizes) if size)
+
+
+def kernels_of(name: str, core: str) -> str:
+    """The row of `KERNELS` for "reference" or "cmsis_nn" on a core of `boards.toml`.
+
+    Example:
+        >>> kernels_of("cmsis_nn", "cortex-m4")
+        'cmsis_nn_dsp'
+    """
+    return name if name == REFERENCE else f"{name}_{OF_CORE[core]}"
 
 
 def _sizes(op: Op) -> Iterable[int]:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from .. import __version__
 from .. import graph as tflite
 from ..arena.tflm_scratch import REFERENCE
 from ..graph import geometry
+from ..graph.check import BANDS_METADATA
 from ..graph.edit import rebuild
 from ..graph.ir import Graph, Tensor
 from ..passes import Legalize
@@ -80,11 +82,17 @@ def candidate(
     made = banded(_with_taps(graph, way), way.bodies)
     made = Banded(Legalize()(made.graph), made.stages)
     plan = layout(made, kernels=kernels, seed=seed, work=work)
-    data = tflite.write(attach(made.graph, plan.offsets))
+    data = tflite.write(attach(_marked(made.graph), plan.offsets))
     broken = violations(tflite.read(data))
     if broken:
         raise ValueError(f"the plan of a rewritten graph is wrong: {broken[0]}")
     return Candidate(data, way, made.stages, plan, made.graph, extra_macs)
+
+
+def _marked(graph: Graph) -> Graph:
+    """With the metadata that tells us our own files."""
+    rows = (*graph.model.metadata, (BANDS_METADATA, __version__.encode()))
+    return replace(graph, model=replace(graph.model, metadata=rows))
 
 
 def _with_taps(graph: Graph, way: Way) -> Graph:
