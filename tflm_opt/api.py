@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 RUNTIMES = ("engine", "tflm")
 INPUTS = ("resident", "streamed")
+KERNELS = ("reference", "cmsis_nn")
 IO = ("int8", "float32")
 DEFAULT_BOARD = "qemu_m4"
 UNUSED_CALIBRATION = (
@@ -58,6 +59,7 @@ def optimize(
     input: str = "resident",
     io: str = "int8",
     max_extra_macs: float = 0.0,
+    kernels: str = "reference",
     reserve: int | str = 0,
     name: str | None = None,
     vectors: int = 16,
@@ -88,6 +90,8 @@ def optimize(
         io: element type of the inputs and outputs: "int8", or "float32" to keep float ones.
         max_extra_macs: how much recomputation may save memory, as a fraction of the model's MACs.
             Only stock TFLM's files use it so far: the engine keeps rows, and recomputes nothing.
+        kernels: those that stock TFLM is built with: "reference", or "cmsis_nn" as for the board's
+            core. Their scratch is left room for and counted.
         reserve: bytes of SRAM to set aside for the application, counted in the total.
         name: a C identifier for the generated code; made from the model's name by default.
         vectors: how many seeded samples the proof of equality runs.
@@ -111,6 +115,7 @@ def optimize(
     _choose("runtime", runtime, RUNTIMES)
     _choose("io", io, IO)
     _choose("input", input, INPUTS)
+    _choose("kernels", kernels, KERNELS)
     if runtime == "tflm" and input == "streamed":
         raise TflmOptError("stock TFLM takes whole inputs; input='streamed' needs runtime='engine'")
     if not 0 <= max_extra_macs < math.inf:
@@ -126,6 +131,7 @@ def optimize(
             input=input,
             io=io,
             max_extra_macs=max_extra_macs,
+            kernels=kernels,
             reserve=set_aside or 0,
             name=name,
             vectors=vectors if verify else 0,
@@ -220,13 +226,14 @@ def _optimize(
     input: str,
     io: str,
     max_extra_macs: float,
+    kernels: str,
     reserve: int,
     name: str | None,
     vectors: int,
     seed: int,
     progress: Progress,
 ) -> Result:
-    from . import graph, passes, proof
+    from . import arena, graph, passes, proof
     from .codegen.names import identifier
     from .graph.geometry import macs
     from .patch_split.rewrite import for_tflm
@@ -235,7 +242,13 @@ def _optimize(
     original = graph.read(loaded.tflite, loaded.source)
     progress.step("Optimizing the graph")
     optimized = passes.run(original, passes.default_pipeline(io))  # type: ignore[arg-type]
-    stock = for_tflm(optimized, loaded.tflite, max_extra_macs=max_extra_macs, seed=seed)
+    stock = for_tflm(
+        optimized,
+        loaded.tflite,
+        max_extra_macs=max_extra_macs,
+        kernels=arena.tflm_scratch.kernels_of(kernels, target.core),
+        seed=seed,
+    )
     shape = _Shape(name or identifier(loaded.name), target, runtime, input, seed)
     room = None if limit is None else max(limit - reserve, 0)
     built = _built(optimized, stock, shape, room, progress)

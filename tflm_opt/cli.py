@@ -54,6 +54,13 @@ def cli() -> None:
     show_default=True,
     help="Recomputation allowed to save memory (stock TFLM only).",
 )
+@click.option(
+    "--kernels",
+    type=click.Choice(["reference", "cmsis_nn"]),
+    default="reference",
+    show_default=True,
+    help="What stock TFLM is built with: whose scratch to leave room for.",
+)
 @click.option("--reserve", metavar="SIZE", default="0", help="SRAM to leave to the application.")
 @click.option(
     "--calibration",
@@ -76,6 +83,7 @@ def optimize(
     board: str | None,
     io: str,
     max_extra_macs: float,
+    kernels: str,
     reserve: str,
     calibration: str | None,
     name: str | None,
@@ -111,6 +119,7 @@ def optimize(
             input=input,
             io=io,
             max_extra_macs=max_extra_macs,
+            kernels=kernels,
             reserve=0 if reserve in ("", "0") else reserve,
             name=name,
             vectors=vectors,

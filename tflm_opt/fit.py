@@ -61,6 +61,7 @@ def fit(
     name: str,
     target: Board,
     input: str = "resident",
+    max_extra_macs: float = 0.0,
     progress: Progress,
     seed: int = 0,
 ) -> Fitted:
@@ -72,6 +73,7 @@ def fit(
         name: of the generated code.
         target: whose core is compiled for.
         input: "resident" or "streamed".
+        max_extra_macs: how much may be computed again, as a fraction of the graph's MACs.
 
     Raises:
         UnsupportedModel: an op that the engine can't run, or an input that can't be streamed.
@@ -82,6 +84,7 @@ def fit(
         input=input,
         scratch=codegen.scratch,
         access=codegen.access,
+        max_extra_macs=max_extra_macs,
         progress=progress,
         seed=seed,
     )

@@ -67,10 +67,16 @@ class Flash:
 
 @dataclass(frozen=True, slots=True)
 class TflmMemory:
-    """The arena of stock TFLM (on this 64-bit host), for the file that came in and for ours."""
+    """The arena of stock TFLM (on this 64-bit host), for the file that came in and for ours.
+
+    Attributes:
+        before, after: with their scratch, as TFLM's own allocator places it.
+        kernels: whose scratch that is, one of `arena.tflm_scratch.KERNELS`.
+    """
 
     before: Allocations
     after: Allocations
+    kernels: str = "reference"
 
 
 @dataclass(frozen=True, slots=True)

@@ -208,10 +208,14 @@ def column_reaches(op: Op) -> tuple[RowReach | None, ...]:
         raise NotStreamable(op, "it can't make some pixels of a row")
     for tensor, row in zip(op.inputs, rows, strict=True):
         # A weight is as it is; what is broadcast must be the same for all pixels.
-        if row is None and tensor is not None and OPS[op.kind].reach_word == "elementwise":
-            if any(size != 1 for size in tensor.shape[:-1]):
-                raise NotStreamable(op, f"{tensor.name!r} differs from column to column")
+        if tensor is not None and row is None and not _same_everywhere(op, tensor):
+            raise NotStreamable(op, f"{tensor.name!r} differs from column to column")
     return columns
+
+
+def _same_everywhere(op: Op, tensor: Tensor) -> bool:
+    one = all(size == 1 for size in tensor.shape[:-1])
+    return one or OPS[op.kind].reach_word != "elementwise"
 
 
 @lru_cache(maxsize=4096)

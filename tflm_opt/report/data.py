@@ -52,7 +52,11 @@ def result_data(result: Result) -> dict[str, Any]:
         "vectors": result.vectors,
         "tflm": None
         if tflm is None
-        else {"before": allocations_data(tflm.before), "after": allocations_data(tflm.after)},
+        else {
+            "before": allocations_data(tflm.before),
+            "after": allocations_data(tflm.after),
+            "kernels": tflm.kernels,
+        },
         "inputs": [tensor_data(t) for t in result.graph.inputs],
         "outputs": [tensor_data(t) for t in result.graph.outputs],
         "ops": len(result.graph.ops),

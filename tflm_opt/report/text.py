@@ -154,13 +154,17 @@ def _stock(result: Result) -> list[tuple[str, str]]:
     if result.tflm is None:
         return []
     before, after = result.tflm.before, result.tflm.after
-    return [
+    rows = [
         (
             "stock TFLM, bytes",
             f"{_bytes(before.total)}  before: {before.head:,} tensors + {before.tail:,} state",
         ),
         ("", f"{_bytes(after.total)}  after:  {after.head:,} tensors + {after.tail:,} state"),
     ]
+    if result.tflm.kernels != "reference":
+        instructions = result.tflm.kernels.removeprefix("cmsis_nn_")
+        rows.append(("", f"{'':>11}  tensors with the scratch of CMSIS-NN ({instructions})"))
+    return rows
 
 
 def graph_text(graph: Graph) -> str:
