@@ -89,7 +89,7 @@ def optimize(
             firmware hands over by callback as they are needed (engine only, one input).
         io: element type of the inputs and outputs: "int8", or "float32" to keep float ones.
         max_extra_macs: how much recomputation may save memory, as a fraction of the model's MACs.
-            Only stock TFLM's files use it so far: the engine keeps rows, and recomputes nothing.
+            With a budget, no more is spent than it takes.
         kernels: those that stock TFLM is built with: "reference", or "cmsis_nn" as for the board's
             core. Their scratch is left room for and counted.
         reserve: bytes of SRAM to set aside for the application, counted in the total.
@@ -118,8 +118,7 @@ def optimize(
     _choose("kernels", kernels, KERNELS)
     if runtime == "tflm" and input == "streamed":
         raise TflmOptError("stock TFLM takes whole inputs; input='streamed' needs runtime='engine'")
-    if not 0 <= max_extra_macs < math.inf:
-        raise TflmOptError(f"max_extra_macs of {max_extra_macs!r} is not a fraction: write 0.1")
+    _check_fraction(max_extra_macs)
     target = board if isinstance(board, boards.Board) else boards.get(board or DEFAULT_BOARD)
     with reporter(verbose) as progress:
         loaded = load(model, calibration=calibration, io=io, seed=seed, progress=progress)
@@ -147,6 +146,7 @@ def tradeoffs(
     calibration: Any = None,
     input: str = "resident",
     io: str = "int8",
+    max_extra_macs: float = 0.0,
     seed: int = 0,
     verbose: int = 1,
 ) -> tuple[Point, ...]:
@@ -163,6 +163,7 @@ def tradeoffs(
 
     _choose("io", io, IO)
     _choose("input", input, INPUTS)
+    _check_fraction(max_extra_macs)
     with reporter(verbose) as progress:
         loaded = load(model, calibration=calibration, io=io, seed=seed, progress=progress)
         progress.step("Optimizing the graph")
@@ -174,6 +175,7 @@ def tradeoffs(
             input=input,
             scratch=codegen.scratch,
             access=codegen.access,
+            max_extra_macs=max_extra_macs,
             progress=progress,
             seed=seed,
         ).front
@@ -249,7 +251,7 @@ def _optimize(
         kernels=arena.tflm_scratch.kernels_of(kernels, target.core),
         seed=seed,
     )
-    shape = _Shape(name or identifier(loaded.name), target, runtime, input, seed)
+    shape = _Shape(name or identifier(loaded.name), target, runtime, input, max_extra_macs, seed)
     room = None if limit is None else max(limit - reserve, 0)
     built = _built(optimized, stock, shape, room, progress)
     sources = built.sources
@@ -266,7 +268,7 @@ def _optimize(
         flash=built.flash,
         macs=macs(optimized),
         macs_before=macs(original),
-        extra_macs=stock.extra_macs if runtime == "tflm" else 0.0,
+        extra_macs=built.extra_macs,
         bit_exact=checked.equal,
         tflm=stock.memory,
         tflite=stock.tflite,
@@ -292,6 +294,7 @@ class _Shape:
     target: boards.Board
     runtime: str
     input: str
+    max_extra_macs: float
     seed: int
 
 
@@ -305,6 +308,7 @@ class _Built:
     sram: Sram
     flash: Flash
     notes: tuple[str, ...]
+    extra_macs: float
     bound: int | None = None
     whole: tuple[Whole, ...] = ()
 
@@ -326,13 +330,14 @@ def _built(
             seed=shape.seed,
         )
         sources = codegen.generate(optimized, plan, name=shape.name)
-        return _Built(plan, (), sources, *_tflm_footprint(stock))
+        return _Built(plan, (), sources, *_tflm_footprint(stock), stock.extra_macs)
     fitted = fit(
         optimized,
         room,
         name=shape.name,
         target=shape.target,
         input=shape.input,
+        max_extra_macs=shape.max_extra_macs,
         progress=progress,
         seed=shape.seed,
     )
@@ -346,6 +351,7 @@ def _built(
         sram,
         flash,
         of.notes,
+        fitted.point.extra_macs,
         fitted.bound,
         tuple(
             Whole(i, op.kind, op.outputs[0].name, fitted.whole[op])
@@ -398,6 +404,11 @@ def _judge(result: Result, budget: int | None, board: boards.Board | None) -> Re
 
 def _least_of(*limits: int | None) -> int | None:
     return min((limit for limit in limits if limit is not None), default=None)
+
+
+def _check_fraction(max_extra_macs: float) -> None:
+    if not 0 <= max_extra_macs < math.inf:
+        raise TflmOptError(f"max_extra_macs of {max_extra_macs!r} is not a fraction: write 0.1")
 
 
 def _choose(what: str, value: str, allowed: Sequence[str]) -> None:

@@ -30,6 +30,14 @@ _input = click.option(
     show_default=True,
     help="The input whole in RAM, or its rows by callback.",
 )
+_max_extra_macs = click.option(
+    "--max-extra-macs",
+    metavar="FRACTION",
+    type=click.FloatRange(0),
+    default=0.0,
+    show_default=True,
+    help="Recomputation allowed to save memory, as a share of the model's MACs.",
+)
 _seed = click.option("--seed", type=int, default=0, show_default=True, help="For test vectors.")
 
 
@@ -46,14 +54,7 @@ def cli() -> None:
 @_input
 @click.option("--board", metavar="ID", help="Target board; `tflm-opt boards` lists them.")
 @click.option("--io", type=click.Choice(["int8", "float32"]), default="int8", show_default=True)
-@click.option(
-    "--max-extra-macs",
-    metavar="FRACTION",
-    type=click.FloatRange(0),
-    default=0.0,
-    show_default=True,
-    help="Recomputation allowed to save memory (stock TFLM only).",
-)
+@_max_extra_macs
 @click.option(
     "--kernels",
     type=click.Choice(["reference", "cmsis_nn"]),
@@ -165,13 +166,20 @@ def inspect(model: Path, full: bool, as_json: bool) -> None:
 @click.argument("model")
 @_input
 @click.option("--io", type=click.Choice(["int8", "float32"]), default="int8", show_default=True)
+@_max_extra_macs
 @click.option(
     "--plot", type=click.Path(path_type=Path, dir_okay=False), help="Write an SVG picture, too."
 )
 @_json
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
 def tradeoffs(
-    model: str, input: str, io: str, plot: Path | None, as_json: bool, quiet: bool
+    model: str,
+    input: str,
+    io: str,
+    max_extra_macs: float,
+    plot: Path | None,
+    as_json: bool,
+    quiet: bool,
 ) -> None:
     """Show how much memory MODEL can do with, and what that costs.
 
@@ -183,7 +191,9 @@ def tradeoffs(
     from .report.data import point_data
     from .report.text import front_text
 
-    points = [point_data(p) for p in run(model, input=input, io=io, verbose=0 if quiet else 1)]
+    verbose = 0 if quiet else 1
+    found = run(model, input=input, io=io, max_extra_macs=max_extra_macs, verbose=verbose)
+    points = [point_data(point) for point in found]
     if plot is not None:
         picture = front.svg(points, chosen=points[-1]["arena"], name=Path(model).stem)
         plot.write_text(picture, "utf-8")

@@ -130,7 +130,7 @@ class Result:
         fits: total SRAM ≤ budget, and flash ≤ the board's; True where there is no budget.
         macs: multiply-accumulates of one inference, after the passes.
         macs_before: those of the file that came in.
-        extra_macs: recomputed MACs as a fraction of `macs`; always 0.0 for the engine.
+        extra_macs: recomputed MACs as a fraction of `macs`.
         bit_exact: every output byte equals TFLM's on the file that came in, over `vectors`
             seeded samples; None if not checked (`verify=False`).
         tflite: our `.tflite`, with the arena plan inside, for stock TFLM.

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from randomnets import random_net
-from row_nets import pooled_net, pooled_schedules, random_schedule, row_net
+from row_nets import pooled_net, pooled_schedules, random_schedule, row_net, with_columns
 
 from tflm_opt import codegen
 from tflm_opt.errors import UnsupportedModel
@@ -83,7 +83,8 @@ def _scheduled(rng: Rng) -> tuple[Graph, Schedule]:
         graph = random_net(rng, int(rng.integers(3, 14)))
     else:
         graph = row_net(rng, int(rng.integers(2, 12)), wide=bool(rng.random() < 0.3))
-    return graph, random_schedule(graph, rng)
+    schedule = random_schedule(graph, rng)
+    return graph, with_columns(graph, schedule, rng) if rng.random() < 0.5 else schedule
 
 
 def _searched(graph: Graph, rng: Rng) -> Schedule:

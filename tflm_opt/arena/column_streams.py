@@ -33,7 +33,7 @@ def column_distance(columns: ColumnWalk, target: Tensor, sources: Sequence[Tenso
     Args:
         columns: the stage's.
         target: a result, or an inner tensor whose ring is meant.
-        sources: outside tensors in one buffer, all from its beginning; nobody else reads them later.
+        sources: outside tensors in one buffer, all from its beginning, that nobody reads later.
 
     Returns:
         None if an op reads one of them whole. Below 0, the buffer may even begin above the input.
@@ -69,9 +69,7 @@ def _lowest_reads(columns: ColumnWalk, sources: Sequence[Tensor]) -> np.ndarray 
     walk = columns.walk
     found = np.full((walk.steps, columns.parts), NEVER, np.int64)
     for op in walk.stage.ops:
-        for tensor, row, column in zip(
-            op.inputs, row_reaches(op), column_reaches(op), strict=True
-        ):
+        for tensor, row, column in zip(op.inputs, row_reaches(op), column_reaches(op), strict=True):
             if tensor is None or tensor not in sources:
                 continue
             if row is None or column is None:
@@ -105,19 +103,18 @@ def _ends(columns: ColumnWalk, result: Tensor) -> np.ndarray:
 
 
 def _ring_ends(columns: ColumnWalk, inner: Tensor) -> np.ndarray:
-    """The same of a ring: where its highest slot that an event fills ends, in the columns filled."""
+    """The same of a ring: where the highest of the slots that an event fills ends."""
     lines, rows = columns.lines[inner], columns.walk.made[inner]
     if lines.ring_rows == 0:
         return np.zeros((columns.walk.steps, columns.parts), np.int64)
-    slots = [
-        max((y % lines.ring_rows for y in range(max(int(a), int(b) - lines.ring_rows), int(b))), default=-1)
-        for a, b in zip(rows[:-1], rows[1:], strict=True)
-    ]
-    top = np.array(slots, np.int64)
+    count = lines.ring_rows
+    first = np.maximum(rows[:-1], rows[1:] - count)
+    # Of rows that go once round the ring, one is in its last slot.
+    top = np.where(first // count < rows[1:] // count, count - 1, (rows[1:] - 1) % count)
+    top = np.where(rows[1:] > rows[:-1], top, -1)
     if lines.front_rows:
         width = columns.lowest[inner][1:]
     else:
         width = columns.made[inner][:, 1] - columns.made[inner][:, 0]
     end = (top[:, None] * lines.ring_columns + width[None, :]) * lines.pixel
     return np.where(top[:, None] >= 0, end, 0)
-

@@ -37,6 +37,7 @@ import numpy as np
 from tflm_opt.codegen import emit
 from tflm_opt.codegen.call import Call, Lines, Lowered, Pointer, Span
 from tflm_opt.codegen.lower import lower
+from tflm_opt.codegen.stage import result_traces
 from tflm_opt.codegen.steps import REST, Cells, merged
 from tflm_opt.errors import UnsupportedModel
 from tflm_opt.graph.ir import Op, Tensor
@@ -102,24 +103,21 @@ def column_stage_text(frame: ColumnFrame) -> str:
     columns, walk = frame.columns, frame.columns.walk
     blocks = "\n".join(_op_block(frame, op) for op in walk.stage.ops)
     source = _source_block(frame) if walk.source is not None else ""
-    bases = {t: f"        int32_t base{frame.column(t)} = 0;\n" for t in columns.lines if _rung(frame, t)}
+    rung = [frame.column(t) for t in columns.lines if _rung(frame, t)]
+    bases = "".join(f"        int32_t base{column} = 0;\n" for column in rung)
     if columns.kept:
         shifts = "".join(_shift(frame, t) for t in frame.moving)
         parts = _loop("part", columns.parts, _part_tables(frame) + blocks + shifts)
         inner = source + parts + _closing(frame)
         body = _loop("step", walk.steps, _step_table(frame) + inner)
-        head = "".join(bases.values())
+        head = bases
     else:
         inner = _loop("step", walk.steps, _step_table(frame) + blocks)
-        body = _loop("part", columns.parts, "".join(bases.values()) + _part_tables(frame) + inner)
+        body = _loop("part", columns.parts, bases + _part_tables(frame) + inner)
         head = ""
-    from tflm_opt.codegen.stage import result_traces
-
     traces = result_traces(walk, frame.positions, frame.constants, frame.offsets)
-    return (
-        f"    /* {_title(frame)} */\n    {{\n        int step;\n        int part;\n{head}{body}    }}\n"
-        + traces
-    )
+    counters = "        int step;\n        int part;\n"
+    return f"    /* {_title(frame)} */\n    {{\n{counters}{head}{body}    }}\n{traces}"
 
 
 def _title(frame: ColumnFrame) -> str:
@@ -168,7 +166,8 @@ def _part_tables(frame: ColumnFrame) -> str:
         ctype, name = _table(frame, "columns", values)
         step = count
     else:
-        ctype, name = _table(frame, "columns", np.concatenate([made[:, :, 0], made[:, :, 1]], axis=1))
+        values = np.concatenate([made[:, :, 0], made[:, :, 1]], axis=1)
+        ctype, name = _table(frame, "columns", values)
         step = 2 * count
     text = f"        const {ctype} *const x0 = {name} + {step} * part;\n"
     text += f"        const {ctype} *const x1 = x0 + {count};\n"
@@ -188,11 +187,12 @@ def _source_block(frame: ColumnFrame) -> str:
     lines = frame.columns.lines[tensor]
     step = lines.ring_columns * lines.pixel
     slot = f"(y - base{column}) * {step}" if _rung(frame, tensor) else "0"
+    call = f"next_rows(user, (int8_t *)({place} + {slot}), (int)y, 1)"
     return f"""        /* rows of the input */
         {{
             int32_t y;
             for (y = r[{column}]; y < r[{column + count}]; y++) {{
-{_turn(frame, tensor, "y", "                ")}                if (next_rows(user, (int8_t *)({place} + {slot}), (int)y, 1) != 0) {{ return -1; }}
+{_turn(frame, tensor, "y", "                ")}                if ({call} != 0) {{ return -1; }}
             }}
         }}
 """
@@ -221,7 +221,8 @@ def _lines(frame: ColumnFrame, tensor: Tensor) -> str:
     base = f"base{column}" if _rung(frame, tensor) else "0"
     step = lines.ring_columns * lines.pixel
     if not lines.front_rows:
-        first = "0" if frame.columns.kept or tensor is frame.columns.walk.source else f"x0[{column}]"
+        whole = frame.columns.kept or tensor is frame.columns.walk.source
+        first = "0" if whole else f"x0[{column}]"
         return f"{{{place}, NULL, {lines.ring_rows}, {step}, 0, {first}, 0, {base}, {_NO_FRONT}}}"
     front = f"(const int8_t *)(arena + {frame.fronts[tensor]})"
     start = f"low[{frame.moving.index(tensor)}]"

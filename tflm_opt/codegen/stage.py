@@ -77,7 +77,7 @@ def stage_text(frame: Frame) -> str:
         f"    /* {_title(frame)} */\n    {{\n        int step;\n{counters}"
         f"        for (step = 0; step < {walk.steps}; step++) {{\n"
         + "\n".join(blocks)
-        + f"        }}\n    }}\n"
+        + "        }\n    }\n"
         + result_traces(walk, frame.positions, frame.constants, frame.offsets)
     )
 

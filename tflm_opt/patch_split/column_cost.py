@@ -1,4 +1,4 @@
-"""What a stage that makes some columns at a time needs and does: bytes, calls, moves, MACs again."""
+"""What a stage that makes some columns at a time needs and does: bytes, calls, moves, MACs."""
 
 from __future__ import annotations
 
@@ -67,4 +67,3 @@ def macs_again(columns: ColumnWalk) -> int:
         if count is not None and done > once:
             again += -(-count(op) * (done - once) // op.outputs[0].shape[COLUMN_AXIS])
     return again
-

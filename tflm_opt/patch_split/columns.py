@@ -156,9 +156,12 @@ def _kept(walk: Walk, readers: _Readers, ends: np.ndarray) -> dict[Tensor, np.nd
     """From left to right: every part makes what its readers ask for and is not there yet."""
     parts = ends.size
     until: dict[Tensor, np.ndarray] = {}
+    last = walk.stage.ops[-1]
     for op in reversed(walk.stage.ops):
-        asked = [_asked(t, op is walk.stage.ops[-1], walk, readers, ends, until) for t in op.outputs]
-        until.update(dict.fromkeys(op.outputs, np.max(asked, axis=0)))
+        asked = [_asked(t, op is last, walk, readers, ends, until) for t in op.outputs]
+        most = np.max(np.array(asked), axis=0)
+        for tensor in op.outputs:
+            until[tensor] = most
     return {
         t: np.stack([np.concatenate([[0], end[: parts - 1]]), end], axis=1)
         for t, end in until.items()
@@ -234,9 +237,7 @@ def _needed(
     return np.append(np.minimum(lowest, before), made[tensor][-1, 1])
 
 
-def _lines(
-    tensor: Tensor, walk: Walk, made: np.ndarray, needed: np.ndarray, kept: bool
-) -> Lines:
+def _lines(tensor: Tensor, walk: Walk, made: np.ndarray, needed: np.ndarray, kept: bool) -> Lines:
     pixel = pixel_bytes(tensor)
     window = walk.windows[tensor]
     if not kept:

@@ -334,7 +334,7 @@ class Costs:
         return found
 
     def _least_made(self) -> tuple[list[int], list[int]]:
-        """By op: rows and columns that it makes at least, where its readers read some at the end."""
+        """By op: rows and columns that it makes at least; readers may leave out the last ones."""
         lost: dict[Tensor, int] = {}
         for op, reaches in zip(self.graph.ops, self._reaches, strict=True):
             for tensor, reach in zip(op.inputs, reaches or (), strict=False):
@@ -386,7 +386,9 @@ class Costs:
         """The steps of ops [start, stop); those of the last call are kept for other columns."""
         key = start, stop, band
         if self._walked is None or self._walked[0] != key:
-            steps = walk(self.graph, Stage(self.graph.ops[start:stop], band), streamed=self.streamed)
+            steps = walk(
+                self.graph, Stage(self.graph.ops[start:stop], band), streamed=self.streamed
+            )
             self._walked = key, steps
         return self._walked[1]
 
@@ -399,7 +401,9 @@ class Costs:
         over = 0
         for tensors in sources.values():
             later = still_read(parts, tensors)
-            for target in (*parts.walk.results, *parts.rings) if later is not None else ():
+            if later is None:
+                continue
+            for target in (*parts.walk.results, *parts.rings):
                 inner = target in parts.lines
                 size = parts.lines[target].ring_bytes if inner else target.nbytes
                 gap = max(distance_over(parts, target, later), 0)

@@ -201,9 +201,7 @@ def _least_peak(costs: Costs, longest: int, limit: int) -> Path | None:
     return labels.best()
 
 
-def _from(
-    costs: Costs, start: int, floor: int, labels: _Labels, longest: int
-) -> Iterator[Part]:
+def _from(costs: Costs, start: int, floor: int, labels: _Labels, longest: int) -> Iterator[Part]:
     """Stages from `start` that could lower what is known of where they end."""
     one_by_one = floor
     for stop in range(start + 1, min(start + longest, len(costs.graph.ops)) + 1):

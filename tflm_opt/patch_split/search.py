@@ -244,9 +244,7 @@ class Search:
             calls = sum(part.cost.calls for part in path)
             moved = sum(part.cost.moved for part in path)
             again = cuts.again(path) / max(self.costs.macs, 1)
-            self.planned[schedule] = Point(
-                schedule, found, calls, moved, cuts.work(path), again
-            )
+            self.planned[schedule] = Point(schedule, found, calls, moved, cuts.work(path), again)
         return self.planned[schedule]
 
     def _improved(self, path: Path) -> Point:

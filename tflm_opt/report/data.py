@@ -78,6 +78,7 @@ def schedule_data(graph: Graph, schedule: Schedule) -> dict[str, Any]:
                 "ops": [index[op] for op in stage.ops],
                 "band": None if stage.band is None else float(stage.band),
                 "steps": steps[stage],
+                "columns": None if stage.columns is None else dataclasses.asdict(stage.columns),
             }
             for stage in schedule.stages
             if stage.band is not None
