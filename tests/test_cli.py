@@ -72,6 +72,11 @@ def test_a_budget_that_cannot_be_met(model: Path, tmp_path: Path) -> None:
     assert data["fits"] is False
     assert data["sram"]["total"] > 900
     assert "bytes too many" in done.stderr
+    assert data["misfit"]["need"] == data["sram"]["total"]
+    assert data["misfit"]["have"] == 900
+    assert data["misfit"]["binding"][0].startswith("stage ")
+    assert all(remedy in done.stderr for remedy in data["misfit"]["remedies"])
+    assert "misfit" not in json.loads((tmp_path / "best" / "report.json").read_text())
     assert (tmp_path / "best" / "model.tflite").is_file()
 
 

@@ -135,13 +135,21 @@ def optimize(
         result, misfit = error.best, error
     if output is not None:
         result.save(output, force=force)
-    click.echo(result.to_json() if as_json else str(result), nl=not as_json)
+    click.echo(str(result) if not as_json else _with_misfit(result, misfit))
     if as_json:
         for warning in result.warnings:
             click.echo(f"tflm-opt: warning: {warning}", err=True)
     if misfit is not None:
         click.echo(f"tflm-opt: {misfit}", err=True)
         sys.exit(DOES_NOT_FIT)
+
+
+def _with_misfit(result: Any, misfit: Any) -> str:
+    """The result's figures as JSON; where it doesn't fit, why, and what would help, too."""
+    from .report.data import misfit_data
+
+    more = {} if misfit is None else {"misfit": misfit_data(misfit)}
+    return json.dumps({**result.to_dict(), **more}, indent=2)
 
 
 @cli.command()

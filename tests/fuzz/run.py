@@ -100,7 +100,8 @@ def _one(seed: int, number: int) -> int:
 def _many(seed: int, count: int) -> int:
     began = time.monotonic()
     wrong: list[Failure] = []
-    refused = done = 0
+    refused: list[Failure] = []
+    done = 0
     print(f"{count:,} cases of seed {seed}")
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         waiting = {
@@ -109,13 +110,16 @@ def _many(seed: int, count: int) -> int:
         for future in as_completed(waiting):
             found = future.result()
             done += len(waiting[future])
-            refused += sum(failure.refused for failure in found)
+            refused += [failure for failure in found if failure.refused]
             for failure in (f for f in found if not f.refused):
                 wrong.append(failure)
                 if len(wrong) <= MOST_SHOWN:
                     print(f"\nFAILED: {again(seed, failure.number)}\n{failure.what}")
             _progress(done, count, len(wrong), began)
-    print(f"\n{count - len(wrong) - refused:,} equal, {len(wrong)} failed, {refused} refused")
+    equal = count - len(wrong) - len(refused)
+    print(f"\n{equal:,} equal, {len(wrong)} failed, {len(refused)} refused, which is no failure")
+    for failure in refused[:MOST_SHOWN]:
+        print(f"refused: {again(seed, failure.number)}: {failure.what}")
     return int(bool(wrong))
 
 

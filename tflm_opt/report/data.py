@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ..boards import Board
+    from ..errors import DoesNotFit
     from ..graph import Graph, Tensor
     from ..patch_split.schedule import Schedule
     from ..patch_split.search import Point
@@ -61,6 +62,18 @@ def result_data(result: Result) -> dict[str, Any]:
         "outputs": [tensor_data(t) for t in result.graph.outputs],
         "ops": len(result.graph.ops),
         "warnings": list(result.warnings),
+    }
+
+
+def misfit_data(misfit: DoesNotFit) -> dict[str, Any]:
+    """Why a budget isn't met, and what would help: beside the best result, in `optimize --json`."""
+    return {
+        "what": misfit.what,
+        "need": misfit.need,
+        "have": misfit.have,
+        "binding": list(misfit.binding),
+        "limit": misfit.limit or None,
+        "remedies": list(misfit.remedies),
     }
 
 
