@@ -25,6 +25,10 @@ BYTES = ctypes.POINTER(ctypes.c_int8)
 CASES = 60
 
 
+# What C reads while a case runs.
+KEPT: list[Any] = []
+
+
 class Lines(ctypes.Structure):
     _fields_ = (
         ("ring", BYTES),
@@ -82,7 +86,7 @@ class Window:
         params = ints(5, -3, *middle, *tiles, -128, 127)
         scales = [ints(*[1 << 30] * self.channels), ints(*[-7] * self.channels)]
         quant = (ctypes.c_void_p * 2)(*(ctypes.addressof(scale) for scale in scales))
-        self.keep.append((scales, quant))
+        KEPT.append((scales, quant))
         depth = (
             (self.channels, kh, kw, c) if self.kind == "convolve" else (1, kh, kw, self.channels)
         )
@@ -90,24 +94,18 @@ class Window:
         head = [None, params, quant, ints(1, h, w, c), source]
         return [*head, ints(*depth), weights, ints(1, 1, 1, self.channels), bias, dims, *more]
 
-    @property
-    def keep(self) -> list[Any]:
-        return KEPT
-
     def whole(self) -> np.ndarray:
         result = np.zeros((*self.out, self.channels), np.int8)
-        last = [None, pointer(result)] if self.kind == "convolve" else [pointer(result)]
         arguments = self.arguments(pointer(self.image))
-        if self.kind == "convolve":  # upscale_dims come before the output's
-            arguments = [*arguments[:-1], None, arguments[-1]]
-            last = last[1:]
+        if self.kind == "convolve":
+            arguments.insert(-1, None)  # upscale_dims
         name = {
             "convolve": "arm_convolve_s8",
             "depthwise": "arm_depthwise_conv_s8",
             "avgpool": "arm_avgpool_s8",
             "max_pool": "arm_max_pool_s8",
         }[self.kind]
-        assert getattr(library(), name)(*arguments, *last) == 0
+        assert getattr(library(), name)(*arguments, pointer(result)) == 0
         return result
 
     def reads(self, axis: int, places: range) -> list[int]:
@@ -128,9 +126,6 @@ class Window:
         assert getattr(library(), name)(*arguments) == 0
         assert (result[[0, -1]] == 99).all(), "it wrote beside its output"
         return result[1:-1]
-
-
-KEPT: list[Any] = []
 
 
 def drawn(rng: np.random.Generator, kind: str) -> Window:
