@@ -110,6 +110,10 @@ def _stages(result: Result) -> list[tuple[str, str]]:
         steps = sum(stage["steps"] for stage in bands)
         ops = sum(len(stage["ops"]) for stage in bands)
         rows.append(("", f"{len(bands):>11,}  run band by band: {ops} ops, {steps} steps"))
+    columns = [stage["columns"]["kept"] for stage in bands if stage["columns"]]
+    for kept, words in ((True, "of them a few columns at a time"), (False, "of them in strips")):
+        if kept in columns:
+            rows.append(("", f"{columns.count(kept):>11,}  {words}"))
     images = [one for one in result.whole if _has_image(result.graph.ops[one.op])]
     return [*rows, *_whole(images)]
 
