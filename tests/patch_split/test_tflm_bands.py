@@ -430,6 +430,35 @@ def test_the_ways_keep_to_the_limit() -> None:
     assert heads[-1] < heads[0] / 2
 
 
+@pytest.mark.parametrize(
+    ("layers", "rows", "cheaper"),
+    [
+        ([Layer("max", padding=(0, 0, 0, 0))], 2, "copies"),
+        ([Layer("max", padding=(0, 0, 0, 0))], 4, "copies"),
+        ([Layer("conv", padding=(0, 0, 0, 0), channels=8)], 2, "copies"),
+        ([Layer("conv", padding=(0, 0, 0, 0), channels=16)], 2, "calls"),
+        ([Layer("max", padding=(0, 0, 0, 0))], 8, "calls"),
+        ([Layer("conv", channels=4), Layer("depthwise"), Layer("point")], 3, "calls"),
+    ],
+)
+def test_the_tail_of_copies_and_calls(layers: list[Layer], rows: int, cheaper: str) -> None:
+    """What the estimate says of one against the other, TFLM's allocator says too."""
+    g = net((34, 34, 8), layers)
+    band = -(-g.ops[-1].output.shape[1] // rows)
+    both = [staged(g, band, "pad", copied=copied) for copied in (True, False)]
+    copies, calls = (a.tail for a in tflm.allocations_many([c.tflite for c in both]))
+    assert (copies < calls) == (cheaper == "copies")
+    estimate = [tflm_cost.tail_of(c.stages[0].body) for c in both]
+    assert estimate[0] - estimate[1] == pytest.approx(copies - calls, rel=0.1, abs=64)
+
+
+def test_a_small_pool_runs_as_copies() -> None:
+    g = net((24, 24, 8), [Layer("max", padding=(0, 0, 0, 0))])
+    bodies = [b for way in tflm_cost.ways(g, 0.0) for b in way.bodies]
+    assert any(b.copied for b in bodies)
+    assert_equal_in_tflm([(g, candidates(g, 0.0))])
+
+
 def test_candidates_are_bit_exact_and_planned_as_said() -> None:
     cases = []
     for seed in range(6):

@@ -240,7 +240,7 @@ def _bodies(lives: _Lives, start: int, stop: int) -> Iterator[Part]:
 
 
 def _part(lives: _Lives, start: int, stop: int, made: Body) -> Part:
-    return Part(start, stop, _head(lives, start, stop, made), _tail(made), made.extra_macs, made)
+    return Part(start, stop, _head(lives, start, stop, made), tail_of(made), made.extra_macs, made)
 
 
 def _head(lives: _Lives, start: int, stop: int, made: Body) -> int:
@@ -291,7 +291,7 @@ def _inner(made: Body) -> int:
     return most
 
 
-def _tail(made: Body) -> int:
+def tail_of(made: Body) -> int:
     cuts = made.bands * len(made.windows) * (PRICES["slice"] + TENSOR)
     edges = len(made.windows) * 2 * (PRICES["pad"] + TENSOR)
     joins = PRICES["join"] * (
