@@ -12,7 +12,7 @@ from tflm_opt.graph import Graph, Tensor, options
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer: `kind` is "conv", "depthwise", "max", "average", "point" or "add"."""
+    """One layer: `kind` is "conv", "depthwise", "max", "average", "point", "add" or "concat"."""
 
     kind: str
     kernel: tuple[int, int] = (3, 3)
@@ -24,7 +24,7 @@ class Layer:
 
 
 def net(shape: tuple[int, int, int], layers: list[Layer], seed: int = 0) -> Graph:
-    """A chain of layers; "add" adds what the layer before the last one of its shape made."""
+    """A chain of layers; "add" and "concat" take what an earlier layer of its size made, too."""
     made = Net((1, *shape), seed)
     x, before = made.input, []
     for layer in layers:
@@ -34,13 +34,14 @@ def net(shape: tuple[int, int, int], layers: list[Layer], seed: int = 0) -> Grap
 
 
 def random_net(seed: int) -> Graph:
-    """Three to six layers on odd sizes, residuals among them."""
+    """Two to seven layers on odd sizes; residuals and concatenations among them."""
     rng = np.random.default_rng(seed)
     shape = (int(rng.integers(9, 24)), int(rng.integers(5, 18)), int(rng.integers(1, 6)))
     layers = []
-    for _ in range(int(rng.integers(2, 6))):
-        kind = str(rng.choice(["conv", "depthwise", "point", "max", "add", "depthwise"]))
-        kernel = tuple(int(k) for k in rng.integers(1, 6, 2))
+    kinds = ["conv", "depthwise", "point", "max", "add", "depthwise", "average", "concat"]
+    for _ in range(int(rng.integers(2, 8))):
+        kind = str(rng.choice(kinds))
+        kernel = tuple(int(k) for k in rng.integers(1, 8, 2))
         stride = tuple(int(s) for s in rng.choice([1, 1, 2, 3], 2))
         dilation = (1, 1)
         if rng.random() < 0.2 and kind != "max":
@@ -59,6 +60,9 @@ def _layer(made: Net, x: Tensor, layer: Layer, before: list[Tensor]) -> Tensor:
     if layer.kind == "add":
         alike = [t for t in before[:-1] if t.shape == x.shape]
         return made.add(x, alike[-1]) if alike else made.conv(x, x.shape[3], 1)
+    if layer.kind == "concat":
+        alike = [t for t in before[:-1] if t.shape[1:3] == x.shape[1:3] and _alike(t, x)]
+        return _concat(made, x, alike[-1]) if alike else made.conv(x, x.shape[3], 1)
     if layer.kind == "point":
         return made.conv(x, layer.channels, 1, activation=layer.activation)
     kernel, dilation = layer.kernel, layer.dilation
@@ -86,6 +90,16 @@ def _layer(made: Net, x: Tensor, layer: Layer, before: list[Tensor]) -> Tensor:
         ]
         return made._append("AVERAGE_POOL_2D", (x,), (1, *sizes, x.shape[3]), x.quant, record)
     return _convolution(made, x, layer, pads, sizes)
+
+
+def _alike(a: Tensor, b: Tensor) -> bool:
+    return a.quant is not None and a.quant.same_as(b.quant)
+
+
+def _concat(made: Net, a: Tensor, b: Tensor) -> Tensor:
+    shape = (*a.shape[:3], a.shape[3] + b.shape[3])
+    record = options.ConcatenationOptions(axis=3)
+    return made._append("CONCATENATION", (a, b), shape, a.quant, record)
 
 
 def _convolution(

@@ -140,6 +140,7 @@ class Body:
         extra_macs: of all bands together, beyond those of the ops run whole.
         kept: what goes from call to call.
         upwards: whether the last band is made first.
+        copied: whether each band gets ops of its own, instead of a call of shared ones.
     """
 
     ops: tuple[Op, ...]
@@ -152,6 +153,7 @@ class Body:
     extra_macs: int
     kept: tuple[Kept, ...] = ()
     upwards: bool = False
+    copied: bool = False
 
     @property
     def order(self) -> tuple[int, ...]:

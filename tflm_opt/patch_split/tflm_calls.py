@@ -23,11 +23,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from ..graph import schema
-from ..graph.edit import rebuild
 from ..graph.ir import Graph, Op, Tensor
 from ..graph.options import ConcatenationOptions, ConvOptions, PoolOptions, Raw
-from ..passes.rewrite import without_positional_metadata
-from .tflm_bands import LOWEST, Body, Kept, Piece, Step, Unfit
+from .tflm_bands import LOWEST, Body, Kept, Piece, Step
 
 MOST_INPUTS = 10  # of TFLM's CONCATENATION
 KEEP = 127
@@ -39,7 +37,7 @@ class Window:
 
     Attributes:
         piece: of the body.
-        inner: the body's tensor.
+        inner: the body's tensor; the stage's input itself where bands are copies.
         tensors: what each call gets, in order.
         parts: rows of the image that are padded to become one of `tensors`, at the edges.
     """
@@ -56,7 +54,7 @@ class Stage:
 
     Attributes:
         body: what it was made from.
-        graph: the shared subgraph.
+        graph: the shared subgraph; None where bands are copies.
         places: the subgraph's tensor of each piece.
         masks: inputs of the subgraph.
         kept: the main graph's tensors that hold kept rows, those of each `Kept` of the body.
@@ -68,7 +66,7 @@ class Stage:
     """
 
     body: Body
-    graph: Graph
+    graph: Graph | None
     places: Mapping[Piece, Tensor]
     masks: tuple[Tensor, ...]
     windows: tuple[Window, ...]
@@ -82,58 +80,9 @@ class Stage:
         return self.body.ops[-1].output
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Banded:
-    """A graph whose stages are calls, and the stages, in order."""
-
-    graph: Graph
-    stages: tuple[Stage, ...]
-
-
-def banded(graph: Graph, bodies: Sequence[Body]) -> Banded:
-    """The graph with some of its ops run band by band.
-
-    Example:
-        >>> banded(g, [body(g.ops[:6], band=2)]).graph.model.subgraphs[0].name
-        'stage 0: b1/expand to b2/project, 2 rows at a time'
-
-    Args:
-        graph: without other subgraphs.
-        bodies: of consecutive ops of `graph`, in order, no op in two of them.
-
-    Raises:
-        Unfit: the graph has subgraphs, or uses what a stage keeps inside.
-    """
-    if graph.model.subgraphs:
-        raise Unfit("the model has subgraphs")
-    constants = _Constants()
-    stages = tuple(_StageWriter(i, b, constants).stage() for i, b in enumerate(bodies))
-    ends = {stage.body.ops[-1]: stage for stage in stages}
-    inside = {op for stage in stages for op in stage.body.ops}
-    ops: list[Op] = []
-    for op in graph.ops:
-        if op in ends:
-            ops.extend(ends[op].ops)
-        elif op not in inside:
-            ops.append(op)
-    _check_reads(graph, ops)
-    clean = without_positional_metadata(graph)
-    main = rebuild(clean, ops=ops)
-    model = replace(main.model, subgraphs=tuple(stage.graph for stage in stages))
-    return Banded(replace(main, model=model), stages)
-
-
-def _check_reads(graph: Graph, ops: Sequence[Op]) -> None:
-    made = {t for op in ops for t in op.outputs} | set(graph.inputs)
-    read = {t for op in ops for t in op.inputs if t is not None} | set(graph.outputs)
-    missing = [t.name for t in read - made if t.data is None and not t.variable]
-    if missing:
-        raise Unfit(f"{missing[0]!r} is used outside its stage")
-
-
 @dataclass(slots=True)
-class _Constants:
-    """Small constants, each made once a subgraph; lives for one call of `banded`."""
+class Constants:
+    """Small constants, each made once a subgraph; lives for one call of `tflm_banded.banded`."""
 
     made: dict[tuple[str, bytes, tuple[int, ...]], Tensor] = field(default_factory=dict)
 
@@ -152,7 +101,7 @@ class _Constants:
 
 
 def pick(
-    constants: _Constants, source: Tensor, out: Tensor, begin: tuple[int, int], graph: int = 0
+    constants: Constants, source: Tensor, out: Tensor, begin: tuple[int, int], graph: int = 0
 ) -> Op:
     """`SLICE` of rows and columns from `begin` on."""
     first = constants.ints(f"begin {begin[0]}, {begin[1]}", [0, *begin, 0], graph)
@@ -161,7 +110,7 @@ def pick(
 
 
 def pad(
-    constants: _Constants,
+    constants: Constants,
     source: Tensor,
     out: Tensor,
     before: tuple[int, int],
@@ -175,24 +124,25 @@ def pad(
 
 
 @dataclass(slots=True)
-class _StageWriter:
-    """Writes one stage; lives for one call of `banded`."""
+class StageWriter:
+    """Writes one stage; lives for one call of `tflm_banded.banded`."""
 
     number: int
     body: Body
-    constants: _Constants
+    constants: Constants
     places: dict[Piece, Tensor] = field(default_factory=dict)
     ops: list[Op] = field(default_factory=list)
     cuts: dict[int, list[Op]] = field(default_factory=dict)
     kept: list[list[Tensor]] = field(default_factory=list)
+    last: Tensor | None = None
 
     def stage(self) -> Stage:
         inner, masks = self.subgraph()
         windows = tuple(self.window(piece) for piece in self.body.windows)
-        returned, last = self.calls(windows, masks)
+        returned = self.calls(windows, masks)
         bands, kept = self.joined(returned), tuple(map(tuple, self.kept))
         ops = tuple(self.ops)
-        return Stage(self.body, inner, self.places, masks, windows, bands, last, ops, kept)
+        return Stage(self.body, inner, self.places, masks, windows, bands, self.last, ops, kept)
 
     # The body.
 
@@ -285,14 +235,13 @@ class _StageWriter:
 
     def calls(
         self, windows: tuple[Window, ...], masks: tuple[Tensor, ...]
-    ) -> tuple[list[tuple[Tensor, int]], Tensor | None]:
-        """What the calls make, with first rows; and what the last one returns, if that is more."""
+    ) -> list[tuple[Tensor, int]]:
+        """What the calls make, with first rows."""
         result = self.body.ops[-1].output
         true = self.constants.get("true", np.array([True]))
         options = schema.new_table("IfOptions")
         options.thenSubgraphIndex = options.elseSubgraphIndex = self.number + 1
         returned: list[tuple[Tensor, int]] = []
-        last = None
         state = [self.start(kept) for kept in self.body.kept]
         self.kept = [[] for _ in self.body.kept]
         for number in self.body.order:
@@ -311,12 +260,17 @@ class _StageWriter:
                 row.append(tensor)
             raw = Raw(schema.OPTION_CODES["IfOptions"], options)
             self.ops.append(Op("IF", inputs, (out, *state), raw))
-            over = first + self.body.band - result.shape[1]
-            if over > 0:
-                last, out = out, self.rows(result, first, result.shape[1])
-                self.ops.append(pick(self.constants, last, out, (0, 0)))
-            returned.append((out, first))
-        return sorted(returned, key=lambda row: row[1]), last
+            returned.append((self.landed(out, first), first))
+        return sorted(returned, key=lambda row: row[1])
+
+    def landed(self, out: Tensor, first: int) -> Tensor:
+        """A band, less what the result does not need of it."""
+        result = self.body.ops[-1].output
+        if first + self.body.band <= result.shape[1]:
+            return out
+        self.last, less = out, self.rows(result, first, result.shape[1])
+        self.ops.append(pick(self.constants, out, less, (0, 0)))
+        return less
 
     def start(self, kept: Kept) -> Tensor:
         """What the first call gets: rows outside the image."""

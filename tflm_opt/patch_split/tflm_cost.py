@@ -24,7 +24,7 @@ from ..graph.options import ConvOptions, Padding, same_padding
 from ..graph.write import padding_flag
 from ..passes.legalize import smallest_pad
 from ..passes.rewrite import CONVOLUTIONS, POOLS, padding_of, size_of, source_of, window
-from .tflm_bands import Body, Piece, Unfit, body
+from .tflm_bands import Body, Piece, Step, Unfit, body
 from .tflm_calls import MOST_INPUTS, with_taps
 from .tflm_layout import safe_distance
 from .tflm_sweep import Part, Way, limits, sweep
@@ -34,9 +34,13 @@ PRICES = {"slice": 88, "keep": 88, "mask": 88, "pad": 152, "call": 112, "join": 
 CONSTANTS = {"slice": 2, "keep": 2, "pad": 1, "mask": 1}
 TENSOR = 24
 SUBGRAPH = 64
+# An op that is written once a band; convolutions besides 8 bytes an output channel.
+COPIES = {"CONV_2D": 200, "DEPTHWISE_CONV_2D": 200}
+COPY = 160
 
 STYLES = ("wide", "pad", "same")
 LONGEST = 14
+MOST_COPIES = 4  # bands: with more, calls are cheaper for any op
 COUNTS = (2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 32, 48)
 # A stage must hold an op that needs this share of the worst op's memory, run whole.
 WORTH = 6
@@ -231,10 +235,12 @@ def _bodies(lives: _Lives, start: int, stop: int) -> Iterator[Part]:
                     made = body(ops, band, style, lives.macs, keep)
                     if not keep or made.kept:
                         yield _part(lives, start, stop, made)
+                        if made.bands <= MOST_COPIES and not any(s.taps for s in made.steps):
+                            yield _part(lives, start, stop, replace(made, copied=True))
 
 
 def _part(lives: _Lives, start: int, stop: int, made: Body) -> Part:
-    return Part(start, stop, _head(lives, start, stop, made), _tail(made), made.extra_macs, made)
+    return Part(start, stop, _head(lives, start, stop, made), tail_of(made), made.extra_macs, made)
 
 
 def _head(lives: _Lives, start: int, stop: int, made: Body) -> int:
@@ -247,7 +253,8 @@ def _head(lives: _Lives, start: int, stop: int, made: Body) -> int:
         over = max((_overlap(w, made, result, beside[w.tensor]) for w in dying), default=0)
     windows = sum(align_up(w.nbytes, 16) for w in made.windows)
     states = sum(align_up(kept.after.nbytes, 16) for kept in made.kept)
-    scratch = sum(lives.scratch(s.op, s.padding, s.taps) for s in made.steps if s.op is not None)
+    each = [lives.scratch(s.op, s.padding, s.taps) for s in made.steps if s.op is not None]
+    scratch = max(each) if made.copied else sum(each)  # of a body: as long as its calls
     return sum(beside.values()) + result - over + states + scratch + max(windows, _inner(made))
 
 
@@ -284,17 +291,36 @@ def _inner(made: Body) -> int:
     return most
 
 
-def _tail(made: Body) -> int:
-    inner = sum(PRICES.get(step.kind, 0) for step in made.steps)
-    inner += TENSOR * sum(CONSTANTS.get(step.kind, 0) for step in made.steps)
+def tail_of(made: Body) -> int:
+    cuts = made.bands * len(made.windows) * (PRICES["slice"] + TENSOR)
     edges = len(made.windows) * 2 * (PRICES["pad"] + TENSOR)
-    masks = 3 * TENSOR * len(made.masks)
-    calls = made.bands * (PRICES["call"] + len(made.windows) * (PRICES["slice"] + TENSOR))
-    calls += len(made.kept) * TENSOR * (made.bands + 2)
     joins = PRICES["join"] * (
         1 + (-(-made.bands // MOST_INPUTS) if made.bands > MOST_INPUTS else 0)
     )
-    return SUBGRAPH + inner + edges + masks + calls + joins
+    if made.copied:
+        return cuts + edges + joins + _copies(made)
+    steps = sum(_step(step) for step in made.steps)
+    masks = 3 * TENSOR * len(made.masks)
+    calls = made.bands * PRICES["call"]
+    calls += len(made.kept) * TENSOR * (made.bands + 2)
+    return cuts + edges + joins + masks + calls + SUBGRAPH + steps
+
+
+def _step(step: Step) -> int:
+    """Tail of what a band needs beside the graph's own ops."""
+    return PRICES.get(step.kind, 0) + TENSOR * CONSTANTS.get(step.kind, 0)
+
+
+def _copies(made: Body) -> int:
+    """Tail of the ops of copies, beyond those of one: masks are for the first and last band."""
+    ops = sum(
+        COPIES.get(op.kind, COPY) + (8 * op.output.shape[3] if op.kind in COPIES else 0)
+        for op in made.ops
+    )
+    tail = (made.bands - 1) * ops
+    for step in made.steps:
+        tail += _step(step) * (min(made.bands, 2) if step.kind == "mask" else made.bands)
+    return tail
 
 
 def _front(parts: list[Part]) -> list[Part]:

@@ -38,8 +38,9 @@ from ..arena.problem import Buffer, Problem, Solution, align_up
 from ..arena.tflm_scratch import REFERENCE, tflm_scratch
 from ..graph import tensor_order
 from ..graph.ir import Graph, Op, Tensor
+from .tflm_banded import Banded
 from .tflm_bands import Body, Kept, Piece
-from .tflm_calls import Banded, Stage
+from .tflm_calls import Stage
 
 ALIGNMENT = 16
 
@@ -209,6 +210,9 @@ class _Timeline:
         self.step += 1
         begin = self.step
         joined = self.joined(stage)
+        if stage.graph is None:
+            self.copies(stage, joined)
+            return
         self.keep(stage)
         self.parts(stage)
         self.windows(stage)
@@ -221,13 +225,29 @@ class _Timeline:
             self.write(stage.places[step.output])
             self.in_place(op)
         self.copy(stage, joined)
-        self.scratch(stage, begin)
+        self.scratch(stage.graph, begin)
 
-    def scratch(self, stage: Stage, begin: int) -> None:
+    def scratch(self, body: Graph, begin: int) -> None:
         """One hole for the scratch of all ops of the body, as long as the stage runs."""
-        size = sum(tflm_scratch(op, self.kernels) for op in stage.graph.ops)
+        size = sum(tflm_scratch(op, self.kernels) for op in body.ops)
         if size:
-            self.slots.append(_Slot(f"scratch of {stage.graph.name}", size, begin, self.step))
+            self.slots.append(_Slot(f"scratch of {body.name}", size, begin, self.step))
+
+    def copies(self, stage: Stage, joined: bool) -> None:
+        """Ops as in any graph, but for bands, whose places are known."""
+        bands = {tensor for tensor, _ in stage.bands}
+        for op in stage.ops:
+            if op.output in bands and op.output in self.places:
+                self.step += 1
+                for tensor in (*op.inputs, op.output):
+                    self.read(tensor)
+                scratch = tflm_scratch(op, self.kernels)
+                if scratch:
+                    self.slot(f"scratch of {op.kind}", scratch)
+            else:
+                self.op(op)
+        if joined:
+            self.over(stage)
 
     def joined(self, stage: Stage) -> bool:
         """Give the result and its bands their places; False if bands must lie apart from it."""
@@ -315,10 +335,14 @@ class _Timeline:
         """Let the result lie over rows of the stage's inputs that no later window reads."""
         out = self.places[stage.result][0]
         for window in stage.windows:
-            slot, away = self.places[window.piece.tensor]
-            if slot != out and not away:
+            source = window.piece.tensor
+            slot, away = self.places[source]
+            # A copy's first op may read the input itself, while it writes the result.
+            direct = stage.graph is None and source in window.tensors
+            if slot != out and not away and not direct:
                 pair = (slot, out) if stage.body.upwards else (out, slot)
-                self.covers.append((pair, slot, self.step, safe_distance(stage.body, window.piece)))
+                last = self.slots[slot].last
+                self.covers.append((pair, slot, last, safe_distance(stage.body, window.piece)))
 
 
 def safe_distance(made: Body, piece: Piece) -> int:

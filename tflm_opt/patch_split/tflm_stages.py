@@ -16,7 +16,8 @@ from ..graph.check import BANDS_METADATA
 from ..graph.edit import rebuild
 from ..graph.ir import Graph, Tensor
 from ..passes import Legalize
-from .tflm_calls import Banded, Stage, banded
+from .tflm_banded import Banded, banded
+from .tflm_calls import Stage
 from .tflm_check import violations
 from .tflm_cost import Way, ways, widened
 from .tflm_layout import Layout, attach, layout
