@@ -50,6 +50,7 @@ class Point:
         moved: bytes of rows that move to stay in memory, in one inference.
         work: the estimate of both in instructions; it ranks, and was not measured.
         extra_macs: multiply-accumulates that are computed again, as a fraction of the graph's.
+        graph: whose ops the schedule runs.
     """
 
     schedule: Schedule
@@ -57,7 +58,8 @@ class Point:
     calls: int
     moved: int
     work: int
-    extra_macs: float = 0.0
+    extra_macs: float
+    graph: Graph
 
     @property
     def peak(self) -> int:
@@ -189,7 +191,7 @@ class Search:
         whole = {op: error.reason for op, error in reasons if op not in ends}
         # Prices are rounded up to the alignment, and the topmost buffer need not be.
         bound = max(self.bound - (ALIGNMENT - 1), 0)
-        return Found(chosen, _front(self.points), bound, whole)
+        return Found(chosen, pareto(self.points), bound, whole)
 
     def _scanned(self) -> list[Point]:
         self.progress.detail(0, FRONT)
@@ -245,7 +247,7 @@ class Search:
             moved = sum(part.cost.moved for part in path)
             again = cuts.again(path) / max(self.costs.macs, 1)
             self.planned[schedule] = Point(
-                schedule, found, calls, moved, cuts.work(path), again
+                schedule, found, calls, moved, cuts.work(path), again, self.costs.graph
             )
         return self.planned[schedule]
 
@@ -317,7 +319,7 @@ def _by_peak(point: Point) -> tuple[int, int]:
     return point.peak, point.work
 
 
-def _front(points: list[Point]) -> tuple[Point, ...]:
+def pareto(points: list[Point]) -> tuple[Point, ...]:
     """The points that no other beats in both peak and work, the fastest first."""
     front: list[Point] = []
     for point in sorted(points, key=_by_work):
