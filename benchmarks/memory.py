@@ -1,134 +1,137 @@
 """Arena of real models, beside what others publish: resident and streamed input.
 
-    python benchmarks/memory.py [MODEL.tflite ...] [--json]
+    python benchmarks/memory.py [MODEL.tflite ...] [--net NAME ...] [--all]
+                                [--max-extra-macs F ...] [--write docs/memory.md] [--json]
 
-Without arguments: the real models at hand. Ours is the whole arena with all kernel scratch of the
-schedule of least memory, planned, at no extra MACs; `optimize` proves such schedules bit-exact.
-The peers' figures are bytes that they publish or that were measured with their tools: TFLM with
-CMSIS-NN (tensors and persistent state), TinyEngine and X-CUBE-AI (from TinyEngine's README,
-thousands of bytes), TinyTS (arenas in its published code, HPCA 2024). `goal` is what this project
-set out to reach.
+Without arguments: the real models at hand. `--net` adds a Keras net of the tests, built with
+calibrated batch-norm statistics the first time (minutes), `--all` the nets that the goals name.
+Ours is the whole arena with all kernel scratch of the schedule of least memory, planned;
+`optimize` proves such schedules bit-exact. `bound` is what no schedule without recomputation goes
+below. The peers' figures are in `peers.py`, with their sources.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import memory_page
+from peers import INPUTS, NOBODY, PEERS
+
 from tflm_opt import codegen, graph, passes
+from tflm_opt.bottleneck import bottleneck
 from tflm_opt.errors import UnsupportedModel
-from tflm_opt.patch_split.search import search
+from tflm_opt.patch_split.orders import search
+from tflm_opt.patch_split.search import Found
 
-SHARED = Path(__file__).resolve().parents[2] / "shared" / "models"
-INPUTS = ("resident", "streamed")
-
-# Bytes; pairs are (input resident, input streamed or not counted).
-PEERS: dict[str, dict[str, Any]] = {
-    "mcunet_vww1": {
-        "tflm": 161_472 + 58_448,
-        "tinyengine": 92_000,
-        "x_cube_ai": 113_000,
-        "tinyts": (36_960, 34_448),
-        "goal": (26_000, 17_000),
-    },
-    "mcunet_in4": {
-        "tinyengine": 416_000,
-        "x_cube_ai": 342_000,
-        "goal": (95_000, 60_000),
-    },
-    "mobilenet_v2_035_144": {
-        "tflm": 311_040,
-        "tinyengine": 308_000,
-        "tinyts": (80_640, 52_672),
-        "goal": (70_000, 38_000),
-    },
-    "mlperf_tiny_vww": {
-        "tflm": 73_728 + 27_076,
-        "x_cube_ai": 71_900,
-        "tinyts": (29_568, 13_824),
-        "goal": (28_700, 13_800),
-    },
-    "mlperf_tiny_ic": {
-        "tflm": 49_728 + 5_364,
-        "x_cube_ai": 63_800,
-        "tinyts": (14_272, 13_568),
-        "goal": (14_200, 13_500),
-    },
-    "mlperf_tiny_kws": {
-        "tflm": 16_000 + 6_916,
-        "x_cube_ai": 28_600,
-        "tinyts": (9_920, 9_920),
-        "goal": (9_000, 9_000),
-    },
-    "mlperf_tiny_ad": {"tflm": 768 + 1_908, "x_cube_ai": 6_500},
-}
+ROOT = Path(__file__).resolve().parents[1]
+SHARED = ROOT.parent / "shared" / "models"
+NETS = ("mobilenet_v2_035_144", "mobilenet_v2_100_224")
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
+    options = _options(arguments)
+    models = [(path.stem, path.read_bytes()) for path in options.models]
+    models += [(name, keras_net(name)) for name in options.net]
+    rows = [
+        row
+        for name, data in models
+        for row in model_rows(name, data, sorted(set(options.max_extra_macs or [0.0])))
+    ]
+    if options.write is not None:
+        options.write.write_text(memory_page.page(rows, _command(options)), "utf-8")
+    print(json.dumps(rows, indent=2) if options.json else memory_page.table(rows))
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("models", nargs="*", type=Path)
+    parser.add_argument("--net", action="append", default=[], help="a Keras net of the tests")
+    parser.add_argument("--all", action="store_true", help=f"and {', '.join(NETS)}")
+    parser.add_argument(
+        "--max-extra-macs",
+        action="append",
+        type=float,
+        metavar="F",
+        help="rows with so much recomputation allowed; 0 unless given; may be repeated",
+    )
+    parser.add_argument("--write", type=Path, metavar="PAGE", help="a Markdown page, too")
     parser.add_argument("--json", action="store_true", help="print one JSON array")
-    arguments = parser.parse_args()
-    models = arguments.models or sorted(SHARED.glob("*.tflite"))
-    rows = [row for path in models for row in model_rows(path)]
-    print(json.dumps(rows, indent=2) if arguments.json else table(rows))
+    options = parser.parse_args(arguments)
+    options.named = [path.name for path in options.models]
+    if options.all:
+        options.net = [*options.net, *(net for net in NETS if net not in options.net)]
+    if not options.models and (options.all or not options.net):
+        options.models = sorted(SHARED.glob("*.tflite"))
+    return options
 
 
-def model_rows(path: Path) -> list[dict[str, Any]]:
-    """A row for each kind of input."""
-    model = passes.run(graph.read(path.read_bytes(), str(path)), passes.default_pipeline())
-    return [model_row(path.stem, model, kind) for kind in INPUTS]
+def _command(options: argparse.Namespace) -> str:
+    """How the page was made, by files' names only."""
+    nets = [] if options.all else [f"--net {net}" for net in options.net]
+    limits = [f"--max-extra-macs {limit:g}" for limit in options.max_extra_macs or ()]
+    every = ["--all"] if options.all else []
+    words = [*options.named, *nets, *every, *limits, f"--write docs/{options.write.name}"]
+    return " ".join(["python benchmarks/memory.py", *words])
 
 
-def model_row(name: str, model: graph.Graph, kind: str) -> dict[str, Any]:
-    """Ours and the peers' for one kind of input; ours is None where it can't be."""
-    peers = PEERS.get(name, {})
+def keras_net(name: str) -> bytes:
+    """A Keras net of the tests as an int8 `.tflite`, from their cache or built now."""
+    sys.path.insert(0, str(ROOT / "tests"))
+    from models.cache import tflite
+
+    return tflite(name)
+
+
+def model_rows(name: str, data: bytes, limits: Sequence[float]) -> list[dict[str, Any]]:
+    """A row for each kind of input and limit of extra MACs."""
+    model = passes.run(graph.read(data, name), passes.default_pipeline())
+    return [model_row(name, model, kind, limit) for limit in limits for kind in INPUTS]
+
+
+def model_row(name: str, model: graph.Graph, kind: str, limit: float = 0.0) -> dict[str, Any]:
+    """Ours, the goal and the peers' for one kind of input; ours is None where it can't be."""
     began = time.process_time()
+    found, reason = _searched(model, kind, limit)
+    seconds = round(time.process_time() - began, 1)
+    peers = PEERS.get(name, NOBODY)
+    goal = peers.goal(kind, limit)
+    return {
+        "model": name,
+        "input": kind,
+        "max_extra_macs": limit,
+        "arena": None if found is None else found.peak,
+        "extra_macs": None if found is None else found.chosen.extra_macs,
+        "goal": None if goal is None else goal.arena,
+        "bound": None if found is None else found.bound,
+        "fastest": None if found is None else found.front[0].peak,
+        "peers": [
+            {"tool": tool, "arena": figure.arena, "extra_macs": figure.extra_macs}
+            for tool, figure in peers.of(kind)
+        ],
+        "seconds": seconds,
+        "binding": None if found is None else _binding(model, found),
+        "reason": reason,
+    }
+
+
+def _searched(model: graph.Graph, kind: str, limit: float) -> tuple[Found | None, str | None]:
+    more: dict[str, Any] = {"max_extra_macs": limit} if limit else {}
     try:
-        found = search(model, input=kind, scratch=codegen.scratch, access=codegen.access)
+        found = search(model, input=kind, scratch=codegen.scratch, access=codegen.access, **more)
     except UnsupportedModel as error:
-        found, reason = None, error.reason
-    else:
-        reason = None
-    row: dict[str, Any] = {"model": name, "input": kind}
-    row["arena"] = None if found is None else found.peak
-    row["bound"] = None if found is None else found.bound
-    row["goal"] = _side(peers.get("goal"), kind)
-    row["layer_by_layer"] = None if found is None else found.front[0].peak
-    row["tinyts"] = _side(peers.get("tinyts"), kind)
-    for tool in ("tinyengine", "x_cube_ai", "tflm"):
-        row[tool] = peers.get(tool) if kind == "resident" else None
-    row["extra_macs"] = None if found is None else found.chosen.extra_macs
-    row["seconds"] = round(time.process_time() - began, 1)
-    row["reason"] = reason
-    return row
+        return None, error.reason
+    return found, None
 
 
-def _side(pair: tuple[int, int] | None, kind: str) -> int | None:
-    return None if pair is None else pair[INPUTS.index(kind)]
-
-
-def table(rows: list[dict[str, Any]]) -> str:
-    """A Markdown table."""
-    columns = [column for column in rows[0] if column != "reason"] if rows else []
-    cells = [[_cell(row[column]) for column in columns] for row in rows]
-    widths = [max(map(len, column)) for column in zip(columns, *cells, strict=True)]
-
-    def line(texts: list[str]) -> str:
-        return "| " + " | ".join(t.ljust(w) for t, w in zip(texts, widths, strict=True)) + " |"
-
-    rule = "|" + "|".join("-" * (width + 2) for width in widths) + "|"
-    notes = [f"{row['model']}, {row['input']}: {row['reason']}" for row in rows if row["reason"]]
-    return "\n".join([line(columns), rule, *map(line, cells), *notes])
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return "–"
-    return f"{value:,}" if isinstance(value, int) else str(value)
+def _binding(model: graph.Graph, found: Found) -> dict[str, Any]:
+    peak = bottleneck(model, found.chosen.plan)
+    return {"stage": str(peak), "buffers": list(peak.largest)}
 
 
 if __name__ == "__main__":

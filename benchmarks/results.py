@@ -47,9 +47,9 @@ def main() -> None:
 def keras_net(name: str) -> tuple[Any, Any]:
     """A Keras net of the tests with calibrated batch-norm, and data to quantize it with."""
     sys.path.insert(0, str(ROOT / "tests"))
-    from models.builders import build
+    from models import builders, large
 
-    return build(name)
+    return (large if name in large.BUILDERS else builders).build(name)
 
 
 def row(name: str, model: Any, calibration: Any, board: str) -> dict[str, Any]:

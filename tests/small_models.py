@@ -110,6 +110,12 @@ class Net:
     def add(self, a: Tensor, b: Tensor) -> Tensor:
         return self._append("ADD", (a, b), a.shape, self.quant(1 / 64, -100), options.AddOptions())
 
+    def concat(self, *parts: Tensor) -> Tensor:
+        """CONCATENATION along the last axis; all parts have the quantization of the first."""
+        shape = (*parts[0].shape[:-1], sum(part.shape[-1] for part in parts))
+        record = options.ConcatenationOptions(len(shape) - 1)
+        return self._append("CONCATENATION", parts, shape, parts[0].quant, record)
+
     def flatten(self, x: Tensor) -> Tensor:
         shape = (1, x.elements)
         target = self._const(np.array(shape, np.int32), "int32")
@@ -148,6 +154,24 @@ def residual_net(size: int = 12, channels: int = 8, seed: int = 0) -> Graph:
     joined = net.add(stem, inner)
     small = net.conv(joined, 4, stride=2)
     return net.graph(net.softmax(net.dense(net.flatten(small), 10)))
+
+
+def branches_net(count: int = 4, wide: int = 600, seed: int = 0) -> Graph:
+    """Dense branches that widen and narrow again; its ops run level by level, as exporters sort."""
+    net = Net((1, 4, 4, 2), seed)
+    flat = net.flatten(net.input)
+    inner = [net.dense(flat, wide + 32 * i) for i in range(count)]
+    ends = [net.dense(x, 12) for x in inner]
+    return net.graph(net.softmax(net.dense(net.concat(*ends), 6)))
+
+
+def cell_net(size: int = 12, seed: int = 0) -> Graph:
+    """A cell of three branches (pointwise, depthwise, pointwise), level by level, then dense."""
+    net = Net((1, size, size, 4), seed)
+    inner = [net.conv(net.input, channels, kernel=1) for channels in (24, 40, 32)]
+    inner = [net.depthwise(x, stride=2) for x in inner]
+    joined = net.concat(*(net.conv(x, 4, kernel=1) for x in inner))
+    return net.graph(net.softmax(net.dense(net.flatten(joined), 5)))
 
 
 def residual_tflite(size: int = 12, channels: int = 8, seed: int = 0) -> bytes:

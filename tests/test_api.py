@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small_models import residual_net, residual_tflite
+from small_models import Net, residual_net, residual_tflite
 
 import tflm_opt
 from tflm_opt import api, errors, graph, saved
@@ -118,6 +118,32 @@ def test_recomputation_is_for_stock_tflm_and_within_its_limit() -> None:
     assert tflm_opt.optimize(data, max_extra_macs=0.5, verify=False, verbose=0).extra_macs == 0.0
     with pytest.raises(TflmOptError, match="not a fraction"):
         tflm_opt.optimize(data, max_extra_macs=-0.1, verbose=0)
+
+
+def test_kernels_of_stock_tflm() -> None:
+    """A depthwise convolution of 5x5 needs scratch with the DSP extension, and none without."""
+    net = Net((1, 12, 12, 16))
+    tflite = graph.write(net.graph(net.depthwise(net.input, 5)))
+    plain, dsp, c = (
+        tflm_opt.optimize(
+            tflite, runtime="tflm", kernels=kernels, board=board, verify=False, verbose=0
+        )
+        for kernels, board in (
+            ("reference", "qemu_m4"),
+            ("cmsis_nn", "qemu_m4"),
+            ("cmsis_nn", "qemu_m3"),
+        )
+    )
+    assert [r.tflm.kernels for r in (plain, dsp, c) if r.tflm is not None] == [
+        "reference",
+        "cmsis_nn_dsp",
+        "cmsis_nn_c",
+    ]
+    assert plain.sram.arena == c.sram.arena == dsp.sram.arena - 2 * 16 * 25
+    assert "the scratch of CMSIS-NN (dsp)" in str(dsp)
+    assert "CMSIS-NN (" not in str(plain)
+    with pytest.raises(TflmOptError, match="cmsis_nn"):
+        tflm_opt.optimize(tflite, kernels="cmsis", verbose=0)
 
 
 def test_the_plan_in_the_file_is_what_tflm_takes(result: tflm_opt.Result) -> None:

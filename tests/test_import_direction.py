@@ -14,7 +14,7 @@ PACKAGE = Path(tflm_opt.__file__).parent
 
 # Rooms in the order in which data flows. Those of one row may know each other.
 ROWS = (
-    ("errors", "boards", "progress", "sizes"),
+    ("errors", "boards", "progress", "sizes", "svg"),
     ("graph",),
     ("quant.numerics", "quant.fixed_point", "quant.tables"),
     ("passes",),

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from . import boards, sizes
 from .errors import DoesNotFit, InvalidModel, MissingTool, TflmOptError
 from .progress import Progress, reporter
-from .result import Flash, Result, Sram
+from .result import Flash, Result, Sram, Whole
 
 if TYPE_CHECKING:
     from .arena import Plan
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 RUNTIMES = ("engine", "tflm")
 INPUTS = ("resident", "streamed")
+KERNELS = ("reference", "cmsis_nn")
 IO = ("int8", "float32")
 DEFAULT_BOARD = "qemu_m4"
 UNUSED_CALIBRATION = (
@@ -58,6 +59,7 @@ def optimize(
     input: str = "resident",
     io: str = "int8",
     max_extra_macs: float = 0.0,
+    kernels: str = "reference",
     reserve: int | str = 0,
     name: str | None = None,
     vectors: int = 16,
@@ -88,6 +90,8 @@ def optimize(
         io: element type of the inputs and outputs: "int8", or "float32" to keep float ones.
         max_extra_macs: how much recomputation may save memory, as a fraction of the model's MACs.
             Only stock TFLM's files use it so far: the engine keeps rows, and recomputes nothing.
+        kernels: those that stock TFLM is built with: "reference", or "cmsis_nn" as for the board's
+            core. Their scratch is left room for and counted.
         reserve: bytes of SRAM to set aside for the application, counted in the total.
         name: a C identifier for the generated code; made from the model's name by default.
         vectors: how many seeded samples the proof of equality runs.
@@ -111,6 +115,7 @@ def optimize(
     _choose("runtime", runtime, RUNTIMES)
     _choose("io", io, IO)
     _choose("input", input, INPUTS)
+    _choose("kernels", kernels, KERNELS)
     if runtime == "tflm" and input == "streamed":
         raise TflmOptError("stock TFLM takes whole inputs; input='streamed' needs runtime='engine'")
     if not 0 <= max_extra_macs < math.inf:
@@ -126,6 +131,7 @@ def optimize(
             input=input,
             io=io,
             max_extra_macs=max_extra_macs,
+            kernels=kernels,
             reserve=set_aside or 0,
             name=name,
             vectors=vectors if verify else 0,
@@ -153,7 +159,7 @@ def tradeoffs(
     Args and errors: as `optimize`.
     """
     from . import codegen, graph, passes
-    from .patch_split.search import search
+    from .patch_split.orders import search
 
     _choose("io", io, IO)
     _choose("input", input, INPUTS)
@@ -220,13 +226,14 @@ def _optimize(
     input: str,
     io: str,
     max_extra_macs: float,
+    kernels: str,
     reserve: int,
     name: str | None,
     vectors: int,
     seed: int,
     progress: Progress,
 ) -> Result:
-    from . import graph, passes, proof
+    from . import arena, graph, passes, proof
     from .codegen.names import identifier
     from .graph.geometry import macs
     from .patch_split.rewrite import for_tflm
@@ -235,7 +242,13 @@ def _optimize(
     original = graph.read(loaded.tflite, loaded.source)
     progress.step("Optimizing the graph")
     optimized = passes.run(original, passes.default_pipeline(io))  # type: ignore[arg-type]
-    stock = for_tflm(optimized, loaded.tflite, max_extra_macs=max_extra_macs, seed=seed)
+    stock = for_tflm(
+        optimized,
+        loaded.tflite,
+        max_extra_macs=max_extra_macs,
+        kernels=arena.tflm_scratch.kernels_of(kernels, target.core),
+        seed=seed,
+    )
     shape = _Shape(name or identifier(loaded.name), target, runtime, input, seed)
     room = None if limit is None else max(limit - reserve, 0)
     built = _built(optimized, stock, shape, room, progress)
@@ -266,6 +279,8 @@ def _optimize(
         float_model=loaded.float_model,
         warnings=(*loaded.warnings, *built.notes),
         front=built.front,
+        bound=built.bound,
+        whole=built.whole,
     )
 
 
@@ -290,6 +305,8 @@ class _Built:
     sram: Sram
     flash: Flash
     notes: tuple[str, ...]
+    bound: int | None = None
+    whole: tuple[Whole, ...] = ()
 
 
 def _built(
@@ -322,7 +339,20 @@ def _built(
     of = fitted.measured
     sram = Sram(fitted.sources.arena, of.data, of.stack, 0, of.estimated)
     flash = Flash(of.weights, of.code, of.estimated)
-    return _Built(fitted.point.plan, fitted.front, fitted.sources, sram, flash, of.notes)
+    return _Built(
+        fitted.point.plan,
+        fitted.front,
+        fitted.sources,
+        sram,
+        flash,
+        of.notes,
+        fitted.bound,
+        tuple(
+            Whole(i, op.kind, op.outputs[0].name, fitted.whole[op])
+            for i, op in enumerate(optimized.ops)
+            if op in fitted.whole
+        ),
+    )
 
 
 def _tflm_footprint(stock: Stock) -> tuple[Sram, Flash, tuple[str, ...]]:
@@ -350,7 +380,7 @@ def _judge(result: Result, budget: int | None, board: boards.Board | None) -> Re
     result = dataclasses.replace(result, budget=sram_limit, fits=not (over_sram or over_flash))
     if result.fits:
         return result
-    from .remedies import binding, remedies
+    from .remedies import binding, limit, remedies
 
     what = "sram" if over_sram else "flash"
     need, have = (result.sram.total, sram_limit) if over_sram else (result.flash.total, flash_limit)
@@ -360,6 +390,7 @@ def _judge(result: Result, budget: int | None, board: boards.Board | None) -> Re
         have=have,
         what=what,
         binding=binding(result) if over_sram else (),
+        limit=limit(result, have) if over_sram else "",
         best=result,
         remedies=remedies(result, what, have),
     )

@@ -54,6 +54,13 @@ def cli() -> None:
     show_default=True,
     help="Recomputation allowed to save memory (stock TFLM only).",
 )
+@click.option(
+    "--kernels",
+    type=click.Choice(["reference", "cmsis_nn"]),
+    default="reference",
+    show_default=True,
+    help="What stock TFLM is built with: whose scratch to leave room for.",
+)
 @click.option("--reserve", metavar="SIZE", default="0", help="SRAM to leave to the application.")
 @click.option(
     "--calibration",
@@ -76,6 +83,7 @@ def optimize(
     board: str | None,
     io: str,
     max_extra_macs: float,
+    kernels: str,
     reserve: str,
     calibration: str | None,
     name: str | None,
@@ -111,6 +119,7 @@ def optimize(
             input=input,
             io=io,
             max_extra_macs=max_extra_macs,
+            kernels=kernels,
             reserve=0 if reserve in ("", "0") else reserve,
             name=name,
             vectors=vectors,
@@ -156,19 +165,28 @@ def inspect(model: Path, full: bool, as_json: bool) -> None:
 @click.argument("model")
 @_input
 @click.option("--io", type=click.Choice(["int8", "float32"]), default="int8", show_default=True)
+@click.option(
+    "--plot", type=click.Path(path_type=Path, dir_okay=False), help="Write an SVG picture, too."
+)
 @_json
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
-def tradeoffs(model: str, input: str, io: str, as_json: bool, quiet: bool) -> None:
+def tradeoffs(
+    model: str, input: str, io: str, plot: Path | None, as_json: bool, quiet: bool
+) -> None:
     """Show how much memory MODEL can do with, and what that costs.
 
     Each line is a schedule that was planned: fastest first, least memory last. The arena holds
     tensors and kernel scratch; stack and state come on top.
     """
     from .api import tradeoffs as run
+    from .report import front
     from .report.data import point_data
     from .report.text import front_text
 
     points = [point_data(p) for p in run(model, input=input, io=io, verbose=0 if quiet else 1)]
+    if plot is not None:
+        picture = front.svg(points, chosen=points[-1]["arena"], name=Path(model).stem)
+        plot.write_text(picture, "utf-8")
     click.echo(
         json.dumps({"input": input, "front": points}, indent=2) if as_json else front_text(points)
     )

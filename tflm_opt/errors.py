@@ -68,7 +68,8 @@ class DoesNotFit(TflmOptError):
         need: bytes of the best result found.
         have: bytes of the budget.
         what: which budget, "sram" or "flash".
-        binding: the ops whose buffers make the peak, worst first.
+        binding: the stage that makes the peak, and its buffers, largest first.
+        limit: what no schedule goes below, as a clause; "" where that isn't known, or isn't why.
         best: the best `Result` found, complete and usable, or None.
         remedies: what would make it fit, cheapest first.
     """
@@ -80,6 +81,7 @@ class DoesNotFit(TflmOptError):
         have: int,
         what: str = "sram",
         binding: Sequence[str] = (),
+        limit: str = "",
         best: Any = None,
         remedies: Sequence[str] = (),
     ) -> None:
@@ -89,12 +91,15 @@ class DoesNotFit(TflmOptError):
         ]
         if binding:
             lines.append("  the peak is made by: " + "; ".join(binding))
+        if limit:
+            lines.append(f"  {limit}")
         lines += [f"  remedy: {remedy}" for remedy in remedies]
         super().__init__("\n".join(lines))
         self.need = need
         self.have = have
         self.what = what
         self.binding = tuple(binding)
+        self.limit = limit
         self.best = best
         self.remedies = tuple(remedies)
 

@@ -8,13 +8,14 @@ slightly different rest, so this is done twice at most, and then the smallest sc
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from . import codegen
 from .boards import Board
-from .graph import Graph
-from .patch_split.search import Point, Search
+from .graph import Graph, Op
+from .patch_split.orders import Orders
+from .patch_split.search import Point
 from .progress import Progress
 from .runtime.footprint import Footprint, footprint
 
@@ -29,12 +30,16 @@ class Fitted:
     Attributes:
         point: the schedule and its plan.
         front: all planned schedules that no other beats, the fastest first.
+        bound: bytes of arena that no schedule of this input goes below without recomputation.
+        whole: why ops can't run on rows, for those that can't.
         sources: the C.
         measured: flash, stack and state beside the arena.
     """
 
     point: Point
     front: tuple[Point, ...]
+    bound: int
+    whole: Mapping[Op, str]
     sources: codegen.Sources
     measured: Footprint
 
@@ -56,6 +61,7 @@ def fit(
     name: str,
     target: Board,
     input: str = "resident",
+    max_extra_macs: float = 0.0,
     progress: Progress,
     seed: int = 0,
 ) -> Fitted:
@@ -67,16 +73,18 @@ def fit(
         name: of the generated code.
         target: whose core is compiled for.
         input: "resident" or "streamed".
+        max_extra_macs: how much may be computed again, as a fraction of the graph's MACs.
 
     Raises:
         UnsupportedModel: an op that the engine can't run, or an input that can't be streamed.
     """
     progress.step("Searching for a schedule")
-    runs = Search(
+    runs = Orders(
         graph,
         input=input,
         scratch=codegen.scratch,
         access=codegen.access,
+        max_extra_macs=max_extra_macs,
         progress=progress,
         seed=seed,
     )
@@ -92,7 +100,7 @@ def fit(
     return best
 
 
-def _candidates(runs: Search, budget: int | None, tried: dict[int, Fitted]) -> Iterator[Point]:
+def _candidates(runs: Orders, budget: int | None, tried: dict[int, Fitted]) -> Iterator[Point]:
     """The fastest, then the fastest that should fit by what was measured, then the smallest."""
     if budget is not None:
         yield runs.found().front[0]
@@ -103,10 +111,11 @@ def _candidates(runs: Search, budget: int | None, tried: dict[int, Fitted]) -> I
 
 
 def _measured(
-    point: Point, runs: Search, graph: Graph, name: str, target: Board, progress: Progress
+    point: Point, runs: Orders, graph: Graph, name: str, target: Board, progress: Progress
 ) -> Fitted:
     progress.step("Generating C")
     sources = codegen.generate(graph, point.plan, name=name)
     progress.step(f"Measuring for {target.core}")
     measured = footprint(sources, target, len(graph.ops))
-    return Fitted(point, runs.found().front, sources, measured)
+    found = runs.found()
+    return Fitted(point, found.front, found.bound, found.whole, sources, measured)

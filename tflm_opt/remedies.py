@@ -2,22 +2,56 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 from . import boards
 
 if TYPE_CHECKING:
+    from .arena import Plan
+    from .graph import Graph
+    from .patch_split.search import Found
     from .result import Result
 
-_MOST_NAMED = 4
+# What another call of `optimize` could allow: words, and arguments of the search. Each is
+# searched, so what it saves is known to the byte.
+ALLOWANCES: tuple[tuple[str, Mapping[str, Any]], ...] = (
+    ("stream the input (input='streamed')", {"input": "streamed"}),
+)
+_SMALLEST = 8  # pixels: no image is proposed that is smaller
 
 
 def binding(result: Result) -> tuple[str, ...]:
-    """The buffers that make the arena's peak, largest first, as text."""
-    from .graph.text import short_name
+    """The stage that makes the arena's peak, and its largest buffers, as text.
 
-    peak = result.plan.binding()
-    return tuple(f"{size:,} bytes of {short_name(name)}" for size, name in peak[:_MOST_NAMED])
+    Example:
+        >>> binding(result)[:2]
+        ('stage 1 of 47 (ops 0:CONV_2D to 13:ADD, 1 row a step)', '19,200 bytes of image')
+    """
+    from .bottleneck import bottleneck
+
+    found = bottleneck(result.graph, result.plan)
+    if result.runtime != "engine":
+        return found.largest
+    reasons = {whole.op: whole.reason for whole in result.whole}
+    stage = str(found)
+    if found.op is not None and found.stage is not None and found.stage.band is None:
+        reason = reasons.get(result.graph.ops.index(found.op))
+        stage += f", which can't run on rows: {reason}" if reason else ""
+    return (stage, *found.largest)
+
+
+def limit(result: Result, have: int) -> str:
+    """What is known of arenas that the search did not find; "" if nothing is."""
+    if result.bound is None:
+        return ""
+    room = have - (result.sram.total - result.sram.arena)
+    if result.bound > room >= 0:
+        return (
+            f"without recomputation, no schedule with this input needs less than {result.bound:,} "
+            f"bytes of arena; the budget leaves {room:,}"
+        )
+    return ""
 
 
 def remedies(result: Result, what: str, have: int) -> tuple[str, ...]:
@@ -45,38 +79,70 @@ def _sram_remedies(result: Result, need: int, have: int) -> list[str]:
             "fits beside them"
         )
         return texts
-    texts += _streamed_remedy(result)
-    scale = room / sram.arena
+    texts += _allowances(result, room)
+    if result.runtime == "engine":
+        texts += _smaller(result.graph, result.plan, room, "lower the resolution")
     texts.append(
-        f"shrink the input's height and width to about {scale**0.5:.0%}: the arena grows with "
-        f"their product (a rule of thumb; it must fall from {sram.arena:,} to {room:,} bytes)"
+        f"give the layers at the peak about {room / sram.arena:.0%} of their channels (a rule of "
+        f"thumb: the arena must fall from {sram.arena:,} to {room:,} bytes)"
     )
-    texts.append(f"give the layers at the peak about {scale:.0%} of their channels (likewise)")
     return texts
 
 
-def _streamed_remedy(result: Result) -> list[str]:
-    """What the arena would be if the input came by rows: searched, not guessed."""
-    if result.runtime != "engine" or result.schedule.input == "streamed":
-        return []
+def _allowances(result: Result, room: int) -> Iterator[str]:
+    """What the arena would be if more were allowed: searched, not guessed."""
+    if result.runtime != "engine":
+        return
+    for words, arguments in ALLOWANCES:
+        found = _searched(result, arguments)
+        if found is None or found.peak >= result.sram.arena:
+            continue
+        text = (
+            f"{words}: the arena falls by {result.sram.arena - found.peak:,} bytes, from "
+            f"{result.sram.arena:,} to {found.peak:,}"
+        )
+        if found.peak <= room:
+            yield f"{text}, and the model fits"
+            continue
+        yield f"{text}: still {found.peak - room:,} too many"
+        yield from _smaller(
+            result.graph, found.chosen.plan, room, f"{words}, and lower the resolution"
+        )
+
+
+def _searched(result: Result, arguments: Mapping[str, Any]) -> Found | None:
+    """The least arena with these arguments; None if it can't be, or they say nothing new."""
     from . import codegen
     from .errors import UnsupportedModel
-    from .patch_split.search import search
+    from .patch_split.orders import search
 
-    if len(result.graph.inputs) != 1:
-        return []
+    asked = {"input": result.schedule.input, **arguments}
+    if asked == {"input": result.schedule.input}:
+        return None
     try:
-        found = search(
-            result.graph, input="streamed", scratch=codegen.scratch, access=codegen.access
-        )
+        return search(result.graph, scratch=codegen.scratch, access=codegen.access, **asked)
     except UnsupportedModel:
+        return None
+
+
+def _smaller(graph: Graph, plan: Plan, room: int, words: str) -> list[str]:
+    """How much smaller the image would have to be, by what lies in memory step by step."""
+    from .bottleneck import at_scale, fitting_scale
+
+    images = [t for t in graph.inputs if len(t.shape) == 4 and min(t.shape[1:3]) > 1]
+    if len(graph.inputs) != 1 or not images:
         return []
-    saved = result.sram.arena - found.peak
-    if saved <= 0:
+    _, height, width, _ = images[0].shape
+    scale = fitting_scale(graph, plan, room)
+    if scale is None:
+        fixed = round(at_scale(graph, plan, 0.0))
+        return [f"a lower resolution won't do: about {fixed:,} bytes don't depend on it"]
+    rows, columns = int(height * scale), int(width * scale)
+    if min(rows, columns) < _SMALLEST or scale == 1:
         return []
     return [
-        f"stream the input (input='streamed'): the arena falls by {saved:,} bytes, from "
-        f"{result.sram.arena:,} to {found.peak:,}"
+        f"{words} from {height}x{width} to about {rows}x{columns} (an estimate: the buffers of "
+        f"each step, scaled until {room:,} bytes hold them)"
     ]
 
 

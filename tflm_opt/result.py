@@ -67,10 +67,16 @@ class Flash:
 
 @dataclass(frozen=True, slots=True)
 class TflmMemory:
-    """The arena of stock TFLM (on this 64-bit host), for the file that came in and for ours."""
+    """The arena of stock TFLM (on this 64-bit host), for the file that came in and for ours.
+
+    Attributes:
+        before, after: with their scratch, as TFLM's own allocator places it.
+        kernels: whose scratch that is, one of `arena.tflm_scratch.KERNELS`.
+    """
 
     before: Allocations
     after: Allocations
+    kernels: str = "reference"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +94,22 @@ class Accuracy:
     int8: float | None
     engine: float
     samples: int
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """An op that makes its whole output at once, since it can't run on rows.
+
+    Attributes:
+        op: its position in the graph; `kind`: what it is.
+        output: name of its first output.
+        reason: why, as a clause: "it needs all rows of its input at once".
+    """
+
+    op: int
+    kind: str
+    output: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -119,6 +141,9 @@ class Result:
         warnings: what a person should know, a sentence each.
         front: the schedules that the search planned, from the fastest to the smallest; empty for
             "tflm".
+        bound: bytes of arena that no schedule of this input goes below without recomputation;
+            None for "tflm".
+        whole: ops that can't run on rows, and why; the rest is optimized all the same.
     """
 
     name: str
@@ -143,6 +168,8 @@ class Result:
     float_model: FloatModel | None
     warnings: tuple[str, ...]
     front: tuple[Point, ...] = ()
+    bound: int | None = None
+    whole: tuple[Whole, ...] = ()
 
     @property
     def schedule(self) -> Schedule:
@@ -213,6 +240,17 @@ class Result:
         from .export import export
 
         return export(self, kind, Path(directory), force=force, **options)
+
+    def plot(self) -> str:
+        """The front as an SVG picture: arena against estimated work, the chosen schedule marked.
+
+        Example:
+            >>> Path("front.svg").write_text(result.plot(), "utf-8")
+        """
+        from .report.data import point_data
+        from .report.front import svg
+
+        return svg([point_data(p) for p in self.front], chosen=self.plan.peak, name=self.name)
 
     def to_dict(self) -> dict[str, Any]:
         """The figures as plain data: what `--json` prints and `report.json` holds."""

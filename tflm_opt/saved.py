@@ -6,6 +6,7 @@ DIR/
   model.json       what the engine is, for tools
   vectors.npz      test inputs, and TFLM's outputs on the model that came in
   plan.svg         the arena: address against time
+  front.svg        arena against estimated work: all schedules found, the chosen one marked
   report.json      every figure
   report.txt       the same for people
 """
@@ -40,6 +41,8 @@ def save(result: Result, directory: Path, *, force: bool = False) -> Path:
         (folder / TFLITE).write_bytes(result.tflite)
         (folder / VECTORS).write_bytes(pack_vectors(result.samples, result.expected))
         (folder / "plan.svg").write_text(arena.picture.svg(result.plan), "utf-8")
+        if result.front:
+            (folder / "front.svg").write_text(result.plot(), "utf-8")
         (folder / REPORT).write_text(result.to_json(), "utf-8")
         (folder / "report.txt").write_text(str(result) + "\n", "utf-8")
     return directory

@@ -7,7 +7,7 @@ them apart. Equal bytes show that the kernel keeps the access order that the ker
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +36,7 @@ class Layout:
     scratch: dict[Op, int]
     peak: int
     moves: dict[Op, tuple[()]]
+    fronts: dict[Tensor, int] = field(default_factory=dict)
 
 
 def alone(op: Op, number: int) -> Op:

@@ -7,12 +7,9 @@ Values are spread over most of int8's range at every layer, so that an error any
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from net_draft import Draft, Rng
 
-import numpy as np
-
-from tflm_opt.graph.ir import NUMPY_DTYPES, Graph, Op, Quantization, Tensor
+from tflm_opt.graph.ir import Graph, Op, Tensor
 from tflm_opt.graph.options import (
     AddOptions,
     ConcatenationOptions,
@@ -36,37 +33,21 @@ from tflm_opt.graph.options import (
     same_padding,
 )
 
-Rng = np.random.Generator
 LARGEST = 4000  # elements of a tensor
 ACTIVATIONS = ("NONE", "NONE", "RELU", "RELU6")
 FIXED = {"LOGISTIC": (1 / 256, -128), "TANH": (1 / 128, 0), "SOFTMAX": (1 / 256, -128)}
 
 
-class Net:
+class Net(Draft):
     """A net under construction: `nodes` are the image tensors that ops may still read."""
 
     def __init__(self, rng: Rng) -> None:
-        self.rng = rng
-        self.ops: list[Op] = []
-        self.names = 0
+        super().__init__(rng)
         height, width = rng.integers(5, 13, 2)
         count = 1 if rng.random() < 0.7 else 2
         shapes = [(1, int(height), int(width), int(rng.integers(1, 7))) for _ in range(count)]
         self.inputs = [self.tensor(shape, 0.02) for shape in shapes]
         self.nodes = list(self.inputs)
-
-    def tensor(self, shape: Sequence[int], scale: float, zero_point: int | None = None) -> Tensor:
-        self.names += 1
-        if zero_point is None:
-            zero_point = int(self.rng.integers(-60, 60))
-        quant = Quantization.per_tensor(float(np.float32(scale)), zero_point)
-        return Tensor(f"t{self.names}", tuple(int(n) for n in shape), "int8", quant)
-
-    def constant(self, values: object, dtype: str = "int32", scale: float | None = None) -> Tensor:
-        self.names += 1
-        data = np.array(values, NUMPY_DTYPES[dtype])
-        quant = None if scale is None else Quantization.per_tensor(scale)
-        return Tensor(f"c{self.names}", data.shape, dtype, quant, data)
 
     def add(
         self, kind: str, inputs: list[Tensor], output: Tensor, options: Options | None = None
@@ -78,32 +59,6 @@ class Net:
         """A node; recent ones are likelier, old ones make long branches."""
         newest = self.rng.random() < 0.6
         return self.nodes[-1 if newest else int(self.rng.integers(0, len(self.nodes)))]
-
-    def like(self, x: Tensor, shape: Sequence[int]) -> Tensor:
-        """A new tensor with the quantization of `x`."""
-        return self.tensor(shape, x.scale, x.zero_point)
-
-    def weighted(self, x: Tensor, shape: tuple[int, ...], axis: int, terms: int) -> list[Tensor]:
-        """[x, filter, bias] of a convolution, and its output's scale as `self.out_scale`."""
-        channels = shape[axis]
-        scales = (0.01 * self.rng.uniform(0.5, 2, channels)).astype(np.float32)
-        weights = self.rng.integers(-127, 128, shape).astype(np.int8)
-        bias = np.round(self.rng.normal(0, 2000, channels)).astype(np.int32)
-        zeros = np.zeros(channels, np.int64)
-        self.names += 1
-        name = f"w{self.names}"
-        self.out_scale = x.scale * 0.01 * 74 * 60 * math.sqrt(terms) / 45
-        return [
-            x,
-            Tensor(name, shape, "int8", Quantization(scales, zeros, axis), weights),
-            Tensor(
-                f"{name}_bias",
-                (channels,),
-                "int32",
-                Quantization((scales * np.float32(x.scale)).astype(np.float32), zeros, 0),
-                bias,
-            ),
-        ]
 
     def graph(self) -> Graph:
         """All tensors that nobody reads are outputs, and sometimes one that somebody does."""

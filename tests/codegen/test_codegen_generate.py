@@ -35,6 +35,7 @@ class Layout:
     peak: int
     scratch: Mapping[Op, int] = field(default_factory=dict)
     moves: Mapping[Op, tuple[()]] = field(default_factory=dict)
+    fronts: Mapping[Tensor, int] = field(default_factory=dict)
 
 
 def layout(g: Graph) -> Layout:
@@ -186,6 +187,7 @@ def test_only_the_kernels_in_use_are_written(tmp_path: Path) -> None:
         "arm_convolve_wrapper_s8.c",
         "arm_softmax_s8.c",
         "net.c",
+        "tflm_opt_convolve_lines_s8.c",
         "tflm_opt_dot_line_s8.c",
         "tflm_opt_dot_window_s8.c",
     ]

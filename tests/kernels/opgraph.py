@@ -32,6 +32,7 @@ class Layout:
     scratch: Mapping[Op, int]
     peak: int
     moves: Mapping[Op, tuple[()]] = field(default_factory=dict)
+    fronts: Mapping[Tensor, int] = field(default_factory=dict)
 
 
 def layout(g: Graph) -> Layout:

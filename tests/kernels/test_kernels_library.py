@@ -44,7 +44,7 @@ class TestTable:
         assert kernel.ops
         for tier in kernel.tiers:
             text = table.source(kernel, tier).read_text()
-            assert re.search(rf"^[\w ]+\b{kernel.function}\(", text, re.MULTILINE)
+            assert re.search(rf"^[\w *]+\b{kernel.function}\(", text, re.MULTILINE)
         called = set(re.findall(r"\b(?:arm|tflm_opt)_\w+(?=\()", text)) & set(KERNELS)
         in_file = {k.function for k in KERNELS.values() if k.file == kernel.file}
         assert called - in_file <= set(kernel.needs)

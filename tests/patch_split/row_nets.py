@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from fractions import Fraction
+from typing import Any
 
-import numpy as np
+from net_draft import Draft, Rng
 
 from tflm_opt.codegen.lower import lower
 from tflm_opt.errors import UnsupportedModel
-from tflm_opt.graph.ir import NUMPY_DTYPES, Graph, Op, Quantization, Tensor
+from tflm_opt.graph.ir import Graph, Op, Tensor
 from tflm_opt.graph.options import (
     AddOptions,
     ConcatenationOptions,
@@ -37,7 +38,6 @@ from tflm_opt.patch_split.regions import NotStreamable
 from tflm_opt.patch_split.schedule import Columns, Schedule, Stage, layer_by_layer
 from tflm_opt.patch_split.walk import walk
 
-Rng = np.random.Generator
 Step = Callable[["RowNet", Tensor], Tensor]
 LARGEST = 3000  # elements of a tensor
 BANDS = (1, 1, 1, 2, 3, 5, 64, Fraction(1, 2), Fraction(1, 3), Fraction(1, 4), Fraction(3, 2))
@@ -45,32 +45,17 @@ POOLED_CHANNELS = (1, 2, 3, 4, 5, 7, 8, 16, 31, 33, 67)
 ZERO_POINTS = (-128, 127, 0, -60, 17)
 
 
-class RowNet:
-    """A net under construction; `nodes` are images that ops may still read."""
+class RowNet(Draft):
+    """A net under construction, of tall images or wide ones."""
 
-    def __init__(self, rng: Rng) -> None:
-        self.rng = rng
-        self.ops: list[Op] = []
-        self.names = 0
+    def __init__(self, rng: Rng, *, wide: bool = False) -> None:
+        super().__init__(rng)
         height, width = int(rng.integers(6, 24)), int(rng.integers(2, 12))
+        self.widest = 7 if wide else 4
+        if wide:
+            height, width = width + 1, height
         self.input = self.tensor((1, height, width, int(rng.integers(1, 6))), 0.02)
         self.nodes = [self.input]
-
-    def tensor(self, shape: Sequence[int], scale: float, zero_point: int | None = None) -> Tensor:
-        self.names += 1
-        if zero_point is None:
-            zero_point = int(self.rng.integers(-60, 60))
-        quant = Quantization.per_tensor(float(np.float32(scale)), zero_point)
-        return Tensor(f"t{self.names}", tuple(int(n) for n in shape), "int8", quant)
-
-    def constant(self, values: object, dtype: str = "int32", scale: float | None = None) -> Tensor:
-        self.names += 1
-        data = np.array(values, NUMPY_DTYPES[dtype])
-        quant = None if scale is None else Quantization.per_tensor(scale)
-        return Tensor(f"c{self.names}", data.shape, dtype, quant, data)
-
-    def like(self, x: Tensor, shape: Sequence[int]) -> Tensor:
-        return self.tensor(shape, x.scale, x.zero_point)
 
     def add(
         self,
@@ -90,22 +75,6 @@ class RowNet:
     def same_shape(self, x: Tensor) -> Tensor | None:
         found = [t for t in self.nodes if t.shape == x.shape and t is not x]
         return found[int(self.rng.integers(0, len(found)))] if found else None
-
-    def weighted(self, x: Tensor, shape: tuple[int, ...], axis: int, terms: int) -> list[Tensor]:
-        count = shape[axis]
-        scales = (0.01 * self.rng.uniform(0.5, 2, count)).astype(np.float32)
-        weights = self.rng.integers(-127, 128, shape).astype(np.int8)
-        bias = np.round(self.rng.normal(0, 2000, count)).astype(np.int32)
-        zeros = np.zeros(count, np.int64)
-        self.names += 1
-        name = f"w{self.names}"
-        self.out_scale = x.scale * 0.01 * 74 * 60 * terms**0.5 / 45
-        summed = (scales * np.float32(x.scale)).astype(np.float32)
-        return [
-            x,
-            Tensor(name, shape, "int8", Quantization(scales, zeros, axis), weights),
-            Tensor(f"{name}_bias", (count,), "int32", Quantization(summed, zeros, 0), bias),
-        ]
 
 
 def _window_sides(
@@ -127,7 +96,7 @@ def convolution(net: RowNet, x: Tensor) -> Tensor:
     _, h, w, c = x.shape
     depthwise = rng.random() < 0.45
     kernel = [int(k) for k in rng.choice([1, 1, 2, 3, 3, 3, 4, 5, 7], 2)]
-    kernel[1] = min(kernel[1], 4)
+    kernel[1] = min(kernel[1], net.widest)
     stride = [int(s) for s in rng.choice([1, 1, 1, 2, 2, 3], 2)]
     dilation = [int(d) for d in rng.choice([1, 1, 1, 1, 2], 2)] if max(stride) == 1 else [1, 1]
     sides = [_window_sides(net, (h, w)[i], kernel[i], stride[i], dilation[i]) for i in range(2)]
@@ -310,9 +279,9 @@ STEPS = (
 STRETCHING = (*STEPS, *[resized] * 5, *[transposed] * 4)
 
 
-def row_net(rng: Rng, steps: int = 8, of: Sequence[Step] = STEPS) -> Graph:
+def row_net(rng: Rng, steps: int = 8, of: Sequence[Step] = STEPS, *, wide: bool = False) -> Graph:
     """A net of about `steps` layers with one input."""
-    net = RowNet(rng)
+    net = RowNet(rng, wide=wide)
     left = steps
     while left:
         x = net.pick()
@@ -328,7 +297,7 @@ def row_net(rng: Rng, steps: int = 8, of: Sequence[Step] = STEPS) -> Graph:
         outputs.append(inner[int(rng.integers(0, len(inner)))])
     ops = list(net.ops)
     if net.input not in read:
-        return row_net(rng, steps, of)
+        return row_net(rng, steps, of, wide=wide)
     return Graph(tuple(ops), (net.input,), tuple(outputs))
 
 
@@ -338,14 +307,19 @@ def random_schedule(graph: Graph, rng: Rng) -> Schedule:
     at = 0
     while at < len(graph.ops):
         ops = graph.ops[at : at + int(rng.integers(1, 12))]
-        band = BANDS[int(rng.integers(0, len(BANDS)))]
-        stage = Stage(ops[:1]) if rng.random() < 0.1 else banded(graph, ops, band)
+        fields = drawn_fields(rng)
+        stage = Stage(ops[:1]) if rng.random() < 0.1 else banded(graph, ops, **fields)
         stages.append(stage)
         at += len(stage.ops)
     schedule = Schedule(tuple(stages))
     readers = {op for op in graph.ops if graph.inputs[0] in op.inputs}
     alone = readers <= set(stages[0].ops) and stages[0].band is not None
-    if alone and graph.inputs[0] not in graph.outputs and rng.random() < 0.5:
+    if (
+        len(graph.inputs) == 1
+        and alone
+        and graph.inputs[0] not in graph.outputs
+        and rng.random() < 0.5
+    ):
         return Schedule(schedule.stages, "streamed")
     return schedule
 
@@ -368,11 +342,16 @@ def with_columns(graph: Graph, schedule: Schedule, rng: Rng) -> Schedule:
     return Schedule(tuple(stages), schedule.input)
 
 
-def banded(graph: Graph, ops: Sequence[Op], band: int | Fraction) -> Stage:
+def drawn_fields(rng: Rng) -> dict[str, Any]:
+    """How a stage runs: every field of `Stage` but its ops."""
+    return {"band": BANDS[int(rng.integers(0, len(BANDS)))]}
+
+
+def banded(graph: Graph, ops: Sequence[Op], band: int | Fraction, **fields: Any) -> Stage:
     """The longest stage of the first of these ops that runs on rows, or the first op whole."""
     first = ops[0]
     while ops:
-        stage = Stage(tuple(ops), band)
+        stage = Stage(tuple(ops), band, **fields)
         try:
             walk(graph, stage)
         except NotStreamable as error:

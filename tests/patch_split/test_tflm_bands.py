@@ -12,11 +12,14 @@ from tflm_nets import Layer, net, random_net, with_output
 
 from tflm_opt import graph as tflite
 from tflm_opt.arena import offline
-from tflm_opt.graph import Graph, geometry
+from tflm_opt.arena.tflm_scratch import tflm_scratch
+from tflm_opt.errors import UnsupportedModel
+from tflm_opt.graph import Graph, edit, geometry
 from tflm_opt.passes import Legalize
 from tflm_opt.patch_split import tflm_cost
+from tflm_opt.patch_split.rewrite import allocations
 from tflm_opt.patch_split.tflm_bands import STYLES, Unfit, body
-from tflm_opt.patch_split.tflm_calls import mask_values
+from tflm_opt.patch_split.tflm_calls import mask_values, short_name
 from tflm_opt.patch_split.tflm_check import violations
 from tflm_opt.patch_split.tflm_cost import Part, Way
 from tflm_opt.patch_split.tflm_stages import Candidate, candidate, candidates, up_to
@@ -151,6 +154,8 @@ def test_masks_keep_what_lies_in_the_image() -> None:
         *[[-128, *[127] * 5, -128]] * 4,
     ]
     assert mask_values(piece, 1)[0, :, 1, 0].tolist() == [127] * 4 + [-128]
+    narrow = body(g.ops, band=3, style="pad").masks[0]
+    assert mask_values(narrow, 0)[0, :, :, 0].tolist() == [[-128] * 5, *[[127] * 5] * 4]
 
 
 @pytest.mark.parametrize("name", NETS)
@@ -216,6 +221,28 @@ def test_names_tell_the_rows() -> None:
         "conv_2d1 [rows 8:12]",
         "conv_2d1",
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "short"),
+    [
+        ("model/b3/dw/Relu6;model/b3/bn/FusedBatchNormV3;model/b3/dw/depthwise", "b3/dw"),
+        ("model/activation/Relu;model/conv2d/BiasAdd", "activation"),
+        ("input.11_te_transform", "input.11_te_transform"),
+        ("model/image", "model/image"),
+        ("", ""),
+    ],
+)
+def test_names_are_those_of_layers(name: str, short: str) -> None:
+    assert short_name(name) == short
+
+
+def test_our_own_files_are_refused_as_input() -> None:
+    g = net((12, 8, 2), [Layer("conv"), Layer("conv")])
+    file = tflite.read(staged(g, 4, "wide").tflite)
+    with pytest.raises(UnsupportedModel, match=r"already rewritten by tflm_opt.*made from"):
+        tflite.check(file)
+    tflite.check(Legalize()(g))
 
 
 @pytest.mark.parametrize(
@@ -349,6 +376,38 @@ def test_the_checker_sees_plans_that_do_not_fit_the_file() -> None:
     assert "lies at" in violations(odd)[0]
     short = replace(odd, model=replace(odd.model, metadata=((offline.NAME, offline.encode([0])),)))
     assert violations(short)[0].startswith("the plan is for 1 tensors")
+
+
+def test_the_checker_knows_how_cmsis_nn_broadcasts() -> None:
+    """A mask of one column for all gives other bits in `arm_minimum_s8`, seen on a Cortex-M4."""
+    g = net((12, 8, 2), [Layer("conv", padding=(1, 1, 0, 0)), Layer("conv")])
+    made = staged(g, 4, "wide")
+    file = tflite.read(made.tflite)
+    assert violations(file) == ()
+    (body_graph,) = file.model.subgraphs
+    (mask,) = [t for t in body_graph.inputs if t.name.startswith("mask")]
+    narrow = replace(mask, shape=(1, mask.shape[1], 1, 1))
+    body_graph = edit.rebuild(body_graph, tensors={mask: narrow})
+    broken = replace(file, model=replace(file.model, subgraphs=(body_graph,)))
+    assert any("CMSIS-NN reads other values" in sentence for sentence in violations(broken))
+
+
+def test_room_is_left_for_scratch_of_bodies() -> None:
+    """TFLM's allocator places all scratch of a body beside everything that its calls use."""
+    larger = 0
+    for name in ("7x7, stride 2", "pools"):
+        g = net(*NETS[name])
+        ways = [made.way for made in variants(g, 3)]
+        for kernels in ("cmsis_nn_dsp", "cmsis_nn_mve"):
+            plain = [candidate(g, way, work=500) for way in ways]
+            roomy = [candidate(g, way, kernels=kernels, work=500) for way in ways]
+            heads = allocations([c.tflite for c in (*plain, *roomy)], kernels)
+            for tight, made, a, b in zip(plain, roomy, heads, heads[len(ways) :], strict=False):
+                scratch = sum(tflm_scratch(op, kernels) for op in made.stages[0].graph.ops)
+                assert b.head <= made.layout.peak <= tight.layout.peak + scratch
+                assert tight.layout.peak <= a.head
+                larger += b.head > tight.layout.peak
+    assert larger >= 4
 
 
 # The choice.

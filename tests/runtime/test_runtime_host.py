@@ -45,6 +45,25 @@ def test_runs_again_and_again(tmp_path: Path) -> None:
         assert other.tolist() == [TWICE[0][::-1]]
 
 
+def test_models_compiled_together(tmp_path: Path) -> None:
+    doubler(tmp_path / "a", name="first")
+    doubler(tmp_path / "b", zero_point=3, name="second")
+    first, second = host.engines([tmp_path / "a", tmp_path / "b"], flags=["-O0"])
+    for _ in range(2):
+        assert first.run([[X]])[0][0].tolist() == TWICE
+        assert second.run([[X]])[0][0].tolist() == [[-1, -9, 97, 127]]
+    assert first.trace([X]) == {(0, 0): bytes(np.array(TWICE, np.int8))}
+    assert second.trace([X]) == {(0, 0): bytes(np.array([-1, -9, 97, 127], np.int8))}
+    assert host.engines([]) == []
+
+
+def test_models_of_one_name_are_not_compiled_together(tmp_path: Path) -> None:
+    doubler(tmp_path / "a")
+    doubler(tmp_path / "b", zero_point=3)
+    with pytest.raises(TflmOptError, match="called 'twice'"):
+        host.engines([tmp_path / "a", tmp_path / "b"])
+
+
 def test_results_do_not_share_memory_with_the_arena(tmp_path: Path) -> None:
     engine = doubler(tmp_path)
     ((first,),) = engine.run([[X]])

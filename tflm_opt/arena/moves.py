@@ -20,6 +20,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from tflm_opt.arena.bound import widest_step
 from tflm_opt.arena.problem import Problem, Solution
@@ -27,8 +28,11 @@ from tflm_opt.arena.solve import solve
 
 # A move must lower the peak by this fraction to be worth its time.
 WORTH = 0.02
-# Placements of single buffers that the search may make to try out one move.
-TRIAL_WORK = 1_000
+# Placements of single buffers that the search may make for one piece.
+WORK = 5_000
+
+# How the names of buffers end that a tensor moved to.
+MOVED = " (moved)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +55,11 @@ class Split:
 def with_moves(
     problem: Problem, seconds: float = 10.0, seed: int = 0, *, steps: Sequence[int] = ()
 ) -> Split:
-    """Solve a problem, splitting buffers as long as each split lowers the peak by 2% or more.
+    """Solve a problem, with moves if they lower the peak by 2% or more.
+
+    Where one buffer only is alive across a step, a move there makes what comes before and what
+    comes after two problems of their own. The hardest of the smallest such problems is what moves
+    can reach; from the first one on, they are joined again as long as they need no more together.
 
     Args:
         problem: without fixed offsets on what may move; those with one stay.
@@ -60,25 +68,18 @@ def with_moves(
             problem as is.
     """
     deadline = time.monotonic() + seconds
-    best = _solved(problem, (), seconds, seed)
+    whole = _solved(problem, seconds, seed)
     # What a chain needs beyond its widest step is what moves can save.
-    floor = widest_step(problem)
-    while steps and floor <= (1 - WORTH) * best.solution.peak:
-        trials = [
-            _solved(problem, cuts, deadline - time.monotonic(), seed, TRIAL_WORK)
-            for cuts in _one_more(problem, best.cuts, steps)
-            if time.monotonic() < deadline
-        ]
-        if not trials:
-            break
-        winner = min(trials, key=lambda t: (t.solution.peak, _moved_bytes(problem, t), t.cuts))
-        if winner.solution.peak > (1 - WORTH) * best.solution.peak:
-            break
-        best = winner
-    if best.cuts and not best.solution.is_optimal:
-        polished = _solved(problem, best.cuts, max(deadline - time.monotonic(), 0.0), seed)
-        best = min(best, polished, key=lambda t: t.solution.peak)
-    return best
+    if not steps or widest_step(problem) > (1 - WORTH) * whole.solution.peak:
+        return whole
+    points = _points(problem, steps)
+    pieces = [_between(problem, a, b) for a, b in pairwise([None, *points, None])]
+    solved = [solve(p.problem, deadline - time.monotonic(), seed, work=WORK) for p in pieces]
+    reach = max(solution.peak for solution in solved)
+    if not points or reach > (1 - WORTH) * whole.solution.peak:
+        return whole
+    groups, cuts = _joined(problem, points, reach, deadline, seed)
+    return _assembled(problem, groups, cuts)
 
 
 def split(problem: Problem, cuts: tuple[tuple[int, int], ...]) -> Split:
@@ -95,7 +96,7 @@ def split(problem: Problem, cuts: tuple[tuple[int, int], ...]) -> Split:
         whole = buffers[last]
         buffers[last] = replace(whole, stop=step)
         pieces[index].append(len(buffers))
-        name = f"{problem.buffers[index].name} (moved)"
+        name = problem.buffers[index].name + MOVED
         buffers.append(replace(whole, name=name, start=step))
     overlaps = {}
     for (out, source), distance in problem.overlaps.items():
@@ -110,31 +111,91 @@ def split(problem: Problem, cuts: tuple[tuple[int, int], ...]) -> Split:
     return Split(changed, tuple(map(tuple, pieces)), cuts, Solution((), 0, 0))
 
 
-def _solved(
-    problem: Problem,
-    cuts: tuple[tuple[int, int], ...],
-    seconds: float,
-    seed: int,
-    work: int | None = None,
-) -> Split:
-    parts = split(problem, cuts)
-    limit = {} if work is None else {"work": work}
-    return replace(parts, solution=solve(parts.problem, seconds, seed, **limit))
+def _solved(problem: Problem, seconds: float, seed: int) -> Split:
+    return replace(split(problem, ()), solution=solve(problem, seconds, seed))
 
 
-def _one_more(
-    problem: Problem, cuts: tuple[tuple[int, int], ...], steps: Sequence[int]
-) -> list[tuple[tuple[int, int], ...]]:
-    """Every way to add one move: right after a buffer is made, or right before its last reader."""
-    busy = {step for _, step in cuts}
+def _points(problem: Problem, steps: Sequence[int]) -> list[tuple[int, int]]:
+    """(buffer, step) where it alone is alive on both sides of the step, and may move."""
     found = []
-    for index, buffer in enumerate(problem.buffers):
-        inside = [step for step in steps if buffer.start < step < buffer.stop]
-        for step in sorted({*inside[:1], *inside[-1:]}):
-            if step not in busy and buffer.offset is None and buffer.size:
-                found.append((*cuts, (index, step)))
+    for step in steps:
+        across = [
+            index
+            for index, buffer in enumerate(problem.buffers)
+            if buffer.start < step < buffer.stop and buffer.size
+        ]
+        if len(across) == 1 and problem.buffers[across[0]].offset is None:
+            found.append((across[0], step))
     return found
 
 
-def _moved_bytes(problem: Problem, candidate: Split) -> int:
-    return sum(problem.buffers[index].size for index, _ in candidate.cuts)
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """What is alive in some steps, as a problem; `members` are positions in the whole one."""
+
+    problem: Problem
+    members: tuple[int, ...]
+
+
+def _between(
+    problem: Problem, first: tuple[int, int] | None, last: tuple[int, int] | None
+) -> _Piece:
+    """The buffers alive from one point to another; None for the beginning and the end."""
+    members, buffers = [], []
+    for index, buffer in enumerate(problem.buffers):
+        start = buffer.start if first is None else max(buffer.start, first[1])
+        stop = buffer.stop if last is None else min(buffer.stop, last[1])
+        if start < stop:
+            members.append(index)
+            buffers.append(replace(buffer, start=start, stop=stop))
+    place = {index: number for number, index in enumerate(members)}
+    overlaps = {
+        (place[out], place[source]): distance
+        for (out, source), distance in problem.overlaps.items()
+        if out in place and source in place
+    }
+    return _Piece(Problem(tuple(buffers), problem.alignment, overlaps), tuple(members))
+
+
+def _joined(
+    problem: Problem,
+    points: Sequence[tuple[int, int]],
+    reach: int,
+    deadline: float,
+    seed: int,
+) -> tuple[list[tuple[_Piece, Solution]], list[tuple[int, int]]]:
+    """Pieces as long as they fit `reach` bytes, solved, and the points between them."""
+    groups: list[tuple[_Piece, Solution]] = []
+    cuts: list[tuple[int, int]] = []
+    first: tuple[int, int] | None = None
+    held: tuple[_Piece, Solution] | None = None
+    for before, after in pairwise([None, *points, None]):
+        seconds = deadline - time.monotonic()
+        longer = _between(problem, first, after)
+        solution = solve(longer.problem, seconds, seed, work=WORK, enough=reach)
+        if held is not None and solution.peak > reach and before is not None:
+            groups.append(held)
+            cuts.append(before)
+            first, longer = before, _between(problem, before, after)
+            solution = solve(longer.problem, seconds, seed, work=WORK, enough=reach)
+        held = longer, solution
+    assert held is not None
+    return [*groups, held], cuts
+
+
+def _assembled(
+    problem: Problem,
+    groups: Sequence[tuple[_Piece, Solution]],
+    cuts: Sequence[tuple[int, int]],
+) -> Split:
+    """The split problem with the places that its pieces have in the groups."""
+    parts = split(problem, tuple(cuts))
+    offsets = [0] * len(parts.problem.buffers)
+    seen = [0] * len(problem.buffers)
+    for piece, solution in groups:
+        for index, offset in zip(piece.members, solution.offsets, strict=True):
+            offsets[parts.pieces[index][seen[index]]] = offset
+            seen[index] += 1
+    peak = max(solution.peak for _, solution in groups)
+    bound = max(solution.bound for _, solution in groups)
+    return replace(parts, solution=Solution(tuple(offsets), peak, bound))

@@ -10,11 +10,11 @@ colour scheme for each.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from html import escape
 
 from tflm_opt.arena.lifetimes import SCRATCH
 from tflm_opt.arena.plan import Plan
 from tflm_opt.arena.problem import Buffer
+from tflm_opt.svg import escape, line, round_step, text
 
 _WIDTH = 960
 _HEIGHT = 480
@@ -92,7 +92,7 @@ def _lines(plan: Plan) -> Iterator[str]:
     yield f"<style>\n{_STYLE}\n</style>"
     yield f'<rect class="paper" width="{_WIDTH}" height="{_HEIGHT}"/>'
     runtime = "the engine" if plan.target == "engine" else "TFLM"
-    yield _text(_LEFT, 22, f"Arena for {runtime}: {plan.peak:,} bytes", "title")
+    yield text(_LEFT, 22, f"Arena for {runtime}: {plan.peak:,} bytes", "title")
     yield from _address_axis(scale)
     yield from _time_axis(plan, scale)
     kinds = _kinds(plan)
@@ -130,7 +130,7 @@ def _rectangle(plan: Plan, scale: _Scale, index: int, kind: str) -> str:
     tip = f"{buffer.name}\n{buffer.size:,} bytes at {offset:,}\n{steps}"
     return (
         f'<rect class="b {kind}" x="{left:.1f}" y="{top:.1f}" width="{right - left:.1f}" '
-        f'height="{bottom - top:.1f}"><title>{_escape(tip)}</title></rect>'
+        f'height="{bottom - top:.1f}"><title>{escape(tip)}</title></rect>'
     )
 
 
@@ -149,7 +149,7 @@ def _labels(plan: Plan, scale: _Scale, kinds: dict[int, str]) -> Iterator[str]:
             if across <= width and down <= height and not any(_touch(box, t) for t in taken):
                 taken.append(box)
                 turned = "" if across == length else f' transform="rotate(-90 {x:.1f} {y:.1f})"'
-                yield _text(x, y + 4, label, "name", anchor="middle", extra=turned)
+                yield text(x, y + 4, label, "name", anchor="middle", extra=turned)
                 break
 
 
@@ -166,7 +166,7 @@ def _stages(plan: Plan, scale: _Scale) -> Iterator[str]:
             tip = f"stage {number}: {len(stage.ops)} ops, row by row (band {stage.band})"
             yield (
                 f'<rect class="stage" x="{left:.1f}" y="{_TOP - 9}" width="{right - left:.1f}" '
-                f'height="4"><title>{_escape(tip)}</title></rect>'
+                f'height="4"><title>{escape(tip)}</title></rect>'
             )
         step += len(stage.ops)
 
@@ -180,15 +180,15 @@ def _legend(plan: Plan, kinds: dict[int, str]) -> Iterator[str]:
     for row, (kind, word) in enumerate(rows):
         y = _TOP + 46 + 18 * row
         yield f'<rect class="{kind}" x="{x}" y="{y}" width="12" height="10"/>'
-        yield _text(x + 18, y + 9, word)
+        yield text(x + 18, y + 9, word)
 
 
 def _address_axis(scale: _Scale) -> Iterator[str]:
-    step = _round_step(scale.top / 6)
+    step = round_step(scale.top / 6)
     for address in range(0, scale.top + 1, step):
         y = scale.y(address)
-        yield _line(_LEFT, y, _WIDTH - _RIGHT, y, "grid")
-        yield _text(_LEFT - 8, y + 4, f"{address:,}", anchor="end")
+        yield line(_LEFT, y, _WIDTH - _RIGHT, y, "grid")
+        yield text(_LEFT - 8, y + 4, f"{address:,}", anchor="end")
     middle = (_TOP + _HEIGHT - _BOTTOM) / 2
     yield (
         f'<text x="16" y="{middle:.1f}" text-anchor="middle" '
@@ -196,54 +196,26 @@ def _address_axis(scale: _Scale) -> Iterator[str]:
     )
 
 
-def _round_step(raw: float) -> int:
-    """1, 2 or 5 times a power of ten, not below `raw`."""
-    power = 1
-    while power * 10 < raw:
-        power *= 10
-    return next(power * k for k in (1, 2, 5, 10) if power * k >= raw)
-
-
 def _time_axis(plan: Plan, scale: _Scale) -> Iterator[str]:
     y = _HEIGHT - _BOTTOM
-    stride = _round_step((scale.last - scale.first) / 16)
+    stride = round_step((scale.last - scale.first) / 16)
     for step in range(scale.first, scale.last):
         centre = scale.x(step + 0.5)
         name = plan.steps[step] if 0 <= step < len(plan.steps) else "before the model runs"
-        tip = _escape(f"step {step}: {name}")
+        tip = escape(f"step {step}: {name}")
         yield (
             f'<rect x="{scale.x(step):.1f}" y="{y}" width="{scale.x(1) - scale.x(0):.1f}" '
             f'height="22" fill-opacity="0"><title>{tip}</title></rect>'
         )
         if step % stride == 0:
-            yield _line(centre, y, centre, y + 4, "grid")
-            yield _text(centre, y + 17, str(step), anchor="middle", extra=' pointer-events="none"')
+            yield line(centre, y, centre, y + 4, "grid")
+            yield text(centre, y + 17, str(step), anchor="middle", extra=' pointer-events="none"')
     middle = (_LEFT + _WIDTH - _RIGHT) / 2
-    yield _text(middle, _HEIGHT - 18, "step (0: the inputs are written)", anchor="middle")
+    yield text(middle, _HEIGHT - 18, "step (0: the inputs are written)", anchor="middle")
 
 
 def _limit(size: int, kind: str, below: int, scale: _Scale) -> Iterator[str]:
     y = scale.y(size)
     word = "peak" if kind == "peak" else "lower bound"
-    yield _line(_LEFT, y, _WIDTH - _RIGHT, y, kind)
-    yield _text(_WIDTH - _RIGHT + 6, y + below, f"{word} {size:,}", f"{kind}-text")
-
-
-def _line(x1: float, y1: float, x2: float, y2: float, kind: str) -> str:
-    return f'<line class="{kind}" x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"/>'
-
-
-def _text(
-    x: float, y: float, text: str, kind: str = "", *, anchor: str = "", extra: str = ""
-) -> str:
-    styled = f' class="{kind}"' if kind else ""
-    placed = f' text-anchor="{anchor}"' if anchor else ""
-    return f'<text x="{x:.1f}" y="{y:.1f}"{styled}{placed}{extra}>{_escape(text)}</text>'
-
-
-def _escape(text: str) -> str:
-    """Text that XML takes: tensor names may hold anything, control characters and halves too."""
-    legal = (
-        c if c in "\n\t" or (c >= " " and not "\ud800" <= c <= "\udfff") else "?" for c in text
-    )
-    return escape("".join(c if c not in "\ufffe\uffff" else "?" for c in legal))
+    yield line(_LEFT, y, _WIDTH - _RIGHT, y, kind)
+    yield text(_WIDTH - _RIGHT + 6, y + below, f"{word} {size:,}", f"{kind}-text")

@@ -149,7 +149,7 @@ def plan(
     buffers = lives.buffers
     if stock:
         buffers = tuple(replace(b, size=align_up(b.size, ALIGNMENT)) for b in buffers)
-    distances = _tflm_distance if stock else engine_distance(access)
+    distances = tflm_distance if stock else engine_distance(access)
     overlaps = _overlaps(schedule, lives, distances)
     for stage in stages:
         overlaps.update(_stage_overlaps(stage, lives, distances))
@@ -227,7 +227,7 @@ def _stage_overlaps(
             if lives.buffers[index].stop == stage.last + 1:
                 far = _distance_over(stage, target, sources, distance)
                 if far is not None:
-                    overlaps[out, index] = max(far, 0)
+                    overlaps[out, index] = far
     return overlaps
 
 
@@ -274,7 +274,8 @@ def _overlaps(
     return overlaps
 
 
-def _tflm_distance(op: Op, position: int) -> int | None:
+def tflm_distance(op: Op, position: int) -> int | None:
+    """Safe distances for any kernels that stock TFLM may be built with."""
     return 0 if overlap.in_place_in_tflm(op, position) else None
 
 

@@ -38,7 +38,14 @@ Offsets = list[int]
 Conflict = tuple[int, int, int]
 
 
-def solve(problem: Problem, seconds: float = 10.0, seed: int = 0, *, work: int = WORK) -> Solution:
+def solve(
+    problem: Problem,
+    seconds: float = 10.0,
+    seed: int = 0,
+    *,
+    work: int = WORK,
+    enough: int = 0,
+) -> Solution:
     """Place the buffers of `problem`.
 
     Example:
@@ -51,6 +58,7 @@ def solve(problem: Problem, seconds: float = 10.0, seed: int = 0, *, work: int =
             and only that limit gives the same placement for the same input on every machine.
         seed: of the local search.
         work: how many placements of single buffers the local search may make.
+        enough: bytes at which it may stop.
 
     Raises:
         ValueError: two buffers with fixed offsets collide.
@@ -60,10 +68,11 @@ def solve(problem: Problem, seconds: float = 10.0, seed: int = 0, *, work: int =
     fixed = _fixed(problem, conflicts)
     free = [i for i in range(len(problem.buffers)) if i not in fixed]
     bound = lower_bound(problem)
-    search = _Search(problem, conflicts, fixed, bound)
+    enough = max(enough, bound)
+    search = _Search(problem, conflicts, fixed, enough)
     for key in _orders(problem):
         search.attempt(tuple(sorted(free, key=lambda i: (key(problem.buffers[i]), i))))
-        if search.peak == bound:
+        if search.peak <= enough:
             break
     search.improve(random.Random(seed), deadline, work)
     return Solution(tuple(search.offsets), search.peak, bound)
@@ -77,13 +86,13 @@ class _Search:
         problem: Problem,
         conflicts: Sequence[Sequence[Conflict]],
         fixed: dict[int, int],
-        bound: int,
+        enough: int,
     ) -> None:
         self.sizes = [b.size for b in problem.buffers]
         self.alignment = problem.alignment
         self.conflicts = conflicts
         self.fixed = fixed
-        self.bound = bound
+        self.enough = enough
         self.order: Order = ()
         self.offsets: Offsets = []
         self.peak = -1
@@ -122,7 +131,7 @@ class _Search:
     def improve(self, rng: random.Random, deadline: float, work: int) -> None:
         """Local search on the order, from the best one."""
         order, offsets, peak, stale = self.order, self.offsets, self.peak, 0
-        while self.peak > self.bound and len(order) > 1 and work > 0:
+        while self.peak > self.enough and len(order) > 1 and work > 0:
             if time.monotonic() > deadline:
                 return
             if stale > PATIENCE:

@@ -1,32 +1,64 @@
-"""Working memory that stock TFLM's reference kernels ask for, so that a plan leaves room for it.
+"""Working memory that stock TFLM's kernels ask for, so that a plan leaves room for it.
 
 TFLM places scratch itself, at run time, around the tensors of an offline plan: smallest offset
 that fits, largest first. A hole as large as all scratch of one op together is therefore enough.
+In a subgraph that is called more than once, scratch is alive from the first call to the last,
+and so is that of all its ops at once.
+
 The sizes are those of the reference kernels (`reduce_common.cc`, `transpose_conv.cc`,
-`mirror_pad.cc`, `add_n.cc`); optimised kernels such as CMSIS-NN's ask for other amounts, for
-convolutions too, and TFLM then needs more than the plan says.
+`mirror_pad.cc`, `add_n.cc`) or of CMSIS-NN's (`cmsis_scratch`), which ask for some in
+convolutions too. With other kernels TFLM may need more than the plan says.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
+from tflm_opt.arena.cmsis_scratch import INSTRUCTIONS, OF_CORE, cmsis_sizes
 from tflm_opt.arena.problem import align_up
 from tflm_opt.graph.ir import Op
 
+REFERENCE = "reference"
+# "reference", or "cmsis_nn_" and the instructions that the core has.
+KERNELS = (REFERENCE, *(f"cmsis_nn_{name}" for name in INSTRUCTIONS))
 ALIGNMENT = 16
 _INT = 4
 _POINTER = 8  # on a 64-bit host; a target's is smaller
 
 
-def tflm_scratch(op: Op) -> int:
-    """Bytes of scratch of TFLM's reference kernel for `op`, each buffer rounded up to 16.
+def tflm_scratch(op: Op, kernels: str = REFERENCE) -> int:
+    """Bytes of scratch of TFLM's kernel for `op`, each buffer rounded up to 16.
 
     Example:
         >>> tflm_scratch(mean_of_96_channels)     # 4 × 96, and two lists of axes
         416
+        >>> tflm_scratch(conv_3x3_of_8_channels, "cmsis_nn_dsp")
+        288
+
+    Raises:
+        ValueError: `kernels` is none of `KERNELS`.
     """
-    return sum(align_up(size, ALIGNMENT) for size in _sizes(op))
+    return sum(align_up(size, ALIGNMENT) for size in scratch_sizes(op, kernels))
+
+
+def scratch_sizes(op: Op, kernels: str = REFERENCE) -> tuple[int, ...]:
+    """Bytes of each scratch buffer of an op. Raises as `tflm_scratch`."""
+    if kernels not in KERNELS:
+        raise ValueError(f"kernels are {kernels!r}; they are one of {', '.join(KERNELS)}")
+    sizes = None
+    if kernels != REFERENCE:
+        sizes = cmsis_sizes(op, kernels.removeprefix("cmsis_nn_"))
+    return tuple(size for size in (_sizes(op) if sizes is None else sizes) if size)
+
+
+def kernels_of(name: str, core: str) -> str:
+    """The row of `KERNELS` for "reference" or "cmsis_nn" on a core of `boards.toml`.
+
+    Example:
+        >>> kernels_of("cmsis_nn", "cortex-m4")
+        'cmsis_nn_dsp'
+    """
+    return name if name == REFERENCE else f"{name}_{OF_CORE[core]}"
 
 
 def _sizes(op: Op) -> Iterable[int]:

@@ -16,6 +16,7 @@ from .ir import Graph, Op, Tensor
 from .optable.constraints import RE_EXPORT, dtype_remedy, sentence
 
 COMPRESSION_METADATA = "COMPRESSION_METADATA"
+BANDS_METADATA = "tflm_opt_bands"  # of files that `patch_split` has rewritten
 FIXED_SHAPES = "Export the model with fixed input shapes and a batch of 1"
 
 _CONTROL_FLOW = ("IF", "WHILE", "CALL", "CALL_ONCE", "STABLEHLO_WHILE", "STABLEHLO_COMPOSITE")
@@ -108,6 +109,11 @@ def _check_model(graph: Graph) -> None:
         raise UnsupportedModel(
             "its weights are compressed (metadata COMPRESSION_METADATA)",
             remedy="Start from the file before compression",
+        )
+    if any(name == BANDS_METADATA for name, _ in graph.model.metadata):
+        raise UnsupportedModel(
+            "this file was already rewritten by tflm_opt: some of its ops run band by band",
+            remedy="Give the model that it was made from",
         )
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from .. import codegen, graph, passes
 from ..graph import Graph
 from ..graph.geometry import macs, weights_bytes
-from ..patch_split.search import search
+from ..patch_split.orders import search
 
 
 @dataclass(frozen=True, slots=True)

@@ -111,10 +111,24 @@ def cheapest(costs: Costs, budget: int) -> Path | None:
 
     Stages of which every op alone fits too are left out: running those one by one costs nothing.
     """
-    while True:
-        path = _least_work(costs, budget)
-        if path is None or _settled(costs, path):
-            return path
+    # Whole rows first, then short stages: what they cost spares most of those that cost more.
+    best = None
+    for reach in (_Scope(columns=False), _Scope(longest=SHORT), _Scope()):
+        limit = FAR if best is None else work(best)
+        while True:
+            path = _least_work(costs, budget, reach, limit)
+            if path is None or _settled(costs, path):
+                break
+        best = best if path is None else path
+    return best
+
+
+@dataclass(frozen=True, slots=True)
+class _Scope:
+    """Which stages a search looks at: those of so many ops, and in which ways."""
+
+    longest: int = FAR
+    columns: bool = True
 
 
 def _settled(costs: Costs, path: Path) -> bool:
@@ -229,15 +243,16 @@ def _ways(
         yield Part(start, stop, way, cost)
 
 
-def _least_work(costs: Costs, budget: int) -> Path | None:
+def _least_work(costs: Costs, budget: int, scope: _Scope, limit: int) -> Path | None:
+    """By the prices known so far, of all paths in a scope with less work than `limit`."""
     count = len(costs.graph.ops)
-    labels = _Labels(count, costs.most_again, FAR)
+    labels = _Labels(count, costs.most_again, limit)
     for start in range(count):
         known = labels.at[start]
         if not known:
             continue
         floor = min(label.value for label in known)
-        for part in _within(costs, start, floor, labels, budget):
+        for part in _within(costs, start, floor, labels, budget, scope):
             for label in known:
                 value = label.value + part.cost.work
                 labels.add(Label(value, label.again + part.cost.again, part, label))
@@ -245,12 +260,12 @@ def _least_work(costs: Costs, budget: int) -> Path | None:
 
 
 def _within(
-    costs: Costs, start: int, floor: int, labels: _Labels, budget: int
+    costs: Costs, start: int, floor: int, labels: _Labels, budget: int, scope: _Scope
 ) -> Iterator[Part]:
     """Stages from `start` that fit a budget and aren't better run one by one."""
     count = len(costs.graph.ops)
     needed = False
-    for stop in range(start + 1, count + 1):
+    for stop in range(start + 1, min(start + scope.longest, count) + 1):
         alone = costs.whole(stop - 1)
         fits = alone is not None and alone.peak <= budget
         needed = needed or not fits
@@ -259,7 +274,7 @@ def _within(
         families = costs.families(start, stop)
         if not families and not _may_grow(costs, start, stop):
             return
-        for family in families if needed else ():
+        for family in families[: None if scope.columns else 1] if needed else ():
             if costs.least(start, stop, family) <= budget:
                 most = labels.worst(stop) - floor
                 yield from _ways(costs, start, stop, family, budget + 1, most)

@@ -204,15 +204,18 @@ def column_reaches(op: Op) -> tuple[RowReach | None, ...]:
         raise NotStreamable(op, str(error)) from error
     if op.kind in WINDOW_KINDS:
         return columns
-    for reach in (*rows, *columns):
-        if reach is not None and (reach.stride, reach.extent, reach.before) != (1, 1, 0):
-            raise NotStreamable(op, "it can't make some pixels of a row")
+    if not all(reach is None or _in_place(reach) for reach in (*rows, *columns)):
+        raise NotStreamable(op, "it can't make some pixels of a row")
     for tensor, row in zip(op.inputs, rows, strict=True):
         # A weight is as it is; what is broadcast must be the same for all pixels.
-        if row is None and tensor is not None and OPS[op.kind].reach_word == "elementwise":
-            if any(size != 1 for size in tensor.shape[:-1]):
-                raise NotStreamable(op, f"{tensor.name!r} differs from column to column")
+        if tensor is not None and row is None and not _same_everywhere(op, tensor):
+            raise NotStreamable(op, f"{tensor.name!r} differs from column to column")
     return columns
+
+
+def _same_everywhere(op: Op, tensor: Tensor) -> bool:
+    one = all(size == 1 for size in tensor.shape[:-1])
+    return one or OPS[op.kind].reach_word != "elementwise"
 
 
 @lru_cache(maxsize=4096)
@@ -222,7 +225,13 @@ def is_pixelwise(op: Op) -> bool:
     For ops that `column_reaches` takes.
     """
     every = (*row_reaches(op), *column_reaches(op))
-    return all(r is None or (r.stride, r.extent, r.before) == (1, 1, 0) for r in every)
+    return all(reach is None or _in_place(reach) for reach in every)
+
+
+def _in_place(reach: RowReach) -> bool:
+    """Whether place i reads place i, for all places of both sides."""
+    straight = (reach.stride, reach.extent, reach.before) == (1, 1, 0)
+    return straight and reach.starts.size == reach.size
 
 
 @lru_cache(maxsize=4096)

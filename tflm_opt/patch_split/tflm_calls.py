@@ -95,7 +95,7 @@ def banded(graph: Graph, bodies: Sequence[Body]) -> Banded:
 
     Example:
         >>> banded(g, [body(g.ops[:6], band=2)]).graph.model.subgraphs[0].name
-        'stage 0'
+        'stage 0: b1/expand to b2/project, 2 rows at a time'
 
     Args:
         graph: without other subgraphs.
@@ -209,16 +209,18 @@ class _StageWriter:
         inputs = (*(self.places[p] for p in (*self.body.windows, *held)), *masks)
         returned = (self.body.result, *(kept.after for kept in self.body.kept))
         outputs = tuple(self.places[piece] for piece in returned)
-        return Graph(tuple(ops), inputs, outputs, f"stage {self.number}"), masks
+        made = [short_name(op.output.name) for op in self.body.ops]
+        name = f"stage {self.number}: {made[0]} to {made[-1]}, {self.body.band} rows at a time"
+        return Graph(tuple(ops), inputs, outputs, name), masks
 
     def inner(self, piece: Piece) -> Tensor:
         note = f" {piece.note}" if piece.note else ""
-        name = f"{piece.tensor.name} [{piece.span.rows} rows{note}]"
+        name = f"{short_name(piece.tensor.name)} [{piece.span.rows} rows{note}]"
         return Tensor(name, piece.shape, piece.tensor.dtype, piece.tensor.quant)
 
     def mask(self, piece: Piece) -> Tensor:
         shape = mask_values(piece, 0).shape
-        name = f"mask of {piece.tensor.name}"
+        name = f"mask of {short_name(piece.tensor.name)}"
         return Tensor(name, shape, piece.tensor.dtype, piece.tensor.quant)
 
     def step(self, step: Step, mask: Tensor | None) -> Op:
@@ -278,7 +280,7 @@ class _StageWriter:
 
     def rows(self, tensor: Tensor, low: int, high: int) -> Tensor:
         _, _, width, channels = tensor.shape
-        name = f"{tensor.name} [rows {low}:{high}]"
+        name = f"{short_name(tensor.name)} [rows {low}:{high}]"
         return Tensor(name, (1, high - low, width, channels), tensor.dtype, tensor.quant)
 
     def calls(
@@ -320,11 +322,11 @@ class _StageWriter:
         """What the first call gets: rows outside the image."""
         piece = kept.held
         zeros = np.full(piece.shape, piece.tensor.zero_point, np.int8)
-        return self.constants.get(f"{piece.tensor.name} outside", zeros, piece.tensor)
+        return self.constants.get(f"{short_name(piece.tensor.name)} outside", zeros, piece.tensor)
 
     def kept_rows(self, piece: Piece, number: int) -> Tensor:
         low = number * piece.span.step + piece.span.lo
-        name = f"{piece.tensor.name} [rows {low}:{low + piece.span.rows}]"
+        name = f"{short_name(piece.tensor.name)} [rows {low}:{low + piece.span.rows}]"
         return Tensor(name, piece.shape, piece.tensor.dtype, piece.tensor.quant)
 
     def joined(self, bands: list[tuple[Tensor, int]]) -> tuple[tuple[Tensor, int], ...]:
@@ -348,14 +350,31 @@ def _concatenation(parts: Sequence[tuple[Tensor, int]], out: Tensor) -> Op:
     return Op("CONCATENATION", tuple(t for t, _ in parts), (out,), ConcatenationOptions(axis=1))
 
 
+def short_name(name: str) -> str:
+    """The layer that a tensor is from, as people call it.
+
+    TensorFlow's converter joins the names of all ops that it fused by semicolons, and each is the
+    path of a layer: model, block, layer, and the op that makes its result.
+
+    Example:
+        >>> short_name("model/b3/dw/Relu6;model/b3/bn/FusedBatchNormV3;model/b3/dw/depthwise")
+        'b3/dw'
+    """
+    first = name.split(";")[0]
+    path = first.split("/")
+    return "/".join(path[1:-1]) if len(path) > 2 else first
+
+
 def mask_values(piece: Piece, number: int) -> np.ndarray:
-    """int8 (1, rows, columns or 1, 1): 127 for what lies in the image, -128 for what does not."""
+    """int8 (1, rows, columns, 1): 127 for what lies in the image, -128 for what does not.
+
+    Only channels are broadcast: with one column for all, CMSIS-NN's `arm_minimum_s8` advances
+    twice a row, and takes half of the mask and what lies behind it.
+    """
     span, (_, height, width, _) = piece.span, piece.tensor.shape
     rows = np.arange(span.rows) + number * span.step + span.lo
     columns = np.arange(span.left, span.right)
-    inside = ((rows >= 0) & (rows < height))[:, None]
-    if span.left < 0 or span.right > width:
-        inside = inside & ((columns >= 0) & (columns < width))
+    inside = np.outer((rows >= 0) & (rows < height), (columns >= 0) & (columns < width))
     return np.where(inside, KEEP, LOWEST).astype(np.int8)[None, :, :, None]
 
 

@@ -12,6 +12,7 @@ elementwise in place, and copies whose bytes stay where they are.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import prod
 
 import numpy as np
 
@@ -81,6 +82,8 @@ class _Walk:
             for tensor in op.inputs:
                 if tensor is not None and tensor.data is None:
                     self.expect(tensor, where, *_rows(op, tensor))
+            if op.kind == "MINIMUM" and not _read_alike(op):
+                self.found.append(f"CMSIS-NN reads other values of its mask, {where}")
             for out in op.outputs:
                 self.apart(op, out, where)
             for out in op.outputs:
@@ -155,6 +158,15 @@ def _rows(op: Op, tensor: Tensor) -> tuple[int, int]:
         return whole
     row = tensor.nbytes // tensor.shape[1]
     return int(begin[1]) * row, int(size[1]) * row
+
+
+def _read_alike(op: Op) -> bool:
+    """Whether CMSIS-NN's kernel broadcasts as TFLM's: over channels, or a single value.
+
+    `arm_minimum_s8` and `arm_maximum_s8` advance twice at the end of a row that is one value.
+    """
+    shapes = [t.shape for t in op.inputs if t is not None]
+    return 1 in map(prod, shapes) or len({shape[:-1] for shape in shapes}) == 1
 
 
 def _by_rows(op: Op) -> bool:

@@ -6,29 +6,28 @@ and tensor; bands make it larger. Prices below are those of the allocator of `tf
 of which are then measured.
 
 The graph's ops form a line; a way from its start to its end takes each op whole, whole with zero
-taps instead of a `PAD`, or as part of a stage. A way's head is that of its worst part, so for
-each limit of the head the ways below it with the least tail and the least MACs come from one
-sweep along the line (labels that no other label beats in both are kept); the limits tried are
-the heads that parts have.
+taps instead of a `PAD`, or as part of a stage. `tflm_sweep` finds the best ways along the line.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from ..arena.overlap import in_place_in_tflm
 from ..arena.problem import align_up
+from ..arena.tflm_scratch import REFERENCE, tflm_scratch
 from ..graph import geometry
 from ..graph.ir import Graph, Op, Tensor
-from ..graph.options import ConvOptions, same_padding
+from ..graph.options import ConvOptions, Padding, same_padding
 from ..graph.write import padding_flag
 from ..passes.legalize import smallest_pad
 from ..passes.rewrite import CONVOLUTIONS, POOLS, padding_of, size_of, source_of, window
 from .tflm_bands import Body, Piece, Unfit, body
 from .tflm_calls import MOST_INPUTS, with_taps
 from .tflm_layout import safe_distance
+from .tflm_sweep import Part, Way, limits, sweep
 
 # Bytes of tail an op, its output's record included; constants and inputs have records of their own.
 PRICES = {"slice": 88, "keep": 88, "mask": 88, "pad": 152, "call": 112, "join": 176}
@@ -39,57 +38,13 @@ SUBGRAPH = 64
 STYLES = ("wide", "pad", "same")
 LONGEST = 14
 COUNTS = (2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 32, 48)
-LIMITS = 24
-LABELS = 12
 # A stage must hold an op that needs this share of the worst op's memory, run whole.
 WORTH = 6
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Part:
-    """One way to run ops [start, stop) of a graph.
-
-    Attributes:
-        head: bytes of memory while they run, whatever lives beside them included.
-        tail: bytes of tail beyond those of the ops as they are.
-        macs: extra ones.
-        body: of a stage; None for one op run whole.
-        taps: whether that op gets zero taps instead of a `PAD`.
-    """
-
-    start: int
-    stop: int
-    head: int
-    tail: int
-    macs: int
-    body: Body | None = None
-    taps: bool = False
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Way:
-    """Parts for all ops of a graph, in order."""
-
-    parts: tuple[Part, ...]
-
-    @property
-    def head(self) -> int:
-        return max(part.head for part in self.parts)
-
-    @property
-    def tail(self) -> int:
-        return sum(part.tail for part in self.parts)
-
-    @property
-    def macs(self) -> int:
-        return sum(part.macs for part in self.parts)
-
-    @property
-    def bodies(self) -> tuple[Body, ...]:
-        return tuple(part.body for part in self.parts if part.body is not None)
-
-
-def ways(graph: Graph, max_extra_macs: float, count: int = 6) -> list[Way]:
+def ways(
+    graph: Graph, max_extra_macs: float, count: int = 6, kernels: str = REFERENCE
+) -> list[Way]:
     """The most promising ways to run a graph, the smallest estimate of head + tail first.
 
     Example:
@@ -99,15 +54,16 @@ def ways(graph: Graph, max_extra_macs: float, count: int = 6) -> list[Way]:
         graph: as the passes leave it.
         max_extra_macs: as a share of the graph's.
         count: at most so many.
+        kernels: whose scratch is counted, one of `arena.tflm_scratch.KERNELS`.
     """
-    lives = _Lives(graph)
+    lives = _Lives(graph, kernels)
     whole = [part for i in range(len(graph.ops)) for part in _whole(lives, i)]
     worst = max(part.head for part in whole)
     limit = int(max_extra_macs * geometry.macs(graph))
     parts = [*whole, *_stages(lives, whole, worst // WORTH, limit)]
     found: dict[tuple[Part, ...], Way] = {}
-    for head in _limits(parts, len(graph.ops), limit):
-        for way in _sweep([p for p in parts if p.head <= head], len(graph.ops), limit):
+    for head in limits(parts, len(graph.ops), limit):
+        for way in sweep([p for p in parts if p.head <= head], len(graph.ops), limit):
             found.setdefault(way.parts, way)
     return sorted(found.values(), key=lambda w: (w.head + w.tail, w.macs))[:count]
 
@@ -151,8 +107,10 @@ def _needs_pad(op: Op) -> bool:
 class _Lives:
     """Which tensors are alive where; op i is step i."""
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, kernels: str) -> None:
         self.ops = graph.ops
+        self.kernels = kernels
+        self.known: dict[tuple[Op, Padding, int], int] = {}
         self.macs = {op: geometry.op_macs(op) for op in graph.ops}
         self.born = {t: -1 for t in graph.inputs if t.data is None}
         self.dies = dict(self.born)
@@ -171,6 +129,22 @@ class _Lives:
             if self.born[t] < start and self.dies[t] >= start
         }
 
+    def scratch(self, op: Op, padding: Padding | None = None, taps: int = 0) -> int:
+        """Bytes of scratch of an op, with another padding and filter of so many columns."""
+        options = op.options
+        if self.kernels == REFERENCE or not isinstance(options, ConvOptions):
+            return tflm_scratch(op, self.kernels)
+        padding = options.padding if padding is None else padding
+        if (op, padding, taps) not in self.known:
+            source, weights, *rest = op.inputs
+            if taps and weights is not None:
+                weights = with_taps(weights, (weights.shape[1], taps))
+            other = replace(
+                op, inputs=(source, weights, *rest), options=replace(options, padding=padding)
+            )
+            self.known[op, padding, taps] = tflm_scratch(other, self.kernels)
+        return self.known[op, padding, taps]
+
 
 def _whole(lives: _Lives, step: int) -> Iterator[Part]:
     op = lives.ops[step]
@@ -180,19 +154,19 @@ def _whole(lives: _Lives, step: int) -> Iterator[Part]:
         if tensor in lives.dies and lives.dies[tensor] == step and in_place_in_tflm(op, position):
             out = 0
     if not _needs_pad(op):
-        yield Part(step, step + 1, beside + out, 0, 0)
+        yield Part(step, step + 1, beside + out + lives.scratch(op), 0, 0)
         return
     pad, source = smallest_pad(op), source_of(op)
     rows, columns = size_of(source)
     area = (rows + pad.top + pad.bottom) * (columns + pad.left + pad.right)
     padded = align_up(source.nbytes * area // (rows * columns), 16)
     gone = align_up(source.nbytes, 16) if lives.dies[source] == step else 0
-    head = max(beside + padded, beside - gone + padded + out)
+    head = max(beside + padded, beside - gone + padded + out + lives.scratch(op, Padding()))
     yield Part(step, step + 1, head, PRICES["pad"] + TENSOR, 0)
     wider = widened(op)
     if wider is not None:
         macs = geometry.op_macs(wider) - geometry.op_macs(op)
-        yield Part(step, step + 1, beside + out, 0, macs, taps=True)
+        yield Part(step, step + 1, beside + out + lives.scratch(wider), 0, macs, taps=True)
 
 
 def _stages(lives: _Lives, whole: Sequence[Part], worth: int, limit: int) -> list[Part]:
@@ -273,7 +247,8 @@ def _head(lives: _Lives, start: int, stop: int, made: Body) -> int:
         over = max((_overlap(w, made, result, beside[w.tensor]) for w in dying), default=0)
     windows = sum(align_up(w.nbytes, 16) for w in made.windows)
     states = sum(align_up(kept.after.nbytes, 16) for kept in made.kept)
-    return sum(beside.values()) + result - over + states + max(windows, _inner(made))
+    scratch = sum(lives.scratch(s.op, s.padding, s.taps) for s in made.steps if s.op is not None)
+    return sum(beside.values()) + result - over + states + scratch + max(windows, _inner(made))
 
 
 def _overlap(piece: Piece, made: Body, result: int, source: int) -> int:
@@ -311,9 +286,7 @@ def _inner(made: Body) -> int:
 
 def _tail(made: Body) -> int:
     inner = sum(PRICES.get(step.kind, 0) for step in made.steps)
-    inner += TENSOR * sum(
-        {"slice": 2, "keep": 2, "pad": 1, "mask": 1}.get(s.kind, 0) for s in made.steps
-    )
+    inner += TENSOR * sum(CONSTANTS.get(step.kind, 0) for step in made.steps)
     edges = len(made.windows) * 2 * (PRICES["pad"] + TENSOR)
     masks = 3 * TENSOR * len(made.masks)
     calls = made.bands * (PRICES["call"] + len(made.windows) * (PRICES["slice"] + TENSOR))
@@ -331,55 +304,3 @@ def _front(parts: list[Part]) -> list[Part]:
         if not any(k.tail <= part.tail and k.macs <= part.macs for k in kept):
             kept.append(part)
     return kept
-
-
-@dataclass(slots=True)
-class _Label:
-    """A way to some op: its tail, its MACs, and the parts, last first."""
-
-    tail: int
-    macs: int
-    parts: tuple[Part, ...] = field(default=())
-
-
-def _sweep(parts: Sequence[Part], ops: int, limit: int) -> list[Way]:
-    """Ways over all ops with at most `limit` extra MACs that no other one beats."""
-    starting: dict[int, list[Part]] = {}
-    for part in parts:
-        starting.setdefault(part.start, []).append(part)
-    labels: list[list[_Label]] = [[] for _ in range(ops + 1)]
-    labels[0].append(_Label(0, 0))
-    for step in range(ops):
-        labels[step] = _best(labels[step])
-        for label in labels[step]:
-            for part in starting.get(step, ()):
-                macs = label.macs + max(part.macs, 0)
-                if macs <= limit:
-                    new = _Label(label.tail + part.tail, macs, (*label.parts, part))
-                    labels[part.stop].append(new)
-    return [Way(label.parts) for label in _best(labels[ops])]
-
-
-def _best(labels: list[_Label]) -> list[_Label]:
-    kept: list[_Label] = []
-    for label in sorted(labels, key=lambda x: (x.tail, x.macs)):
-        if not kept or label.macs < kept[-1].macs:
-            kept.append(label)
-    return kept[:LABELS]
-
-
-def _limits(parts: Sequence[Part], ops: int, limit: int) -> list[int]:
-    """Heads to try: from the least that any way has, upwards."""
-    heads = sorted({part.head for part in parts})
-    low, high = 0, len(heads) - 1
-    while low < high:
-        middle = (low + high) // 2
-        if _sweep([p for p in parts if p.head <= heads[middle]], ops, limit):
-            high = middle
-        else:
-            low = middle + 1
-    above = heads[low:]
-    stride = max(1, len(above) // (4 * LIMITS))
-    near = [h for h in above if h <= above[0] * 1.5]
-    chosen = near[:: max(1, len(near) // LIMITS)]
-    return sorted({*chosen, above[0], above[-1], *above[: 4 * stride]})

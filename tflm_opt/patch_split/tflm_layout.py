@@ -19,6 +19,9 @@ start of window j + 1 (and the other way round where bands are made upwards). Th
 distance in `arena`'s sense. Windows are copies, and kernels
 read and write nothing that overlaps, so this holds for any kernels, CMSIS-NN's included.
 
+Scratch is placed by TFLM, around the plan: in a body it is alive from the first call to the
+last, for TFLM as long as the body's tensors are, so it may lie over nothing that the stage uses.
+
 What is joined without being moved (bands in a result, a window that is the body's input) lies
 at the same address on both sides; TFLM then copies nothing, or each byte to itself.
 """
@@ -32,7 +35,7 @@ from ..arena.lifetimes import TFLM_VIEWS
 from ..arena.offline import AT_RUN_TIME, NAME, encode
 from ..arena.overlap import in_place_in_tflm
 from ..arena.problem import Buffer, Problem, Solution, align_up
-from ..arena.tflm_scratch import tflm_scratch
+from ..arena.tflm_scratch import REFERENCE, tflm_scratch
 from ..graph import tensor_order
 from ..graph.ir import Graph, Op, Tensor
 from .tflm_bands import Body, Kept, Piece
@@ -68,7 +71,9 @@ class Layout:
     problem: Problem
 
 
-def layout(banded: Banded, *, seed: int = 0, work: int | None = None) -> Layout:
+def layout(
+    banded: Banded, *, kernels: str = REFERENCE, seed: int = 0, work: int | None = None
+) -> Layout:
     """Plan a banded graph.
 
     Example:
@@ -76,10 +81,11 @@ def layout(banded: Banded, *, seed: int = 0, work: int | None = None) -> Layout:
 
     Args:
         banded: its main graph must be one that TFLite can express (see `passes.Legalize`).
+        kernels: whose scratch to leave room for, one of `arena.tflm_scratch.KERNELS`.
         seed: of the planner's search.
         work: how much the planner may search; its default if None.
     """
-    timeline = _Timeline(banded)
+    timeline = _Timeline(banded, kernels)
     timeline.walk()
     problem = timeline.problem()
     found: Solution = (
@@ -105,6 +111,7 @@ class _Timeline:
     """Slots, and which tensors lie in them; lives for one call of `layout`."""
 
     banded: Banded
+    kernels: str
     step: int = 0
     slots: list[_Slot] = field(default_factory=list)
     places: dict[Tensor, tuple[int, int]] = field(default_factory=dict)
@@ -181,7 +188,7 @@ class _Timeline:
         for tensor in op.outputs:
             self.write(tensor)
         self.in_place(op)
-        scratch = tflm_scratch(op)
+        scratch = tflm_scratch(op, self.kernels)
         if scratch:
             self.slot(f"scratch of {op.kind}", scratch)
 
@@ -213,7 +220,14 @@ class _Timeline:
                 self.read(tensor)
             self.write(stage.places[step.output])
             self.in_place(op)
-        self.copy(stage, joined, begin)
+        self.copy(stage, joined)
+        self.scratch(stage, begin)
+
+    def scratch(self, stage: Stage, begin: int) -> None:
+        """One hole for the scratch of all ops of the body, as long as the stage runs."""
+        size = sum(tflm_scratch(op, self.kernels) for op in stage.graph.ops)
+        if size:
+            self.slots.append(_Slot(f"scratch of {stage.graph.name}", size, begin, self.step))
 
     def joined(self, stage: Stage) -> bool:
         """Give the result and its bands their places; False if bands must lie apart from it."""
@@ -277,7 +291,7 @@ class _Timeline:
         else:
             self.write(stage.places[kept.held])
 
-    def copy(self, stage: Stage, joined: bool, begin: int) -> None:
+    def copy(self, stage: Stage, joined: bool) -> None:
         self.step += 1
         result, body = stage.result, stage.places[stage.body.result]
         self.read(body)

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from .. import __version__
 from .. import graph as tflite
+from ..arena.tflm_scratch import REFERENCE
 from ..graph import geometry
+from ..graph.check import BANDS_METADATA
 from ..graph.edit import rebuild
 from ..graph.ir import Graph, Tensor
 from ..passes import Legalize
@@ -40,26 +43,35 @@ class Candidate:
     extra_macs: float
 
 
-def candidates(graph: Graph, max_extra_macs: float = 0.0, *, seed: int = 0) -> list[Candidate]:
+def candidates(
+    graph: Graph, max_extra_macs: float = 0.0, *, kernels: str = REFERENCE, seed: int = 0
+) -> list[Candidate]:
     """Files for the most promising ways to run a graph in bands; empty if there is none.
 
     Args:
         graph: as the passes leave it.
         max_extra_macs: as a share of the graph's.
+        kernels: whose scratch to leave room for, one of `arena.tflm_scratch.KERNELS`.
         seed: of the planner's search.
     """
     if graph.model.subgraphs or any(op.kind in ("IF", "WHILE") for op in graph.ops):
         return []
     macs = geometry.macs(graph)
     return [
-        candidate(graph, way, way.macs / macs if macs else 0.0, seed)
-        for way in ways(graph, max_extra_macs)
+        candidate(graph, way, way.macs / macs if macs else 0.0, kernels=kernels, seed=seed)
+        for way in ways(graph, max_extra_macs, kernels=kernels)
         if way.bodies or any(part.taps for part in way.parts)
     ]
 
 
 def candidate(
-    graph: Graph, way: Way, extra_macs: float = 0.0, seed: int = 0, work: int | None = None
+    graph: Graph,
+    way: Way,
+    extra_macs: float = 0.0,
+    *,
+    kernels: str = REFERENCE,
+    seed: int = 0,
+    work: int | None = None,
 ) -> Candidate:
     """The file that one way makes; `work` limits the planner's search, as in `arena.solve`.
 
@@ -69,12 +81,18 @@ def candidate(
     """
     made = banded(_with_taps(graph, way), way.bodies)
     made = Banded(Legalize()(made.graph), made.stages)
-    plan = layout(made, seed=seed, work=work)
-    data = tflite.write(attach(made.graph, plan.offsets))
+    plan = layout(made, kernels=kernels, seed=seed, work=work)
+    data = tflite.write(attach(_marked(made.graph), plan.offsets))
     broken = violations(tflite.read(data))
     if broken:
         raise ValueError(f"the plan of a rewritten graph is wrong: {broken[0]}")
     return Candidate(data, way, made.stages, plan, made.graph, extra_macs)
+
+
+def _marked(graph: Graph) -> Graph:
+    """With the metadata that tells us our own files."""
+    rows = (*graph.model.metadata, (BANDS_METADATA, __version__.encode()))
+    return replace(graph, model=replace(graph.model, metadata=rows))
 
 
 def _with_taps(graph: Graph, way: Way) -> Graph:

@@ -41,7 +41,9 @@ def result_data(result: Result) -> dict[str, Any]:
             "estimated": list(flash.estimated),
         },
         "arena_bound": result.plan.bound,
+        "schedule_bound": result.bound,
         "schedule": schedule_data(result.graph, result.schedule),
+        "whole": [dataclasses.asdict(whole) for whole in result.whole],
         "front": [point_data(point) for point in result.front],
         "macs": result.macs,
         "macs_before": result.macs_before,
@@ -50,7 +52,11 @@ def result_data(result: Result) -> dict[str, Any]:
         "vectors": result.vectors,
         "tflm": None
         if tflm is None
-        else {"before": allocations_data(tflm.before), "after": allocations_data(tflm.after)},
+        else {
+            "before": allocations_data(tflm.before),
+            "after": allocations_data(tflm.after),
+            "kernels": tflm.kernels,
+        },
         "inputs": [tensor_data(t) for t in result.graph.inputs],
         "outputs": [tensor_data(t) for t in result.graph.outputs],
         "ops": len(result.graph.ops),

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ..graph import Graph
+    from ..graph import Graph, Op
     from ..graph.ir import Tensor
-    from ..result import Result
+    from ..result import Result, Whole
 
 _WIDTH = 22  # of the column of labels
+_MOST_REASONS = 3
 _PAGE = 80  # columns of a plain terminal
 
 
@@ -109,7 +110,31 @@ def _stages(result: Result) -> list[tuple[str, str]]:
         steps = sum(stage["steps"] for stage in bands)
         ops = sum(len(stage["ops"]) for stage in bands)
         rows.append(("", f"{len(bands):>11,}  run band by band: {ops} ops, {steps} steps"))
-    return rows
+    images = [one for one in result.whole if _has_image(result.graph.ops[one.op])]
+    return [*rows, *_whole(images)]
+
+
+def _has_image(op: Op) -> bool:
+    """Whether there are rows at all that it could run on: vectors have none."""
+    computed = [t for t in (*op.inputs, *op.outputs) if t is not None and t.data is None]
+    return any(len(t.shape) == 4 and t.shape[1] > 1 for t in computed)
+
+
+def _whole(ops: Sequence[Whole]) -> list[tuple[str, str]]:
+    """Ops that can't run on rows, by reason; a few of them if they are many."""
+    if not ops:
+        return []
+    by_reason: dict[str, list[str]] = {}
+    for one in ops:
+        by_reason.setdefault(one.reason, []).append(f"{one.op}:{one.kind}")
+    head = f"{len(ops):>11,}  op{'s' * (len(ops) > 1)} can't run on rows:"
+    rows = [("", head)]
+    for reason, names in list(by_reason.items())[:_MOST_REASONS]:
+        more = f" and {len(names) - 2} more" if len(names) > 2 else ""
+        lines = textwrap.wrap(f"{', '.join(names[:2])}{more}: {reason}", _PAGE - _WIDTH - 13)
+        rows += [("", f"{'':>13}{line}") for line in lines]
+    left = len(by_reason) - _MOST_REASONS
+    return [*rows, ("", f"{'':>13}and {left} more reasons (--json)")] if left > 0 else rows
 
 
 def _work(result: Result) -> list[tuple[str, str]]:
@@ -129,13 +154,17 @@ def _stock(result: Result) -> list[tuple[str, str]]:
     if result.tflm is None:
         return []
     before, after = result.tflm.before, result.tflm.after
-    return [
+    rows = [
         (
             "stock TFLM, bytes",
             f"{_bytes(before.total)}  before: {before.head:,} tensors + {before.tail:,} state",
         ),
         ("", f"{_bytes(after.total)}  after:  {after.head:,} tensors + {after.tail:,} state"),
     ]
+    if result.tflm.kernels != "reference":
+        instructions = result.tflm.kernels.removeprefix("cmsis_nn_")
+        rows.append(("", f"{'':>11}  tensors with the scratch of CMSIS-NN ({instructions})"))
+    return rows
 
 
 def graph_text(graph: Graph) -> str:

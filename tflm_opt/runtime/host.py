@@ -6,36 +6,33 @@ what `result.predict` runs. The idea is emlearn's.
     engine = host.Engine("build/digits")
     engine.run([[image], [other]])           # outputs[sample][output]
 
-Objects are cached by content in a temporary folder that goes when the process ends, so a
-second engine with the same kernels compiles only its own model. A compiled model has one arena:
-calls of one model are serialized by a lock, engines of different models run side by side.
+A second engine with the same kernels compiles only its own model (`host_build`). A compiled model
+has one arena: calls of one model are serialized by a lock, engines of different models run side by
+side.
 """
 
 from __future__ import annotations
 
-import atexit
 import ctypes
-import hashlib
-import shutil
 import subprocess
-import tempfile
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from functools import cache
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, overload
 
 import numpy as np
 
 from tflm_opt.codegen.sources import load_record
-from tflm_opt.errors import InvalidModel, MissingTool, TflmOptError, ToolFailed
+from tflm_opt.errors import InvalidModel, TflmOptError, ToolFailed
 from tflm_opt.graph.ir import NUMPY_DTYPES
+from tflm_opt.runtime.host_build import build, compiler, source_of
+
+__all__ = ["Engine", "compiler", "engines"]
 
 Samples = Sequence[Sequence[np.ndarray]]
 Trace: TypeAlias = "dict[tuple[int, int], bytes]"
 
-_FLAGS = ("-std=c99", "-O2", "-fPIC", "-ffp-contract=off", "-DTFLM_OPT_TRACE")
 _SANITIZE = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g")
 
 # What the traced engine calls; a shared object gets it beside the model.
@@ -113,7 +110,7 @@ class _Library:
 
     path: Path
     handle: Any
-    lock: threading.Lock = field(default_factory=threading.Lock)
+    lock: threading.Lock
 
 
 class Engine:
@@ -134,17 +131,20 @@ class Engine:
     """
 
     def __init__(self, directory: str | Path, *, sanitize: bool = False) -> None:
-        self.directory = Path(directory)
+        self._describe(Path(directory), sanitize)
+        if sanitize:
+            self._program = _program(self)
+        else:
+            (self._library,) = _libraries([self])
+
+    def _describe(self, directory: Path, sanitize: bool) -> None:
+        self.directory = directory
         content = load_record(self.directory)
         self.name: str = _text(content, "name")
         self.inputs = _ports(content, "inputs")
         self.outputs = _ports(content, "outputs")
         self.streamed = bool(content.get("streamed", False))
         self.sanitize = sanitize
-        if sanitize:
-            self._program = _program(self)
-        else:
-            self._library = _library(self.directory, self.name, self.streamed)
 
     @overload
     def run(self, samples: Samples, trace: Literal[False] = False) -> list[list[np.ndarray]]: ...
@@ -257,19 +257,6 @@ def _feeder(array: np.ndarray) -> Any:
     return _ROWS_TYPE(next_rows)
 
 
-def compiler() -> str:
-    """The host's C compiler. Raises MissingTool."""
-    for name in ("gcc", "clang", "cc"):
-        found = shutil.which(name)
-        if found:
-            return found
-    raise MissingTool(
-        "a C compiler (gcc or clang)",
-        needed_for="to run the engine on this machine",
-        install="apt-get install gcc",
-    )
-
-
 @dataclass(frozen=True, slots=True)
 class _Handle:
     """The entry points of a loaded model, typed."""
@@ -280,17 +267,48 @@ class _Handle:
     set_trace: Any
 
 
-_LIBRARIES: dict[str, _Library] = {}
+_LIBRARIES: dict[tuple[str, str], _Library] = {}
 _BUILD_LOCK = threading.Lock()
 
 
-def _library(directory: Path, name: str, streamed: bool) -> _Library:
+def engines(directories: Sequence[str | Path], *, flags: Sequence[str] = ()) -> list[Engine]:
+    """Several models compiled into one file, which takes less time than one by one.
+
+        first, second = host.engines(["build/a", "build/b"], flags=["-O0"])
+
+    They share a lock, so they run one after the other.
+
+    Args:
+        directories: as `Engine`; the names of the models must differ.
+        flags: more flags for the models' own C, not for kernels.
+
+    Raises: as `Engine`; and TflmOptError if two models have one name.
+    """
+    found = []
+    for directory in directories:
+        engine = Engine.__new__(Engine)
+        engine._describe(Path(directory), sanitize=False)
+        found.append(engine)
+    names = [engine.name for engine in found]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise TflmOptError(f"two of the models are called {twice!r}: generate them with own names")
+    for engine, library in zip(found, _libraries(found, flags), strict=True):
+        engine._library = library
+    return found
+
+
+def _libraries(engines: Sequence[Engine], flags: Sequence[str] = ()) -> list[_Library]:
     with _BUILD_LOCK:
-        shim = _cached_text(_TRACE_SHIM)
-        path = _build(directory, [shim], (), ("-shared", "-Wl,-Bsymbolic"), ".so")
-        if str(path) not in _LIBRARIES:
-            _LIBRARIES[str(path)] = _Library(path, _open(path, name, streamed))
-        return _LIBRARIES[str(path)]
+        folders = [engine.directory for engine in engines]
+        link = ("-shared", "-Wl,-Bsymbolic")
+        path = build(folders, [source_of(_TRACE_SHIM)], ".so", own=flags, link=link)
+        lock = threading.Lock()
+        for engine in engines:
+            if (str(path), engine.name) not in _LIBRARIES:
+                handle = _open(path, engine.name, engine.streamed)
+                _LIBRARIES[str(path), engine.name] = _Library(path, handle, lock)
+        return [_LIBRARIES[str(path), engine.name] for engine in engines]
 
 
 def _open(path: Path, name: str, streamed: bool) -> _Handle:
@@ -325,78 +343,7 @@ def _program(engine: Engine) -> Path:
         outputs="".join(f"{port.bytes}, " for port in engine.outputs),
     )
     with _BUILD_LOCK:
-        return _build(engine.directory, [_cached_text(text)], _SANITIZE, _SANITIZE, ".out")
-
-
-def _build(
-    directory: Path, extra: list[Path], flags: Sequence[str], link: Sequence[str], suffix: str
-) -> Path:
-    """Compile each source once, link them: the product's path in the cache."""
-    sources = sorted((directory / "src").glob("*.c")) + extra
-    headers = sorted((directory / "include").glob("*.h"))
-    if len(sources) == len(extra) or not headers:
-        raise InvalidModel("no C sources in src/ and include/", source=str(directory))
-    shared = _digest(*(p.name.encode() + p.read_bytes() for p in headers if _is_library(p)))
-    own = _digest(*(p.name.encode() + p.read_bytes() for p in headers))
-    objects = [
-        _object(source, directory / "include", shared if _is_kernel(source) else own, flags)
-        for source in sources
-    ]
-    product = _cache() / (
-        _digest(*(p.name.encode() for p in objects), repr(link).encode()) + suffix
-    )
-    if not product.exists():
-        partial = product.with_suffix(f".tmp{suffix}")
-        _compile([*link, *map(str, objects), "-o", str(partial)])
-        partial.rename(product)
-    return product
-
-
-def _is_library(path: Path) -> bool:
-    return path.name.startswith("tflm_opt_")
-
-
-def _is_kernel(path: Path) -> bool:
-    return path.name.startswith(("tflm_opt_", "arm_"))
-
-
-def _object(source: Path, include: Path, headers: str, flags: Sequence[str]) -> Path:
-    key = _digest(source.read_bytes(), headers.encode(), repr(flags).encode())
-    path = _cache() / f"{key}.o"
-    if not path.exists():
-        partial = path.with_suffix(".tmp.o")
-        _compile([*_FLAGS, *flags, f"-I{include}", "-c", str(source), "-o", str(partial)])
-        partial.rename(path)
-    return path
-
-
-def _compile(arguments: Sequence[str]) -> None:
-    tool = compiler()
-    done = subprocess.run([tool, *arguments], capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        tail = "\n".join(done.stderr.strip().splitlines()[:30])
-        raise ToolFailed(tool, "the generated C does not compile", output=tail)
-
-
-def _digest(*parts: bytes) -> str:
-    state = hashlib.sha256()
-    for part in parts:
-        state.update(len(part).to_bytes(8, "little") + part)
-    return state.hexdigest()[:32]
-
-
-def _cached_text(text: str) -> Path:
-    path = _cache() / f"{_digest(text.encode())}.c"
-    if not path.exists():
-        path.write_text(text, encoding="utf-8")
-    return path
-
-
-@cache
-def _cache() -> Path:
-    path = Path(tempfile.mkdtemp(prefix="tflm_opt_host_"))
-    atexit.register(shutil.rmtree, path, ignore_errors=True)
-    return path
+        return build([engine.directory], [source_of(text)], ".out", flags=_SANITIZE, link=_SANITIZE)
 
 
 def _text(content: dict[str, object], key: str) -> str:

@@ -11,7 +11,7 @@
 
 #include "tflm_opt_kernels.h"
 
-#if TFLM_OPT_KERNELS_ABI != 1
+#if TFLM_OPT_KERNELS_ABI != 2
 #error "these kernels are not the ones that tiny.c was generated for"
 #endif
 
