@@ -50,6 +50,7 @@ class Point:
         moved: bytes of rows that move to stay in memory, in one inference.
         work: the estimate of both in instructions; it ranks, and was not measured.
         extra_macs: multiply-accumulates that are computed again, as a fraction of the graph's.
+        graph: whose ops the schedule runs.
     """
 
     schedule: Schedule
@@ -57,7 +58,8 @@ class Point:
     calls: int
     moved: int
     work: int
-    extra_macs: float = 0.0
+    extra_macs: float
+    graph: Graph
 
     @property
     def peak(self) -> int:
@@ -244,7 +246,9 @@ class Search:
             calls = sum(part.cost.calls for part in path)
             moved = sum(part.cost.moved for part in path)
             again = cuts.again(path) / max(self.costs.macs, 1)
-            self.planned[schedule] = Point(schedule, found, calls, moved, cuts.work(path), again)
+            self.planned[schedule] = Point(
+                schedule, found, calls, moved, cuts.work(path), again, self.costs.graph
+            )
         return self.planned[schedule]
 
     def _improved(self, path: Path) -> Point:
