@@ -273,7 +273,7 @@ def _optimize(
         tflm=stock.memory,
         tflite=stock.tflite,
         original=loaded.tflite,
-        graph=optimized,
+        graph=built.graph,
         plan=built.plan,
         sources=sources,
         samples=checked.samples,
@@ -302,6 +302,7 @@ class _Shape:
 class _Built:
     """The engine, and the memory of what ships, read from what was compiled or allocated."""
 
+    graph: Graph
     plan: Plan
     front: tuple[Point, ...]
     sources: Sources
@@ -330,7 +331,7 @@ def _built(
             seed=shape.seed,
         )
         sources = codegen.generate(optimized, plan, name=shape.name)
-        return _Built(plan, (), sources, *_tflm_footprint(stock), stock.extra_macs)
+        return _Built(optimized, plan, (), sources, *_tflm_footprint(stock), stock.extra_macs)
     fitted = fit(
         optimized,
         room,
@@ -344,7 +345,9 @@ def _built(
     of = fitted.measured
     sram = Sram(fitted.sources.arena, of.data, of.stack, 0, of.estimated)
     flash = Flash(of.weights, of.code, of.estimated)
+    ran = fitted.point.graph
     return _Built(
+        ran,
         fitted.point.plan,
         fitted.front,
         fitted.sources,
@@ -355,7 +358,7 @@ def _built(
         fitted.bound,
         tuple(
             Whole(i, op.kind, op.outputs[0].name, fitted.whole[op])
-            for i, op in enumerate(optimized.ops)
+            for i, op in enumerate(ran.ops)
             if op in fitted.whole
         ),
     )

@@ -92,7 +92,7 @@ def fit(
     best: Fitted | None = None
     for point in _candidates(runs, budget, tried):
         if id(point) not in tried:
-            tried[id(point)] = _measured(point, runs, graph, name, target, progress)
+            tried[id(point)] = _measured(point, runs, name, target, progress)
         best = tried[id(point)]
         if budget is None or best.total <= budget:
             break
@@ -110,12 +110,10 @@ def _candidates(runs: Orders, budget: int | None, tried: dict[int, Fitted]) -> I
     yield runs.found().chosen
 
 
-def _measured(
-    point: Point, runs: Orders, graph: Graph, name: str, target: Board, progress: Progress
-) -> Fitted:
+def _measured(point: Point, runs: Orders, name: str, target: Board, progress: Progress) -> Fitted:
     progress.step("Generating C")
-    sources = codegen.generate(graph, point.plan, name=name)
+    sources = codegen.generate(point.graph, point.plan, name=name)
     progress.step(f"Measuring for {target.core}")
-    measured = footprint(sources, target, len(graph.ops))
+    measured = footprint(sources, target, len(point.graph.ops))
     found = runs.found()
     return Fitted(point, found.front, found.bound, found.whole, sources, measured)

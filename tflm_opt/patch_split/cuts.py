@@ -23,7 +23,7 @@ Sources of the idea: shortest paths for layer fusion as in DeFiNES (HPCA 2023) a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -107,20 +107,26 @@ def _settled_least(costs: Costs, longest: int, limit: int) -> Path | None:
 
 
 def cheapest(costs: Costs, budget: int) -> Path | None:
-    """The path of least work whose stages need `budget` bytes or less; None if there is none.
+    """The fastest path whose stages need `budget` bytes or less; None if there is none.
 
-    Stages of which every op alone fits too are left out: running those one by one costs nothing.
+    It computes least again, and of all that do, it has least work. Stages of which every op alone
+    fits too are left out: running those one by one costs nothing.
     """
     # Whole rows first, then short stages: what they cost spares most of those that cost more.
     best = None
     for reach in (_Scope(columns=False), _Scope(longest=SHORT), _Scope()):
-        limit = FAR if best is None else work(best)
+        limit = FAR if best is None or again(best) else work(best)
         while True:
             path = _least_work(costs, budget, reach, limit)
             if path is None or _settled(costs, path):
                 break
-        best = best if path is None else path
+        if path is not None and (best is None or _time(path) < _time(best)):
+            best = path
     return best
+
+
+def _time(path: Path) -> tuple[int, int]:
+    return again(path), work(path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,13 +178,13 @@ class _Labels:
             del stay[1 + min(range(len(gains) - 1), key=gains.__getitem__)]
         self.at[label.part.stop] = stay
 
-    def best(self) -> Path | None:
-        """The path of least value from end to end."""
+    def best(self, key: Callable[[Label], tuple[int, int]]) -> Path | None:
+        """The best path from end to end."""
         labels = self.at[-1]
         if not labels:
             return None
         parts: list[Part] = []
-        label: Label | None = min(labels, key=lambda o: (o.value, o.again))
+        label: Label | None = min(labels, key=key)
         while label is not None and label.part is not None:
             parts.append(label.part)
             label = label.before
@@ -198,7 +204,7 @@ def _least_peak(costs: Costs, longest: int, limit: int) -> Path | None:
             for label in known:
                 value = max(label.value, part.cost.peak)
                 labels.add(Label(value, label.again + part.cost.again, part, label))
-    return labels.best()
+    return labels.best(lambda label: (label.value, label.again))
 
 
 def _from(costs: Costs, start: int, floor: int, labels: _Labels, longest: int) -> Iterator[Part]:
@@ -254,7 +260,7 @@ def _least_work(costs: Costs, budget: int, scope: _Scope, limit: int) -> Path | 
             for label in known:
                 value = label.value + part.cost.work
                 labels.add(Label(value, label.again + part.cost.again, part, label))
-    return labels.best()
+    return labels.best(lambda label: (label.again, label.value))
 
 
 def _within(

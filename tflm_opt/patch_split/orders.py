@@ -3,7 +3,8 @@
 `search` cuts the ops of a graph into stages in the graph's order. Where another order needs less
 memory layer by layer (see `arena.order`), both are searched and the better schedule stays: an
 order that is best for whole tensors may part ops that would have streamed together, so neither is
-better for sure. A graph without branches has one order and is searched once.
+better for sure. A graph without branches has one order and is searched once. In every order,
+tensors may be made twice (see `recompute`).
 """
 
 from __future__ import annotations
@@ -13,10 +14,10 @@ from dataclasses import replace
 
 from tflm_opt.arena.order import has_choice, order
 from tflm_opt.arena.plan import Access
-from tflm_opt.errors import UnsupportedModel
 from tflm_opt.graph.ir import Graph, Op
+from tflm_opt.patch_split.recompute import Recomputing
 from tflm_opt.patch_split.schedule import Schedule
-from tflm_opt.patch_split.search import Found, Search, pareto
+from tflm_opt.patch_split.search import Found, best_found
 from tflm_opt.progress import Progress
 
 
@@ -31,7 +32,7 @@ def search(
     progress: Progress | None = None,
     seed: int = 0,
 ) -> Found:
-    """Choose an order, stages and bands.
+    """Choose an order, stages, bands and tensors that are made twice.
 
     Example:
         >>> found = search(graph, scratch=codegen.scratch, access=codegen.access)
@@ -71,7 +72,7 @@ class Orders:
     ) -> None:
         Schedule((), input)  # refuses other words before anything is computed
         self._runs = [
-            Search(
+            Recomputing(
                 g,
                 input=input,
                 scratch=scratch,
@@ -85,24 +86,7 @@ class Orders:
 
     def found(self, budget: int | None = None) -> Found:
         """See `search`."""
-        results, refused = [], []
-        for run in self._runs:
-            try:
-                results.append(run.found(budget))
-            except UnsupportedModel as error:
-                refused.append(error)
-        if not results:
-            raise refused[0]
-        if len(results) == 1:
-            return results[0]
-        fitting = [f for f in results if budget is not None and f.peak <= budget]
-        best = (
-            min(fitting, key=lambda f: (f.chosen.work, f.peak))
-            if fitting
-            else min(results, key=lambda f: (f.peak, f.chosen.work))
-        )
-        front = pareto([point for found in results for point in found.front])
-        return replace(best, front=front, bound=min(found.bound for found in results))
+        return best_found((run.found for run in self._runs), budget)
 
 
 def orders(

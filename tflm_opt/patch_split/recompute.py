@@ -26,7 +26,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from tflm_opt.arena.plan import Access
-from tflm_opt.errors import UnsupportedModel
 from tflm_opt.graph.edit import consumers
 from tflm_opt.graph.geometry import macs, op_macs
 from tflm_opt.graph.ir import Graph, Op, Tensor
@@ -34,7 +33,7 @@ from tflm_opt.patch_split import cuts
 from tflm_opt.patch_split.cost import MAC_WORK
 from tflm_opt.patch_split.cuts import FAR
 from tflm_opt.patch_split.regions import ROW_AXIS, sum_reaches
-from tflm_opt.patch_split.search import Found, Point, Search, pareto
+from tflm_opt.patch_split.search import Found, Point, Search, best_found
 from tflm_opt.progress import Progress
 
 AGAIN = " (again)"
@@ -108,22 +107,11 @@ class Recomputing:
 
     def found(self, budget: int | None = None) -> Found:
         """See `search`."""
-        results, refused = [], []
-        for run in self._runs:
-            try:
-                results.append(self._counted(run.found(budget)))
-            except UnsupportedModel as error:
-                refused.append(error)
-        if not results:
-            raise refused[0]
-        fitting = [f for f in results if budget is not None and f.peak <= budget]
-        best = (
-            min(fitting, key=lambda f: (f.chosen.work, f.peak))
-            if fitting
-            else min(results, key=lambda f: (f.peak, f.chosen.work))
-        )
-        front = pareto([point for found in results for point in found.front])
-        return replace(best, front=front, bound=min(found.bound for found in results))
+
+        def counted(run: Search) -> Callable[[int | None], Found]:
+            return lambda limit: self._counted(run.found(limit))
+
+        return best_found(map(counted, self._runs), budget)
 
     def _counted(self, found: Found) -> Found:
         front = tuple(self._point(point) for point in found.front)

@@ -16,8 +16,8 @@ recomputation; here it trades memory for calls and moved rows.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 
 from tflm_opt.arena.plan import ALIGNMENT, Access, Plan, plan
 from tflm_opt.arena.problem import align_up
@@ -185,7 +185,7 @@ class Search:
         if budget is not None:
             self.points += self._within(budget)
         fitting = [p for p in self.points if budget is not None and p.peak <= budget]
-        chosen = min(fitting, key=_by_work) if fitting else min(self.points, key=_by_peak)
+        chosen = min(fitting, key=_by_time) if fitting else min(self.points, key=_by_peak)
         ends = {s.ops[-1] for s in chosen.schedule.stages if s.band is not None}
         reasons = self.costs.reasons.items()
         whole = {op: error.reason for op, error in reasons if op not in ends}
@@ -315,8 +315,39 @@ def _by_work(point: Point) -> tuple[int, int]:
     return point.work, point.peak
 
 
+def _by_time(point: Point) -> tuple[float, int, int]:
+    """The fastest first: what computes least again, then what adds least work."""
+    return point.extra_macs, point.work, point.peak
+
+
 def _by_peak(point: Point) -> tuple[int, int]:
     return point.peak, point.work
+
+
+def best_found(runs: Iterable[Callable[[int | None], Found]], budget: int | None) -> Found:
+    """What several searches of one model found, as one: the best choice, and one front.
+
+    Raises:
+        UnsupportedModel: that of the first, if all of them refuse.
+    """
+    results, refused = [], []
+    for run in runs:
+        try:
+            results.append(run(budget))
+        except UnsupportedModel as error:
+            refused.append(error)
+    if not results:
+        raise refused[0]
+    if len(results) == 1:
+        return results[0]
+    fitting = [f for f in results if budget is not None and f.peak <= budget]
+    best = (
+        min(fitting, key=lambda f: _by_time(f.chosen))
+        if fitting
+        else min(results, key=lambda f: _by_peak(f.chosen))
+    )
+    front = pareto([point for found in results for point in found.front])
+    return replace(best, front=front, bound=min(found.bound for found in results))
 
 
 def pareto(points: list[Point]) -> tuple[Point, ...]:
