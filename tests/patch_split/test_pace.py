@@ -6,10 +6,13 @@ from fractions import Fraction
 from itertools import combinations
 
 import numpy as np
+import pytest
 from row_nets import BANDS, STEPS, STRETCHING, RowNet, banded, halved, row_net
 
 from tflm_opt.graph.ir import Graph, Tensor
+from tflm_opt.graph.options import ConvOptions
 from tflm_opt.patch_split.pace import Pace, Rows, stage_reaches
+from tflm_opt.patch_split.regions import NotStreamable
 from tflm_opt.patch_split.schedule import Stage
 from tflm_opt.patch_split.walk import Walk, body_bytes, results_of, walk
 
@@ -123,3 +126,20 @@ def test_any_early_ops_make_a_walk() -> None:
         assert body_bytes(walk(graph, stage)) <= body_bytes(late)
         early_stages += bool(walk(graph, stage).early)
     assert early_stages > 8
+
+
+def test_rows_of_padding_that_alone_are_read_are_no_stage() -> None:
+    """A PAD of three rows above, of which a 1x1 convolution of stride 9 reads the first only."""
+    net = RowNet(np.random.default_rng(1))
+    x = net.input
+    _, h, w, c = x.shape
+    widths = net.constant([[0, 0], [3, 0], [0, 0], [0, 0]])
+    y = net.add("PAD", [x, widths], net.like(x, (1, h + 3, w, c)))
+    inputs = net.weighted(y, (2, 1, 1, c), 0, c)
+    rows = -(-(h + 3) // 40)
+    assert rows == 1
+    out = net.tensor((1, 1, w, 2), net.out_scale)
+    net.add("CONV_2D", inputs, out, ConvOptions((40, 1)))
+    g = Graph(tuple(net.ops), (x,), (out,))
+    with pytest.raises(NotStreamable, match="only padding is read"):
+        walk(g, Stage(g.ops, 1))

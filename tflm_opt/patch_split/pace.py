@@ -97,7 +97,15 @@ class Pace:
         self.total: dict[Op, int] = {}
         for op in reversed(stage.ops):
             self.total[op] = max(self._total(t) for t in op.outputs)
+            self._check_reads(op)
         self.late = self._late()
+
+    def _check_reads(self, op: Op) -> None:
+        """Refuse an op of whose rows only such are read as it makes of padding alone."""
+        total = self.total[op]
+        for reach in self.reaches[op]:
+            if reach is not None and not (reach.starts[:total] < reach.stops[:total]).any():
+                raise NotStreamable(op, "of its rows, only padding is read")
 
     def _total(self, tensor: Tensor) -> int:
         """Rows of a tensor that are ever made: those below the last one read are not."""
