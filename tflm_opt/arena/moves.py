@@ -118,7 +118,7 @@ def _solved(
     work: int | None = None,
 ) -> Split:
     parts = split(problem, cuts)
-    limit = {} if work is None else {"work": work}
+    limit = {} if work is None else {"work": work, "proof": 0}
     return replace(parts, solution=solve(parts.problem, seconds, seed, **limit))
 
 

@@ -11,8 +11,10 @@ output and still not go lower; then some optima may have no such order.)
 
 The search tries a dozen orders by size, lifetime and area, then improves the best one by moving
 buffers that make the peak (and some at random) to the front, keeping what is no worse. It stops
-at the lower bound, after a fixed amount of work, or, as a safety net, when the time is up. The
-work limit makes the result a function of problem and seed alone.
+at the lower bound, after a fixed amount of work, or, as a safety net, when the time is up. What is
+still above the bound then goes to branch and bound (`exact`), which finds a better placement or a
+better bound, or comes to an end of its own work. The work limits make the result a function of
+problem and seed alone.
 
 Idea of ordered lowest fit: Pisarchyk and Lee, "Efficient Memory Management for Deep Neural Net
 Inference" (2020); of searching over orders: the hill climbing of Arm's Vela.
@@ -24,6 +26,7 @@ import random
 import time
 from collections.abc import Callable, Sequence
 
+from tflm_opt.arena import exact
 from tflm_opt.arena.bound import live_at, lower_bound
 from tflm_opt.arena.problem import Buffer, Problem, Solution
 
@@ -38,7 +41,14 @@ Offsets = list[int]
 Conflict = tuple[int, int, int]
 
 
-def solve(problem: Problem, seconds: float = 10.0, seed: int = 0, *, work: int = WORK) -> Solution:
+def solve(
+    problem: Problem,
+    seconds: float = 10.0,
+    seed: int = 0,
+    *,
+    work: int = WORK,
+    proof: int = exact.EFFORT,
+) -> Solution:
     """Place the buffers of `problem`.
 
     Example:
@@ -51,6 +61,7 @@ def solve(problem: Problem, seconds: float = 10.0, seed: int = 0, *, work: int =
             and only that limit gives the same placement for the same input on every machine.
         seed: of the local search.
         work: how many placements of single buffers the local search may make.
+        proof: how many pairs of buffers the exact search may look at; 0 does without it.
 
     Raises:
         ValueError: two buffers with fixed offsets collide.
@@ -66,7 +77,10 @@ def solve(problem: Problem, seconds: float = 10.0, seed: int = 0, *, work: int =
         if search.peak == bound:
             break
     search.improve(random.Random(seed), deadline, work)
-    return Solution(tuple(search.offsets), search.peak, bound)
+    found = Solution(tuple(search.offsets), search.peak, bound)
+    if found.is_optimal or len(free) > exact.LARGEST or not proof or time.monotonic() > deadline:
+        return found
+    return exact.prove(problem, found, effort=proof)
 
 
 class _Search:
