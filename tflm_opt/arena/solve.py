@@ -11,8 +11,10 @@ output and still not go lower; then some optima may have no such order.)
 
 The search tries a dozen orders by size, lifetime and area, then improves the best one by moving
 buffers that make the peak (and some at random) to the front, keeping what is no worse. It stops
-at the lower bound, after a fixed amount of work, or, as a safety net, when the time is up. The
-work limit makes the result a function of problem and seed alone.
+at the lower bound, after a fixed amount of work, or, as a safety net, when the time is up. What is
+still above the bound then goes to branch and bound (`exact`), which finds a better placement or a
+better bound, or comes to an end of its own work. The work limits make the result a function of
+problem and seed alone.
 
 Idea of ordered lowest fit: Pisarchyk and Lee, "Efficient Memory Management for Deep Neural Net
 Inference" (2020); of searching over orders: the hill climbing of Arm's Vela.
@@ -24,6 +26,7 @@ import random
 import time
 from collections.abc import Callable, Sequence
 
+from tflm_opt.arena import exact
 from tflm_opt.arena.bound import live_at, lower_bound
 from tflm_opt.arena.problem import Buffer, Problem, Solution
 
@@ -45,6 +48,7 @@ def solve(
     *,
     work: int = WORK,
     enough: int = 0,
+    proof: int = exact.EFFORT,
 ) -> Solution:
     """Place the buffers of `problem`.
 
@@ -59,6 +63,7 @@ def solve(
         seed: of the local search.
         work: how many placements of single buffers the local search may make.
         enough: bytes at which it may stop.
+        proof: how many pairs of buffers the exact search may look at; 0 does without it.
 
     Raises:
         ValueError: two buffers with fixed offsets collide.
@@ -75,7 +80,11 @@ def solve(
         if search.peak <= enough:
             break
     search.improve(random.Random(seed), deadline, work)
-    return Solution(tuple(search.offsets), search.peak, bound)
+    found = Solution(tuple(search.offsets), search.peak, bound)
+    done = found.peak <= enough or not proof
+    if done or len(free) > exact.LARGEST or time.monotonic() > deadline:
+        return found
+    return exact.prove(problem, found, effort=proof)
 
 
 class _Search:

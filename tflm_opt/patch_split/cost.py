@@ -31,9 +31,10 @@ from fractions import Fraction
 import numpy as np
 
 from tflm_opt.arena.column_streams import distance_over, still_read
+from tflm_opt.arena.exact import prove
 from tflm_opt.arena.lifetimes import lifetimes
 from tflm_opt.arena.plan import ALIGNMENT, Access, plan
-from tflm_opt.arena.problem import align_up
+from tflm_opt.arena.problem import Solution, align_up
 from tflm_opt.errors import UnsupportedModel
 from tflm_opt.graph.geometry import macs
 from tflm_opt.graph.ir import Graph, Op, Tensor
@@ -64,6 +65,8 @@ Band = int | Fraction | None
 # Columns of the last op's output that a stage may make at a time, and strips that it may run in.
 WIDTHS = (1, 2, 4, 8)
 STRIPS = (6, 4, 3, 2)
+# Pairs of buffers that the planner may look at to prove what one stage needs.
+EFFORT = 100_000
 # The largest band of a stage that makes some columns at a time.
 SMALL = 1
 
@@ -450,9 +453,11 @@ class Costs:
         except NotStreamable as error:
             self.reasons.setdefault(error.at, error)
             return None
-        # How rings and results share the head of an input is more than a bound can tell.
-        need = found.bound if way.columns is None else found.peak
-        return passing + align_up(need, ALIGNMENT)
+        known = Solution(found.places, found.peak, found.bound)
+        if not known.is_optimal:
+            # How rings and results share the head of an input is more than a bound can tell.
+            known = prove(found.problem, known, effort=EFFORT)
+        return passing + align_up(known.bound, ALIGNMENT)
 
     def _alone(self, edge: Boundary, ops: tuple[Op, ...]) -> Graph:
         """These ops as a graph: what is read after them, of their own or before, goes out."""
