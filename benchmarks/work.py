@@ -17,7 +17,7 @@ import argparse
 import json
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -77,9 +77,7 @@ def main() -> None:
     rows = [row for path in models for row in model_rows(path, boards.get(arguments.board))]
     found = fitted(rows)
     if arguments.json:
-        values = [
-            {**{k: getattr(r, k) for k in Row.__slots__}, "estimate": r.estimate} for r in rows
-        ]
+        values = [{**asdict(row), "estimate": row.estimate} for row in rows]
         print(json.dumps({"rows": values, "fit": found}, indent=2))
         return
     print(
@@ -178,14 +176,13 @@ def fitted(rows: list[Row]) -> dict[str, Any]:
     what whole tensors move, which the search does not know.
     """
     terms = np.array([[r.calls, r.pixel_calls, r.moved, r.between] for r in rows], np.float64)
-    used = terms.any(axis=0)
+    used = np.abs(terms).max(axis=0) > 0
     added = np.array([row.instructions for row in rows], np.float64)
     # Every model counts alike, whatever its size.
     weights = 1 / np.array([row.whole for row in rows], np.float64)
     solved, *_ = np.linalg.lstsq(terms[:, used] * weights[:, None], added * weights, rcond=None)
-    names = [
-        n for n, one in zip(("call", "pixel_call", "byte", "between"), used, strict=True) if one
-    ]
+    every = ("call", "pixel_call", "byte", "between")
+    names = [name for name, one in zip(every, used.tolist(), strict=True) if one]
     found = dict(zip(names, solved, strict=True))
     left = (terms[:, used] @ solved - added) * weights
     estimates = np.array([row.estimate - row.instructions for row in rows]) * weights
