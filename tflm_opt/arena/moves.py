@@ -22,7 +22,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from tflm_opt.arena.bound import widest_step
 from tflm_opt.arena.problem import Problem, Solution
 from tflm_opt.arena.solve import solve
 
@@ -68,16 +67,17 @@ def with_moves(
             problem as is.
     """
     deadline = time.monotonic() + seconds
-    whole = _solved(problem, seconds, seed)
-    # What a chain needs beyond its widest step is what moves can save.
-    if not steps or widest_step(problem) > (1 - WORTH) * whole.solution.peak:
-        return whole
     points = _points(problem, steps)
+    if not points:
+        return _solved(problem, seconds, seed)
     pieces = [_between(problem, a, b) for a, b in pairwise([None, *points, None])]
     solved = [solve(p.problem, deadline - time.monotonic(), seed, work=WORK) for p in pieces]
     reach = max(solution.peak for solution in solved)
-    if not points or reach > (1 - WORTH) * whole.solution.peak:
-        return whole
+    quick = _solved(problem, seconds, seed, work=WORK, proof=0, enough=reach)
+    # What a chain needs beyond its hardest piece is what moves can save.
+    if reach > (1 - WORTH) * quick.solution.peak:
+        left = deadline - time.monotonic()
+        return quick if quick.solution.peak <= reach else _solved(problem, left, seed, enough=reach)
     groups, cuts = _joined(problem, points, reach, deadline, seed)
     return _assembled(problem, groups, cuts)
 
@@ -111,8 +111,8 @@ def split(problem: Problem, cuts: tuple[tuple[int, int], ...]) -> Split:
     return Split(changed, tuple(map(tuple, pieces)), cuts, Solution((), 0, 0))
 
 
-def _solved(problem: Problem, seconds: float, seed: int) -> Split:
-    return replace(split(problem, ()), solution=solve(problem, seconds, seed))
+def _solved(problem: Problem, seconds: float, seed: int, **limits: int) -> Split:
+    return replace(split(problem, ()), solution=solve(problem, seconds, seed, **limits))
 
 
 def _points(problem: Problem, steps: Sequence[int]) -> list[tuple[int, int]]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Protocol
 
 from tflm_opt.codegen import emit
@@ -58,6 +58,7 @@ class PlanLike(Protocol):
     def peak(self) -> int: ...
 
 
+@lru_cache(maxsize=4096)
 def scratch(op: Op) -> int:
     """Bytes of working memory that the op's kernels need beside inputs and outputs.
 
@@ -66,6 +67,7 @@ def scratch(op: Op) -> int:
     return lower(op).scratch
 
 
+@lru_cache(maxsize=4096)
 def access(op: Op) -> str:
     """The weakest access order of the op's kernels: "element", "row" or "none".
 
