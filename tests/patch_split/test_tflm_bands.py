@@ -453,7 +453,7 @@ def test_the_tail_of_copies_and_calls(layers: list[Layer], rows: int, cheaper: s
 
 
 def test_a_small_pool_runs_as_copies() -> None:
-    g = net((24, 24, 8), [Layer("max", padding=(0, 0, 0, 0))])
+    g = net((20, 20, 8), [Layer("max", padding=(0, 0, 0, 0))])
     bodies = [b for way in tflm_cost.ways(g, 0.0) for b in way.bodies]
     assert any(b.copied for b in bodies)
     assert_equal_in_tflm([(g, candidates(g, 0.0))])

@@ -47,7 +47,7 @@ WORTH = 6
 
 
 def ways(
-    graph: Graph, max_extra_macs: float, count: int = 6, kernels: str = REFERENCE
+    graph: Graph, max_extra_macs: float, count: int = 12, kernels: str = REFERENCE
 ) -> list[Way]:
     """The most promising ways to run a graph, the smallest estimate of head + tail first.
 
@@ -293,7 +293,7 @@ def _inner(made: Body) -> int:
 
 def tail_of(made: Body) -> int:
     cuts = made.bands * len(made.windows) * (PRICES["slice"] + TENSOR)
-    edges = len(made.windows) * 2 * (PRICES["pad"] + TENSOR)
+    edges = sum(_outside(w, made.bands) for w in made.windows) * (PRICES["pad"] + TENSOR)
     joins = PRICES["join"] * (
         1 + (-(-made.bands // MOST_INPUTS) if made.bands > MOST_INPUTS else 0)
     )
@@ -309,6 +309,13 @@ def tail_of(made: Body) -> int:
 def _step(step: Step) -> int:
     """Tail of what a band needs beside the graph's own ops."""
     return PRICES.get(step.kind, 0) + TENSOR * CONSTANTS.get(step.kind, 0)
+
+
+def _outside(window: Piece, bands: int) -> int:
+    """How many bands have a window that reaches outside the image."""
+    span, height = window.span, window.tensor.shape[1]
+    lows = [number * span.step + span.lo for number in range(bands)]
+    return sum(low < 0 or low + span.rows > height for low in lows)
 
 
 def _copies(made: Body) -> int:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from .. import __version__
 from .. import graph as tflite
 from ..arena.tflm_scratch import REFERENCE
 from ..graph import geometry
@@ -92,7 +91,7 @@ def candidate(
 
 def _marked(graph: Graph) -> Graph:
     """With the metadata that tells us our own files."""
-    rows = (*graph.model.metadata, (BANDS_METADATA, __version__.encode()))
+    rows = (*graph.model.metadata, (BANDS_METADATA, b"1"))
     return replace(graph, model=replace(graph.model, metadata=rows))
 
 
