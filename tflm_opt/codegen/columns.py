@@ -278,7 +278,7 @@ def _op_block(frame: ColumnFrame, op: Op) -> str:
     return f"    {comment}{text}"
 
 
-def _row_loop(frame: ColumnFrame, op: Op, condition: str, body: str) -> str:
+def _row_loop(frame: ColumnFrame, op: Op, condition: str, images: _Images, body: str) -> str:
     """`body` for every row that the op makes in a step."""
     column = frame.columns.walk.stage.ops.index(op)
     turns = "".join(
@@ -288,36 +288,59 @@ def _row_loop(frame: ColumnFrame, op: Op, condition: str, body: str) -> str:
     )
     return (
         f"        if ({condition}) {{\n            int32_t y;\n"
+        f"{_declared(images.inputs, '            ')}"
         f"            for (y = r[{column}]; y < r[{column + len(frame.rows)}]; y++) {{\n"
-        f"{turns}{body}            }}\n        }}\n"
+        f"{turns}{_declared(images.outputs, '                ')}{body}            }}\n        }}\n"
     )
+
+
+@dataclass(slots=True)
+class _Images:
+    """What one op's calls name: `tflm_opt_lines` by name, apart for what turns row by row."""
+
+    inputs: dict[str, str] = field(default_factory=dict)
+    outputs: dict[str, str] = field(default_factory=dict)
+
+    def pixel(self, frame: ColumnFrame, op: Op, tensor: Tensor, name: str) -> str:
+        """Where pixel x0 of row y of an op's input or output is."""
+        column, made = frame.columns.walk.stage.ops.index(op), tensor in op.outputs
+        lines = frame.columns.lines.get(tensor)
+        size = pixel_bytes(tensor)
+        if lines is None:
+            width = tensor.shape[COLUMN_AXIS]
+            return f"(arena + {frame.offsets[tensor]} + (y * {width} + x0[{column}]) * {size})"
+        if lines.front_rows and (made or not lines.ring_rows):
+            at = f"arena + {frame.fronts[tensor]}"
+            row = f"(y - r[{frame.column(tensor)}]) * {lines.front_columns * size}"
+            if made and not lines.columns_kept:
+                return f"({at} + {row})"
+            return f"({at} + {row} + (x0[{column}] - low[{frame.moving.index(tensor)}]) * {size})"
+        (self.outputs if made else self.inputs)[name] = _lines(frame, tensor)
+        frame.called.add("tflm_opt_lines_at")
+        return f"tflm_opt_lines_at(&{name}, y, x0[{column}], {size})"
 
 
 def _windows(frame: ColumnFrame, op: Op) -> str:
     """An op whose kernel takes windows over rows that lie apart."""
     column, index = frame.columns.walk.stage.ops.index(op), frame.positions[op]
     call = lines_call(lower(op))
-    frame.called.update((call.function, "tflm_opt_lines_at"))
+    frame.called.add(call.function)
     source, target = op.inputs[0], op.output
     assert source is not None
-    lines = {
-        "in0": _lines(frame, source),
-        "out0": _lines(frame, target),
-    }
-    pointers = {target: f"tflm_opt_lines_at(&out0, y, x0[{column}], {pixel_bytes(target)})"}
+    images = _Images({"in0": _lines(frame, source)})
+    pointers = {target: images.pixel(frame, op, target, "out0")}
     ctx = emit.OpContext(f"op{index}", frame.constants, frame.offsets, pointers=pointers)
-    body = _declared(lines)
-    body += (
+    body = (
         f"                const tflm_opt_span span = "
         f"{{y, x0[{column}], x1[{column}] - x0[{column}]}};\n"
     )
     body += _indented(emit.call_text(call, op.outputs, ctx, index + 1))
-    return _row_loop(frame, op, f"x0[{column}] < x1[{column}]", body)
+    return _row_loop(frame, op, f"x0[{column}] < x1[{column}]", images, body)
 
 
-def _declared(lines: Mapping[str, str]) -> str:
+def _declared(lines: Mapping[str, str], pad: str) -> str:
     return "".join(
-        f"                const tflm_opt_lines {name} = {value};\n" for name, value in lines.items()
+        f"{pad}const tflm_opt_lines {name} = {value};\n" for name, value in lines.items()
     )
 
 
@@ -371,24 +394,22 @@ def _run_block(
     cells = Cells()
     order = [sizes.index(counts[part]) for part in works]
     lowered = merged(op, [one for _, _, one in group], order, cells)
-    lines, pointers = _run_pointers(frame, op, variant)
+    images, pointers = _run_pointers(frame, op, variant)
     place = (frame.scratch.get(op, 0), lowered.scratch) if lowered.scratch else (0, 0)
     ctx = emit.OpContext(f"op{index}", frame.constants, frame.offsets, place, pointers)
-    body = _declared(lines)
+    body = ""
     for call in lowered.calls:
         text = emit.call_text(call, variant.outputs, ctx, index + 1)
         body += _indented(text if len(lowered.calls) == 1 else f"        {{\n{text}        }}\n")
-    frame.called.update(("tflm_opt_lines_at", *(call.function for call in lowered.calls)))
+    frame.called.update(call.function for call in lowered.calls)
     condition, head = _opening(frame, f"op{index}", works, cells, always=not alone)
-    return _row_loop(frame, op, condition or f"x0[{column}] < x1[{column}]", head + body)
+    condition = condition or f"x0[{column}] < x1[{column}]"
+    return _row_loop(frame, op, condition, images, head + body)
 
 
-def _run_pointers(
-    frame: ColumnFrame, op: Op, variant: Op
-) -> tuple[dict[str, str], dict[Tensor, str]]:
-    """The `tflm_opt_lines` of the op's images, and where a run of pixels of them begins."""
-    column = frame.columns.walk.stage.ops.index(op)
-    lines: dict[str, str] = {}
+def _run_pointers(frame: ColumnFrame, op: Op, variant: Op) -> tuple[_Images, dict[Tensor, str]]:
+    """Where a run of pixels of each of the op's images begins."""
+    images = _Images()
     pointers: dict[Tensor, str] = {}
     for prefix, tensors, slices in (
         ("in", op.inputs, variant.inputs),
@@ -397,11 +418,8 @@ def _run_pointers(
         for number, (tensor, piece) in enumerate(zip(tensors, slices, strict=True)):
             if tensor is None or piece is None or piece is tensor or piece in pointers:
                 continue
-            name = f"{prefix}{number}"
-            lines[name] = _lines(frame, tensor)
-            where = f"&{name}, y, x0[{column}], {pixel_bytes(tensor)}"
-            pointers[piece] = f"tflm_opt_lines_at({where})"
-    return lines, pointers
+            pointers[piece] = images.pixel(frame, op, tensor, f"{prefix}{number}")
+    return images, pointers
 
 
 def _opening(

@@ -47,6 +47,9 @@ TFLM_OPT_INLINE int32_t tflm_opt_rows_before(
     int32_t first, int32_t dilation, int32_t count, int32_t end)
 {
     int32_t found = 0;
+    if (dilation == 1) {
+        return tflm_opt_clamp(end - first, 0, count);
+    }
     while (found < count && first < end) {
         first += dilation;
         found++;
