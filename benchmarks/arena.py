@@ -25,7 +25,7 @@ from tflm_opt.patch_split.schedule import layer_by_layer
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("models", nargs="*", type=Path)
     parser.add_argument("--random", type=int, default=200, metavar="N", help="random problems")
     parser.add_argument("--seed", type=int, default=0)

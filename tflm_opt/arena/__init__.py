@@ -1,4 +1,4 @@
-"""Where every buffer lives: lifetimes, safe overlaps, planner, checker, offline plan, picture."""
+"""Where every buffer lives: lifetimes, safe overlaps, order, planner, checker, plan, picture."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tflm_opt.arena.solve import solve
 from tflm_opt.arena.validate import validate
 
 if TYPE_CHECKING:
-    from tflm_opt.arena import offline, overlap, picture
+    from tflm_opt.arena import offline, order, overlap, picture
 
 __all__ = [
     "Buffer",
@@ -25,6 +25,7 @@ __all__ = [
     "lifetimes",
     "lower_bound",
     "offline",
+    "order",
     "overlap",
     "picture",
     "plan",
@@ -34,7 +35,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """The modules `offline`, `overlap` and `picture`, imported on first use."""
-    if name in ("offline", "overlap", "picture"):
+    """The modules `offline`, `order`, `overlap` and `picture`, imported on first use."""
+    if name in ("offline", "order", "overlap", "picture"):
         return importlib.import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

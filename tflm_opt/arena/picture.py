@@ -1,10 +1,10 @@
 """A picture of a plan: address against time, as SVG text.
 
 One rectangle a buffer: its steps from left to right, its bytes from bottom to top. Colours tell
-inputs and outputs (green), inner tensors (blue) and scratch (violet) apart, a bar above spans the
-ops of each streamed stage, and tooltips have names, bytes, places and steps. The file is
-self-contained, the same for the same plan, and legible on light and dark pages: it brings a
-colour scheme for each.
+inputs and outputs (green), inner tensors (blue) and scratch (violet) apart, a bar with its number
+above and a shade behind span the ops of each streamed stage, and tooltips have names, bytes,
+places and steps. The file is self-contained, the same for the same plan, and legible on light and
+dark pages: it brings a colour scheme for each.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from tflm_opt.arena.lifetimes import SCRATCH
 from tflm_opt.arena.plan import Plan
 from tflm_opt.arena.problem import Buffer
+from tflm_opt.patch_split.schedule import Stage
 from tflm_opt.svg import escape, line, round_step, text
 
 _WIDTH = 960
@@ -35,6 +36,7 @@ text { fill: #1c2128; }
 .port { fill: #8fd19e; }
 .scratch { fill: #e3b7f0; }
 .stage { fill: #8250df; }
+.shade { fill: #8250df; fill-opacity: 0.08; }
 .peak { stroke: #b42318; stroke-width: 1.5; }
 .bound { stroke: #57606a; stroke-width: 1.5; stroke-dasharray: 5 4; }
 .peak-text { fill: #b42318; }
@@ -48,6 +50,7 @@ text { fill: #1c2128; }
   .port { fill: #2f7044; }
   .scratch { fill: #6f4382; }
   .stage { fill: #b392f0; }
+  .shade { fill: #b392f0; }
   .peak { stroke: #ff8a7a; }
   .bound { stroke: #9aa4af; }
   .peak-text { fill: #ff8a7a; }
@@ -93,6 +96,7 @@ def _lines(plan: Plan) -> Iterator[str]:
     yield f'<rect class="paper" width="{_WIDTH}" height="{_HEIGHT}"/>'
     runtime = "the engine" if plan.target == "engine" else "TFLM"
     yield text(_LEFT, 22, f"Arena for {runtime}: {plan.peak:,} bytes", "title")
+    yield from _shades(plan, scale)
     yield from _address_axis(scale)
     yield from _time_axis(plan, scale)
     kinds = _kinds(plan)
@@ -158,16 +162,36 @@ def _touch(a: tuple[float, float, float, float], b: tuple[float, float, float, f
 
 
 def _stages(plan: Plan, scale: _Scale) -> Iterator[str]:
-    """A bar over the ops of each stage that runs band by band."""
+    """A bar over the ops of each stage that runs band by band, and its number where it fits."""
+    for number, stage, first, last in _banded(plan):
+        left, right = scale.x(first) + 1, scale.x(last) - 1
+        tip = f"stage {number}: {len(stage.ops)} ops, row by row (band {stage.band})"
+        yield (
+            f'<rect class="stage" x="{left:.1f}" y="{_TOP - 9}" width="{right - left:.1f}" '
+            f'height="4"><title>{escape(tip)}</title></rect>'
+        )
+        names = (f"stage {number}", str(number))
+        name = next((n for n in names if len(n) * _LABEL_WIDTH <= right - left), None)
+        if name is not None:
+            yield text((left + right) / 2, _TOP - 12, name, "name", anchor="middle")
+
+
+def _shades(plan: Plan, scale: _Scale) -> Iterator[str]:
+    """The steps of each such stage, over all addresses."""
+    for _, _, first, last in _banded(plan):
+        left, right = scale.x(first), scale.x(last)
+        yield (
+            f'<rect class="shade" x="{left:.1f}" y="{_TOP}" width="{right - left:.1f}" '
+            f'height="{_HEIGHT - _TOP - _BOTTOM}"/>'
+        )
+
+
+def _banded(plan: Plan) -> Iterator[tuple[int, Stage, int, int]]:
+    """(number, stage, first step, the step after its last) of stages that run band by band."""
     step = 1
     for number, stage in enumerate(plan.schedule.stages):
         if stage.band is not None:
-            left, right = scale.x(step) + 1, scale.x(step + len(stage.ops)) - 1
-            tip = f"stage {number}: {len(stage.ops)} ops, row by row (band {stage.band})"
-            yield (
-                f'<rect class="stage" x="{left:.1f}" y="{_TOP - 9}" width="{right - left:.1f}" '
-                f'height="4"><title>{escape(tip)}</title></rect>'
-            )
+            yield number, stage, step, step + len(stage.ops)
         step += len(stage.ops)
 
 

@@ -239,13 +239,12 @@ def _shift(frame: ColumnFrame, tensor: Tensor) -> str:
         return ""
     frame.called.add("tflm_opt_lines_shift")
     number = frame.moving.index(tensor)
-    rows = f"r[{column + len(frame.rows)}] - r[{column}]"
-    after = f"low[{number + len(frame.moving)}]"
-    return (
-        f"        {{\n            const tflm_opt_lines moved = {_lines(frame, tensor)};\n"
-        f"            tflm_opt_lines_shift(&moved, {rows}, {after}, x1[{column}], {lines.pixel});\n"
-        f"        }}\n"
-    )
+    first, end = f"r[{column}]", f"r[{column + len(frame.rows)}]"
+    rows, after = f"{end} - {first}", f"low[{number + len(frame.moving)}]"
+    moved = f"const tflm_opt_lines moved = {_lines(frame, tensor)};"
+    call = f"tflm_opt_lines_shift(&moved, {rows}, {after}, x1[{column}], {lines.pixel});"
+    pad = "            "
+    return f"        if ({first} < {end}) {{\n{pad}{moved}\n{pad}{call}\n        }}\n"
 
 
 def _closing(frame: ColumnFrame) -> str:
@@ -286,10 +285,11 @@ def _row_loop(frame: ColumnFrame, op: Op, condition: str, images: _Images, body:
         for t in op.outputs
         if t in frame.columns.lines and not frame.columns.lines[t].front_rows
     )
+    first, end = f"r[{column}]", f"r[{column + len(frame.rows)}]"
     return (
-        f"        if ({condition}) {{\n            int32_t y;\n"
+        f"        if ({first} < {end} && {condition}) {{\n            int32_t y;\n"
         f"{_declared(images.inputs, '            ')}"
-        f"            for (y = r[{column}]; y < r[{column + len(frame.rows)}]; y++) {{\n"
+        f"            for (y = {first}; y < {end}; y++) {{\n"
         f"{turns}{_declared(images.outputs, '                ')}{body}            }}\n        }}\n"
     )
 

@@ -20,7 +20,9 @@ void tflm_opt_lines_shift(const tflm_opt_lines *lines, int32_t rows, int32_t nex
                        (lines->front_x - lines->ring_x) * bytes,
                    front, (size_t)gone);
         }
-        memmove(front, front + gone, (size_t)left);
+        if (left > 0 && gone > 0) {
+            memmove(front, front + gone, (size_t)left);
+        }
         front += lines->front_step;
         slot++;
     }
