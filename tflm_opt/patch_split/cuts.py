@@ -242,9 +242,10 @@ def _ways(
         if costs.least_work(start, stop, way) >= most_work:
             continue
         cost = costs.of(start, stop, way)
-        if cost is None or cost.peak >= limit:
-            return
-        yield Part(start, stop, way, cost)
+        if cost is not None and cost.peak < limit:
+            yield Part(start, stop, way, cost)
+        elif cost is None or not cost.exact:
+            return  # a plan may need a little less for more rows at a time, but not an estimate
 
 
 def _least_work(costs: Costs, budget: int, scope: _Scope, limit: int) -> Path | None:

@@ -66,34 +66,37 @@ TFLM_OPT_INLINE void tflm_opt_set_rows(const tflm_opt_lines *lines,
                                        int32_t bytes,
                                        tflm_opt_window_rows *rows)
 {
-    const int32_t limits[3] = {lines->base, lines->fresh, INT32_MAX};
     tflm_opt_run *run = rows->runs;
     const int8_t *after = NULL; /* where another row of the run before would be */
-    int32_t i;
     rows->origin = lines->ring;
     rows->offset = 0;
-    for (i = 0; i < 3; i++) {
-        const int32_t found = tflm_opt_rows_before(first, dilation, count, limits[i]);
-        if (found > 0) {
-            const int8_t *start = tflm_opt_pixel(lines, first, x, bytes);
-            if (run == rows->runs) {
-                rows->origin = start;
-                rows->offset = -(ptrdiff_t)x * bytes;
-            } else {
-                run[-1].jump = start - after;
-            }
-            run->rows = found;
-            run->step = dilation * (i == 2 ? lines->front_step : lines->ring_step);
-            run->jump = 0;
-            after = start + (ptrdiff_t)found * run->step;
-            run++;
-            first += found * dilation;
-            count -= found;
+    while (count > 0) {
+        const int8_t *start = tflm_opt_pixel(lines, first, x, bytes);
+        int32_t found = count;
+        run->step = dilation * lines->ring_step;
+        if (first < lines->base) {
+            found = tflm_opt_rows_before(first, dilation, count, lines->base);
+        } else if (first < lines->fresh) {
+            found = tflm_opt_rows_before(first, dilation, count, lines->fresh);
+        } else {
+            run->step = dilation * lines->front_step;
         }
+        if (run == rows->runs) {
+            rows->origin = start;
+            rows->offset = -(ptrdiff_t)x * bytes;
+        } else {
+            run[-1].jump = start - after;
+        }
+        run->rows = found;
+        after = start + (ptrdiff_t)found * run->step;
+        run++;
+        first += found * dilation;
+        count -= found;
     }
     run->rows = 0;
-    run->step = 0;
-    run->jump = 0;
+    if (run != rows->runs) {
+        run[-1].jump = 0;
+    }
 }
 
 /* A whole image of these dimensions. */
