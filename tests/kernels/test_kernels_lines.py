@@ -29,13 +29,27 @@ CASES = 60
 KEPT: list[Any] = []
 
 
-class Lines(ctypes.Structure):
+class Shape(ctypes.Structure):
     _fields_ = (
         ("ring", BYTES),
         ("front", BYTES),
         *((name, INT) for name in ("ring_rows", "ring_step", "front_step")),
+    )
+
+
+class Lines(ctypes.Structure):
+    _fields_ = (
+        ("shape", ctypes.POINTER(Shape)),
         *((name, INT) for name in ("ring_x", "front_x", "base", "fresh")),
     )
+
+
+def lines_of(ring: np.ndarray, front: np.ndarray, rows: int, *dynamic: int) -> Lines:
+    """Rows in a ring of so many slots, and a front; (ring_x, front_x, base, fresh)."""
+    steps = [buffer.shape[1] * buffer.shape[2] for buffer in (ring, front)]
+    shape = Shape(pointer(ring), pointer(front), rows, *steps)
+    KEPT.append((ring, front, shape))
+    return Lines(ctypes.pointer(shape), *dynamic)
 
 
 @cache
@@ -174,9 +188,7 @@ def layouts(
                 else:
                     slot = y - base if y >= base else y - base + ring_rows
                     ring[slot, x - ring_x] = image[y, x]
-        KEPT.append((ring, front))
-        steps = [buffer.shape[1] * c for buffer in (ring, front)]
-        yield Lines(pointer(ring), pointer(front), ring_rows, *steps, ring_x, front_x, base, fresh)
+        yield lines_of(ring, front, ring_rows, ring_x, front_x, base, fresh)
 
 
 @pytest.mark.parametrize("kind", ["convolve", "depthwise", "avgpool", "max_pool"])
@@ -213,10 +225,7 @@ def test_columns_leave_a_front_for_their_ring() -> None:
             front[:, made - front_x : end - front_x] = rows[:, made:end]
             made = end
             next_x = width if end == width else int(rng.integers(front_x, made + 1))
-            step = width * c
-            lines = Lines(
-                pointer(ring), pointer(front), ring_rows, step, step, 0, front_x, base, fresh
-            )
+            lines = lines_of(ring, front, ring_rows, 0, front_x, base, fresh)
             library().tflm_opt_lines_shift(ctypes.byref(lines), count, next_x, made, c)
             front_x = next_x
             kept = made - next_x

@@ -25,7 +25,8 @@ def doubler(folder: Path, zero_point: int = 0, name: str = "twice") -> host.Engi
     plan = SimpleNamespace(
         schedule=SimpleNamespace(stages=[SimpleNamespace(ops=g.ops, band=None)]),
         offsets={x: 0, y: 16},
-        scratch={}, fronts={},
+        scratch={},
+        fronts={},
         moves={},
         peak=32,
     )

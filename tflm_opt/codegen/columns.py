@@ -12,7 +12,7 @@
                 const uint8_t *const x1 = x0 + 6;                    and after it
                 /* 1 DEPTHWISE_CONV_2D: ... */
                 for (y = r[1]; y < r[7]; y++) {
-                    const tflm_opt_lines in0 = {ring, front, ...};
+                    const tflm_opt_lines in0 = {&shape0, ...};      ring and front of its input
                     const tflm_opt_span span = {y, x0[1], x1[1] - x0[1]};
                     ... the kernel's call
                 }
@@ -62,6 +62,7 @@ class ColumnFrame:
         fronts: arena offsets of fronts.
         scratch: arena offset of scratch, by op.
         called: collects the kernels.
+        shapes: collects names for what stays the same of tensors' lines.
     """
 
     columns: ColumnWalk
@@ -72,6 +73,7 @@ class ColumnFrame:
     fronts: Mapping[Tensor, int]
     scratch: Mapping[Op, int]
     called: set[str] = field(default_factory=set)
+    shapes: dict[Tensor, str] = field(default_factory=dict)
 
     @property
     def rows(self) -> tuple[Tensor, ...]:
@@ -116,7 +118,11 @@ def column_stage_text(frame: ColumnFrame) -> str:
         body = _loop("part", columns.parts, bases + _part_tables(frame) + inner)
         head = ""
     traces = result_traces(walk, frame.positions, frame.constants, frame.offsets)
-    counters = "        int step;\n        int part;\n"
+    counters = "".join(
+        f"        static const tflm_opt_lines_shape {name} = {_shape(frame, tensor)};\n"
+        for tensor, name in frame.shapes.items()
+    )
+    counters += "        int step;\n        int part;\n"
     return f"    /* {_title(frame)} */\n    {{\n{counters}{head}{body}    }}\n{traces}"
 
 
@@ -213,23 +219,31 @@ def _turn(frame: ColumnFrame, tensor: Tensor, row: str, pad: str) -> str:
 
 def _lines(frame: ColumnFrame, tensor: Tensor) -> str:
     """The initializer of the `tflm_opt_lines` of a tensor."""
-    place = f"(const int8_t *)(arena + {frame.offsets[tensor]})"
+    shape = frame.shapes.setdefault(tensor, f"shape{len(frame.shapes)}")
     if tensor not in frame.columns.lines:
-        height, width = tensor.shape[ROW_AXIS], tensor.shape[COLUMN_AXIS]
-        return f"{{{place}, NULL, {height}, {width * pixel_bytes(tensor)}, 0, 0, 0, 0, {height}}}"
+        return f"{{&{shape}, 0, 0, 0, {tensor.shape[ROW_AXIS]}}}"
     lines, column = frame.columns.lines[tensor], frame.column(tensor)
     base = f"base{column}" if _rung(frame, tensor) else "0"
+    if lines.front_rows:
+        return f"{{&{shape}, 0, low[{frame.moving.index(tensor)}], {base}, r[{column}]}}"
+    whole = frame.columns.kept or tensor is frame.columns.walk.source
+    first = "0" if whole else f"x0[{column}]"
+    return f"{{&{shape}, {first}, 0, {base}, {_NO_FRONT}}}"
+
+
+def _shape(frame: ColumnFrame, tensor: Tensor) -> str:
+    """The initializer of what stays the same of a tensor's lines."""
+    place = f"(const int8_t *)(arena + {frame.offsets[tensor]})"
+    lines = frame.columns.lines.get(tensor)
+    if lines is None:
+        height, width = tensor.shape[ROW_AXIS], tensor.shape[COLUMN_AXIS]
+        return f"{{{place}, NULL, {height}, {width * pixel_bytes(tensor)}, 0}}"
     step = lines.ring_columns * lines.pixel
     if not lines.front_rows:
-        whole = frame.columns.kept or tensor is frame.columns.walk.source
-        first = "0" if whole else f"x0[{column}]"
-        return f"{{{place}, NULL, {lines.ring_rows}, {step}, 0, {first}, 0, {base}, {_NO_FRONT}}}"
+        return f"{{{place}, NULL, {lines.ring_rows}, {step}, 0}}"
     front = f"(const int8_t *)(arena + {frame.fronts[tensor]})"
-    start = f"low[{frame.moving.index(tensor)}]"
-    return (
-        f"{{{place}, {front}, {lines.ring_rows}, {step}, {lines.front_columns * lines.pixel}, "
-        f"0, {start}, {base}, r[{column}]}}"
-    )
+    across = lines.front_columns * lines.pixel
+    return f"{{{place}, {front}, {lines.ring_rows}, {step}, {across}}}"
 
 
 def _shift(frame: ColumnFrame, tensor: Tensor) -> str:

@@ -123,17 +123,17 @@ int tiny_invoke(void)
         static const cmsis_nn_dims filter_dims = {2, 1, 1, 1};
         static const cmsis_nn_dims bias_dims = {1, 1, 1, 2};
         static const cmsis_nn_dims output_dims = {1, 4, 4, 2};
-        if (arm_convolve_wrapper_s8(&ctx,
-                                    &params,
-                                    &quant,
-                                    &input_dims,
-                                    (const int8_t *)(arena + 16),
-                                    &filter_dims,
-                                    op0_weights,
-                                    &bias_dims,
-                                    op0_bias,
-                                    &output_dims,
-                                    (int8_t *)(arena + 0)) != ARM_CMSIS_NN_SUCCESS) { return 1; }
+        if (arm_convolve_1x1_s8_fast(&ctx,
+                                     &params,
+                                     &quant,
+                                     &input_dims,
+                                     (const int8_t *)(arena + 16),
+                                     &filter_dims,
+                                     op0_weights,
+                                     &bias_dims,
+                                     op0_bias,
+                                     &output_dims,
+                                     (int8_t *)(arena + 0)) != ARM_CMSIS_NN_SUCCESS) { return 1; }
     }
     TRACE(0, 0, (const int8_t *)(arena + 0), 32);
 

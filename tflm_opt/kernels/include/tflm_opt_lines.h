@@ -31,15 +31,16 @@ typedef struct {
 TFLM_OPT_INLINE const int8_t *tflm_opt_pixel(
     const tflm_opt_lines *lines, int32_t y, int32_t x, int32_t bytes)
 {
+    const tflm_opt_lines_shape *shape = lines->shape;
     if (y >= lines->fresh) {
-        return lines->front + ((y - lines->fresh) * lines->front_step +
+        return shape->front + ((y - lines->fresh) * shape->front_step +
                                (x - lines->front_x) * bytes);
     }
     y -= lines->base;
     if (y < 0) {
-        y += lines->ring_rows;
+        y += shape->ring_rows;
     }
-    return lines->ring + (y * lines->ring_step + (x - lines->ring_x) * bytes);
+    return shape->ring + (y * shape->ring_step + (x - lines->ring_x) * bytes);
 }
 
 /* Of `count` rows from `first` on, `dilation` apart, those that lie before row `end`. */
@@ -68,18 +69,18 @@ TFLM_OPT_INLINE void tflm_opt_set_rows(const tflm_opt_lines *lines,
 {
     tflm_opt_run *run = rows->runs;
     const int8_t *after = NULL; /* where another row of the run before would be */
-    rows->origin = lines->ring;
+    rows->origin = lines->shape->ring;
     rows->offset = 0;
     while (count > 0) {
         const int8_t *start = tflm_opt_pixel(lines, first, x, bytes);
         int32_t found = count;
-        run->step = dilation * lines->ring_step;
+        run->step = dilation * lines->shape->ring_step;
         if (first < lines->base) {
             found = tflm_opt_rows_before(first, dilation, count, lines->base);
         } else if (first < lines->fresh) {
             found = tflm_opt_rows_before(first, dilation, count, lines->fresh);
         } else {
-            run->step = dilation * lines->front_step;
+            run->step = dilation * lines->shape->front_step;
         }
         if (run == rows->runs) {
             rows->origin = start;
@@ -99,15 +100,17 @@ TFLM_OPT_INLINE void tflm_opt_set_rows(const tflm_opt_lines *lines,
     }
 }
 
-/* A whole image of these dimensions. */
-TFLM_OPT_INLINE tflm_opt_lines tflm_opt_whole(const cmsis_nn_dims *dims, const int8_t *image)
+/* A whole image of these dimensions; `shape` is filled. */
+TFLM_OPT_INLINE tflm_opt_lines tflm_opt_whole(
+    const cmsis_nn_dims *dims, const int8_t *image, tflm_opt_lines_shape *shape)
 {
     tflm_opt_lines lines;
-    lines.ring = image;
-    lines.front = NULL;
-    lines.ring_rows = dims->h;
-    lines.ring_step = dims->w * dims->c;
-    lines.front_step = 0;
+    shape->ring = image;
+    shape->front = NULL;
+    shape->ring_rows = dims->h;
+    shape->ring_step = dims->w * dims->c;
+    shape->front_step = 0;
+    lines.shape = shape;
     lines.ring_x = 0;
     lines.front_x = 0;
     lines.base = 0;

@@ -178,9 +178,9 @@ typedef struct {
 } tflm_opt_row_part;
 
 /*
- * Rows of one image that need not all lie side by side. Rows before `fresh` are in a ring: `base`
- * and those after it from its first slot on, those before `base` in the slots at its end. Rows
- * from `fresh` on are in the front, one behind the other, perhaps without their first columns.
+ * Where rows of one image are that need not all lie side by side. Rows before `fresh` are in a ring:
+ * `base` and those after it from its first slot on, those before `base` in the slots at its end.
+ * Rows from `fresh` on are in the front, one behind the other, perhaps without their first columns.
  * Steps are in bytes; *_x is the column that lies where a row begins. A whole image is a ring of
  * all its rows, with base = 0 and fresh = ring_rows.
  */
@@ -190,6 +190,10 @@ typedef struct {
     int32_t ring_rows;
     int32_t ring_step;
     int32_t front_step;
+} tflm_opt_lines_shape;
+
+typedef struct {
+    const tflm_opt_lines_shape *shape; /* what stays the same from row to row */
     int32_t ring_x;
     int32_t front_x;
     int32_t base;

@@ -12,7 +12,8 @@ arm_cmsis_nn_status arm_avgpool_s8(const cmsis_nn_context *ctx,
     arm_cmsis_nn_status status = ARM_CMSIS_NN_SUCCESS;
     int32_t n;
     for (n = 0; n < input_dims->n; n++) {
-        const tflm_opt_lines lines = tflm_opt_whole(input_dims, input_data);
+        tflm_opt_lines_shape shape;
+        const tflm_opt_lines lines = tflm_opt_whole(input_dims, input_data, &shape);
         tflm_opt_span span = {0, 0, output_dims->w};
         for (; span.y < output_dims->h && status == ARM_CMSIS_NN_SUCCESS; span.y++) {
             status = tflm_opt_avgpool_lines_s8(ctx, pool_params, input_dims, &lines, filter_dims,

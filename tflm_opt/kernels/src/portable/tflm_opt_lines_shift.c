@@ -8,22 +8,23 @@ void tflm_opt_lines_shift(const tflm_opt_lines *lines, int32_t rows, int32_t nex
 {
     const int32_t gone = (next_x - lines->front_x) * bytes;
     const int32_t left = (made_x - next_x) * bytes;
-    int8_t *front = (int8_t *)lines->front;
+    const tflm_opt_lines_shape *shape = lines->shape;
+    int8_t *front = (int8_t *)shape->front;
     int32_t slot = lines->fresh - lines->base;
     int32_t i;
     for (i = 0; i < rows; i++) {
-        if (i >= rows - lines->ring_rows) {
-            while (slot >= lines->ring_rows) {
-                slot -= lines->ring_rows;
+        if (i >= rows - shape->ring_rows) {
+            while (slot >= shape->ring_rows) {
+                slot -= shape->ring_rows;
             }
-            memcpy((int8_t *)lines->ring + slot * lines->ring_step +
+            memcpy((int8_t *)shape->ring + slot * shape->ring_step +
                        (lines->front_x - lines->ring_x) * bytes,
                    front, (size_t)gone);
         }
         if (left > 0 && gone > 0) {
             memmove(front, front + gone, (size_t)left);
         }
-        front += lines->front_step;
+        front += shape->front_step;
         slot++;
     }
 }
