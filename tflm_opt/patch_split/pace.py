@@ -95,17 +95,26 @@ class Pace:
         self.height = {t: t.shape[ROW_AXIS] for op in stage.ops[:-1] for t in op.outputs}
         self.height.update(dict.fromkeys(stage.ops[-1].outputs, stage_height(stage.ops[-1])))
         self.total: dict[Op, int] = {}
+        self.reading: dict[Op, list[tuple[int, int]]] = {}
         for op in reversed(stage.ops):
             self.total[op] = max(self._total(t) for t in op.outputs)
-            self._check_reads(op)
+            self.reading[op] = self._reading(op)
         self.late = self._late()
 
-    def _check_reads(self, op: Op) -> None:
-        """Refuse an op of whose rows only such are read as it makes of padding alone."""
-        total = self.total[op]
+    def _reading(self, op: Op) -> list[tuple[int, int]]:
+        """By input: the first and the last row that reads more than padding.
+
+        Raises:
+            NotStreamable: there is none.
+        """
+        total, found = self.total[op], []
         for reach in self.reaches[op]:
-            if reach is not None and not (reach.starts[:total] < reach.stops[:total]).any():
-                raise NotStreamable(op, "of its rows, only padding is read")
+            if reach is not None:
+                read = np.flatnonzero(reach.starts[:total] < reach.stops[:total])
+                if not read.size:
+                    raise NotStreamable(op, "of its rows, only padding is read")
+                found.append((int(read[0]), int(read[-1])))
+        return found
 
     def _total(self, tensor: Tensor) -> int:
         """Rows of a tensor that are ever made: those below the last one read are not."""
@@ -180,7 +189,7 @@ class Pace:
     def _late(self) -> Rows:
         last, band = self.stage.ops[-1], Fraction(self.stage.band or 0)
         count = -(-self.height[last.outputs[0]] // band)
-        start = 8
+        start = 64  # enough for all but very long stages
         while True:
             rows = self._after(np.arange(1 - start, count + 1, dtype=np.int64), band)
             if all(row[0] == 0 for row in rows.values()):
@@ -200,7 +209,8 @@ class Pace:
         rows: Rows = {}
         last = steps * band.numerator
         for op in reversed(self.stage.ops):
-            line[op] = np.max([self._line(t, last, unit, line, made) for t in op.outputs], axis=0)
+            asked = [self._line(t, last, unit, line, made) for t in op.outputs]
+            line[op] = asked[0] if len(asked) == 1 else np.max(asked, axis=0)
             made[op] = self._whole_rows(op, line[op] // unit)
             rows.update(dict.fromkeys(op.outputs, made[op]))
         if self.source is not None:
@@ -224,17 +234,20 @@ class Pace:
         for op, reach in self.readers.get(tensor, ()):
             asked.append(reach.ahead(line[op], unit))
             asked.append(np.where(made[op] > 0, reach.ahead(made[op]) * unit, -NEVER))
-        return np.max(asked, axis=0)
+        most = asked[0]
+        for other in asked[1:]:
+            most = np.maximum(most, other)
+        return most
 
     def _whole_rows(self, op: Op, line: np.ndarray) -> np.ndarray:
         """The line clipped to rows that are made; rows of padding only wait for a real one."""
         total = self.total[op]
-        rows = np.clip(line, 0, total)
-        for reach in self.reaches[op]:
-            if reach is not None:
-                read = np.flatnonzero(reach.starts[:total] < reach.stops[:total])
-                rows = np.where((rows > 0) & (rows <= read[0]), read[0] + 1, rows)
-                rows = np.where(rows > read[-1], total, rows)
+        rows = np.minimum(np.maximum(line, 0), total)
+        for first, last in self.reading[op]:
+            if first:
+                rows = np.where((rows > 0) & (rows <= first), first + 1, rows)
+            if last < total - 1:
+                rows = np.where(rows > last, total, rows)
         return rows
 
 
