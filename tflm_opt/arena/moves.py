@@ -27,8 +27,9 @@ from tflm_opt.arena.solve import solve
 
 # A move must lower the peak by this fraction to be worth its time.
 WORTH = 0.02
-# Placements of single buffers that the search may make for one piece.
+# Placements of single buffers that the search may make for one piece, and pairs for its proof.
 WORK = 5_000
+PROOF = 60_000
 
 # How the names of buffers end that a tensor moved to.
 MOVED = " (moved)"
@@ -71,7 +72,9 @@ def with_moves(
     if not points:
         return _solved(problem, seconds, seed)
     pieces = [_between(problem, a, b) for a, b in pairwise([None, *points, None])]
-    solved = [solve(p.problem, deadline - time.monotonic(), seed, work=WORK) for p in pieces]
+    solved = [
+        solve(p.problem, deadline - time.monotonic(), seed, work=WORK, proof=PROOF) for p in pieces
+    ]
     reach = max(solution.peak for solution in solved)
     quick = _solved(problem, seconds, seed, work=WORK, proof=0, enough=reach)
     # What a chain needs beyond its hardest piece is what moves can save.
@@ -172,12 +175,12 @@ def _joined(
     for before, after in pairwise([None, *points, None]):
         seconds = deadline - time.monotonic()
         longer = _between(problem, first, after)
-        solution = solve(longer.problem, seconds, seed, work=WORK, enough=reach)
+        solution = solve(longer.problem, seconds, seed, work=WORK, proof=PROOF, enough=reach)
         if held is not None and solution.peak > reach and before is not None:
             groups.append(held)
             cuts.append(before)
             first, longer = before, _between(problem, before, after)
-            solution = solve(longer.problem, seconds, seed, work=WORK, enough=reach)
+            solution = solve(longer.problem, seconds, seed, work=WORK, proof=PROOF, enough=reach)
         held = longer, solution
     assert held is not None
     return [*groups, held], cuts
