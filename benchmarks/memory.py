@@ -26,6 +26,7 @@ from peers import INPUTS, NOBODY, PEERS
 from tflm_opt import codegen, graph, passes
 from tflm_opt.bottleneck import bottleneck
 from tflm_opt.errors import UnsupportedModel
+from tflm_opt.patch_split.live import live_bytes
 from tflm_opt.patch_split.orders import search
 from tflm_opt.patch_split.search import Found
 
@@ -115,7 +116,7 @@ def model_row(name: str, model: graph.Graph, kind: str, limit: float = 0.0) -> d
             for tool, figure in peers.of(kind)
         ],
         "seconds": seconds,
-        "binding": None if found is None else _binding(model, found),
+        "binding": None if found is None else _binding(found),
         "reason": reason,
     }
 
@@ -129,9 +130,13 @@ def _searched(model: graph.Graph, kind: str, limit: float) -> tuple[Found | None
     return found, None
 
 
-def _binding(model: graph.Graph, found: Found) -> dict[str, Any]:
-    peak = bottleneck(model, found.chosen.plan)
-    return {"stage": str(peak), "buffers": list(peak.largest)}
+def _binding(found: Found) -> dict[str, Any]:
+    peak = bottleneck(found.chosen.graph, found.chosen.plan)
+    alive = None
+    if peak.stage is not None and peak.stage.band is not None:
+        streamed = found.schedule.input == "streamed"
+        alive = live_bytes(found.chosen.graph, peak.stage, streamed=streamed)
+    return {"stage": str(peak), "buffers": list(peak.largest), "alive": alive}
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ TFLM.
 
 - **goal**: what this project set out to reach; with more extra MACs than 0 where a row allows them.
 - **bound**: what the worst stage needs alone; without recomputation, with the ops in this order, no
-  choice of cuts and bands needs less.
+  choice of cuts, bands and columns that the search knows needs less.
 - **fastest**: the schedule of least estimated work; with a resident input, layer by layer.
 - **others**: TFLM with CMSIS-NN (tensors and persistent state, measured); TinyEngine and X-CUBE-AI
   (from TinyEngine's README, thousands of bytes); TinyTS (arenas in its published code, HPCA 2024);
@@ -105,7 +105,14 @@ def _missed(row: Row) -> str:
     if row["arena"] is None:
         return f"- {_name(row)}: {row['reason']}."
     short = f"- {_name(row)}: {row['arena']:,} is {row['arena'] - row['goal']:,} too many"
-    stage = row["binding"]["stage"]
+    stage, alive = row["binding"]["stage"], row["binding"]["alive"]
+    if alive is not None and alive > row["goal"]:
+        return (
+            f"{short}. In the {stage}, {alive:,} bytes are alive at once when it runs row by row "
+            "and computes nothing twice, wherever they lie: rows of its input that are still to be "
+            "read, rows of its result, rows inside that are read again. The best cut known ends "
+            f"there; the bound of all cuts tried is {row['bound']:,}."
+        )
     if row["bound"] > row["goal"]:
         return f"{short}. The bound stops it: {stage} needs {row['bound']:,} without recomputation."
     return f"{short}. The bound of {row['bound']:,} would allow it; what binds is {stage}."

@@ -10,7 +10,7 @@ from small_models import Net, residual_net
 from tflm_opt import arena, codegen
 from tflm_opt.bottleneck import at_scale, bottleneck, fitting_scale, pace
 from tflm_opt.graph import Graph
-from tflm_opt.patch_split.schedule import Schedule, Stage, layer_by_layer
+from tflm_opt.patch_split.schedule import Columns, Schedule, Stage, layer_by_layer
 from tflm_opt.patch_split.search import search
 
 
@@ -51,17 +51,20 @@ def test_a_graph_without_ops_binds_by_its_inputs() -> None:
 
 
 @pytest.mark.parametrize(
-    ("band", "words"),
+    ("band", "columns", "words"),
     [
-        (None, "run whole"),
-        (1, "1 row a step"),
-        (3, "3 rows a step"),
-        (Fraction(1, 4), "1/4 row a step"),
-        (Fraction(3, 2), "3/2 rows a step"),
+        (None, None, "run whole"),
+        (1, None, "1 row a step"),
+        (3, None, "3 rows a step"),
+        (Fraction(1, 4), None, "1/4 row a step"),
+        (Fraction(3, 2), None, "3/2 rows a step"),
+        (1, Columns(1), "1 row a step, 1 column at a time"),
+        (2, Columns(4), "2 rows a step, 4 columns at a time"),
+        (1, Columns(16, kept=False), "1 row a step, strips of 16 columns"),
     ],
 )
-def test_paces(band: int | Fraction | None, words: str) -> None:
-    assert pace(band) == words
+def test_paces(band: int | Fraction | None, columns: Columns | None, words: str) -> None:
+    assert pace(Stage(chain(16).ops[:1], band, columns)) == words
 
 
 @pytest.mark.parametrize("size", [16, 24, 40])

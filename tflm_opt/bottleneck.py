@@ -9,7 +9,6 @@ that resolution may find better ones.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from fractions import Fraction
 
 from .arena import Plan
 from .arena.bound import live_at, step_bounds
@@ -52,7 +51,7 @@ class Bottleneck:
         span = f"op {self.ops[0]}:{first.kind}"
         if first is not last:
             span = f"ops {self.ops[0]}:{first.kind} to {self.ops[1]}:{last.kind}"
-        return f"stage {self.number + 1} of {self.stages} ({span}, {pace(self.stage.band)})"
+        return f"stage {self.number + 1} of {self.stages} ({span}, {pace(self.stage)})"
 
     @property
     def largest(self) -> tuple[str, ...]:
@@ -61,15 +60,20 @@ class Bottleneck:
         return tuple(f"{size:,} bytes of {short_name(name)}" for size, name in named)
 
 
-def pace(band: int | Fraction | None) -> str:
-    """How many rows a stage makes at a time.
+def pace(stage: Stage) -> str:
+    """How many rows and columns a stage makes at a time.
 
-    >>> pace(None), pace(1), pace(3), pace(Fraction(1, 4))
-    ('run whole', '1 row a step', '3 rows a step', '1/4 row a step')
+    >>> pace(Stage((conv,))), pace(Stage((conv,), 3)), pace(Stage((conv,), 1, Columns(2)))
+    ('run whole', '3 rows a step', '1 row a step, 2 columns at a time')
     """
-    if band is None:
+    if stage.band is None:
         return "run whole"
-    return f"{band} {'row' if band <= 1 else 'rows'} a step"
+    rows = f"{stage.band} {'row' if stage.band <= 1 else 'rows'} a step"
+    if stage.columns is None:
+        return rows
+    width = stage.columns.width
+    columns = f"{width} {'column' if width == 1 else 'columns'}"
+    return f"{rows}, {columns} at a time" if stage.columns.kept else f"{rows}, strips of {columns}"
 
 
 def bottleneck(graph: Graph, plan: Plan) -> Bottleneck:
