@@ -105,7 +105,7 @@ def test_stock_tflm_runtime(tflite: bytes) -> None:
     assert result.bit_exact is True
 
 
-def test_recomputation_is_for_stock_tflm_and_within_its_limit() -> None:
+def test_recomputation_keeps_within_its_limit() -> None:
     data = residual_tflite(size=48)
     none = tflm_opt.optimize(data, runtime="tflm", verbose=0)
     some = tflm_opt.optimize(data, runtime="tflm", max_extra_macs=0.5, verbose=0)

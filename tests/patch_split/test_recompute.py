@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 from row_nets import RowNet
 
+import tflm_opt
 from tflm_opt import arena, codegen, graph
 from tflm_opt.graph.geometry import macs, op_macs
 from tflm_opt.graph.ir import Graph, Op, Tensor
@@ -193,3 +195,21 @@ def test_a_budget_is_met_with_few_macs() -> None:
     middle = (smallest.peak + fastest.peak) // 2
     assert runs.found(middle).peak <= middle
     assert runs.found(middle).chosen.extra_macs < smallest.extra_macs
+
+
+def test_optimize_says_what_it_computes_again() -> None:
+    g = mobilenet(5)
+    data = graph.write(Legalize()(g))
+    once = tflm_opt.optimize(data, verbose=0, verify=False)
+    again = tflm_opt.optimize(data, verbose=0, max_extra_macs=0.6)
+    assert again.bit_exact is True
+    assert 0 < again.extra_macs <= 0.6
+    assert again.sram.arena < once.sram.arena
+    assert once.macs == again.macs
+    assert "more recomputed" in str(again)
+    assert "ops run twice" in str(again)
+    names = json.loads(again.to_json())["schedule"]["made_again"]
+    made = {tensor.name for op in again.graph.ops for tensor in op.outputs}
+    assert names
+    assert {f"{name} (again)" for name in names} <= made
+    assert json.loads(once.to_json())["schedule"]["made_again"] == []

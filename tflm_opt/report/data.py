@@ -79,6 +79,7 @@ def misfit_data(misfit: DoesNotFit) -> dict[str, Any]:
 
 def schedule_data(graph: Graph, schedule: Schedule) -> dict[str, Any]:
     """How the engine runs: stages with a band, by the positions of their ops in the graph."""
+    from ..patch_split.recompute import AGAIN
     from ..patch_split.walk import walks
 
     index = {op: i for i, op in enumerate(graph.ops)}
@@ -95,6 +96,12 @@ def schedule_data(graph: Graph, schedule: Schedule) -> dict[str, Any]:
             }
             for stage in schedule.stages
             if stage.band is not None
+        ],
+        "made_again": [
+            tensor.name.removesuffix(AGAIN)
+            for op in graph.ops
+            for tensor in op.outputs
+            if tensor.name.endswith(AGAIN)
         ],
     }
 

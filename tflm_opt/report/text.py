@@ -114,6 +114,9 @@ def _stages(result: Result) -> list[tuple[str, str]]:
     for kept, words in ((True, "of them a few columns at a time"), (False, "of them in strips")):
         if kept in columns:
             rows.append(("", f"{columns.count(kept):>11,}  {words}"))
+    if data["made_again"]:
+        count = len(data["made_again"])
+        rows.append(("", f"{count:>11,}  ops run twice: what they make is never whole (--json)"))
     images = [one for one in result.whole if _has_image(result.graph.ops[one.op])]
     return [*rows, *_whole(images)]
 
