@@ -28,6 +28,8 @@ from tflm_opt.bottleneck import bottleneck
 from tflm_opt.errors import UnsupportedModel
 from tflm_opt.patch_split.live import live_bytes
 from tflm_opt.patch_split.orders import search
+from tflm_opt.patch_split.regions import NotStreamable
+from tflm_opt.patch_split.schedule import Stage
 from tflm_opt.patch_split.search import Found
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -132,11 +134,24 @@ def _searched(model: graph.Graph, kind: str, limit: float) -> tuple[Found | None
 
 def _binding(found: Found) -> dict[str, Any]:
     peak = bottleneck(found.chosen.graph, found.chosen.plan)
-    alive = None
-    if peak.stage is not None and peak.stage.band is not None:
-        streamed = found.schedule.input == "streamed"
-        alive = live_bytes(found.chosen.graph, peak.stage, streamed=streamed)
+    alive = least_alive(found.chosen.graph, streamed=found.schedule.input == "streamed")
     return {"stage": str(peak), "buffers": list(peak.largest), "alive": alive}
+
+
+def least_alive(model: graph.Graph, *, streamed: bool) -> int | None:
+    """Bytes alive at once in the first stage, whichever ops it holds; None if none runs on rows.
+
+    Every schedule has a stage that begins with the first op.
+    """
+    found = []
+    for count in range(1, len(model.ops) + 1):
+        try:
+            found.append(live_bytes(model, Stage(model.ops[:count], 1), streamed=streamed))
+        except NotStreamable:
+            break
+        except ValueError:  # the streamed input is read after these ops, too
+            continue
+    return min(found, default=None)
 
 
 if __name__ == "__main__":

@@ -108,10 +108,11 @@ def _missed(row: Row) -> str:
     stage, alive = row["binding"]["stage"], row["binding"]["alive"]
     if alive is not None and alive > row["goal"]:
         return (
-            f"{short}. In the {stage}, {alive:,} bytes are alive at once when it runs row by row "
-            "and computes nothing twice, wherever they lie: rows of its input that are still to be "
-            "read, rows of its result, rows inside that are read again. The best cut known ends "
-            f"there; the bound of all cuts tried is {row['bound']:,}."
+            f"{short}. Every schedule has a stage that begins with the first op. Whichever ops it "
+            f"holds, at least {alive:,} bytes are alive at once when its rows are made one by one "
+            "and nothing is computed twice, wherever they lie: rows of its input that are still to "
+            "be read, rows of its result, rows inside that are read again. What binds is "
+            f"{stage}; the search knows no cuts that need less than {row['bound']:,}."
         )
     if row["bound"] > row["goal"]:
         return f"{short}. The bound stops it: {stage} needs {row['bound']:,} without recomputation."
