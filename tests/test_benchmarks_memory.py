@@ -35,6 +35,7 @@ def row(**changes: Any) -> dict[str, Any]:
         "binding": {
             "stage": "stage 1 of 2 (op 0:CONV_2D, run whole)",
             "buffers": ["9 bytes of a;b"],
+            "alive": None,
         },
         "reason": None,
         **changes,
@@ -69,6 +70,11 @@ def test_the_page_tells_how_it_was_made_and_what_stops_a_goal(memory: ModuleType
     assert "- net, resident: stage 1 of 2 (op 0:CONV_2D, run whole): 9 bytes of a.\n" in text
     stopped = page([row(goal=900, bound=950)], "x")
     assert "1,000 is 100 too many. The bound stops it: stage 1 of 2" in stopped
+    held = row(goal=900, bound=950)
+    held["binding"] = {**held["binding"], "alive": 920}
+    assert "at least 920 bytes are alive at once" in page([held], "x")
+    held["binding"]["alive"] = 880
+    assert "The bound stops it" in page([held], "x")
     open_ = page([row(goal=970, bound=950)], "x")
     assert "30 too many. The bound of 950 would allow it" in open_
     assert "970 missed" in open_
@@ -93,6 +99,7 @@ def test_the_command(
     assert all(r["arena"] >= r["bound"] > 0 for r in rows)
     assert rows[1]["arena"] < rows[0]["arena"] <= rows[0]["fastest"]
     assert rows[0]["binding"]["stage"].startswith("stage ")
+    assert all(0 < r["binding"]["alive"] <= r["arena"] for r in rows)
     text = page.read_text("utf-8")
     assert "    python benchmarks/memory.py small.tflite --write docs/memory.md\n" in text
     assert str(tmp_path) not in text
