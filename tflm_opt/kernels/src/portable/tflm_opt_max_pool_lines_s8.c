@@ -9,22 +9,24 @@ static void greatest_of_window(const cmsis_nn_pool_params *params,
                                int8_t *output)
 {
     int32_t channel;
-    int32_t y;
     int32_t x;
     for (channel = 0; channel < channels; channel++) {
         const int8_t *row = pixel + channel;
-        const tflm_opt_run *run;
+        const tflm_opt_run *run = runs;
+        int32_t rows = run->rows;
         int32_t greatest = INT8_MIN;
-        for (run = runs; run->rows > 0; run++) {
-            for (y = 0; y < run->rows; y++) {
-                const int8_t *in = row;
-                for (x = 0; x < columns; x++) {
-                    greatest = tflm_opt_max(greatest, *in);
-                    in += channels;
-                }
-                row += run->step;
+        while (rows > 0) {
+            const int8_t *in = row;
+            for (x = 0; x < columns; x++) {
+                greatest = tflm_opt_max(greatest, *in);
+                in += channels;
             }
-            row += run->jump;
+            row += run->step;
+            if (--rows == 0) {
+                row += run->jump;
+                run++;
+                rows = run->rows;
+            }
         }
         output[channel] =
             (int8_t)tflm_opt_clamp(greatest, params->activation.min, params->activation.max);
