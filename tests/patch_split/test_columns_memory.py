@@ -11,13 +11,14 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from row_nets import random_schedule, row_net, with_columns
+from row_nets import RowNet, random_schedule, row_net, with_columns
 from test_streams_memory import Lost, Player, planned, rows_read
 
 from tflm_opt.arena.plan import Plan
 from tflm_opt.graph.ir import Graph, Op, Tensor
 from tflm_opt.graph.options import ConvOptions, PoolOptions
 from tflm_opt.patch_split.columns import ColumnWalk, Lines, column_walk
+from tflm_opt.patch_split.schedule import Columns, Schedule, Stage
 from tflm_opt.patch_split.walk import Walk
 
 NETS = 25
@@ -182,6 +183,20 @@ def test_no_byte_is_lost(chunk: int) -> None:
         ColumnPlayer(graph, plan).play()
     assert stages > NETS
     assert over > NETS // 2  # else nothing was tested
+
+
+def test_rows_of_a_streamed_input_stay_for_all_parts_of_a_step() -> None:
+    """Where no row is kept for the next step, what comes later in a part may not take its place."""
+    net = RowNet(np.random.default_rng(2))
+    net.input = x = net.tensor((1, 12, 9, 4), 0.02)
+    y = net.add("TANH", [x], net.tensor(x.shape, 1 / 128, 0))
+    for _ in range(4):
+        inputs = net.weighted(y, (4, 1, 1, 4), 0, 4)
+        y = net.add("CONV_2D", inputs, net.tensor(x.shape, net.out_scale), ConvOptions())
+    g = Graph(tuple(net.ops), (x,), (y,))
+    for width in (1, 2, 4):
+        stage = Stage(g.ops, 1, Columns(width))
+        ColumnPlayer(g, planned(g, Schedule((stage,), "streamed"))).play()
 
 
 def test_distances_are_no_larger_than_they_must_be(monkeypatch: pytest.MonkeyPatch) -> None:

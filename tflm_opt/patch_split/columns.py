@@ -55,7 +55,7 @@ class Lines:
         pixel: bytes of a pixel.
         ring_rows, ring_columns: of the ring; no rows where nothing is kept from step to step.
         front_rows, front_columns: of the front; no rows where new rows go to the ring at once.
-        rows_kept: whether rows stay from one step to the next.
+        rows_kept: whether rows stay from one step to the next, or at least for all its parts.
         columns_kept: whether columns stay in the front from one part to the next.
     """
 
@@ -253,6 +253,6 @@ def _lines(tensor: Tensor, walk: Walk, made: np.ndarray, needed: np.ndarray, kep
 
 
 def _source_lines(source: Tensor, walk: Walk) -> Lines:
-    """A streamed input comes in whole rows."""
-    window, width = walk.windows[source], source.shape[COLUMN_AXIS]
-    return Lines(pixel_bytes(source), window.capacity, width, 0, 0, window.kept, False)
+    """A streamed input comes in whole rows, and every part of a step reads of them."""
+    rows, width = walk.windows[source].capacity, source.shape[COLUMN_AXIS]
+    return Lines(pixel_bytes(source), rows, width, 0, 0, True, False)
