@@ -184,6 +184,16 @@ def test_without_macs_to_spare_nothing_is_made_twice() -> None:
     assert all(point.graph is g for point in found.front)
 
 
+def test_a_graph_without_macs_computes_none_again() -> None:
+    net = RowNet(np.random.default_rng(3))
+    x = net.input
+    for _ in range(3):
+        x = net.add("TANH", [x], net.tensor(x.shape, 1 / 128, 0))
+    g = Graph(tuple(net.ops), (net.input,), (x,))
+    found = recompute.search(g, max_extra_macs=0.1, access=codegen.access)
+    assert {(point.extra_macs, point.work) for point in found.front} == {(0.0, 0)}
+
+
 def test_a_budget_is_met_with_few_macs() -> None:
     """No more is computed again than the budget asks for."""
     g = mobilenet(5)

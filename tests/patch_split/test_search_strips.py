@@ -12,8 +12,8 @@ from row_nets import RowNet, row_net
 
 from tflm_opt import arena, codegen, graph
 from tflm_opt.graph.geometry import op_macs
-from tflm_opt.graph.ir import Graph
-from tflm_opt.graph.options import ConvOptions, Padding
+from tflm_opt.graph.ir import Graph, Op
+from tflm_opt.graph.options import ConvOptions, Padding, SplitOptions
 from tflm_opt.passes.legalize import Legalize
 from tflm_opt.patch_split import cuts
 from tflm_opt.patch_split.cost import Cost, Costs
@@ -73,6 +73,32 @@ def test_a_budget_takes_no_more_than_it_needs() -> None:
     found = searched(g, 0.1, middle)
     assert found.peak <= middle
     assert 0 < found.chosen.extra_macs < strips.chosen.extra_macs
+
+
+def striding_net() -> Graph:
+    """Its least plan within a tenth has neighbours of less memory that compute more again."""
+    net = RowNet(np.random.default_rng(3))
+    net.input = x = net.tensor((1, 24, 24, 2), 0.02)
+    same, wide = Padding(1, 1, 1, 1), (1, 24, 24, 8)
+    inputs = net.weighted(x, (8, 3, 3, 2), 0, 18)
+    y = net.add("CONV_2D", inputs, net.tensor(wide, net.out_scale), ConvOptions(padding=same))
+    inputs = net.weighted(y, (1, 3, 3, 8), 3, 9)
+    options = ConvOptions(padding=same)
+    y = net.add("DEPTHWISE_CONV_2D", inputs, net.tensor(wide, net.out_scale), options)
+    inputs = net.weighted(y, (2, 3, 3, 8), 0, 72)
+    y = net.tensor((1, 12, 12, 2), net.out_scale)
+    net.add("CONV_2D", inputs, y, ConvOptions((2, 2), Padding(0, 1, 0, 1)))
+    halves = tuple(net.like(y, (1, 12, 12, 1)) for _ in range(2))
+    net.ops.append(Op("SPLIT", (net.constant(3), y), halves, SplitOptions(2)))
+    return Graph(tuple(net.ops), (net.input,), halves)
+
+
+@pytest.mark.parametrize("limit", [0.0, 0.05, 0.1, 0.3])
+def test_no_point_computes_more_again_than_is_allowed(limit: float) -> None:
+    for g in (striding_net(), wide_net()):
+        found = searched(g, limit)
+        assert max(point.extra_macs for point in (*found.front, found.chosen)) <= limit
+        assert found.bound <= found.peak
 
 
 def test_strips_give_tflms_bits(tmp_path: Path) -> None:

@@ -90,6 +90,13 @@ class ColumnFrame:
                 return number
         return len(walk.stage.ops)
 
+    def base(self, tensor: Tensor) -> str:
+        """The variable with the row in the first slot of a tensor's ring."""
+        column, walk = self.column(tensor), self.columns.walk
+        outputs = walk.stage.ops[column].outputs if column < len(walk.stage.ops) else ()
+        number = outputs.index(tensor) if tensor in outputs else 0
+        return f"base{column}_{number}" if number else f"base{column}"
+
     @property
     def moving(self) -> tuple[Tensor, ...]:
         """Tensors with a front, by column of the table of lowest columns."""
@@ -105,8 +112,8 @@ def column_stage_text(frame: ColumnFrame) -> str:
     columns, walk = frame.columns, frame.columns.walk
     blocks = "\n".join(_op_block(frame, op) for op in walk.stage.ops)
     source = _source_block(frame) if walk.source is not None else ""
-    rung = [frame.column(t) for t in columns.lines if _rung(frame, t)]
-    bases = "".join(f"        int32_t base{column} = 0;\n" for column in rung)
+    rung = [frame.base(t) for t in columns.lines if _rung(frame, t)]
+    bases = "".join(f"        int32_t {base} = 0;\n" for base in rung)
     if columns.kept:
         shifts = "".join(_shift(frame, t) for t in frame.moving)
         parts = _loop("part", columns.parts, _part_tables(frame) + blocks + shifts)
@@ -192,7 +199,7 @@ def _source_block(frame: ColumnFrame) -> str:
     place = f"arena + {frame.offsets[tensor]}"
     lines = frame.columns.lines[tensor]
     step = lines.ring_columns * lines.pixel
-    slot = f"(y - base{column}) * {step}" if _rung(frame, tensor) else "0"
+    slot = f"(y - {frame.base(tensor)}) * {step}" if _rung(frame, tensor) else "0"
     call = f"next_rows(user, (int8_t *)({place} + {slot}), (int)y, 1)"
     return f"""        /* rows of the input */
         {{
@@ -213,7 +220,7 @@ def _turn(frame: ColumnFrame, tensor: Tensor, row: str, pad: str) -> str:
     """The first slot takes a later row once `row` has come round to it."""
     if not _rung(frame, tensor):
         return ""
-    rows, base = frame.columns.lines[tensor].ring_rows, f"base{frame.column(tensor)}"
+    rows, base = frame.columns.lines[tensor].ring_rows, frame.base(tensor)
     return f"{pad}if ({row} - {base} >= {rows}) {{ {base} += {rows}; }}\n"
 
 
@@ -223,7 +230,7 @@ def _lines(frame: ColumnFrame, tensor: Tensor) -> str:
     if tensor not in frame.columns.lines:
         return f"{{&{shape}, 0, 0, 0, {tensor.shape[ROW_AXIS]}}}"
     lines, column = frame.columns.lines[tensor], frame.column(tensor)
-    base = f"base{column}" if _rung(frame, tensor) else "0"
+    base = frame.base(tensor) if _rung(frame, tensor) else "0"
     if lines.front_rows:
         return f"{{&{shape}, 0, low[{frame.moving.index(tensor)}], {base}, r[{column}]}}"
     whole = frame.columns.kept or tensor is frame.columns.walk.source
@@ -266,12 +273,9 @@ def _closing(frame: ColumnFrame) -> str:
     text = ""
     for tensor in frame.moving:
         if _rung(frame, tensor):
-            lines, column = frame.columns.lines[tensor], frame.column(tensor)
-            after = f"r[{column + len(frame.rows)}]"
-            text += (
-                f"        while ({after} - base{column} >= {lines.ring_rows}) "
-                f"{{ base{column} += {lines.ring_rows}; }}\n"
-            )
+            rows, base = frame.columns.lines[tensor].ring_rows, frame.base(tensor)
+            after = f"r[{frame.column(tensor) + len(frame.rows)}]"
+            text += f"        while ({after} - {base} >= {rows}) {{ {base} += {rows}; }}\n"
     return text
 
 

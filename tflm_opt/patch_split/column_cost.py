@@ -19,7 +19,7 @@ def column_bytes(columns: ColumnWalk) -> int:
         last = max((k for k, op in enumerate(ops) if tensor in op.inputs), default=first)
         ring = align_up(lines.ring_bytes, _ALIGNMENT)
         front = align_up(lines.front_bytes, _ALIGNMENT)
-        if lines.rows_kept:
+        if lines.rows_kept or tensor is columns.walk.source:
             always += ring
         else:
             spans.append((first, last, ring))

@@ -88,7 +88,7 @@ class Recomputing:
         progress: Progress | None = None,
         seed: int = 0,
     ) -> None:
-        self.macs = max(macs(graph), 1)
+        self.macs = macs(graph)
         self._points: dict[Point, Point] = {}
 
         def run(candidate: Graph) -> Search:
@@ -124,7 +124,7 @@ class Recomputing:
             return point
         if point not in self._points:
             again = every - self.macs
-            extra = (again + point.extra_macs * every) / self.macs
+            extra = (again + point.extra_macs * every) / max(self.macs, 1)
             work = point.work + again * MAC_WORK
             self._points[point] = replace(point, extra_macs=extra, work=work)
         return self._points[point]

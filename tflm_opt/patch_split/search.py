@@ -273,7 +273,13 @@ class Search:
         return tuple((part.start, part.stop, part.way) for part in path)
 
     def _neighbours(self, path: Path, limit: int) -> Iterator[Path]:
-        """Paths that differ in one or two stages, none of which needs `limit` bytes or more."""
+        """Paths that differ in one or two stages, none of which needs `limit` bytes or more.
+
+        None of them computes more again than is allowed.
+        """
+        return (p for p in self._changed(path, limit) if cuts.again(p) <= self.costs.most_again)
+
+    def _changed(self, path: Path, limit: int) -> Iterator[Path]:
         for index, part in enumerate(path):
             before, after = path[:index], path[index + 1 :]
             for other in self._same_ops(part, limit):
