@@ -49,8 +49,8 @@ def limit(result: Result, have: int) -> str:
     room = have - (result.sram.total - result.sram.arena)
     if result.bound > room >= 0:
         return (
-            f"without recomputation, no schedule with this input needs less than {result.bound:,} "
-            f"bytes of arena; the budget leaves {room:,}"
+            f"of all schedules searched, with this input and max_extra_macs, none needs less than "
+            f"{result.bound:,} bytes of arena; the budget leaves {room:,}"
         )
     return ""
 
