@@ -50,14 +50,17 @@ def test_the_binding_stage_is_named_with_its_ops_and_band() -> None:
     error = misfit(least().sram.total - 1)
     stage, *buffers = error.binding
     found = re.fullmatch(
-        r"stage (\d+) of (\d+) \(ops 0:CONV_2D to (\d+):CONV_2D, (\S+ rows?) a step\)", stage
+        r"stage (\d+) of (\d+) \(ops 0:CONV_2D to (\d+):CONV_2D, (\S+) rows? a step"
+        r"(?:, (\d+) columns? at a time)?\)",
+        stage,
     )
     assert found is not None
     stages = error.best.schedule.stages
     assert int(found[2]) == len(stages)
     bound = stages[int(found[1]) - 1]
     assert bound.ops[-1] is error.best.graph.ops[int(found[3])]
-    assert found[4].split()[0] == str(bound.band)
+    assert found[4] == str(bound.band)
+    assert found[5] == (None if bound.columns is None else str(bound.columns.width))
     assert "3,072 bytes of image" in buffers
     assert stage in str(error)
 

@@ -79,7 +79,7 @@ def optimize(
             folder, or the bytes of a `.tflite`. It is never changed.
         sram: the budget for everything in RAM that the model causes, in bytes, or as text
             ("320KiB"). The result is the fastest that fits: layer by layer if that does. Without
-            a budget of yours or of a board, it is the one of least SRAM without recomputation.
+            a budget of yours or of a board, it is the one of least SRAM within `max_extra_macs`.
         calibration: real inputs for quantization (see `quant.quantize`); only for Keras models.
             Without it the ranges come from drawn data, and a warning says so.
         board: a board's id; its core decides stack and code, its SRAM and flash are budgets too.

@@ -30,7 +30,8 @@ class Fitted:
     Attributes:
         point: the schedule and its plan.
         front: all planned schedules that no other beats, the fastest first.
-        bound: bytes of arena that no schedule of this input goes below without recomputation.
+        bound: bytes of arena that no schedule searched goes below, with this input and limit of
+            what is computed again.
         whole: why ops can't run on rows, for those that can't.
         sources: the C.
         measured: flash, stack and state beside the arena.

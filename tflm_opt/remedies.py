@@ -49,8 +49,8 @@ def limit(result: Result, have: int) -> str:
     room = have - (result.sram.total - result.sram.arena)
     if result.bound > room >= 0:
         return (
-            f"without recomputation, no schedule with this input needs less than {result.bound:,} "
-            f"bytes of arena; the budget leaves {room:,}"
+            f"of all schedules searched, with this input and max_extra_macs, none needs less than "
+            f"{result.bound:,} bytes of arena; the budget leaves {room:,}"
         )
     return ""
 
@@ -64,7 +64,7 @@ def remedies(result: Result, what: str, have: int) -> tuple[str, ...]:
     else:
         share = 1 - (have - (need - result.flash.weights)) / max(result.flash.weights, 1)
         texts.append(f"remove {share:.0%} of the weights: fewer channels or layers")
-    texts += _board_remedy(result, what)
+    texts += _board_remedy(result)
     return tuple(texts)
 
 
@@ -147,7 +147,7 @@ def _smaller(graph: Graph, plan: Plan, room: int, words: str) -> list[str]:
     ]
 
 
-def _board_remedy(result: Result, what: str) -> list[str]:
+def _board_remedy(result: Result) -> list[str]:
     def enough(board: boards.Board) -> bool:
         return board.sram >= result.sram.total and board.flash >= result.flash.total
 

@@ -141,7 +141,8 @@ class Result:
         warnings: what a person should know, a sentence each.
         front: the schedules that the search planned, from the fastest to the smallest; empty for
             "tflm".
-        bound: bytes of arena that no schedule of this input goes below without recomputation;
+        bound: bytes of arena that no schedule searched goes below, with this input and limit of
+            what is computed again;
             None for "tflm".
         whole: ops that can't run on rows, and why; the rest is optimized all the same.
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -159,3 +160,13 @@ def test_one_stage_gives_tflms_bits(name: str, tmp_path: Path) -> None:
         for have, want in zip(engine.run(data), truth, strict=True):
             for a, b in zip(have, want, strict=True):
                 assert a.tobytes() == b.tobytes(), (schedule.input, schedule.stages[0].columns)
+
+
+def test_a_front_outside_the_arena_is_refused() -> None:
+    g = read_twice()
+    schedule = Schedule((Stage(g.ops, 1, Columns(2)),))
+    plan = arena.plan(g, schedule, scratch=codegen.scratch, access=codegen.access, seconds=0.05)
+    tensor = next(iter(plan.fronts))
+    broken = replace(plan, fronts={**plan.fronts, tensor: plan.peak - 1})
+    with pytest.raises(ValueError, match=f"front of {tensor.name!r}.* outside an arena"):
+        codegen.generate(g, broken)

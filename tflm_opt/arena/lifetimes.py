@@ -92,7 +92,7 @@ def lifetimes(
     if len(ops) != len(graph.ops) or set(ops) != set(graph.ops):
         raise ValueError(f"the schedule holds {len(ops)} ops, and the graph {len(graph.ops)}")
     spans = stretched(_spans(graph, ops, variables), stages)
-    roots = _roots(graph, ops, views, spans)
+    roots = _roots(ops, views, spans)
     inner = {t: _inner_bytes(s, t) for s in stages for t in s.walk.windows}
     groups = {root: [t for t in roots if roots[t] is root] for root in roots.values()}
     found = _with_fronts(_buffers(graph, spans, groups, inner, unused), stages)
@@ -125,7 +125,7 @@ def _held(tensors: tuple[Tensor | None, ...]) -> Iterator[Tensor]:
 
 
 def _roots(
-    graph: Graph, ops: tuple[Op, ...], views: frozenset[str], spans: dict[Tensor, tuple[int, int]]
+    ops: tuple[Op, ...], views: frozenset[str], spans: dict[Tensor, tuple[int, int]]
 ) -> dict[Tensor, Tensor]:
     """For every tensor, the one whose buffer it shares: itself, unless it is a view."""
     roots = {tensor: tensor for tensor in spans}

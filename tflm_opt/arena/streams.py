@@ -97,9 +97,7 @@ def stretched(spans: Mapping[Tensor, Span], stages: Sequence[Streamed]) -> dict[
             if window.kept if lines is None else lines.rows_kept:
                 result[tensor] = whole
             elif tensor is walk.source:
-                # A step's rows come once, and where it has parts, every part reads them.
-                stop = result[tensor][1] if lines is None else whole[1]
-                result[tensor] = (whole[0], stop)
+                result[tensor] = (whole[0], result[tensor][1])
     return result
 
 

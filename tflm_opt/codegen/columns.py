@@ -11,8 +11,8 @@
                 const uint8_t *const x0 = stage0_columns + 6 * part; columns before the part
                 const uint8_t *const x1 = x0 + 6;                    and after it
                 /* 1 DEPTHWISE_CONV_2D: ... */
+                const tflm_opt_lines in0 = {&shape0, ...};          ring and front of its input
                 for (y = r[1]; y < r[7]; y++) {
-                    const tflm_opt_lines in0 = {&shape0, ...};      ring and front of its input
                     const tflm_opt_span span = {y, x0[1], x1[1] - x0[1]};
                     ... the kernel's call
                 }

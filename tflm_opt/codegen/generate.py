@@ -207,18 +207,22 @@ def _check_plan(graph: Graph, plan: PlanLike, bands: Mapping[Stage, Walk]) -> No
     """Every buffer lies inside the arena, aligned for its type. ValueError: the plan is broken."""
     tensors = [*graph.inputs, *(t for op in graph.ops for t in op.outputs)]
     windows: dict[Tensor, int] = {}
+    fronts: dict[Tensor, int] = {}
     for walk in bands.values():
         if walk.stage.columns is None:
             windows.update((t, walk.window_bytes(t)) for t in walk.windows)
         else:
             lines = column_walk(walk).lines
             windows.update((t, one.ring_bytes) for t, one in lines.items())
+            fronts.update((t, one.front_bytes) for t, one in lines.items())
     places = [
         (repr(t.name), plan.offsets[t], windows.get(t, t.nbytes), t.itemsize)
         for t in tensors
         if t in plan.offsets
     ]
-    places += [(f"front of {t.name!r}", at, 0, t.itemsize) for t, at in plan.fronts.items()]
+    places += [
+        (f"front of {t.name!r}", at, fronts.get(t, 0), t.itemsize) for t, at in plan.fronts.items()
+    ]
     for tensor in graph.inputs:
         if tensor not in plan.offsets:
             raise ValueError(f"the plan has no place for the input {tensor.name!r}")

@@ -141,7 +141,7 @@ def _op_block(frame: Frame, every: Turns) -> str:
         lowered = merged(
             every.op, [lower(v) for v in every.variants], [t.variant for t in every.turns], cells
         )
-        offsets, moved_on = _places(frame, every, prefix, cells)
+        offsets, moved_on = _places(frame, every, cells)
         keep = [
             line
             for tensor in every.op.outputs
@@ -220,9 +220,7 @@ def _keep(frame: Frame, tensor: Tensor, found: Sequence[Turn], cells: Cells) -> 
     return [f"memmove({where}, arena + {at} + {source}, (size_t){count});"]
 
 
-def _places(
-    frame: Frame, every: Turns, prefix: str, cells: Cells
-) -> tuple[dict[Tensor, int | str], list[str]]:
+def _places(frame: Frame, every: Turns, cells: Cells) -> tuple[dict[Tensor, int | str], list[str]]:
     """Where the rows of the first variant's tensors are, and what moves on after each turn."""
     offsets: dict[Tensor, int | str] = dict(frame.offsets)
     moved_on: list[str] = []

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+from tflm_opt.arena.plan import ALIGNMENT
 from tflm_opt.arena.problem import align_up
 from tflm_opt.graph.optable import OPS
 from tflm_opt.patch_split.columns import ColumnWalk
 from tflm_opt.patch_split.regions import COLUMN_AXIS
-
-_ALIGNMENT = 16
 
 
 def column_bytes(columns: ColumnWalk) -> int:
@@ -17,9 +16,9 @@ def column_bytes(columns: ColumnWalk) -> int:
     for tensor, lines in columns.lines.items():
         first = next((k for k, op in enumerate(ops) if tensor in op.outputs), 0)
         last = max((k for k, op in enumerate(ops) if tensor in op.inputs), default=first)
-        ring = align_up(lines.ring_bytes, _ALIGNMENT)
-        front = align_up(lines.front_bytes, _ALIGNMENT)
-        if lines.rows_kept or tensor is columns.walk.source:
+        ring = align_up(lines.ring_bytes, ALIGNMENT)
+        front = align_up(lines.front_bytes, ALIGNMENT)
+        if lines.rows_kept:
             always += ring
         else:
             spans.append((first, last, ring))

@@ -10,7 +10,7 @@ three prices, each at least as cheap as the next is exact, and each a lower boun
 
     bound       from sizes, once for any band
     estimate    from the walk: windows, transients two by two, results over what is eaten
-    exact       from the planner: its buffers, overlaps and bound, if that is higher
+    exact       from the planner: its buffers, overlaps and what it proves, if that is higher
 
 and the cuts are chosen lazily (`cuts`): only what lies on a best path is planned.
 

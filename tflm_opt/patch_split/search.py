@@ -8,10 +8,11 @@ band) are planned as well and the best one stays.
 
 The *front* holds schedules from the fastest, which runs layer by layer where the input is
 resident, to the one of least memory; each needs less memory and more work than the one before.
-Bands cost no MACs: rows that are needed again stay in memory.
+Bands, and columns within a step, cost no MACs: what is needed again stays in memory. Strips compute
+again what two of them share, and are searched where `max_extra_macs` allows it.
 
 The front as the result of a search is the idea of msf-CNN (NeurIPS 2025), which trades memory for
-recomputation; here it trades memory for calls and moved rows.
+recomputation; here it trades memory for calls and moved rows first.
 """
 
 from __future__ import annotations
@@ -74,8 +75,9 @@ class Found:
     Attributes:
         chosen: the fastest point within the budget; without one, or if none fits, the smallest.
         front: by falling peak and rising work; the fastest first, the smallest last.
-        bound: bytes that the worst stage of any such schedule needs alone: with these ops in this
-            order, without recomputation, no choice of cuts and bands needs less.
+        bound: bytes that the worst stage needs alone, at least, in the best choice of cuts and
+            ways: with these ops in this order, these bands and widths, and no more computed again
+            than is allowed.
         whole: why ops can't run on rows, for those that can't.
     """
 

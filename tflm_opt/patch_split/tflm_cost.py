@@ -125,8 +125,8 @@ class _Lives:
                     self.dies[tensor] = step
         self.dies.update({t: len(graph.ops) for t in graph.outputs if t in self.born})
 
-    def beside(self, start: int, stop: int) -> dict[Tensor, int]:
-        """Bytes of what is made before ops [start, stop) and used in them or after them."""
+    def beside(self, start: int) -> dict[Tensor, int]:
+        """Bytes of what is made before op `start` and used by it or after it."""
         return {
             t: align_up(t.nbytes, 16)
             for t in self.born
@@ -152,7 +152,7 @@ class _Lives:
 
 def _whole(lives: _Lives, step: int) -> Iterator[Part]:
     op = lives.ops[step]
-    beside = sum(lives.beside(step, step + 1).values())
+    beside = sum(lives.beside(step).values())
     out = sum(align_up(t.nbytes, 16) for t in op.outputs if t.data is None)
     for position, tensor in enumerate(op.inputs):
         if tensor in lives.dies and lives.dies[tensor] == step and in_place_in_tflm(op, position):
@@ -244,7 +244,7 @@ def _part(lives: _Lives, start: int, stop: int, made: Body) -> Part:
 
 
 def _head(lives: _Lives, start: int, stop: int, made: Body) -> int:
-    beside = lives.beside(start, stop)
+    beside = lives.beside(start)
     result = align_up(made.ops[-1].output.nbytes, 16)
     row = made.ops[-1].output.nbytes // made.ops[-1].output.shape[1]
     over = 0

@@ -263,7 +263,8 @@ def body_bytes(steps: Walk, alignment: int = 1) -> int:
         last = max((k for k, op in enumerate(ops) if tensor in op.inputs), default=first or 0)
         over = 0 if first is None else _dead_bytes(steps, ops[first])
         alone = -(-max(size - over, 0) // alignment) * alignment
-        spans.append((first or 0, last, alone))
+        # A streamed input is there before its first reader, which may write over it.
+        spans.append((-1 if first is None else first, last, alone))
     worst = 0
     for k in range(len(ops)):
         begins = sum(size for first, _, size in spans if first == k)
