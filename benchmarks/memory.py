@@ -6,7 +6,7 @@
 Without arguments: the real models at hand. `--net` adds a Keras net of the tests, built with
 calibrated batch-norm statistics the first time (minutes), `--all` the nets that the goals name.
 Ours is the whole arena with all kernel scratch of the schedule of least memory, planned;
-`optimize` proves such schedules bit-exact. `bound` is what no schedule without recomputation goes
+`optimize` proves such schedules bit-exact. `bound` is what no schedule that the search knows goes
 below. The peers' figures are in `peers.py`, with their sources.
 """
 

@@ -23,8 +23,8 @@ one only the rows in use. `optimize` builds such schedules and checks every outp
 TFLM.
 
 - **goal**: what this project set out to reach; with more extra MACs than 0 where a row allows them.
-- **bound**: what the worst stage needs alone; without recomputation, with the ops in this order, no
-  choice of cuts, bands and columns that the search knows needs less.
+- **bound**: what the worst stage needs alone, proved of its plan; of all cuts, bands, columns and
+  strips that the search knows, with the ops in this order, none needs less.
 - **fastest**: the schedule of least estimated work; with a resident input, layer by layer.
 - **others**: TFLM with CMSIS-NN (tensors and persistent state, measured); TinyEngine and X-CUBE-AI
   (from TinyEngine's README, thousands of bytes); TinyTS (arenas in its published code, HPCA 2024);
@@ -115,5 +115,5 @@ def _missed(row: Row) -> str:
             f"{stage}; the search knows no cuts that need less than {row['bound']:,}."
         )
     if row["bound"] > row["goal"]:
-        return f"{short}. The bound stops it: {stage} needs {row['bound']:,} without recomputation."
+        return f"{short}. The bound stops it: {stage} needs {row['bound']:,} in its best way."
     return f"{short}. The bound of {row['bound']:,} would allow it; what binds is {stage}."

@@ -253,3 +253,13 @@ def test_one_move_a_step() -> None:
     steps = [step for _, step in found.cuts]
     assert len(steps) == len(set(steps))
     assert arena.validate(found.problem, found.solution.offsets, found.solution.peak) == ()
+
+
+def test_what_is_alive_all_the_time_never_moves() -> None:
+    """State has its place for the next invocation, even where it alone crosses a step."""
+    drift = [Buffer(f"b{i}", 1000 + 16 * i, i, i + 2) for i in range(1, 11)]
+    overlaps = {(i + 1, i): 400 for i in range(1, 10)}
+    state = Buffer("state", 64, 0, 13)
+    apart = [Buffer("later", 900, 12, 13)]
+    found = with_moves(Problem((state, *drift, *apart), overlaps=overlaps), steps=range(1, 13))
+    assert all(index != 0 for index, _ in found.cuts)

@@ -119,7 +119,11 @@ def _solved(problem: Problem, seconds: float, seed: int, **limits: int) -> Split
 
 
 def _points(problem: Problem, steps: Sequence[int]) -> list[tuple[int, int]]:
-    """(buffer, step) where it alone is alive on both sides of the step, and may move."""
+    """(buffer, step) where it alone is alive on both sides of the step, and may move.
+
+    What is alive all the time stays: it may be state that the next invocation looks for.
+    """
+    end = max((buffer.stop for buffer in problem.buffers), default=0)
     found = []
     for step in steps:
         across = [
@@ -127,8 +131,10 @@ def _points(problem: Problem, steps: Sequence[int]) -> list[tuple[int, int]]:
             for index, buffer in enumerate(problem.buffers)
             if buffer.start < step < buffer.stop and buffer.size
         ]
-        if len(across) == 1 and problem.buffers[across[0]].offset is None:
-            found.append((across[0], step))
+        buffer = problem.buffers[across[0]] if len(across) == 1 else None
+        if buffer is None or buffer.offset is not None or (buffer.start, buffer.stop) == (0, end):
+            continue
+        found.append((across[0], step))
     return found
 
 
