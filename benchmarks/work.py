@@ -30,6 +30,7 @@ from tflm_opt.patch_split import cost
 from tflm_opt.patch_split.column_cost import column_calls, column_moves
 from tflm_opt.patch_split.columns import column_walk
 from tflm_opt.patch_split.regions import NotStreamable
+from tflm_opt.patch_split.row_cost import extra_calls, moved_bytes
 from tflm_opt.patch_split.schedule import Schedule, Stage, layer_by_layer
 from tflm_opt.patch_split.search import search
 from tflm_opt.patch_split.walk import walk, walks
@@ -152,8 +153,8 @@ def counts(model: Graph, schedule: Schedule) -> tuple[int, int, int]:
     calls = pixels = moved = 0
     for stage, steps in walks(model, schedule).items():
         if stage.columns is None:
-            calls += cost.extra_calls(steps)
-            moved += cost.moved_bytes(steps)
+            calls += extra_calls(steps)
+            moved += moved_bytes(steps)
         else:
             parts = column_walk(steps)
             pixels += column_calls(parts)

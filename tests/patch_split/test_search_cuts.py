@@ -15,7 +15,8 @@ from tflm_opt.arena.problem import align_up
 from tflm_opt.graph.ir import Graph, Op
 from tflm_opt.graph.options import ConcatenationOptions, SplitOptions
 from tflm_opt.patch_split import cuts
-from tflm_opt.patch_split.cost import Cost, Costs, Way, candidate_bands
+from tflm_opt.patch_split.cost import Cost, Costs, Way
+from tflm_opt.patch_split.row_cost import candidate_bands
 from tflm_opt.patch_split.schedule import Schedule, Stage
 
 SEEDS = range(30)
