@@ -192,8 +192,8 @@ def _argument(
             return "&span"
         case Scratch():
             offset, size = ctx.scratch
-            buffer = f"arena + {offset}" if size else "NULL"
-            structs.append(f"static const cmsis_nn_context ctx = {{{buffer}, {size}}};")
+            place = f"arena + {offset}, {size}" if size else "NULL, TFLM_OPT_WITHOUT_SCRATCH"
+            structs.append(f"static const cmsis_nn_context ctx = {{{place}}};")
             return "&ctx"
         case _:
             return _field(argument, ctx)

@@ -1,7 +1,7 @@
 """Generated code as text, and how it is laid out in a folder.
 
 <dir>/include/<name>.h, the kernels' headers
-<dir>/src/<name>.c, the kernels that the model uses
+<dir>/src/<name>.c, the kernels that the model uses, their faster tiers in src/dsp/ and src/mve/
 <dir>/model.json    what it is, for tools
 """
 
@@ -16,6 +16,7 @@ from tflm_opt.errors import InvalidModel
 from tflm_opt.kernels import table
 
 RECORD = "model.json"
+_FOLDERS = ("include", "src", *(f"src/{tier}" for tier in table.TIERS if tier != "portable"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,20 +78,22 @@ def record(sources: Sources, files: list[str]) -> str:
     return json.dumps(content, indent=1) + "\n"
 
 
-def write(sources: Sources, directory: str | Path, *, tier: str = "portable") -> tuple[Path, ...]:
+def write(sources: Sources, directory: str | Path) -> tuple[Path, ...]:
     """Lay a generated model out in a folder, with the kernels it uses: the paths written.
 
     Files that an earlier call left there and that this model no longer has are removed (they
-    are known from `model.json`); all other files stay. `tier` picks the kernels' sources; a
-    kernel without one of that tier comes from "portable".
+    are known from `model.json`); all other files stay. Kernels come with the sources of all their
+    tiers, and the compiler's macros say which are used (`tflm_opt_tier.h`).
     """
     root = Path(directory)
     texts = dict(sources.files)
     for header in table.headers():
         texts[f"include/{header.name}"] = header.read_text(encoding="utf-8")
     for kernel in table.closure(sources.kernels):
-        path = table.source(kernel, tier if tier in kernel.tiers else "portable")
-        texts[f"src/{path.name}"] = path.read_text(encoding="utf-8")
+        for tier in kernel.tiers:
+            folder = "src" if tier == "portable" else f"src/{tier}"
+            text = table.source(kernel, tier).read_text(encoding="utf-8")
+            texts[f"{folder}/{kernel.file}"] = text
     names = sorted(texts)
     for stale in set(_written_before(root)) - set(names):
         (root / stale).unlink(missing_ok=True)
@@ -133,7 +136,6 @@ def _written_before(root: Path) -> list[str]:
         name
         for name in listed
         if isinstance(name, str)
-        and len(PurePosixPath(name).parts) == 2
-        and PurePosixPath(name).parts[0] in ("include", "src")
+        and PurePosixPath(name).parent.as_posix() in _FOLDERS
         and ".." not in name
     ]

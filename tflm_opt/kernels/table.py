@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parent
 INCLUDE = ROOT / "include"
 SOURCES = ROOT / "src"
 
+TIERS = ("portable", "dsp", "mve")
 ACCESS_ORDERS = ("element", "row", "none")
 
 
@@ -26,7 +27,9 @@ class Kernel:
     Attributes:
         function: the C function.
         file: its source, relative to `src/<tier>/`.
-        tiers: the folders that have one: "portable", "dsp", "mve".
+        tiers: the folders that have one, of `TIERS`. What a tier's macros in `tflm_opt_tier.h`
+            don't call for is left out by the compiler. A kernel without a portable source is
+            part of others' faster ones.
         header: the file of `include/` that declares it.
         needs: other kernels that it calls.
         scratch: how many bytes of working memory it takes, for people.
@@ -69,6 +72,8 @@ def kernels() -> Mapping[str, Kernel]:
             raise ValueError(f"table.toml: {kernel.function} has two rows")
         if kernel.access not in ACCESS_ORDERS:
             raise ValueError(f"table.toml: {kernel.function}: access {kernel.access!r}")
+        if not set(kernel.tiers) <= set(TIERS):
+            raise ValueError(f"table.toml: {kernel.function}: tiers {kernel.tiers!r}")
         table[kernel.function] = kernel
     return table
 

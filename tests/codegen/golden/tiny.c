@@ -116,7 +116,7 @@ int tiny_invoke(void)
 {
     /* 0 CONV_2D: conv_2d0 [1, 4, 4, 2] */
     {
-        static const cmsis_nn_context ctx = {NULL, 0};
+        static const cmsis_nn_context ctx = {NULL, TFLM_OPT_WITHOUT_SCRATCH};
         static const cmsis_nn_conv_params params = {0, -128, {1, 1}, {0, 0}, {1, 1}, {-128, 127}};
         static const cmsis_nn_per_channel_quant_params quant = {op0_multiplier, op0_shift};
         static const cmsis_nn_dims input_dims = {1, 4, 4, 1};
@@ -139,7 +139,7 @@ int tiny_invoke(void)
 
     /* 1 DEPTHWISE_CONV_2D: depthwise_conv_2d1 [1, 4, 4, 2] */
     {
-        static const cmsis_nn_context ctx = {NULL, 0};
+        static const cmsis_nn_context ctx = {NULL, TFLM_OPT_WITHOUT_SCRATCH};
         static const cmsis_nn_dw_conv_params params = {128, -128, 1, {1, 1}, {1, 1}, {1, 1}, {-128, 127}};
         static const cmsis_nn_per_channel_quant_params quant = {op1_multiplier, op1_shift};
         static const cmsis_nn_dims input_dims = {1, 4, 4, 2};
@@ -186,7 +186,7 @@ int tiny_invoke(void)
 
     /* 4 FULLY_CONNECTED: fully_connected4 [1, 3] */
     {
-        static const cmsis_nn_context ctx = {NULL, 0};
+        static const cmsis_nn_context ctx = {NULL, TFLM_OPT_WITHOUT_SCRATCH};
         static const cmsis_nn_fc_params params = {0, 0, 5, {-128, 127}};
         static const cmsis_nn_per_tensor_quant_params quant = {1618008448, -9};
         static const cmsis_nn_dims input_dims = {1, 1, 1, 32};

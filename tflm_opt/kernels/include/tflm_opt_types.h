@@ -27,11 +27,18 @@ typedef enum {
     ARM_CMSIS_NN_FAILURE = -3
 } arm_cmsis_nn_status;
 
-/* Scratch memory: `buf` is aligned to 4 bytes, `size` is in bytes. */
+/*
+ * Scratch memory: `buf` is aligned to 4 bytes, `size` is in bytes. A kernel works with what it is
+ * given: the more, the faster, up to what its _get_buffer_size says. Size 0 with a buffer stands for
+ * just that size, as callers written for CMSIS-NN mean it. No buffer and TFLM_OPT_WITHOUT_SCRATCH
+ * for the size: the kernel makes do without. Anything else that is too little is refused.
+ */
 typedef struct {
     void *buf;
     int32_t size;
 } cmsis_nn_context;
+
+#define TFLM_OPT_WITHOUT_SCRATCH (-1)
 
 typedef struct {
     int32_t n;

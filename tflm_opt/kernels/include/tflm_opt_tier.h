@@ -1,0 +1,29 @@
+/*
+ * Which instructions the kernels may use, from the compiler's macros.
+ *
+ * Every kernel has a portable source, plain C99. Some have one for cores with the DSP extension
+ * (Armv7E-M, Armv8-M with DSP: M4, M7, M33) in dsp/, some one for Helium (M55, M85) in mve/. All of
+ * them are compiled everywhere, and exactly one is left: a source whose turn it is not is empty.
+ * A source says when its turn is by these macros, which are 0 or 1:
+ *
+ *     TFLM_OPT_MVE   vectors of integers
+ *     TFLM_OPT_DSP   SMLAD and its kin; a core with vectors has them too
+ *
+ * With TFLM_OPT_PORTABLE defined for the whole library, both are 0 on any core.
+ */
+#ifndef TFLM_OPT_TIER_H
+#define TFLM_OPT_TIER_H
+
+#if !defined(TFLM_OPT_PORTABLE) && defined(__ARM_FEATURE_MVE)
+#define TFLM_OPT_MVE ((__ARM_FEATURE_MVE) & 1)
+#else
+#define TFLM_OPT_MVE 0
+#endif
+
+#if !defined(TFLM_OPT_PORTABLE) && defined(__ARM_FEATURE_DSP) && defined(__thumb2__)
+#define TFLM_OPT_DSP 1
+#else
+#define TFLM_OPT_DSP 0
+#endif
+
+#endif /* TFLM_OPT_TIER_H */
