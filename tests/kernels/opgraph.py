@@ -29,7 +29,7 @@ class Layout:
 
     schedule: object
     offsets: Mapping[Tensor, int]
-    scratch: Mapping[Op, int]
+    scratch: Mapping[Op, tuple[int, int]]
     peak: int
     moves: Mapping[Op, tuple[()]] = field(default_factory=dict)
     fronts: Mapping[Tensor, int] = field(default_factory=dict)
@@ -38,7 +38,7 @@ class Layout:
 def layout(g: Graph) -> Layout:
     """Every tensor at an address of its own."""
     offsets: dict[Tensor, int] = {}
-    scratch: dict[Op, int] = {}
+    scratch: dict[Op, tuple[int, int]] = {}
     end = 16
     tensors = [*g.inputs, *(t for op in g.ops for t in op.outputs)]
     for tensor in tensors:
@@ -47,7 +47,7 @@ def layout(g: Graph) -> Layout:
     for op in g.ops:
         size = codegen.scratch(op)
         if size:
-            scratch[op] = end
+            scratch[op] = end, size
             end += (size + 31) // 16 * 16
     stages = [SimpleNamespace(ops=(op,), band=None) for op in g.ops]
     return Layout(SimpleNamespace(stages=stages), offsets, scratch, end)
