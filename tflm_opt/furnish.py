@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from . import arena
+from . import arena, codegen
 from .arena.lifetimes import SCRATCH
 from .arena.plan import ALIGNMENT, Plan, Spacing, spacing
 from .arena.problem import Buffer, Problem, align_up
@@ -26,8 +26,12 @@ from .codegen.rooms import Kernels, key
 from .codegen.uses import Use, uses
 from .graph.ir import Graph, Op, Tensor
 from .patch_split.cost import BYTE_WORK
-from .patch_split.search import Point
+from .patch_split.orders import Orders
+from .patch_split.search import Found, Point, pareto
+from .progress import Progress
 
+# More than any arena.
+_ANY = 1 << 40
 # Times that a plan which came out too high is tried with less.
 _RETRIES = 4
 
@@ -37,13 +41,11 @@ class Furnished:
     """A schedule whose kernels have scratch.
 
     Attributes:
-        point: the schedule, with its new plan.
-        work: estimated instructions of its kernels and of the bytes that move.
+        point: the schedule, with its new plan; its work is that of all its kernels.
         sizes: bytes of scratch, by op; ops without are left out.
     """
 
     point: Point
-    work: float
     sizes: Mapping[Op, int] = field(default_factory=dict)
 
     @property
@@ -72,7 +74,76 @@ def furnish(point: Point, limit: int, tier: str, *, seed: int = 0) -> Furnished:
             found.append(anew)
         if anew is None or not job.is_full(anew):
             found.append(job.in_gaps())
-    return min(found, key=lambda one: one.work)
+    return min(found, key=lambda one: one.point.work)
+
+
+class Furnishing:
+    """A graph's schedules for several budgets, with scratch for their kernels.
+
+    Example:
+        >>> runs = Furnishing(graph, "dsp")
+        >>> runs.found(64_000).peak, runs.found().peak
+        (63872, 20234)
+
+    Args:
+        graph: after all passes.
+        tier: of the core whose instructions count.
+        input, max_extra_macs, progress, seed: as `patch_split.search.search`.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        tier: str,
+        *,
+        input: str = "resident",
+        max_extra_macs: float = 0.0,
+        progress: Progress | None = None,
+        seed: int = 0,
+    ) -> None:
+        self._tier = tier
+        self._seed = seed
+        self._runs = Orders(
+            graph,
+            input=input,
+            scratch=codegen.scratch,
+            access=codegen.access,
+            max_extra_macs=max_extra_macs,
+            progress=progress,
+            seed=seed,
+        )
+        self._points: dict[tuple[int, int], Point] = {}
+        self._kept: list[Point] = []
+
+    def found(self, budget: int | None = None) -> Found:
+        """The fastest schedule within a budget of arena, or the smallest; and the front.
+
+        With a budget, all schedules that fit it are furnished up to it. Without, the smallest one
+        gets what it leaves free, and no more.
+
+        Raises: as `patch_split.search.search`.
+        """
+        found = self._runs.found(budget)
+        fitting = [p for p in (*found.front, found.chosen) if budget is not None]
+        fitting = [p for p in fitting if budget is not None and p.peak <= budget]
+        if fitting and budget is not None:
+            chosen = min((self._furnished(p, budget) for p in fitting), key=by_time)
+        else:
+            chosen = self._furnished(found.chosen, found.chosen.peak)
+        every = [self._furnished(p, limit) for p in found.front for limit in (p.peak, _ANY)]
+        return replace(found, chosen=chosen, front=pareto([*every, chosen]))
+
+    def _furnished(self, point: Point, limit: int) -> Point:
+        key = id(point), limit
+        if key not in self._points:
+            self._kept.append(point)  # so that its id stays its own
+            self._points[key] = furnish(point, limit, self._tier, seed=self._seed).point
+        return self._points[key]
+
+
+def by_time(point: Point) -> tuple[float, int, int]:
+    """The fastest first: what computes least again, then what takes least work."""
+    return point.extra_macs, point.work, point.peak
 
 
 class _Job:
@@ -100,7 +171,7 @@ class _Job:
         for use in self.used:
             work += use.work(sizes.get(use.op, 0), self.tier)
         given = {op: size for op, size in sizes.items() if size}
-        return Furnished(replace(self.point, plan=plan), work, given)
+        return Furnished(replace(self.point, plan=plan, work=round(work)), given)
 
     def _kernels(self, sizes: Mapping[Op, int]) -> Kernels:
         """Two ops of the same weights are one in the kernels' eyes: they get the lesser size."""
