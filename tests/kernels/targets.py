@@ -129,7 +129,7 @@ def untouched(g: Graph, plan: Layout, was: np.ndarray, now: np.ndarray) -> None:
         for tensor in op.outputs:
             buffers.append((plan.offsets[tensor], tensor.nbytes, op))
         if op in plan.scratch:
-            buffers.append((plan.scratch[op], codegen.scratch(op), op))
+            buffers.append((*plan.scratch[op], op))
     for start, size, _ in buffers:
         free[start : start + size] = False
     changed = np.flatnonzero(free & (was != now))

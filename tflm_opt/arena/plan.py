@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from math import prod
 
 from tflm_opt.arena import overlap
 from tflm_opt.arena.bound import live_at, step_bounds
@@ -27,7 +26,7 @@ from tflm_opt.patch_split.walk import walks
 ALIGNMENT = 16
 TARGETS = ("engine", "tflm")
 
-Access = Callable[[Op], str]
+Access = Callable[[Op], "int | None"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +57,8 @@ class Plan:
             tensor moves, this is where it lies at first. For a tensor inside a stage that has a
             band, where its window is.
         moves: by op, what moves just before it runs (engine only; mostly nothing).
-        scratch: bytes from the arena's start, of each op's scratch, where it has some.
+        scratch: of each op that has some, where it lies, in bytes from the arena's start, and its
+            size.
         fronts: the same of the fronts of tensors that have one (see `patch_split.columns`); the
             tensor's own offset is its ring's.
         peak: bytes of arena.
@@ -73,7 +73,7 @@ class Plan:
     target: str
     offsets: Mapping[Tensor, int]
     moves: Mapping[Op, tuple[Move, ...]]
-    scratch: Mapping[Op, int]
+    scratch: Mapping[Op, tuple[int, int]]
     peak: int
     bound: int
     problem: Problem
@@ -118,10 +118,11 @@ def plan(
         graph: after all passes.
         schedule: of its ops. Stages with a band, and streamed input, only for the engine.
         target: "engine" for generated C, "tflm" for stock TFLM.
-        scratch: bytes that an op's kernels need while it runs. By default none for the engine,
+        scratch: bytes that an op's kernels get while it runs. By default none for the engine,
             and for TFLM what its reference kernels ask for.
-        access: the order in which an op's kernels write: "element", "row" or "none" (see
-            `codegen.access`). By default "none": nothing is promised, so nothing overlaps.
+        access: how many output elements an op's kernels write together (see
+            `codegen.Kernels.access`); None where they promise no order, so that nothing overlaps.
+            By default they promise nothing.
         moves: whether tensors may be moved within the arena between two ops, where that saves
             at least 2% of it. Never done for TFLM.
         seconds: a safety net; see `solve`.
@@ -162,7 +163,7 @@ def plan(
         target=target,
         offsets={t: places[i] for t, i in lives.tensors.items()},
         moves=_moves(schedule, lives, parts),
-        scratch={op: places[i] for op, i in lives.scratch.items()},
+        scratch={op: (places[i], buffers[i].size) for op, i in lives.scratch.items()},
         peak=parts.solution.peak,
         bound=parts.solution.bound,
         problem=parts.problem,
@@ -280,15 +281,10 @@ def tflm_distance(op: Op, position: int) -> int | None:
 
 
 def engine_distance(access: Access | None) -> Callable[[Op, int], int | None]:
-    """Safe distances for kernels that write in the order that `access` tells (see `plan`)."""
+    """Safe distances for kernels that write in blocks of as many elements as `access` tells."""
 
     def distance(op: Op, position: int) -> int | None:
-        order = access(op) if access else "none"
-        if order == "none":
-            return None
-        # A row of an image is all behind its first two axes; other shapes count as one row.
-        shape = op.output.shape
-        row = prod(shape[2:] if len(shape) == 4 else shape)
-        return overlap.safe_distance(op, position, block=row if order == "row" else 1)
+        block = access(op) if access else None
+        return None if block is None else overlap.safe_distance(op, position, block=block)
 
     return distance
