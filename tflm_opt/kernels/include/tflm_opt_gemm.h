@@ -38,15 +38,14 @@ extern "C" {
  *
  * All weights are spread out once a call, and blocks are 2 pixels, where
  *
- *     pairs of channels * (4 * K4 + 32) + 4 * K4 + rest + staging <= size
+ *     pairs of channels * (4 * K4 + 32) + 4 * K4 + staging <= size
  *
- * else those of one pair of channels after the other, for each block again, and blocks are
+ * with K4 for staging where windows may have to be gathered, 0 for pointwise convolutions. Else it is
+ * those of one pair of channels after the other, for each block again, and blocks are
  *
- *     2 * floor((size - (4 * K4 + 32) - rest) / (4 * K4))   pixels,
+ *     2 * floor((size - (4 * K4 + 32)) / (4 * K4))   pixels;
  *
- * at least 2, or scratch is too little. `rest` is what rows of windows need that are no whole words:
- * 2 * (rows * (row bytes % 4) rounded up to a multiple of 4). `staging` is 2 * K4 where windows may
- * hang over the border, 0 for pointwise convolutions; in the second way they use the weights' place.
+ * where that is 0, scratch is too little. Windows are gathered where the weights will be.
  */
 typedef struct {
     int32_t all_weights; /* whether they are there all the time */
@@ -60,30 +59,23 @@ TFLM_OPT_INLINE int32_t tflm_opt_gemm_round(int32_t bytes)
     return (bytes + 3) & ~3;
 }
 
-/* What is left over of `rows` rows of a pair of windows, each of `length` bytes. */
-TFLM_OPT_INLINE int32_t tflm_opt_gemm_rest(int32_t rows, int32_t length)
-{
-    return 2 * tflm_opt_gemm_round(rows * (length & 3));
-}
-
 TFLM_OPT_INLINE tflm_opt_gemm_plan tflm_opt_gemm_divide(
-    int32_t depth, int32_t channels, int32_t rest, int32_t staging, int32_t size)
+    int32_t depth, int32_t channels, int32_t staging, int32_t size)
 {
     const int32_t inputs = 4 * tflm_opt_gemm_round(depth);
     const int32_t weights = inputs + TFLM_OPT_GEMM_FORMS;
-    const int32_t room = size - rest - weights;
     tflm_opt_gemm_plan plan = {1, 2};
-    if (room < ((channels + 1) / 2 - 1) * weights + inputs + staging) {
+    if (size < (channels + 1) / 2 * weights + inputs + staging) {
         plan.all_weights = 0;
-        plan.block = room < inputs ? 0 : 2 * (room / inputs);
+        plan.block = size < weights + inputs ? 0 : 2 * ((size - weights) / inputs);
     }
     return plan;
 }
 
 /* What _get_buffer_size functions say: blocks of 8 pixels. */
-TFLM_OPT_INLINE int32_t tflm_opt_gemm_size(int32_t depth, int32_t rest)
+TFLM_OPT_INLINE int32_t tflm_opt_gemm_size(int32_t depth)
 {
-    return 20 * tflm_opt_gemm_round(depth) + TFLM_OPT_GEMM_FORMS + rest;
+    return 20 * tflm_opt_gemm_round(depth) + TFLM_OPT_GEMM_FORMS;
 }
 
 /* A convolution as products: what its channels are, and how a window's values follow each other. */
@@ -98,10 +90,14 @@ typedef struct {
     cmsis_nn_activation activation;
     int32_t rows;    /* of a window: runs of neighbouring bytes, in the filter one behind the other */
     int32_t length;  /* bytes of a row */
-    int32_t staging; /* bytes for windows that hang over the border */
+    int32_t staging; /* bytes for windows that must be gathered */
 } tflm_opt_gemm_problem;
 
-/* Rows to spread out. Their whole words go where they belong, the rest to a place of its own. */
+/*
+ * Rows to spread out. Their whole words go where they belong; the rest is put together behind them and
+ * is spread out, in place, when all rows are done: all rests must be TFLM_OPT_GEMM_REST bytes at most.
+ */
+#define TFLM_OPT_GEMM_REST 12
 typedef struct {
     int32_t words; /* of a row */
     int32_t rows;
@@ -136,9 +132,10 @@ typedef struct {
     int32_t words;     /* of a pair of pixels, and of a pair of channels without forms */
     int32_t all_short; /* whether all weights that are there have short forms */
     uint32_t products; /* what a sum of them can't exceed, whatever the weights */
+    int32_t whole;     /* words of the rows of a pair, in scratch; the rest is behind them */
     uint32_t *inputs;  /* of a block */
     uint32_t *weights;
-    int8_t *staging; /* where two windows can be put together */
+    int8_t *staging;
     tflm_opt_gemm_rows input_rows;
     tflm_opt_gemm_rows input_rests;
     tflm_opt_gemm_rows filter_rows;

@@ -100,7 +100,7 @@ arm_cmsis_nn_status arm_convolve_1x1_s8_fast(const cmsis_nn_context *ctx,
 
 int32_t arm_convolve_1x1_s8_fast_get_buffer_size(const cmsis_nn_dims *input_dims)
 {
-    return tflm_opt_gemm_size(input_dims->c, tflm_opt_gemm_rest(1, input_dims->c));
+    return tflm_opt_gemm_size(input_dims->c);
 }
 
 #endif /* TFLM_OPT_DSP */

@@ -310,10 +310,17 @@ static int spread_pair(const tflm_opt_gemm *gemm, int32_t channel, uint32_t *tar
     const int32_t more = channel + 1 < problem->channels ? 1 : 0;
     const int8_t *filter = problem->filter + channel * depth;
     tflm_opt_short forms[2];
-    uint32_t *end = spread_weights(target + 2, filter, more * depth, &gemm->filter_rows);
-    if (gemm->filter_rows.rest != 0) {
-        end = spread_weights(end, gemm->filter_rows.rests, gemm->filter_rows.rest_step,
-                             &gemm->filter_rests);
+    tflm_opt_gemm_rows rows = gemm->filter_rows;
+    uint32_t *end;
+    if (rows.rest != 0) {
+        uint32_t *rests = target + 2 + (gemm->whole + gemm->words) / 2;
+        rows.rests = (int8_t *)rests;
+        rests[rows.rest_step / 4 - 1] = 0;
+        rests[rows.rest_step / 2 - 1] = 0;
+    }
+    end = spread_weights(target + 2, filter, more * depth, &rows);
+    if (rows.rest != 0) {
+        end = spread_weights(end, rows.rests, rows.rest_step, &gemm->filter_rests);
     }
     if (!set_form(gemm, channel, &forms[0]) || !set_form(gemm, channel + more, &forms[1])) {
         end[2] = 0; /* a shift that no short form has */
@@ -455,47 +462,47 @@ void tflm_opt_gemm_inputs(tflm_opt_gemm *gemm,
                           ptrdiff_t second,
                           const tflm_opt_run *runs)
 {
-    tflm_opt_gemm_rows rows = gemm->input_rows;
     uint32_t *target = gemm->inputs + pair * gemm->words;
+    int8_t *rests = (int8_t *)(target + (gemm->whole + gemm->words) / 2);
+    tflm_opt_gemm_rows *rows = &gemm->input_rows;
+    rows->rests = rests;
     for (; runs->rows > 0; runs++) {
-        rows.rows = runs->rows;
-        rows.skip = runs->step - gemm->problem->length;
-        target = spread_inputs(target, window, second, &rows);
-        rows.rests += runs->rows * rows.rest;
+        rows->rows = runs->rows;
+        rows->skip = runs->step - gemm->problem->length;
+        target = spread_inputs(target, window, second, rows);
+        rows->rests += runs->rows * rows->rest;
         window += runs->rows * runs->step + runs->jump;
     }
-    if (rows.rest != 0) {
-        (void)spread_inputs(target, gemm->input_rows.rests, rows.rest_step, &gemm->input_rests);
+    if (rows->rest != 0) {
+        (void)spread_inputs(target, rests, rows->rest_step, &gemm->input_rests);
     }
 }
 
-/* Where everything is in scratch: weights, inputs, what rows leave over, staging. */
-static void set_rows(tflm_opt_gemm *gemm, int8_t *rests)
+static void set_rows(tflm_opt_gemm *gemm)
 {
     const tflm_opt_gemm_problem *problem = gemm->problem;
     const int32_t offset = problem->input_offset;
-    const int32_t whole = (problem->length & 3) == 0;
     tflm_opt_gemm_rows *rows = &gemm->input_rows;
     rows->rest = problem->length & 3;
-    rows->rest_step = tflm_opt_gemm_rest(problem->rows, problem->length) / 2;
-    rows->rests = rests;
+    rows->rest_step = tflm_opt_gemm_round(problem->rows * rows->rest);
+    rows->rests = NULL;
     rows->words = problem->length >> 2;
     rows->rows = problem->rows;
     rows->skip = 0;
     rows->constant = ((uint32_t)offset & 0xFFFFU) | ((uint32_t)offset << 16);
-    gemm->filter_rows = *rows;
-    gemm->filter_rows.constant = 0xFF00FF00U;
-    if (whole) { /* a filter's rows follow each other without a gap */
-        gemm->filter_rows.words *= problem->rows;
-        gemm->filter_rows.rows = 1;
-    }
+    gemm->whole = 4 * rows->words * rows->rows;
     gemm->input_rests = *rows;
     gemm->input_rests.words = rows->rest_step >> 2;
     gemm->input_rests.rows = 1;
     gemm->input_rests.rest = 0;
+    gemm->filter_rows = *rows;
     gemm->filter_rests = gemm->input_rests;
-    gemm->filter_rests.constant = gemm->filter_rows.constant;
-    memset(rests, 0, 2U * (size_t)rows->rest_step);
+    gemm->filter_rows.constant = 0xFF00FF00U;
+    gemm->filter_rests.constant = 0xFF00FF00U;
+    if (rows->rest == 0) { /* a filter's rows follow each other without a gap */
+        gemm->filter_rows.words *= problem->rows;
+        gemm->filter_rows.rows = 1;
+    }
 }
 
 static void set_tiles(tflm_opt_gemm *gemm)
@@ -521,12 +528,10 @@ arm_cmsis_nn_status tflm_opt_gemm_start(tflm_opt_gemm *gemm,
                                         int32_t size)
 {
     const int32_t depth = problem->rows * problem->length;
-    const int32_t rest = tflm_opt_gemm_rest(problem->rows, problem->length);
     int32_t pairs = 1;
     int32_t channel;
     uint32_t *weights = (uint32_t *)scratch;
-    gemm->plan =
-        tflm_opt_gemm_divide(depth, problem->channels, rest, problem->staging, size);
+    gemm->plan = tflm_opt_gemm_divide(depth, problem->channels, problem->staging, size);
     if (gemm->plan.block == 0 || ((uintptr_t)scratch & 3U) != 0) {
         return ARM_CMSIS_NN_ARG_ERROR;
     }
@@ -538,12 +543,12 @@ arm_cmsis_nn_status tflm_opt_gemm_start(tflm_opt_gemm *gemm,
         pairs = (problem->channels + 1) / 2;
     }
     gemm->inputs = weights + pairs * (gemm->words + TFLM_OPT_GEMM_FORMS / 4);
-    set_rows(gemm, (int8_t *)(gemm->inputs + gemm->plan.block / 2 * gemm->words));
+    set_rows(gemm);
     set_tiles(gemm);
     gemm->staging = (int8_t *)weights;
     gemm->all_short = 1;
     if (gemm->plan.all_weights) {
-        gemm->staging = gemm->input_rows.rests + rest;
+        gemm->staging = (int8_t *)(gemm->inputs + gemm->words);
         for (channel = 0; channel < problem->channels; channel += 2) {
             gemm->all_short &= spread_pair(gemm, channel, weights);
             weights += gemm->words + TFLM_OPT_GEMM_FORMS / 4;
