@@ -49,6 +49,14 @@ TFLM_OPT_INLINE uint32_t tflm_opt_sxtab16_odd(uint32_t sum, uint32_t word)
     return result;
 }
 
+/* The greater of two signed bytes, four times. SSUB8 sets the flags that SEL reads. */
+TFLM_OPT_INLINE uint32_t tflm_opt_greater_bytes(uint32_t a, uint32_t b)
+{
+    uint32_t result;
+    __asm__("ssub8 %0, %1, %2\n\tsel %0, %1, %2" : "=&r"(result) : "r"(a), "r"(b) : "cc");
+    return result;
+}
+
 /* Each half doubled. It sets flags that only SEL reads. */
 TFLM_OPT_INLINE uint32_t tflm_opt_twice_halves(uint32_t halves)
 {
