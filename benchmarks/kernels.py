@@ -82,7 +82,9 @@ def sweep() -> Iterator[Case]:
     yield from (depthwise(10, 118, 5), depthwise(5, 198, 7), depthwise(3, 439, 3))
     yield from (depthwise(20, 48, 3, same=False), depthwise(16, 16, 3, dilation=2))
     yield from (dense(640, 128), dense(128, 10), dense(8, 128))
-    yield from (Case("ADD", (1, 16, 16, 16)), Case("SOFTMAX", (1, 12)))
+    yield from (Case("ADD", (1, 16, 16, 16)), Case("MUL", (1, 16, 16, 16)))
+    yield from (Case("MEAN", (1, 8, 8, 64)), Case("SOFTMAX", (1, 12)))
+    yield from (Case("QUANTIZE", (1, 32, 32, 3)), Case("DEQUANTIZE", (1, 32, 32, 3)))
     yield Case("AVERAGE_POOL_2D", (1, 8, 8, 64), None, (8, 8), 8, same=False)
     yield Case("AVERAGE_POOL_2D", (1, 16, 16, 16), None, (3, 3))
     yield Case("MAX_POOL_2D", (1, 16, 16, 16), None, (2, 2), 2, same=False)
@@ -127,7 +129,7 @@ def model(case: Case, seed: int = 0) -> tuple[bytes, int, int]:
     inputs = (source, *weights)
     steps, stretch = (case.stride, case.stride), (case.dilation, case.dilation)
     result = case.source
-    record: opt.Options
+    record: opt.Options | None = None
     if case.kind in ("CONV_2D", "DEPTHWISE_CONV_2D"):
         borders, size = padding(case)
         result = (1, size, size, weights[1].shape[0])
@@ -139,12 +141,20 @@ def model(case: Case, seed: int = 0) -> tuple[bytes, int, int]:
         borders, size = padding(case)
         result = (1, size, size, case.source[3])
         record = opt.PoolOptions(case.window, steps, borders)
-    elif case.kind == "ADD":
+    elif case.kind in ("ADD", "MUL"):
         inputs = (*inputs, tensor("y", case.source, 0.07, 3))
-        record = opt.AddOptions()
-    else:
+        record = opt.AddOptions() if case.kind == "ADD" else opt.MulOptions()
+    elif case.kind == "MEAN":
+        result = (1, case.source[3])
+        inputs = (*inputs, ir.Tensor("axes", (2,), "int32", None, np.array([1, 2], np.int32)))
+        record = opt.ReducerOptions(keep_dims=False)
+    elif case.kind == "QUANTIZE":
+        inputs = (ir.Tensor("x", case.source, "float32"),)
+    elif case.kind == "SOFTMAX":
         record = opt.SoftmaxOptions(beta=1.0)
     output = tensor("out", result, *_output_scale(case))
+    if case.kind == "DEQUANTIZE":
+        output = ir.Tensor("out", result, "float32")
     op = ir.Op(case.kind, inputs, (output,), record)
     free = tuple(t for t in inputs if t.data is None)
     elements = int(np.prod(result))
