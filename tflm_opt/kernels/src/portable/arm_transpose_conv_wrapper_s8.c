@@ -1,3 +1,4 @@
+#include "tflm_opt_check.h"
 #include "tflm_opt_kernels.h"
 
 arm_cmsis_nn_status arm_transpose_conv_wrapper_s8(
@@ -14,6 +15,13 @@ arm_cmsis_nn_status arm_transpose_conv_wrapper_s8(
     const cmsis_nn_dims *output_dims,
     int8_t *output_data)
 {
+    const cmsis_nn_transpose_conv_params *params = transpose_conv_params;
+    if (params == NULL || !tflm_opt_has_factors(quant_params) || input_data == NULL ||
+        filter_data == NULL || output_data == NULL ||
+        !tflm_opt_windows_fit(input_dims, filter_dims, output_dims, &params->stride,
+                              &params->padding, &params->dilation, &params->activation)) {
+        return ARM_CMSIS_NN_ARG_ERROR;
+    }
     return arm_transpose_conv_s8(ctx, output_ctx, transpose_conv_params, quant_params, input_dims,
                                  input_data, filter_dims, filter_data, bias_dims, bias_data,
                                  output_dims, output_data);
