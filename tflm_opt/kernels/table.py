@@ -55,6 +55,24 @@ class Kernel:
     engine: bool = True
 
 
+_TIERS_OF_CORES = {
+    "cortex-m4": "dsp",
+    "cortex-m7": "dsp",
+    "cortex-m33": "dsp",
+    "cortex-m55": "mve",
+    "cortex-m85": "mve",
+}
+
+
+def tier_of(core: str) -> str:
+    """The tier of kernels that a core runs, as `tflm_opt_tier.h` finds it.
+
+    >>> tier_of("cortex-m4"), tier_of("cortex-m3")
+    ('dsp', 'portable')
+    """
+    return _TIERS_OF_CORES.get(core, "portable")
+
+
 @cache
 def kernels() -> Mapping[str, Kernel]:
     """All kernels by function name, in the table's order."""
