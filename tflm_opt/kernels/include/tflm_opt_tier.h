@@ -33,4 +33,7 @@
 #define TFLM_OPT_VFP 0
 #endif
 
+/* C wants a declaration in every source, also in one that is empty otherwise. */
+typedef int tflm_opt_tier;
+
 #endif /* TFLM_OPT_TIER_H */
