@@ -72,7 +72,7 @@ class Products:
 
     @property
     def least(self) -> int:
-        return self._fixed + self._pair + 2 * self._SHORT + self._pair
+        return self._pair + 2 * self._SHORT + self._pair
 
     @property
     def _all(self) -> int:
