@@ -13,6 +13,10 @@
 #define NAKED __attribute__((naked, noinline, used))
 #define IGNORED __attribute__((unused))
 
+/* Short forms are for sums below this, and for shifts right of 1 to FARTHEST. */
+#define SUM_LIMIT ((int32_t)1 << 30)
+#define FARTHEST 22
+
 #define TWICE(text) text text
 #define FOUR(text) TWICE(text) TWICE(text)
 #define SIXTEEN(text) FOUR(text) FOUR(text) FOUR(text) FOUR(text)
@@ -53,25 +57,21 @@
 /* Sums to int8 in place, with r4 to r6 and r7 to r9 for the two channels' parameters. */
 #define REQUANTIZE                                                                                 \
     "ldmia.w r0!, {r4, r5, r6, r7, r8, r9}\n\t"                                                    \
-    "smmla r2, r2, r4, r5\n\t"                                                                     \
-    "smmla r12, r12, r4, r5\n\t"                                                                   \
-    "smmla r3, r3, r7, r8\n\t"                                                                     \
-    "smmla r14, r14, r7, r8\n\t"
+    "smmlar r2, r2, r4, r5\n\t"                                                                   \
+    "smmlar r12, r12, r4, r5\n\t"                                                                 \
+    "smmlar r3, r3, r7, r8\n\t"                                                                   \
+    "smmlar r14, r14, r7, r8\n\t"
 
 #define REQUANTIZE_WITH_KINK                                                                       \
     "ldmia.w r0!, {r4, r5, r6, r7, r8, r9}\n\t"                                                    \
-    "asr.w r10, r2, #31\n\t"                                                                       \
-    "asr.w r11, r12, #31\n\t"                                                                      \
-    "smmla r2, r2, r4, r5\n\t"                                                                     \
-    "smmla r12, r12, r4, r5\n\t"                                                                   \
-    "add.w r2, r2, r10, lsl #7\n\t"                                                                \
-    "add.w r12, r12, r11, lsl #7\n\t"                                                              \
-    "asr.w r10, r3, #31\n\t"                                                                       \
-    "asr.w r11, r14, #31\n\t"                                                                      \
-    "smmla r3, r3, r7, r8\n\t"                                                                     \
-    "smmla r14, r14, r7, r8\n\t"                                                                   \
-    "add.w r3, r3, r10, lsl #7\n\t"                                                                \
-    "add.w r14, r14, r11, lsl #7\n\t"
+    "add.w r10, r5, r2, asr #31\n\t"                                                              \
+    "add.w r11, r5, r12, asr #31\n\t"                                                             \
+    "smmlar r2, r2, r4, r10\n\t"                                                                  \
+    "smmlar r12, r12, r4, r11\n\t"                                                                \
+    "add.w r10, r8, r3, asr #31\n\t"                                                              \
+    "add.w r11, r8, r14, asr #31\n\t"                                                             \
+    "smmlar r3, r3, r7, r10\n\t"                                                                  \
+    "smmlar r14, r14, r7, r11\n\t"
 
 #define NARROW                                                                                     \
     "asr.w r2, r2, r6\n\t"                                                                         \
@@ -169,50 +169,74 @@ NAKED static void run_tiles(tflm_opt_gemm_tiles *tiles IGNORED,
  * ---- Spreading out. ----
  *
  * r0 target, r1 first of the pair, r2 from there to the second, r4 words of a row, r5 rows, r6 skip,
- * r7 constant, r12 rest of a row, r14 its place.
+ * r7 constant, r12 rest of a row, r14 its place. Four, two and one step at a time.
  */
-#define SPREAD_STEP(first, second, third, fourth)                                                  \
-    "ldr.w r11, [r1, r2]\n\t"                                                                      \
-    "ldr.w r9, [r1], #4\n\t" first second third fourth "stmia.w r0!, {r8, r9, r10, r11}\n\t"
-
 #define SPREAD_INPUTS                                                                              \
-    SPREAD_STEP("sxtab16 r8, r7, r9\n\t", "sxtab16 r9, r7, r9, ror #8\n\t",                        \
-                "sxtab16 r10, r7, r11\n\t", "sxtab16 r11, r7, r11, ror #8\n\t")
+    "ldr.w r11, [r1, r2]\n\t"                                                                      \
+    "ldr.w r9, [r1], #4\n\t"                                                                       \
+    "sxtab16 r10, r7, r11\n\t"                                                                    \
+    "sxtab16 r11, r7, r11, ror #8\n\t"                                                            \
+    "sxtab16 r8, r7, r9\n\t"                                                                      \
+    "sxtab16 r9, r7, r9, ror #8\n\t"                                                              \
+    "stmia.w r0!, {r8, r9, r10, r11}\n\t"
 
 #define SPREAD_WEIGHTS                                                                             \
-    SPREAD_STEP("and.w r8, r7, r9, lsl #8\n\t", "and.w r9, r7, r9\n\t",                            \
-                "and.w r10, r7, r11, lsl #8\n\t", "and.w r11, r7, r11\n\t")
+    "ldr.w r11, [r1, r2]\n\t"                                                                      \
+    "ldr.w r9, [r1], #4\n\t"                                                                       \
+    "sxtb16 r10, r11\n\t"                                                                         \
+    "sxtb16 r7, r11, ror #8\n\t"                                                                  \
+    "sxtab16 r10, r10, r11\n\t"                                                                   \
+    "sxtab16 r11, r7, r11, ror #8\n\t"                                                            \
+    "sxtb16 r8, r9\n\t"                                                                           \
+    "sxtb16 r7, r9, ror #8\n\t"                                                                   \
+    "sxtab16 r8, r8, r9\n\t"                                                                      \
+    "sxtab16 r9, r7, r9, ror #8\n\t"                                                              \
+    "stmia.w r0!, {r8, r9, r10, r11}\n\t"
 
 #define SPREAD_ROWS(step)                                                                          \
-    ".syntax unified\n\t"                                                                          \
-    "push.w {r3, r4, r5, r6, r7, r8, r9, r10, r11, lr}\n\t"                                        \
-    "ldmia.w r3, {r4, r5, r6, r7, r12, r14}\n"                                                     \
-    "1:\n\t"                                                                                       \
-    "lsrs.w r3, r4, #1\n\t"                                                                        \
-    "bcc.w 2f\n\t" step "2:\n\t"                                                                   \
-    "beq.w 4f\n"                                                                                   \
-    "3:\n\t" TWICE(step) "subs.w r3, r3, #1\n\t"                                                   \
-    "bne.w 3b\n"                                                                                   \
-    "4:\n\t"                                                                                       \
-    "cmp.w r12, #0\n\t"                                                                            \
-    "bne.w 6f\n"                                                                                   \
-    "5:\n\t"                                                                                       \
-    "add.w r1, r1, r6\n\t"                                                                         \
-    "subs.w r5, r5, #1\n\t"                                                                        \
-    "bne.w 1b\n\t"                                                                                 \
-    "pop.w {r3, r4, r5, r6, r7, r8, r9, r10, r11, pc}\n"                                           \
-    "6:\n\t"                                                                                       \
-    "ldr.w r8, [sp]\n\t"                                                                           \
-    "ldr.w r8, [r8, #24]\n\t"                                                                      \
-    "mov.w r9, r12\n"                                                                              \
-    "7:\n\t"                                                                                       \
-    "ldrb.w r10, [r1, r2]\n\t"                                                                     \
-    "ldrb.w r11, [r1], #1\n\t"                                                                     \
-    "strb.w r10, [r14, r8]\n\t"                                                                    \
-    "strb.w r11, [r14], #1\n\t"                                                                    \
-    "subs.w r9, r9, #1\n\t"                                                                        \
-    "bne.w 7b\n\t"                                                                                 \
-    "b.w 5b\n\t"
+    ".syntax unified\n\t"                                                                         \
+    "push.w {r3, r4, r5, r6, r7, r8, r9, r10, r11, lr}\n\t"                                       \
+    "ldmia.w r3, {r4, r5, r6, r7, r12, r14}\n"                                                    \
+    "1:\n\t"                                                                                      \
+    "lsls.w r3, r4, #31\n\t"                                                                      \
+    "bpl.w 2f\n\t" step "2:\n\t"                                                                 \
+    "bcc.w 3f\n\t" TWICE(step) "3:\n\t"                                                          \
+    "lsrs.w r3, r4, #2\n\t"                                                                       \
+    "beq.w 5f\n"                                                                                  \
+    "4:\n\t" FOUR(step) "subs.w r3, r3, #1\n\t"                                                  \
+    "bne.w 4b\n"                                                                                  \
+    "5:\n\t"                                                                                      \
+    "cmp.w r12, #0\n\t"                                                                           \
+    "bne.w 7f\n"                                                                                  \
+    "6:\n\t"                                                                                      \
+    "add.w r1, r1, r6\n\t"                                                                        \
+    "subs.w r5, r5, #1\n\t"                                                                       \
+    "bne.w 1b\n\t"                                                                                \
+    "cmp.w r12, #0\n\t" /* all rows are done; their rests are one more, if there are any */      \
+    "beq.w 9f\n\t"                                                                                \
+    "ldr.w r3, [sp]\n\t"                                                                          \
+    "ldr.w r4, [r3, #24]\n\t"                                                                     \
+    "cmp.w r4, #0\n\t"                                                                            \
+    "beq.w 9f\n\t"                                                                                \
+    "add.w r1, r4, r4, lsl #1\n\t"                                                                \
+    "add.w r1, r0, r1, lsl #2\n\t"                                                                \
+    "sub.w r1, r1, #12\n\t"                                                                       \
+    "mov.w r2, #12\n\t"                                                                           \
+    "mov.w r12, #0\n\t"                                                                           \
+    "mov.w r5, #1\n\t"                                                                            \
+    "b.w 1b\n"                                                                                    \
+    "7:\n\t"                                                                                      \
+    "mov.w r8, r12\n"                                                                             \
+    "8:\n\t"                                                                                      \
+    "ldrb.w r10, [r1, r2]\n\t"                                                                    \
+    "ldrb.w r11, [r1], #1\n\t"                                                                    \
+    "strb.w r10, [r14, #12]\n\t"                                                                  \
+    "strb.w r11, [r14], #1\n\t"                                                                   \
+    "subs.w r8, r8, #1\n\t"                                                                       \
+    "bne.w 8b\n\t"                                                                                \
+    "b.w 6b\n"                                                                                    \
+    "9:\n\t"                                                                                      \
+    "pop.w {r3, r4, r5, r6, r7, r8, r9, r10, r11, pc}\n\t"
 
 /* Rows of a pair of windows; the end of what was written. */
 NAKED static uint32_t *spread_inputs(uint32_t *target IGNORED,
@@ -243,85 +267,50 @@ static void set_code(tflm_opt_gemm_tiles *tiles, int32_t words, int32_t tail)
               tail);
 }
 
-/* The sum of absolute values of a row of weights: |w - 128| of unsigned bytes is 128 - |w|. */
-TFLM_OPT_APART uint32_t absolute_sum(const int8_t *weights, int32_t count)
-{
-    uint32_t less = 0;
-    uint32_t sum = 128U * (uint32_t)count;
-    const int8_t *end = weights + (count & ~15);
-    while (weights != end) {
-        less = tflm_opt_usada8(tflm_opt_word(weights), 0x80808080U, less);
-        less = tflm_opt_usada8(tflm_opt_word(weights + 4), 0x80808080U, less);
-        less = tflm_opt_usada8(tflm_opt_word(weights + 8), 0x80808080U, less);
-        less = tflm_opt_usada8(tflm_opt_word(weights + 12), 0x80808080U, less);
-        weights += 16;
-    }
-    for (end += count & 15; weights != end; weights++) {
-        less += 128U - (uint32_t)(*weights < 0 ? -*weights : *weights);
-    }
-    return sum - less;
-}
-
-/* One that always gives the output that `most` and -most have in common, if they have. */
-TFLM_OPT_APART int set_constant(const tflm_opt_gemm_problem *problem,
-                                int32_t channel,
-                                uint32_t most,
-                                tflm_opt_short *form)
-{
-    const int32_t multiplier = problem->multiplier[channel];
-    const int32_t shift = problem->shift[channel];
-    const int32_t bound = (int32_t)most;
-    const int32_t low = tflm_opt_output_s8(-bound, multiplier, shift, problem->output_offset,
-                                           problem->activation);
-    if (shift > 0 || most > INT32_MAX ||
-        low != tflm_opt_output_s8(bound, multiplier, shift, problem->output_offset,
-                                  problem->activation)) {
-        return 0;
-    }
-    form->bias = 0;
-    form->multiplier = 0;
-    form->constant = low * (1 << 15) + (1 << 14);
-    form->shift = 15;
-    return 1;
-}
-
-TFLM_OPT_INLINE int set_form(const tflm_opt_gemm *gemm, int32_t channel, tflm_opt_short *form)
+/*
+ * The short form of a channel, or 0 where it has none. Sums are doubled, so that SMMLAR gives TFLM's
+ * first rounding. Its second one is floor((h - (h < 0) + 2^(e - 1)) / 2^e) for a shift right by e;
+ * h < 0 may be read from the sum, since both give 0 where h is 0.
+ */
+TFLM_OPT_INLINE int set_form(const tflm_opt_gemm *gemm, int32_t channel, tflm_opt_gemm_form *form)
 {
     const tflm_opt_gemm_problem *problem = gemm->problem;
     const int32_t bias = problem->bias != NULL ? problem->bias[channel] : 0;
-    uint32_t most = bias < 0 ? 0U - (uint32_t)bias : (uint32_t)bias;
-    uint32_t share = gemm->products;
-    if (most + share >= (uint32_t)TFLM_OPT_SHORT_SUM) {
-        const int32_t depth = problem->rows * problem->length;
-        share = (uint32_t)tflm_opt_reach(problem->input_offset) *
-                absolute_sum(problem->filter + channel * depth, depth);
+    int32_t right = -problem->shift[channel];
+    form->multiplier = problem->multiplier[channel];
+    if (right < 1 || bias >= gemm->bias_limit || bias <= -gemm->bias_limit) {
+        return 0;
     }
-    most += share;
-    return tflm_opt_set_short(bias, most, problem->multiplier[channel], problem->shift[channel],
-                              problem->output_offset, form) ||
-           set_constant(problem, channel, most, form);
+    if (right > FARTHEST) {
+        const int32_t most = SUM_LIMIT - gemm->bias_limit + (bias < 0 ? -bias : bias);
+        if (most >> (right - 1) != 0) {
+            return 0;
+        }
+        form->multiplier = 0; /* all sums give 0 */
+        right = FARTHEST;
+    }
+    form->bias = 2 * bias;
+    form->constant = (2 * problem->output_offset + 1) * (1 << (right - 1));
+    form->shift = right;
+    return 1;
 }
 
 /* The weights and short forms of a pair of channels, the last channel twice where it is alone. */
-static int spread_pair(const tflm_opt_gemm *gemm, int32_t channel, uint32_t *target)
+static int spread_pair(tflm_opt_gemm *gemm, int32_t channel, uint32_t *target)
 {
     const tflm_opt_gemm_problem *problem = gemm->problem;
     const int32_t depth = problem->rows * problem->length;
     const int32_t more = channel + 1 < problem->channels ? 1 : 0;
-    const int8_t *filter = problem->filter + channel * depth;
-    tflm_opt_short forms[2];
-    tflm_opt_gemm_rows rows = gemm->filter_rows;
-    uint32_t *end;
-    if (rows.rest != 0) {
-        uint32_t *rests = target + 2 + (gemm->whole + gemm->words) / 2;
-        rows.rests = (int8_t *)rests;
-        rests[rows.rest_step / 4 - 1] = 0;
-        rests[rows.rest_step / 2 - 1] = 0;
+    tflm_opt_gemm_form forms[2];
+    uint32_t *end = target + 2 + gemm->words;
+    if (gemm->filter_rows.rest != 0) {
+        uint32_t *rests = target + 2 + gemm->rests;
+        gemm->filter_rows.rests = (int8_t *)rests;
+        rests[gemm->filter_rows.rest_words - 1] = 0;
+        rests[gemm->filter_rows.rest_words + 2] = 0;
     }
-    end = spread_weights(target + 2, filter, more * depth, &rows);
-    if (rows.rest != 0) {
-        end = spread_weights(end, rows.rests, rows.rest_step, &gemm->filter_rests);
-    }
+    spread_weights(target + 2, problem->filter + channel * depth, more * depth,
+                   &gemm->filter_rows);
     if (!set_form(gemm, channel, &forms[0]) || !set_form(gemm, channel + more, &forms[1])) {
         end[2] = 0; /* a shift that no short form has */
         return 0;
@@ -337,11 +326,8 @@ static int spread_pair(const tflm_opt_gemm *gemm, int32_t channel, uint32_t *tar
     return 1;
 }
 
-/* sum + the sum of products of a channel and a pixel of a tile, whatever it may reach. */
-TFLM_OPT_APART int32_t general_sum(const uint32_t *weights,
-                                   const uint32_t *inputs,
-                                   int32_t words,
-                                   int32_t bias)
+/* The sum of doubled products of a channel and a pixel of a tile, whatever it may reach, halved. */
+TFLM_OPT_APART int32_t general_sum(const uint32_t *weights, const uint32_t *inputs, int32_t words)
 {
     int64_t sum = 0;
     const uint32_t *end = weights + words;
@@ -349,7 +335,7 @@ TFLM_OPT_APART int32_t general_sum(const uint32_t *weights,
         __asm__("smlald %Q0, %R0, %1, %2" : "+r"(sum) : "r"(weights[0]), "r"(inputs[0]));
         __asm__("smlald %Q0, %R0, %1, %2" : "+r"(sum) : "r"(weights[1]), "r"(inputs[1]));
     }
-    return (int32_t)((uint32_t)bias + (uint32_t)(uint64_t)(sum >> 8));
+    return (int32_t)(uint32_t)(uint64_t)(sum >> 1);
 }
 
 /* One pixel's outputs of a pair of channels without short forms. */
@@ -363,8 +349,9 @@ TFLM_OPT_APART void general_pixel(const tflm_opt_gemm *gemm,
     const int32_t end = tflm_opt_min(channel + 2, problem->channels);
     for (; channel < end; channel++) {
         const int32_t bias = problem->bias != NULL ? problem->bias[channel] : 0;
-        const int32_t sum = general_sum(weights, inputs, gemm->words, bias);
-        *output++ = tflm_opt_output_s8(sum, problem->multiplier[channel], problem->shift[channel],
+        const uint32_t sum = (uint32_t)general_sum(weights, inputs, gemm->words);
+        *output++ = tflm_opt_output_s8((int32_t)((uint32_t)bias + sum),
+                                       problem->multiplier[channel], problem->shift[channel],
                                        problem->output_offset, problem->activation);
         weights += 2;
     }
@@ -413,21 +400,23 @@ static void cross_pair(
 static void run_along(tflm_opt_gemm *gemm, int32_t pixels, int8_t *output)
 {
     const int32_t channels = gemm->problem->channels;
-    const int32_t step = gemm->words + TFLM_OPT_GEMM_FORMS / 4;
-    int32_t channel = 0;
     const uint32_t *weights = gemm->weights;
+    int32_t channel = 0;
     if (gemm->all_short) {
         gemm->along.output = output;
-        gemm->along.second_pixel = (pixels - 1) * channels;
-        if (channels > 1) {
+        gemm->along.second_pixel = pixels > 1 ? channels : 0;
+        if (gemm->along.count != 0) {
             run_tiles(&gemm->along, 0, 0, 0);
         }
-        channel = channels & ~1;
-        weights += (channels >> 1) * step;
+        if ((channels & 1) == 0) {
+            return;
+        }
+        channel = channels - 1;
+        weights += gemm->along.count * gemm->pair_words;
     }
     for (; channel < channels; channel += 2) {
         cross_pair(gemm, channel, weights, pixels, output + channel);
-        weights += step;
+        weights += gemm->pair_words;
     }
 }
 
@@ -439,7 +428,7 @@ TFLM_OPT_APART void clamp_outputs(cmsis_nn_activation activation, int8_t *output
     }
 }
 
-void tflm_opt_gemm_s8(tflm_opt_gemm *gemm, int32_t pixels, int8_t *output)
+TFLM_OPT_INLINE void make_block(tflm_opt_gemm *gemm, int32_t pixels, int8_t *output)
 {
     const tflm_opt_gemm_problem *problem = gemm->problem;
     if (gemm->plan.all_weights) {
@@ -451,9 +440,23 @@ void tflm_opt_gemm_s8(tflm_opt_gemm *gemm, int32_t pixels, int8_t *output)
             cross_pair(gemm, channel, gemm->weights, pixels, output + channel);
         }
     }
-    if (problem->activation.min > INT8_MIN || problem->activation.max < INT8_MAX) {
+    if (gemm->narrow) {
         clamp_outputs(problem->activation, output, pixels * problem->channels);
     }
+}
+
+void tflm_opt_gemm_s8(tflm_opt_gemm *gemm, int32_t pixels, int8_t *output)
+{
+    make_block(gemm, pixels, output);
+}
+
+/* `count` pairs of windows in one go, where there is no rest, else one. */
+TFLM_OPT_INLINE void spread_windows(
+    tflm_opt_gemm *gemm, int32_t pair, const int8_t *window, ptrdiff_t second)
+{
+    uint32_t *target = gemm->inputs + pair * gemm->words;
+    gemm->input_rows.rests = (int8_t *)(target + gemm->rests);
+    spread_inputs(target, window, second, &gemm->input_rows);
 }
 
 void tflm_opt_gemm_inputs(tflm_opt_gemm *gemm,
@@ -463,18 +466,40 @@ void tflm_opt_gemm_inputs(tflm_opt_gemm *gemm,
                           const tflm_opt_run *runs)
 {
     uint32_t *target = gemm->inputs + pair * gemm->words;
-    int8_t *rests = (int8_t *)(target + (gemm->whole + gemm->words) / 2);
     tflm_opt_gemm_rows *rows = &gemm->input_rows;
-    rows->rests = rests;
+    const int32_t rest_words = rows->rest_words;
+    rows->rests = (int8_t *)(target + gemm->rests);
     for (; runs->rows > 0; runs++) {
         rows->rows = runs->rows;
         rows->skip = runs->step - gemm->problem->length;
+        rows->rest_words = runs[1].rows > 0 ? 0 : rest_words;
         target = spread_inputs(target, window, second, rows);
         rows->rests += runs->rows * rows->rest;
         window += runs->rows * runs->step + runs->jump;
     }
-    if (rows->rest != 0) {
-        (void)spread_inputs(target, rests, rows->rest_step, &gemm->input_rests);
+}
+
+void tflm_opt_gemm_pixels(tflm_opt_gemm *gemm, const int8_t *input, int32_t pixels, int8_t *output)
+{
+    const int32_t depth = gemm->problem->length;
+    const int32_t channels = gemm->problem->channels;
+    gemm->input_rows.skip = depth;
+    while (pixels > 0) {
+        const int32_t block = tflm_opt_min(pixels, gemm->plan.block);
+        int32_t pair = 0;
+        if (gemm->input_rows.rest == 0 && block > 1) { /* pairs follow each other like rows */
+            gemm->input_rows.rows = block >> 1;
+            pair = block >> 1;
+            spread_windows(gemm, 0, input, depth);
+            gemm->input_rows.rows = 1;
+        }
+        for (; 2 * pair < block; pair++) {
+            spread_windows(gemm, pair, input + 2 * pair * depth, 2 * pair + 1 < block ? depth : 0);
+        }
+        make_block(gemm, block, output);
+        input += block * depth;
+        output += block * channels;
+        pixels -= block;
     }
 }
 
@@ -492,32 +517,27 @@ void tflm_opt_gemm_gathered(tflm_opt_gemm *gemm,
                             const int8_t *window,
                             ptrdiff_t second)
 {
-    tflm_opt_gemm_rows rows = gemm->input_rests;
+    tflm_opt_gemm_rows rows = gemm->input_rows;
     rows.words = gemm->words >> 2;
-    (void)spread_inputs(gemm->inputs + pair * gemm->words, window, second, &rows);
+    rows.rows = 1;
+    rows.rest = 0;
+    spread_inputs(gemm->inputs + pair * gemm->words, window, second, &rows);
 }
 
 static void set_rows(tflm_opt_gemm *gemm)
 {
     const tflm_opt_gemm_problem *problem = gemm->problem;
-    const int32_t offset = problem->input_offset;
+    const uint32_t offset = (uint32_t)problem->input_offset;
     tflm_opt_gemm_rows *rows = &gemm->input_rows;
-    rows->rest = problem->length & 3;
-    rows->rest_step = tflm_opt_gemm_round(problem->rows * rows->rest);
-    rows->rests = NULL;
     rows->words = problem->length >> 2;
     rows->rows = problem->rows;
     rows->skip = 0;
-    rows->constant = ((uint32_t)offset & 0xFFFFU) | ((uint32_t)offset << 16);
-    gemm->whole = 4 * rows->words * rows->rows;
-    gemm->input_rests = *rows;
-    gemm->input_rests.words = rows->rest_step >> 2;
-    gemm->input_rests.rows = 1;
-    gemm->input_rests.rest = 0;
+    rows->offsets = (offset & 0xFFFFU) | (offset << 16);
+    rows->rest = problem->length & 3;
+    rows->rests = NULL;
+    rows->rest_words = tflm_opt_gemm_round(problem->rows * rows->rest) >> 2;
+    gemm->rests = 4 * rows->words * rows->rows + 3 * (rows->rest_words - 1);
     gemm->filter_rows = *rows;
-    gemm->filter_rests = gemm->input_rests;
-    gemm->filter_rows.constant = 0xFF00FF00U;
-    gemm->filter_rests.constant = 0xFF00FF00U;
     if (rows->rest == 0) { /* a filter's rows follow each other without a gap */
         gemm->filter_rows.words *= problem->rows;
         gemm->filter_rows.rows = 1;
@@ -527,8 +547,7 @@ static void set_rows(tflm_opt_gemm *gemm)
 static void set_tiles(tflm_opt_gemm *gemm)
 {
     const tflm_opt_gemm_problem *problem = gemm->problem;
-    const int32_t kink =
-        tflm_opt_has_kink(problem->output_offset, problem->activation) ? WITH_KINK : 0;
+    const int32_t kink = problem->activation.min < problem->output_offset ? WITH_KINK : 0;
     gemm->across.step = 2 * problem->channels;
     set_code(&gemm->across, gemm->words / 4, ACROSS | kink);
     if (gemm->plan.all_weights) {
@@ -541,27 +560,37 @@ static void set_tiles(tflm_opt_gemm *gemm)
     }
 }
 
+/* What a bias may reach beside products of the largest values. */
+static int32_t bias_limit(const tflm_opt_gemm_problem *problem, int32_t depth)
+{
+    const int32_t offset = problem->input_offset;
+    const int32_t reach = 128 * tflm_opt_max(128 - offset, 127 + offset);
+    return depth < SUM_LIMIT / (128 * 256) ? SUM_LIMIT - reach * depth : 0;
+}
+
 arm_cmsis_nn_status tflm_opt_gemm_start(tflm_opt_gemm *gemm,
                                         const tflm_opt_gemm_problem *problem,
                                         void *scratch,
                                         int32_t size)
 {
     const int32_t depth = problem->rows * problem->length;
+    uint32_t *weights = (uint32_t *)scratch;
     int32_t pairs = 1;
     int32_t channel;
-    uint32_t *weights = (uint32_t *)scratch;
     gemm->plan = tflm_opt_gemm_divide(depth, problem->channels, problem->staging, size);
     if (gemm->plan.block == 0 || ((uintptr_t)scratch & 3U) != 0) {
         return ARM_CMSIS_NN_ARG_ERROR;
     }
-    gemm->problem = problem;
-    gemm->words = tflm_opt_gemm_round(depth);
-    gemm->products = (uint32_t)tflm_opt_reach(problem->input_offset) * 128U * (uint32_t)depth;
-    gemm->weights = weights;
     if (gemm->plan.all_weights) {
         pairs = (problem->channels + 1) / 2;
     }
-    gemm->inputs = weights + pairs * (gemm->words + TFLM_OPT_GEMM_FORMS / 4);
+    gemm->problem = problem;
+    gemm->words = tflm_opt_gemm_round(depth);
+    gemm->pair_words = gemm->words + TFLM_OPT_GEMM_FORMS / 4;
+    gemm->bias_limit = bias_limit(problem, depth);
+    gemm->narrow = problem->activation.min > INT8_MIN || problem->activation.max < INT8_MAX;
+    gemm->weights = weights;
+    gemm->inputs = weights + pairs * gemm->pair_words;
     set_rows(gemm);
     set_tiles(gemm);
     gemm->staging = (int8_t *)weights;
@@ -570,7 +599,7 @@ arm_cmsis_nn_status tflm_opt_gemm_start(tflm_opt_gemm *gemm,
         gemm->staging = (int8_t *)(gemm->inputs + gemm->words);
         for (channel = 0; channel < problem->channels; channel += 2) {
             gemm->all_short &= spread_pair(gemm, channel, weights);
-            weights += gemm->words + TFLM_OPT_GEMM_FORMS / 4;
+            weights += gemm->pair_words;
         }
     }
     return ARM_CMSIS_NN_SUCCESS;
