@@ -109,21 +109,13 @@ typedef struct {
     int32_t rest_words; /* 0 where more rows follow */
 } tflm_opt_gemm_rows;
 
-/* Requantization of a channel: ssat8((SMMLAR(sum, multiplier, constant - (sum < 0))) >> shift). */
-typedef struct {
-    int32_t bias;
-    int32_t multiplier;
-    int32_t constant;
-    int32_t shift;
-} tflm_opt_gemm_form;
-
 /* What the core works on; its assembly knows the order. */
 typedef struct {
     const uint32_t *weights;
     const uint32_t *inputs;
     const uint32_t *fixed; /* weights or inputs: what all tiles share */
     int32_t second_pixel;  /* from the first pixel's output */
-    int32_t count;         /* of tiles */
+    int32_t count;         /* of tiles; of pixels less 1 where tiles share weights */
     int8_t *output;
     int32_t second_channel; /* from the first channel's output */
     int32_t both;           /* second_pixel + second_channel */
@@ -141,7 +133,8 @@ typedef struct {
     int32_t words;      /* of a pair of pixels, and of the weights of a pair of channels */
     int32_t pair_words; /* of a pair of channels with its forms */
     int32_t rests;      /* where, in a pair's words, what rows leave over is put together */
-    int32_t bias_limit; /* biases of short forms are smaller */
+    int32_t bias_limit; /* biases of short forms are from -bias_limit up to below it */
+    uint32_t unit;      /* a constant before it is shifted left by an output's shift less 1 */
     int32_t all_short;  /* whether all weights that are there have short forms */
     int32_t narrow;     /* whether outputs must be clamped */
     uint32_t *inputs;   /* of a block */

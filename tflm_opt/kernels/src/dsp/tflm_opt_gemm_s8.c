@@ -95,17 +95,21 @@
     "bne.w 1b\n\t"                                                                                 \
     "b.w 2f\n\t"
 
-/* The same weights meet the next pixels. Here a second channel may also be at the first's place. */
+/*
+ * The same weights meet the next pixels. Here a second channel may also be at the first's place, and
+ * at last a pixel alone: where its outputs are is changed for it, at 7.
+ */
 #define STORE_ACROSS                                                                               \
     "ldmia.w sp, {r0, r4, r5, r6, r7, r8, r9}\n\t"                                                 \
-    "subs r5, r5, #1\n\t"                                                                          \
+    "subs r5, r5, #2\n\t"                                                                          \
     "strb.w r14, [r6, r8]\n\t"                                                                     \
     "strb.w r12, [r6, r4]\n\t"                                                                     \
     "strb.w r3, [r6, r7]\n\t"                                                                      \
     "strb.w r2, [r6]\n\t"                                                                          \
     "add.w r6, r6, r9\n\t"                                                                         \
     "strd r5, r6, [sp, #8]\n\t"                                                                    \
-    "bne.w 1b\n\t"                                                                                 \
+    "bgt.w 1b\n\t"                                                                                 \
+    "beq.w 7f\n\t"                                                                                 \
     "b.w 2f\n\t"
 
 /* Another round of the unrolled loop, or not. */
@@ -120,12 +124,10 @@ enum { ALONG = 0, ACROSS = 2, WITH_KINK = 1, LOOP = 4 };
 
 /*
  * All tiles; or where `back` isn't 0, their addresses of code: the loop's first round begins
- * back - 1 bytes before its end, then comes `next` of the table and at last `tail`.
+ * back - 1 bytes before its end, then `next` and at last `tail` come, so far places in a table.
  */
 NAKED static void run_tiles(tflm_opt_gemm_tiles *tiles IGNORED,
-                            int32_t back IGNORED,
-                            int32_t next IGNORED,
-                            int32_t tail IGNORED)
+                            int32_t back IGNORED)
 {
     __asm__(".syntax unified\n\t"
             "cbz r1, 3f\n\t"
@@ -134,6 +136,8 @@ NAKED static void run_tiles(tflm_opt_gemm_tiles *tiles IGNORED,
             "add.w r12, r12, #2\n\t"
             "str.w r12, [r0, #36]\n\t"
             "adr.w r12, 4f\n\t"
+            "ldr.w r2, [r0, #40]\n\t"
+            "ldr.w r3, [r0, #48]\n\t"
             "ldr.w r2, [r12, r2, lsl #2]\n\t"
             "ldr.w r3, [r12, r3, lsl #2]\n\t"
             "add.w r2, r2, r12\n\t"
@@ -160,6 +164,11 @@ NAKED static void run_tiles(tflm_opt_gemm_tiles *tiles IGNORED,
             "13:\n\t" REQUANTIZE_WITH_KINK NARROW STORE_ACROSS
             "14:\n\t" AGAIN("r1")
             "15:\n\t" AGAIN("r0")
+            "7:\n\t"
+            "mov.w r4, #0\n\t"
+            "str.w r4, [sp, #4]\n\t"
+            "str.w r7, [sp, #20]\n\t"
+            "b.w 1b\n"
             "2:\n\t"
             "add.w sp, sp, #44\n\t"
             "pop.w {r4, r5, r6, r7, r8, r9, r10, r11, pc}\n\t");
@@ -207,35 +216,33 @@ NAKED static void run_tiles(tflm_opt_gemm_tiles *tiles IGNORED,
     "bne.w 4b\n"                                                                                  \
     "5:\n\t"                                                                                      \
     "cmp.w r12, #0\n\t"                                                                           \
-    "bne.w 7f\n"                                                                                  \
-    "6:\n\t"                                                                                      \
+    "bne.w 6f\n\t"                                                                                \
     "add.w r1, r1, r6\n\t"                                                                        \
     "subs.w r5, r5, #1\n\t"                                                                       \
     "bne.w 1b\n\t"                                                                                \
-    "cmp.w r12, #0\n\t" /* all rows are done; their rests are one more, if there are any */      \
-    "beq.w 9f\n\t"                                                                                \
-    "ldr.w r3, [sp]\n\t"                                                                          \
+    "pop.w {r3, r4, r5, r6, r7, r8, r9, r10, r11, pc}\n"                                          \
+    "6:\n\t"                                                                                      \
+    "mov.w r8, r12\n"                                                                             \
+    "7:\n\t"                                                                                      \
+    "ldrb.w r10, [r1, r2]\n\t"                                                                    \
+    "ldrb.w r11, [r1], #1\n\t"                                                                    \
+    "strb.w r10, [r14, #12]\n\t"                                                                  \
+    "strb.w r11, [r14], #1\n\t"                                                                   \
+    "subs.w r8, r8, #1\n\t"                                                                       \
+    "bne.w 7b\n\t"                                                                                \
+    "add.w r1, r1, r6\n\t"                                                                        \
+    "subs.w r5, r5, #1\n\t"                                                                       \
+    "bne.w 1b\n\t"                                                                                \
+    "ldr.w r3, [sp]\n\t" /* what rows left over is one more row */                               \
     "ldr.w r4, [r3, #24]\n\t"                                                                     \
     "cmp.w r4, #0\n\t"                                                                            \
-    "beq.w 9f\n\t"                                                                                \
     "add.w r1, r4, r4, lsl #1\n\t"                                                                \
     "add.w r1, r0, r1, lsl #2\n\t"                                                                \
     "sub.w r1, r1, #12\n\t"                                                                       \
     "mov.w r2, #12\n\t"                                                                           \
     "mov.w r12, #0\n\t"                                                                           \
     "mov.w r5, #1\n\t"                                                                            \
-    "b.w 1b\n"                                                                                    \
-    "7:\n\t"                                                                                      \
-    "mov.w r8, r12\n"                                                                             \
-    "8:\n\t"                                                                                      \
-    "ldrb.w r10, [r1, r2]\n\t"                                                                    \
-    "ldrb.w r11, [r1], #1\n\t"                                                                    \
-    "strb.w r10, [r14, #12]\n\t"                                                                  \
-    "strb.w r11, [r14], #1\n\t"                                                                   \
-    "subs.w r8, r8, #1\n\t"                                                                       \
-    "bne.w 8b\n\t"                                                                                \
-    "b.w 6b\n"                                                                                    \
-    "9:\n\t"                                                                                      \
+    "bne.w 1b\n\t"                                                                                \
     "pop.w {r3, r4, r5, r6, r7, r8, r9, r10, r11, pc}\n\t"
 
 /* Rows of a pair of windows; the end of what was written. */
@@ -263,35 +270,39 @@ static void set_code(tflm_opt_gemm_tiles *tiles, int32_t words, int32_t tail)
 {
     const int32_t rounds = (words - 2 + UNROLLED) / UNROLLED; /* words - 1 steps of the loop */
     const int32_t first = words - 1 - (rounds - 1) * UNROLLED;
-    run_tiles(tiles, rounds == 0 ? 1 : first * STEP_BYTES + 1, rounds > 1 ? tail | LOOP : tail,
-              tail);
+    tiles->next = (uint32_t)(rounds > 1 ? tail | LOOP : tail);
+    tiles->tail = (uint32_t)tail;
+    run_tiles(tiles, rounds == 0 ? 1 : first * STEP_BYTES + 1);
 }
 
 /*
- * The short form of a channel, or 0 where it has none. Sums are doubled, so that SMMLAR gives TFLM's
- * first rounding. Its second one is floor((h - (h < 0) + 2^(e - 1)) / 2^e) for a shift right by e;
- * h < 0 may be read from the sum, since both give 0 where h is 0.
+ * The short form of a channel to where its parameters are; 0 where it has none. Sums are doubled, so
+ * that SMMLAR gives TFLM's first rounding, h. Its second one is
+ * floor((h - (h < 0) + 2^(e - 1)) / 2^e) for a shift right by e; h < 0 may be read from the sum, since
+ * both give 0 where h is 0.
  */
-TFLM_OPT_INLINE int set_form(const tflm_opt_gemm *gemm, int32_t channel, tflm_opt_gemm_form *form)
+TFLM_OPT_INLINE int set_form(
+    const tflm_opt_gemm *gemm, int32_t channel, uint32_t *doubled_bias, uint32_t *parameters)
 {
     const tflm_opt_gemm_problem *problem = gemm->problem;
     const int32_t bias = problem->bias != NULL ? problem->bias[channel] : 0;
-    int32_t right = -problem->shift[channel];
-    form->multiplier = problem->multiplier[channel];
-    if (right < 1 || bias >= gemm->bias_limit || bias <= -gemm->bias_limit) {
+    const uint32_t limit = (uint32_t)gemm->bias_limit;
+    uint32_t right = 0U - (uint32_t)problem->shift[channel] - 1U;
+    parameters[0] = (uint32_t)problem->multiplier[channel];
+    if ((uint32_t)bias + limit >= 2U * limit) {
         return 0;
     }
-    if (right > FARTHEST) {
-        const int32_t most = SUM_LIMIT - gemm->bias_limit + (bias < 0 ? -bias : bias);
-        if (most >> (right - 1) != 0) {
+    if (right >= FARTHEST) {
+        const uint32_t most = SUM_LIMIT - limit + (uint32_t)(bias < 0 ? -bias : bias);
+        if (right > 31U || most >> right != 0) {
             return 0;
         }
-        form->multiplier = 0; /* all sums give 0 */
-        right = FARTHEST;
+        parameters[0] = 0; /* all sums give 0 */
+        right = FARTHEST - 1;
     }
-    form->bias = 2 * bias;
-    form->constant = (2 * problem->output_offset + 1) * (1 << (right - 1));
-    form->shift = right;
+    *doubled_bias = 2U * (uint32_t)bias;
+    parameters[1] = gemm->unit << right;
+    parameters[2] = right + 1U;
     return 1;
 }
 
@@ -301,8 +312,7 @@ static int spread_pair(tflm_opt_gemm *gemm, int32_t channel, uint32_t *target)
     const tflm_opt_gemm_problem *problem = gemm->problem;
     const int32_t depth = problem->rows * problem->length;
     const int32_t more = channel + 1 < problem->channels ? 1 : 0;
-    tflm_opt_gemm_form forms[2];
-    uint32_t *end = target + 2 + gemm->words;
+    uint32_t *parameters = target + 2 + gemm->words;
     if (gemm->filter_rows.rest != 0) {
         uint32_t *rests = target + 2 + gemm->rests;
         gemm->filter_rows.rests = (int8_t *)rests;
@@ -311,18 +321,11 @@ static int spread_pair(tflm_opt_gemm *gemm, int32_t channel, uint32_t *target)
     }
     spread_weights(target + 2, problem->filter + channel * depth, more * depth,
                    &gemm->filter_rows);
-    if (!set_form(gemm, channel, &forms[0]) || !set_form(gemm, channel + more, &forms[1])) {
-        end[2] = 0; /* a shift that no short form has */
+    if (!set_form(gemm, channel, target, parameters) ||
+        !set_form(gemm, channel + more, target + 1, parameters + 3)) {
+        parameters[2] = 0; /* a shift that no short form has */
         return 0;
     }
-    target[0] = (uint32_t)forms[0].bias;
-    target[1] = (uint32_t)forms[1].bias;
-    end[0] = (uint32_t)forms[0].multiplier;
-    end[1] = (uint32_t)forms[0].constant;
-    end[2] = (uint32_t)forms[0].shift;
-    end[3] = (uint32_t)forms[1].multiplier;
-    end[4] = (uint32_t)forms[1].constant;
-    end[5] = (uint32_t)forms[1].shift;
     return 1;
 }
 
@@ -357,64 +360,52 @@ TFLM_OPT_APART void general_pixel(const tflm_opt_gemm *gemm,
     }
 }
 
-/* A pair of channels of `pixels` pixels, from `channel` on. */
-static void cross_pair(
-    tflm_opt_gemm *gemm, int32_t channel, const uint32_t *weights, int32_t pixels, int8_t *output)
+/* What is the same for all pairs of channels of a block. */
+static void set_across(tflm_opt_gemm *gemm, int32_t pixels)
 {
-    const int32_t channels = gemm->problem->channels;
-    const int32_t words = gemm->words;
+    gemm->across.second_channel = 1;
+    gemm->across.second_pixel = pixels > 1 ? gemm->problem->channels : 0;
+    gemm->across.both = gemm->across.second_pixel + 1;
+    gemm->across.count = pixels > 1 ? pixels - 1 : 1; /* by twos: 0 is a pixel alone */
+}
+
+/* A pair of channels of a block of pixels, from `channel` on. */
+TFLM_OPT_INLINE void cross_pair(
+    tflm_opt_gemm *gemm, int32_t channel, uint32_t *weights, int32_t pixels, int8_t *output)
+{
     tflm_opt_gemm_tiles *tiles = &gemm->across;
-    const uint32_t *inputs = gemm->inputs;
-    int32_t pixel;
-    if (weights[words + 4] == 0) {
+    if (weights[gemm->words + 4] == 0) {
+        int32_t pixel;
         for (pixel = 0; pixel < pixels; pixel++) {
             general_pixel(gemm, channel, weights + 2,
-                          inputs + (pixel >> 1) * words + 2 * (pixel & 1), output);
-            output += channels;
+                          gemm->inputs + (pixel >> 1) * gemm->words + 2 * (pixel & 1),
+                          output + pixel * gemm->problem->channels);
         }
         return;
     }
-    tiles->weights = weights;
-    tiles->inputs = inputs;
-    tiles->fixed = weights;
-    tiles->end = weights + 2 + words;
-    tiles->second_channel = channel + 1 < channels ? 1 : 0;
+    if (channel + 1 == gemm->problem->channels) {
+        tiles->second_channel = 0;
+        tiles->both = tiles->second_pixel;
+    }
     tiles->output = output;
-    if (pixels > 1) {
-        tiles->second_pixel = channels;
-        tiles->both = channels + tiles->second_channel;
-        tiles->count = pixels >> 1;
-        run_tiles(tiles, 0, 0, 0);
-    }
-    if (pixels & 1) {
-        tiles->inputs += (pixels >> 1) * words;
-        tiles->output += (pixels - 1) * channels;
-        tiles->second_pixel = 0;
-        tiles->both = tiles->second_channel;
-        tiles->count = 1;
-        run_tiles(tiles, 0, 0, 0);
-    }
+    run_tiles(tiles, 0);
 }
 
-/* All channels of one or two pixels. */
-static void run_along(tflm_opt_gemm *gemm, int32_t pixels, int8_t *output)
+/* All weights are there, but not all have short forms, or there is a channel alone. */
+TFLM_OPT_APART void cross_all(tflm_opt_gemm *gemm, int32_t pixels, int8_t *output)
 {
     const int32_t channels = gemm->problem->channels;
-    const uint32_t *weights = gemm->weights;
+    uint32_t *weights = gemm->weights;
     int32_t channel = 0;
     if (gemm->all_short) {
-        gemm->along.output = output;
-        gemm->along.second_pixel = pixels > 1 ? channels : 0;
-        if (gemm->along.count != 0) {
-            run_tiles(&gemm->along, 0, 0, 0);
-        }
-        if ((channels & 1) == 0) {
-            return;
-        }
-        channel = channels - 1;
+        channel = channels & ~1;
         weights += gemm->along.count * gemm->pair_words;
     }
+    set_across(gemm, pixels);
     for (; channel < channels; channel += 2) {
+        gemm->across.weights = weights;
+        gemm->across.fixed = weights;
+        gemm->across.end = weights + 2 + gemm->words;
         cross_pair(gemm, channel, weights, pixels, output + channel);
         weights += gemm->pair_words;
     }
@@ -428,13 +419,21 @@ TFLM_OPT_APART void clamp_outputs(cmsis_nn_activation activation, int8_t *output
     }
 }
 
-TFLM_OPT_INLINE void make_block(tflm_opt_gemm *gemm, int32_t pixels, int8_t *output)
+static void make_block(tflm_opt_gemm *gemm, int32_t pixels, int8_t *output)
 {
     const tflm_opt_gemm_problem *problem = gemm->problem;
     if (gemm->plan.all_weights) {
-        run_along(gemm, pixels, output);
+        if (gemm->all_short && gemm->along.count != 0) {
+            gemm->along.output = output;
+            gemm->along.second_pixel = pixels > 1 ? problem->channels : 0;
+            run_tiles(&gemm->along, 0);
+        }
+        if (!gemm->all_short || (problem->channels & 1) != 0) {
+            cross_all(gemm, pixels, output);
+        }
     } else {
         int32_t channel;
+        set_across(gemm, pixels);
         for (channel = 0; channel < problem->channels; channel += 2) {
             (void)spread_pair(gemm, channel, gemm->weights);
             cross_pair(gemm, channel, gemm->weights, pixels, output + channel);
@@ -448,15 +447,6 @@ TFLM_OPT_INLINE void make_block(tflm_opt_gemm *gemm, int32_t pixels, int8_t *out
 void tflm_opt_gemm_s8(tflm_opt_gemm *gemm, int32_t pixels, int8_t *output)
 {
     make_block(gemm, pixels, output);
-}
-
-/* `count` pairs of windows in one go, where there is no rest, else one. */
-TFLM_OPT_INLINE void spread_windows(
-    tflm_opt_gemm *gemm, int32_t pair, const int8_t *window, ptrdiff_t second)
-{
-    uint32_t *target = gemm->inputs + pair * gemm->words;
-    gemm->input_rows.rests = (int8_t *)(target + gemm->rests);
-    spread_inputs(target, window, second, &gemm->input_rows);
 }
 
 void tflm_opt_gemm_inputs(tflm_opt_gemm *gemm,
@@ -479,27 +469,47 @@ void tflm_opt_gemm_inputs(tflm_opt_gemm *gemm,
     }
 }
 
+/* The inputs of a block of neighbouring pixels. */
+static void spread_pixels(tflm_opt_gemm *gemm, const int8_t *input, int32_t pixels)
+{
+    const int32_t depth = gemm->problem->length;
+    tflm_opt_gemm_rows *rows = &gemm->input_rows;
+    uint32_t *target = gemm->inputs;
+    rows->skip = depth;
+    while (pixels > 0) {
+        if (rows->rest == 0 && pixels > 1) { /* pairs follow each other like rows */
+            rows->rows = pixels >> 1;
+        }
+        rows->rests = (int8_t *)(target + gemm->rests);
+        target = spread_inputs(target, input, pixels > 1 ? depth : 0, rows);
+        input += 2 * rows->rows * depth;
+        pixels -= 2 * rows->rows;
+        rows->rows = 1;
+    }
+}
+
 void tflm_opt_gemm_pixels(tflm_opt_gemm *gemm, const int8_t *input, int32_t pixels, int8_t *output)
 {
     const int32_t depth = gemm->problem->length;
     const int32_t channels = gemm->problem->channels;
-    gemm->input_rows.skip = depth;
-    while (pixels > 0) {
-        const int32_t block = tflm_opt_min(pixels, gemm->plan.block);
-        int32_t pair = 0;
-        if (gemm->input_rows.rest == 0 && block > 1) { /* pairs follow each other like rows */
-            gemm->input_rows.rows = block >> 1;
-            pair = block >> 1;
-            spread_windows(gemm, 0, input, depth);
-            gemm->input_rows.rows = 1;
+    const int32_t block = gemm->plan.block;
+    if (gemm->plan.all_weights && gemm->all_short && !gemm->narrow && (channels & 1) == 0) {
+        gemm->input_rows.rests = (int8_t *)(gemm->inputs + gemm->rests);
+        gemm->along.second_pixel = channels;
+        for (; pixels > 1; pixels -= 2) {
+            spread_inputs(gemm->inputs, input, depth, &gemm->input_rows);
+            gemm->along.output = output;
+            run_tiles(&gemm->along, 0);
+            input += 2 * depth;
+            output += 2 * channels;
         }
-        for (; 2 * pair < block; pair++) {
-            spread_windows(gemm, pair, input + 2 * pair * depth, 2 * pair + 1 < block ? depth : 0);
-        }
-        make_block(gemm, block, output);
-        input += block * depth;
-        output += block * channels;
-        pixels -= block;
+    }
+    for (; pixels > 0; pixels -= block) {
+        const int32_t count = tflm_opt_min(pixels, block);
+        spread_pixels(gemm, input, count);
+        make_block(gemm, count, output);
+        input += count * depth;
+        output += count * channels;
     }
 }
 
@@ -548,6 +558,10 @@ static void set_tiles(tflm_opt_gemm *gemm)
 {
     const tflm_opt_gemm_problem *problem = gemm->problem;
     const int32_t kink = problem->activation.min < problem->output_offset ? WITH_KINK : 0;
+    gemm->across.weights = gemm->weights;
+    gemm->across.inputs = gemm->inputs;
+    gemm->across.fixed = gemm->weights;
+    gemm->across.end = gemm->weights + 2 + gemm->words;
     gemm->across.step = 2 * problem->channels;
     set_code(&gemm->across, gemm->words / 4, ACROSS | kink);
     if (gemm->plan.all_weights) {
@@ -588,6 +602,7 @@ arm_cmsis_nn_status tflm_opt_gemm_start(tflm_opt_gemm *gemm,
     gemm->words = tflm_opt_gemm_round(depth);
     gemm->pair_words = gemm->words + TFLM_OPT_GEMM_FORMS / 4;
     gemm->bias_limit = bias_limit(problem, depth);
+    gemm->unit = 2U * (uint32_t)problem->output_offset + 1U;
     gemm->narrow = problem->activation.min > INT8_MIN || problem->activation.max < INT8_MAX;
     gemm->weights = weights;
     gemm->inputs = weights + pairs * gemm->pair_words;
