@@ -137,6 +137,7 @@ typedef struct {
     uint32_t unit;      /* a constant before it is shifted left by an output's shift less 1 */
     int32_t all_short;  /* whether all weights that are there have short forms */
     int32_t narrow;     /* whether outputs must be clamped */
+    int32_t threes;     /* whether rows are of 9 bytes */
     uint32_t *inputs;   /* of a block */
     uint32_t *weights;
     int8_t *staging;
@@ -174,6 +175,17 @@ void tflm_opt_gemm_gathered(tflm_opt_gemm *gemm,
                             int32_t pair,
                             const int8_t *window,
                             ptrdiff_t second);
+
+/*
+ * The outputs of as many of `pixels` neighbouring windows, `step` bytes apart, as can be made at once
+ * with no blocks in between; all rows must be in the first run.
+ */
+int32_t tflm_opt_gemm_windows(tflm_opt_gemm *gemm,
+                              const int8_t *window,
+                              ptrdiff_t step,
+                              const tflm_opt_run *run,
+                              int32_t pixels,
+                              int8_t *output);
 
 /* All of a pointwise convolution. */
 void tflm_opt_gemm_pixels(tflm_opt_gemm *gemm, const int8_t *input, int32_t pixels, int8_t *output);

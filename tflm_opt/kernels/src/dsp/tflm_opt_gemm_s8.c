@@ -202,6 +202,19 @@ NAKED static void run_tiles(tflm_opt_gemm_tiles *tiles IGNORED,
     "sxtab16 r9, r7, r9, ror #8\n\t"                                                              \
     "stmia.w r0!, {r8, r9, r10, r11}\n\t"
 
+#define REST_BYTE                                                                                  \
+    "ldrb.w r10, [r1, r2]\n\t"                                                                    \
+    "ldrb.w r11, [r1], #1\n\t"                                                                    \
+    "strb.w r10, [r14, #12]\n\t"                                                                  \
+    "strb.w r11, [r14], #1\n\t"
+
+/* From the end of what was written, where what rows left over is, and that there is no more. */
+#define REST_ROW                                                                                   \
+    "add.w r1, r4, r4, lsl #1\n\t"                                                                \
+    "add.w r1, r0, r1, lsl #2\n\t"                                                                \
+    "sub.w r1, r1, #12\n\t"                                                                       \
+    "mov.w r2, #12\n\t"
+
 #define SPREAD_ROWS(step)                                                                          \
     ".syntax unified\n\t"                                                                         \
     "push.w {r3, r4, r5, r6, r7, r8, r9, r10, r11, lr}\n\t"                                       \
@@ -222,24 +235,21 @@ NAKED static void run_tiles(tflm_opt_gemm_tiles *tiles IGNORED,
     "bne.w 1b\n\t"                                                                                \
     "pop.w {r3, r4, r5, r6, r7, r8, r9, r10, r11, pc}\n"                                          \
     "6:\n\t"                                                                                      \
-    "mov.w r8, r12\n"                                                                             \
+    "lsls.w r3, r12, #31\n\t"                                                                     \
+    "bcc.w 7f\n\t"                                                                                \
+    "ldrh.w r10, [r1, r2]\n\t"                                                                    \
+    "ldrh.w r11, [r1], #2\n\t"                                                                    \
+    "strh.w r10, [r14, #12]\n\t"                                                                  \
+    "strh.w r11, [r14], #2\n"                                                                     \
     "7:\n\t"                                                                                      \
-    "ldrb.w r10, [r1, r2]\n\t"                                                                    \
-    "ldrb.w r11, [r1], #1\n\t"                                                                    \
-    "strb.w r10, [r14, #12]\n\t"                                                                  \
-    "strb.w r11, [r14], #1\n\t"                                                                   \
-    "subs.w r8, r8, #1\n\t"                                                                       \
-    "bne.w 7b\n\t"                                                                                \
+    "bpl.w 8f\n\t" REST_BYTE "8:\n\t"                                                            \
     "add.w r1, r1, r6\n\t"                                                                        \
     "subs.w r5, r5, #1\n\t"                                                                       \
     "bne.w 1b\n\t"                                                                                \
     "ldr.w r3, [sp]\n\t" /* what rows left over is one more row */                               \
     "ldr.w r4, [r3, #24]\n\t"                                                                     \
     "cmp.w r4, #0\n\t"                                                                            \
-    "add.w r1, r4, r4, lsl #1\n\t"                                                                \
-    "add.w r1, r0, r1, lsl #2\n\t"                                                                \
-    "sub.w r1, r1, #12\n\t"                                                                       \
-    "mov.w r2, #12\n\t"                                                                           \
+    REST_ROW                                                                                       \
     "mov.w r12, #0\n\t"                                                                           \
     "mov.w r5, #1\n\t"                                                                            \
     "bne.w 1b\n\t"                                                                                \
@@ -252,6 +262,29 @@ NAKED static uint32_t *spread_inputs(uint32_t *target IGNORED,
                                      const tflm_opt_gemm_rows *rows IGNORED)
 {
     __asm__(SPREAD_ROWS(SPREAD_INPUTS));
+}
+
+/* The same for rows of nine bytes, those of 3x3 windows of three channels. */
+NAKED static uint32_t *spread_threes(uint32_t *target IGNORED,
+                                     const int8_t *first IGNORED,
+                                     ptrdiff_t second IGNORED,
+                                     const tflm_opt_gemm_rows *rows IGNORED)
+{
+    __asm__(".syntax unified\n\t"
+            "push.w {r3, r4, r5, r6, r7, r8, r9, r10, r11, lr}\n\t"
+            "ldmia.w r3, {r4, r5, r6, r7, r12, r14}\n"
+            "1:\n\t" TWICE(SPREAD_INPUTS) REST_BYTE
+            "add.w r1, r1, r6\n\t"
+            "subs.w r5, r5, #1\n\t"
+            "bne.w 1b\n\t"
+            "ldr.w r4, [r3, #24]\n\t"
+            "cmp.w r4, #0\n\t"
+            "beq.w 3f\n\t" REST_ROW
+            "2:\n\t" SPREAD_INPUTS
+            "subs.w r4, r4, #1\n\t"
+            "bne.w 2b\n"
+            "3:\n\t"
+            "pop.w {r3, r4, r5, r6, r7, r8, r9, r10, r11, pc}\n\t");
 }
 
 /* The same for weights. */
@@ -449,6 +482,16 @@ void tflm_opt_gemm_s8(tflm_opt_gemm *gemm, int32_t pixels, int8_t *output)
     make_block(gemm, pixels, output);
 }
 
+/* A pair of windows, all rows in one run. */
+TFLM_OPT_INLINE uint32_t *spread(const tflm_opt_gemm *gemm,
+                                 uint32_t *target,
+                                 const int8_t *window,
+                                 ptrdiff_t second)
+{
+    return gemm->threes ? spread_threes(target, window, second, &gemm->input_rows)
+                        : spread_inputs(target, window, second, &gemm->input_rows);
+}
+
 void tflm_opt_gemm_inputs(tflm_opt_gemm *gemm,
                           int32_t pair,
                           const int8_t *window,
@@ -463,10 +506,38 @@ void tflm_opt_gemm_inputs(tflm_opt_gemm *gemm,
         rows->rows = runs->rows;
         rows->skip = runs->step - gemm->problem->length;
         rows->rest_words = runs[1].rows > 0 ? 0 : rest_words;
-        target = spread_inputs(target, window, second, rows);
+        target = spread(gemm, target, window, second);
         rows->rests += runs->rows * rows->rest;
         window += runs->rows * runs->step + runs->jump;
     }
+}
+
+int32_t tflm_opt_gemm_windows(tflm_opt_gemm *gemm,
+                              const int8_t *window,
+                              ptrdiff_t step,
+                              const tflm_opt_run *run,
+                              int32_t pixels,
+                              int8_t *output)
+{
+    const int32_t channels = gemm->problem->channels;
+    const int32_t pairs = pixels >> 1;
+    int32_t i;
+    if (gemm->plan.all_weights == 0 || gemm->all_short == 0 || gemm->narrow != 0 ||
+        (channels & 1) != 0 || run[1].rows != 0) {
+        return 0;
+    }
+    gemm->input_rows.rests = (int8_t *)(gemm->inputs + gemm->rests);
+    gemm->input_rows.rows = run->rows;
+    gemm->input_rows.skip = run->step - gemm->problem->length;
+    gemm->along.second_pixel = channels;
+    for (i = 0; i < pairs; i++) {
+        (void)spread(gemm, gemm->inputs, window, step);
+        gemm->along.output = output;
+        run_tiles(&gemm->along, 0);
+        window += 2 * step;
+        output += 2 * channels;
+    }
+    return 2 * pairs;
 }
 
 /* The inputs of a block of neighbouring pixels. */
@@ -490,26 +561,15 @@ static void spread_pixels(tflm_opt_gemm *gemm, const int8_t *input, int32_t pixe
 
 void tflm_opt_gemm_pixels(tflm_opt_gemm *gemm, const int8_t *input, int32_t pixels, int8_t *output)
 {
+    static const tflm_opt_run line[2] = {{1, 0, 0}, {0, 0, 0}};
     const int32_t depth = gemm->problem->length;
     const int32_t channels = gemm->problem->channels;
-    const int32_t block = gemm->plan.block;
-    if (gemm->plan.all_weights && gemm->all_short && !gemm->narrow && (channels & 1) == 0) {
-        gemm->input_rows.rests = (int8_t *)(gemm->inputs + gemm->rests);
-        gemm->along.second_pixel = channels;
-        for (; pixels > 1; pixels -= 2) {
-            spread_inputs(gemm->inputs, input, depth, &gemm->input_rows);
-            gemm->along.output = output;
-            run_tiles(&gemm->along, 0);
-            input += 2 * depth;
-            output += 2 * channels;
-        }
-    }
-    for (; pixels > 0; pixels -= block) {
-        const int32_t count = tflm_opt_min(pixels, block);
-        spread_pixels(gemm, input, count);
-        make_block(gemm, count, output);
-        input += count * depth;
-        output += count * channels;
+    int32_t count = tflm_opt_gemm_windows(gemm, input, depth, line, pixels, output);
+    while (count < pixels) {
+        const int32_t block = tflm_opt_min(pixels - count, gemm->plan.block);
+        spread_pixels(gemm, input + count * depth, block);
+        make_block(gemm, block, output + count * channels);
+        count += block;
     }
 }
 
@@ -602,6 +662,7 @@ arm_cmsis_nn_status tflm_opt_gemm_start(tflm_opt_gemm *gemm,
     gemm->words = tflm_opt_gemm_round(depth);
     gemm->pair_words = gemm->words + TFLM_OPT_GEMM_FORMS / 4;
     gemm->bias_limit = bias_limit(problem, depth);
+    gemm->threes = (problem->length == 9);
     gemm->unit = 2U * (uint32_t)problem->output_offset + 1U;
     gemm->narrow = problem->activation.min > INT8_MIN || problem->activation.max < INT8_MAX;
     gemm->weights = weights;
