@@ -10,10 +10,15 @@
  *     TFLM_OPT_DSP   SMLAD and its kin; a core with vectors has them too
  *     TFLM_OPT_VFP   beside that, floats of 32 bits in hardware
  *
+ * Of generated code, TFLM_OPT_PAIRED chooses the constants for kernels that multiply in pairs
+ * (tflm_opt_fully_connected_s8).
+ *
  * With TFLM_OPT_PORTABLE defined for the whole library, all are 0 on any core.
  */
 #ifndef TFLM_OPT_TIER_H
 #define TFLM_OPT_TIER_H
+
+#include <stdint.h> /* something for sources whose turn it is not: C wants no empty ones */
 
 #if !defined(TFLM_OPT_PORTABLE) && defined(__ARM_FEATURE_MVE)
 #define TFLM_OPT_MVE ((__ARM_FEATURE_MVE) & 1)
@@ -32,5 +37,7 @@
 #else
 #define TFLM_OPT_VFP 0
 #endif
+
+#define TFLM_OPT_PAIRED (TFLM_OPT_DSP && !TFLM_OPT_MVE)
 
 #endif /* TFLM_OPT_TIER_H */

@@ -70,9 +70,14 @@ typedef struct {
     tflm_opt_scale scale;
 } row;
 
-TFLM_OPT_INLINE int8_t short_output(const row *r, int32_t sum)
+TFLM_OPT_INLINE int32_t wrapped(int32_t a, int32_t b)
 {
-    return (int8_t)tflm_opt_scaled_s8(&r->scale, tflm_opt_twice(sum));
+    return (int32_t)((uint32_t)a + (uint32_t)b);
+}
+
+TFLM_OPT_INLINE int8_t short_output(const tflm_opt_scale *scale, int32_t sum)
+{
+    return (int8_t)tflm_opt_scaled_s8(scale, tflm_opt_twice(sum));
 }
 
 /* Four outputs, or, where there is no short form for all, sums. V as in LOOP. */
@@ -86,10 +91,10 @@ TFLM_OPT_INLINE int8_t short_output(const row *r, int32_t sum)
         const int8_t *q = filter + 2 * length;                                                     \
         const int8_t *const many = in + (length & ~15);                                            \
         const int8_t *const end = in + r->whole;                                                   \
-        int32_t a0 = bias[0] + r->start;                                                           \
-        int32_t a1 = bias[1] + r->start;                                                           \
-        int32_t a2 = bias[2] + r->start;                                                           \
-        int32_t a3 = bias[3] + r->start;                                                           \
+        int32_t a0 = wrapped(bias[0], r->start);                                                   \
+        int32_t a1 = wrapped(bias[1], r->start);                                                   \
+        int32_t a2 = wrapped(bias[2], r->start);                                                   \
+        int32_t a3 = wrapped(bias[3], r->start);                                                   \
         int32_t left;                                                                              \
         uint32_t v = r->offsets;                                                                   \
         uint32_t w;                                                                                \
@@ -112,10 +117,11 @@ TFLM_OPT_INLINE int8_t short_output(const row *r, int32_t sum)
             q++;                                                                                   \
         }                                                                                          \
         if (r->is_short) {                                                                         \
-            output[0] = short_output(r, a0);                                                       \
-            output[1] = short_output(r, a1);                                                       \
-            output[2] = short_output(r, a2);                                                       \
-            output[3] = short_output(r, a3);                                                       \
+            const tflm_opt_scale scale = r->scale;                                                 \
+            output[0] = short_output(&scale, a0);                                                  \
+            output[1] = short_output(&scale, a1);                                                  \
+            output[2] = short_output(&scale, a2);                                                  \
+            output[3] = short_output(&scale, a3);                                                  \
         } else {                                                                                   \
             sums[0] = a0;                                                                          \
             sums[1] = a1;                                                                          \
@@ -137,7 +143,7 @@ static int32_t one_channel(const row *r, const int8_t *filter, int32_t bias)
 {
     const int8_t *in = r->input;
     const uint32_t offsets = r->offsets;
-    int32_t sum = bias + r->start;
+    int32_t sum = wrapped(bias, r->start);
     int32_t left;
     for (left = r->whole; left > 0; left -= 4) {
         const uint32_t x = tflm_opt_word(in);
@@ -227,7 +233,7 @@ void tflm_opt_dense_line_s8(const tflm_opt_channels *channels,
 #endif
         {
             sums[0] = one_channel(&r, filter, *bias);
-            output[0] = r.is_short ? short_output(&r, sums[0]) : 0;
+            output[0] = r.is_short ? short_output(&r.scale, sums[0]) : 0;
         }
         if (!r.is_short) {
             int32_t i;
