@@ -2,6 +2,7 @@
 
 #if TFLM_OPT_PAIRED
 
+#define TFLM_OPT_DENSE_PAIRED 1
 #include "tflm_opt_dense.h"
 #include "tflm_opt_kernels.h"
 
@@ -34,7 +35,7 @@ arm_cmsis_nn_status tflm_opt_fully_connected_s8(const cmsis_nn_context *ctx,
     channels.output_offset = fc_params->output_offset;
     channels.activation = fc_params->activation;
     for (row = 0; row < input_dims->n; row++) {
-        tflm_opt_dense_line_s8(&channels, 1, input_data, filter_data, output_dims->c, output_data);
+        tflm_opt_dense_line(&channels, input_data, filter_data, output_dims->c, output_data);
         input_data += filter_dims->n;
         output_data += output_dims->c;
     }
