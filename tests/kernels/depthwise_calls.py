@@ -168,7 +168,11 @@ class Call:
         reach_h = (rows - 1) * self.stride[0] + (height - 1) * self.dilation[0] + 1
         reach_w = (columns - 1) * self.stride[1] + (width - 1) * self.dilation[1] + 1
         canvas = np.zeros(
-            (max(reach_h, above + deep.shape[0]), max(reach_w, left + deep.shape[1]), deep.shape[2]),
+            (
+                max(reach_h, above + deep.shape[0]),
+                max(reach_w, left + deep.shape[1]),
+                deep.shape[2],
+            ),
             np.int64,
         )
         canvas[above : above + deep.shape[0], left : left + deep.shape[1]] = deep

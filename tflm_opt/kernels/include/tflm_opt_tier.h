@@ -18,8 +18,6 @@
 #ifndef TFLM_OPT_TIER_H
 #define TFLM_OPT_TIER_H
 
-#include <stdint.h> /* something for sources whose turn it is not: C wants no empty ones */
-
 #if !defined(TFLM_OPT_PORTABLE) && defined(__ARM_FEATURE_MVE)
 #define TFLM_OPT_MVE ((__ARM_FEATURE_MVE) & 1)
 #else
@@ -39,5 +37,8 @@
 #endif
 
 #define TFLM_OPT_PAIRED (TFLM_OPT_DSP && !TFLM_OPT_MVE)
+
+/* C wants a declaration in every source, also in one that is empty otherwise. */
+typedef int tflm_opt_tier;
 
 #endif /* TFLM_OPT_TIER_H */

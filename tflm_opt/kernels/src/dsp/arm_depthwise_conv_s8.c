@@ -11,17 +11,6 @@
  * with a filter that does not fit the words, a block is an element.
  */
 
-/* Output rows of a band. */
-static int32_t band_rows(const tflm_opt_depthwise_call *call, const cmsis_nn_dims *output)
-{
-    int32_t rows = 1;
-    while (rows < output->h &&
-           tflm_opt_depthwise_scratch(&call->shape, rows + 1, output->w) <= call->size) {
-        rows++;
-    }
-    return rows;
-}
-
 arm_cmsis_nn_status arm_depthwise_conv_s8(const cmsis_nn_context *ctx,
                                           const cmsis_nn_dw_conv_params *dw_conv_params,
                                           const cmsis_nn_per_channel_quant_params *quant_params,
@@ -39,34 +28,33 @@ arm_cmsis_nn_status arm_depthwise_conv_s8(const cmsis_nn_context *ctx,
                                     filter_data,    bias_data,    {0},        NULL,
                                     0,              0};
     arm_cmsis_nn_status status = tflm_opt_depthwise_start_s8(ctx, output_dims, &call);
-    int32_t rows;
     int32_t n;
     if (status != ARM_CMSIS_NN_SUCCESS) {
         return status;
     }
-    rows = call.in_words ? band_rows(&call, output_dims) : 1;
     for (n = 0; n < input_dims->n; n++) {
         tflm_opt_lines_shape shape;
         const tflm_opt_lines lines = tflm_opt_whole(input_dims, input_data, &shape);
-        tflm_opt_depthwise_band band = {0, rows, 0, output_dims->w};
-        while (band.y < output_dims->h) {
-            tflm_opt_span span = {band.y, 0, band.columns};
-            band.rows = tflm_opt_min(rows, output_dims->h - band.y);
+        tflm_opt_depthwise_band band = {0, output_dims->h, 0, output_dims->w};
+        while (band.rows > 0) {
+            int32_t rows = 0;
             if (call.in_words) {
-                call.in_words =
-                    tflm_opt_depthwise_band_s8(&call, &lines, &band, output_data, output_row);
+                rows = tflm_opt_depthwise_band_s8(&call, &lines, &band, output_data, output_row);
+                call.in_words = rows > 0;
             }
-            if (!call.in_words) {
-                band.rows = 1;
+            if (rows == 0) {
+                const tflm_opt_span span = {band.y, 0, band.columns};
                 status = tflm_opt_depthwise_any_s8(
                     ctx, dw_conv_params, quant_params, input_dims, &lines, filter_dims, filter_data,
                     bias_dims, bias_data, output_dims, &span, output_data);
                 if (status != ARM_CMSIS_NN_SUCCESS) {
                     return status;
                 }
+                rows = 1;
             }
-            band.y += band.rows;
-            output_data += band.rows * output_row;
+            band.y += rows;
+            band.rows -= rows;
+            output_data += rows * output_row;
         }
         input_data += input_dims->h * input_dims->w * input_dims->c;
     }

@@ -125,7 +125,9 @@
     "smlad r3, r10, r6, r3          \n" \
     "smlad r3, r8, r7, r3           \n"
 
-#define SEVEN(row) row row row row row row row
+#define THREE(row) row row row "b.w 4f \n"
+#define FIVE(row) row row row row row "b.w 4f \n"
+#define SEVEN(row) row row row row row row row "b.w 4f \n"
 
 /* One output with the kink, if there are any left. */
 #define ONE_BY_ONE(sum)                       \
@@ -136,141 +138,116 @@
     "ssat r12, #8, r12                    \n" \
     "strb r12, [r7]                       \n" \
     "add r7, r7, r8                       \n" \
-    "subs r10, r10, #1                    \n" \
-    "beq 5f                               \n"
+    "subs r9, r9, #1                      \n" \
+    "beq 6f                               \n"
 
 /*
- * All rows and channels. The record lies at the stack pointer, so that one instruction loads what a
- * group needs: where it goes, the step, the columns left, where its words are.
+ * The record lies at the stack pointer, so that one instruction loads what a group needs: where it
+ * goes, the step, the columns left, the bytes from its words to the next one's, where they are.
  */
-#define ROWS(row, advance)                                                       \
-    "push {r4-r11, lr}          \n"                                              \
-    "sub sp, sp, #76            \n"                                              \
-    "mov r12, sp                \n"                                              \
-    "ldmia r0!, {r1-r10}        \n"                                              \
-    "stmia r12!, {r1-r10}       \n"                                              \
-    "ldmia r0, {r1-r9}          \n"                                              \
-    "stmia r12, {r1-r9}         \n"                                              \
-    "ldr r6, [sp, #20]          \n" /* where the rows begin that there are */    \
-    "adr.w r7, 3f               \n"                                              \
-    "add r6, r6, r7             \n"                                              \
-    "orr r6, r6, #1             \n"                                              \
-    "str r6, [sp, #20]          \n"                                              \
-    "add r12, sp, #32           \n"                                              \
-    "ldm r12, {r0-r5}           \n"                                              \
-    "1:                         \n" /* a row of outputs */                       \
-    "ldr lr, [sp, #28]          \n"                                              \
-    "mov r11, r1                \n"                                              \
-    "str r0, [sp]               \n"                                              \
-    "str r4, [sp, #8]           \n"                                              \
-    "str r1, [sp, #12]          \n"                                              \
-    "2:                         \n" /* a group */                                \
-    "ldr r12, [sp, #16]         \n"                                              \
-    "ldmia r12!, {r0-r3}        \n"                                              \
-    "ldr pc, [sp, #20]          \n"                                              \
-    ".p2align 2                 \n"                                              \
-    "3:                         \n"                                              \
-    SEVEN(row)                                                                   \
-    "ldm r12, {r4-r6}           \n"                                              \
-    "ldm sp, {r7, r8, r9, r11}  \n"                                              \
-    "subs r9, r9, #4            \n"                                              \
-    "blt 4f                     \n"                                              \
-    "smmla r0, r0, r4, r5       \n"                                              \
-    "smmla r1, r1, r4, r5       \n"                                              \
-    "smmla r2, r2, r4, r5       \n"                                              \
-    "smmla r3, r3, r4, r5       \n"                                              \
-    "asr r0, r0, r6             \n"                                              \
-    "asr r1, r1, r6             \n"                                              \
-    "asr r2, r2, r6             \n"                                              \
-    "asr r3, r3, r6             \n"                                              \
-    "ssat r0, #8, r0            \n"                                              \
-    "ssat r1, #8, r1            \n"                                              \
-    "ssat r2, #8, r2            \n"                                              \
-    "ssat r3, #8, r3            \n"                                              \
-    "strb r0, [r7]              \n"                                              \
-    "strb r1, [r7, r8]          \n"                                              \
-    "add r7, r7, r8, lsl #1     \n"                                              \
-    "strb r2, [r7]              \n"                                              \
-    "strb r3, [r7, r8]          \n"                                              \
-    "add r7, r7, r8, lsl #1     \n"                                              \
-    "add r11, r11, #" advance " \n"                                              \
-    "stm sp, {r7, r8, r9, r11}  \n"                                              \
-    "bne 2b                     \n"                                              \
-    "b 5f                       \n"                                              \
-    "4:                         \n" /* fewer than four outputs, or a kink */     \
-    "add r9, r9, #4             \n"                                              \
-    "uxth r10, r9               \n"                                              \
-    "ldr lr, [sp, #24]          \n"                                              \
-    ONE_BY_ONE("r0")                                                             \
-    ONE_BY_ONE("r1")                                                             \
-    ONE_BY_ONE("r2")                                                             \
-    ONE_BY_ONE("r3")                                                             \
-    "sub r9, r9, #4             \n"                                              \
-    "add r11, r11, #" advance " \n"                                              \
-    "stm sp, {r7, r8, r9, r11}  \n"                                              \
-    "ldr lr, [sp, #28]          \n"                                              \
-    "b 2b                       \n"                                              \
-    "5:                         \n" /* the next row, or else the next channel */ \
-    "add r12, sp, #32           \n"                                              \
-    "ldm r12, {r0-r10}          \n"                                              \
-    "subs r5, r5, #1            \n"                                              \
-    "beq 6f                     \n"                                              \
-    "add r0, r0, r2             \n"                                              \
-    "add r1, r1, r3             \n"                                              \
-    "str r0, [sp, #32]          \n"                                              \
-    "str r1, [sp, #36]          \n"                                              \
-    "str r5, [sp, #52]          \n"                                              \
-    "b 1b                       \n"                                              \
-    "6:                         \n"                                              \
-    "subs r9, r9, #1            \n"                                              \
-    "beq 7f                     \n"                                              \
-    "ldr r3, [sp, #16]          \n"                                              \
-    "add r0, r0, r6             \n"                                              \
-    "add r1, r1, r7             \n"                                              \
-    "add r3, r3, r8             \n"                                              \
-    "str r0, [sp, #32]          \n"                                              \
-    "str r1, [sp, #36]          \n"                                              \
-    "str r10, [sp, #52]         \n"                                              \
-    "str r9, [sp, #68]          \n"                                              \
-    "str r3, [sp, #16]          \n"                                              \
-    "b 1b                       \n"                                              \
-    "7:                         \n"                                              \
-    "add sp, sp, #76            \n"                                              \
-    "pop {r4-r11, pc}           \n"
-
-/* `channels` columns of words are 8 bytes further on for the next group, with stride 2 it is 16. */
-#define CORE(name, row, advance)                                                    \
-    __attribute__((naked, noinline)) static void name(                              \
-        __attribute__((unused)) const tflm_opt_depthwise_rows *rows)                \
-    {                                                                               \
-        __asm__(ROWS(row, advance));                                                \
-    }
-
-CORE(rows_3_1, ROW_3_1, "8")
-CORE(rows_5_1, ROW_5_1, "8")
-CORE(rows_7_1, ROW_7_1, "8")
-CORE(rows_3_2, ROW_3_2, "16")
-CORE(rows_5_2, ROW_5_2, "16")
-CORE(rows_7_2, ROW_7_2, "16")
-
-void tflm_opt_depthwise_rows_s8(const tflm_opt_depthwise_rows *rows,
-                                const tflm_opt_depthwise_shape *shape)
+__attribute__((naked))
+void tflm_opt_depthwise_rows_s8(__attribute__((unused)) const tflm_opt_depthwise_rows *rows)
 {
-    if (shape->stride_w == 1) {
-        if (shape->width == 3) {
-            rows_3_1(rows);
-        } else if (shape->width == 5) {
-            rows_5_1(rows);
-        } else {
-            rows_7_1(rows);
-        }
-    } else if (shape->width == 3) {
-        rows_3_2(rows);
-    } else if (shape->width == 5) {
-        rows_5_2(rows);
-    } else {
-        rows_7_2(rows);
-    }
+    __asm__(
+        "push {r4-r11, lr}          \n"
+        "sub sp, sp, #84            \n"
+        "mov r12, sp                \n"
+        "ldmia r0!, {r1-r10}        \n"
+        "stmia r12!, {r1-r10}       \n"
+        "ldmia r0, {r1-r10}         \n"
+        "stmia r12!, {r1-r10}       \n"
+        "adr.w r7, 3f               \n" /* where the rows begin that there are */
+        "ldr r6, [sp, #24]          \n"
+        "orr r7, r7, #1             \n"
+        "add r6, r6, r7             \n"
+        "str r6, [sp, #24]          \n"
+        "add r12, sp, #36           \n"
+        "ldm r12, {r0-r4}           \n"
+        "1:                         \n" /* a row of outputs */
+        "ldr lr, [sp, #32]          \n"
+        "str r0, [sp]               \n"
+        "str r4, [sp, #8]           \n"
+        "mov r11, r1                \n"
+        "str r1, [sp, #16]          \n"
+        "2:                         \n" /* a group */
+        "ldr r12, [sp, #20]         \n"
+        "ldmia r12!, {r0-r3}        \n"
+        "ldr pc, [sp, #24]          \n"
+        ".p2align 2                 \n"
+        "3:                         \n"
+        THREE(ROW_3_1)
+        FIVE(ROW_5_1)
+        SEVEN(ROW_7_1)
+        THREE(ROW_3_2)
+        FIVE(ROW_5_2)
+        SEVEN(ROW_7_2)
+        "4:                         \n"
+        "ldm r12, {r4-r6}           \n"
+        "ldm sp, {r7-r11}           \n"
+        "subs r9, r9, #4            \n"
+        "blt 5f                     \n"
+        "smmla r0, r0, r4, r5       \n"
+        "smmla r1, r1, r4, r5       \n"
+        "smmla r2, r2, r4, r5       \n"
+        "smmla r3, r3, r4, r5       \n"
+        "asr r0, r0, r6             \n"
+        "asr r1, r1, r6             \n"
+        "asr r2, r2, r6             \n"
+        "asr r3, r3, r6             \n"
+        "ssat r0, #8, r0            \n"
+        "ssat r1, #8, r1            \n"
+        "ssat r2, #8, r2            \n"
+        "ssat r3, #8, r3            \n"
+        "strb r0, [r7]              \n"
+        "strb r1, [r7, r8]          \n"
+        "add r7, r7, r8, lsl #1     \n"
+        "strb r2, [r7]              \n"
+        "strb r3, [r7, r8]          \n"
+        "add r7, r7, r8, lsl #1     \n"
+        "add r11, r11, r10          \n"
+        "stm sp, {r7-r11}           \n"
+        "bne 2b                     \n"
+        "b 6f                       \n"
+        "5:                         \n" /* fewer than four outputs, or a kink */
+        "ldr lr, [sp, #28]          \n"
+        "add r9, r9, #4             \n"
+        "add r11, r11, r10          \n"
+        "str r11, [sp, #16]         \n"
+        "sub r10, r9, #4            \n"
+        "str r10, [sp, #8]          \n"
+        "uxth r9, r9                \n"
+        ONE_BY_ONE("r0")
+        ONE_BY_ONE("r1")
+        ONE_BY_ONE("r2")
+        ONE_BY_ONE("r3")
+        "str r7, [sp]               \n"
+        "ldr lr, [sp, #32]          \n"
+        "b 2b                       \n"
+        "6:                         \n" /* the next row, or else the next channel */
+        "add r12, sp, #36           \n"
+        "ldm r12, {r0-r10}          \n"
+        "subs r5, r5, #1            \n"
+        "beq 7f                     \n"
+        "add r0, r0, r2             \n"
+        "add r1, r1, r3             \n"
+        "strd r0, r1, [sp, #36]     \n"
+        "str r5, [sp, #56]          \n"
+        "b 1b                       \n"
+        "7:                         \n"
+        "subs r9, r9, #1            \n"
+        "beq 8f                     \n"
+        "ldr r3, [sp, #20]          \n"
+        "add r0, r0, r6             \n"
+        "add r1, r1, r7             \n"
+        "add r3, r3, r8             \n"
+        "strd r0, r1, [sp, #36]     \n"
+        "str r10, [sp, #56]         \n"
+        "str r9, [sp, #72]          \n"
+        "str r3, [sp, #20]          \n"
+        "b 1b                       \n"
+        "8:                         \n"
+        "add sp, sp, #84            \n"
+        "pop {r4-r11, pc}           \n");
 }
 
 #endif
