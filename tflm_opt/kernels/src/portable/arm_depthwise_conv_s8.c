@@ -1,3 +1,7 @@
+#include "tflm_opt_tier.h"
+
+#if !TFLM_OPT_MVE
+
 #include "tflm_opt_kernels.h"
 #include "tflm_opt_lines.h"
 
@@ -37,3 +41,5 @@ int32_t arm_depthwise_conv_s8_get_buffer_size(const cmsis_nn_dims *input_dims,
     (void)filter_dims;
     return 0;
 }
+
+#endif /* !TFLM_OPT_MVE */

@@ -24,8 +24,6 @@ int32_t arm_depthwise_conv_wrapper_s8_get_buffer_size(const cmsis_nn_dw_conv_par
                                                       const cmsis_nn_dims *output_dims)
 {
     (void)dw_conv_params;
-    (void)input_dims;
-    (void)filter_dims;
     (void)output_dims;
-    return 0;
+    return arm_depthwise_conv_s8_get_buffer_size(input_dims, filter_dims);
 }

@@ -1,3 +1,7 @@
+#include "tflm_opt_tier.h"
+
+#if !TFLM_OPT_MVE
+
 #include "tflm_opt_dot.h"
 #include "tflm_opt_kernels.h"
 
@@ -259,3 +263,5 @@ arm_cmsis_nn_status tflm_opt_depthwise_lines_s8(
     depthwise_span(&conv, filter_data + rows.first * conv.filter_row, span, output_data);
     return ARM_CMSIS_NN_SUCCESS;
 }
+
+#endif /* !TFLM_OPT_MVE */
