@@ -163,6 +163,16 @@ void tflm_opt_gemm_inputs(tflm_opt_gemm *gemm,
                           ptrdiff_t second,
                           const tflm_opt_run *runs);
 
+/*
+ * The same for windows that were put together, the whole words of all their rows first, then what
+ * rows leave over: where the first and the second of a pair may be put, and what spreads them out.
+ */
+int8_t *tflm_opt_gemm_place(const tflm_opt_gemm *gemm, int32_t second);
+void tflm_opt_gemm_gathered(tflm_opt_gemm *gemm,
+                            int32_t pair,
+                            const int8_t *window,
+                            ptrdiff_t second);
+
 /* All outputs of a block: its windows are spread out, of an odd last pixel twice. */
 void tflm_opt_gemm_s8(tflm_opt_gemm *gemm, int32_t pixels, int8_t *output);
 

@@ -1,10 +1,10 @@
+#include "tflm_opt_kernels.h"
 #include "tflm_opt_tier.h"
 
 #if TFLM_OPT_DSP && !TFLM_OPT_MVE
 
 #include "tflm_opt_dot.h"
 #include "tflm_opt_gemm.h"
-#include "tflm_opt_kernels.h"
 
 /* Without scratch: an output after the other. */
 TFLM_OPT_APART void convolve_alone(const tflm_opt_gemm_problem *problem,

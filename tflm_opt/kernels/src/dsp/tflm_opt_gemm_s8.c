@@ -1,10 +1,10 @@
+#include "tflm_opt_gemm.h"
 #include "tflm_opt_tier.h"
 
 #if TFLM_OPT_DSP
 
 #include "tflm_opt_dot.h"
 #include "tflm_opt_dsp.h"
-#include "tflm_opt_gemm.h"
 
 /*
  * Functions of nothing but assembly: of every kind of instruction, the compiler sees no length, and
@@ -476,6 +476,25 @@ void tflm_opt_gemm_inputs(tflm_opt_gemm *gemm,
     if (rows->rest != 0) {
         (void)spread_inputs(target, rests, rows->rest_step, &gemm->input_rests);
     }
+}
+
+/* The first one lies at the end of its target, where it is read before it is overwritten. */
+int8_t *tflm_opt_gemm_place(const tflm_opt_gemm *gemm, int32_t second)
+{
+    if (gemm->plan.all_weights) {
+        return second ? gemm->staging : (int8_t *)gemm->inputs + 3 * gemm->words;
+    }
+    return gemm->staging + second * gemm->words;
+}
+
+void tflm_opt_gemm_gathered(tflm_opt_gemm *gemm,
+                            int32_t pair,
+                            const int8_t *window,
+                            ptrdiff_t second)
+{
+    tflm_opt_gemm_rows rows = gemm->input_rests;
+    rows.words = gemm->words >> 2;
+    (void)spread_inputs(gemm->inputs + pair * gemm->words, window, second, &rows);
 }
 
 static void set_rows(tflm_opt_gemm *gemm)

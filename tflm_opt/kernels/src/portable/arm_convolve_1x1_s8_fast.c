@@ -1,9 +1,9 @@
+#include "tflm_opt_kernels.h"
 #include "tflm_opt_tier.h"
 
 #if !TFLM_OPT_DSP
 
 #include "tflm_opt_dot.h"
-#include "tflm_opt_kernels.h"
 
 arm_cmsis_nn_status arm_convolve_1x1_s8_fast(const cmsis_nn_context *ctx,
                                              const cmsis_nn_conv_params *conv_params,

@@ -1,9 +1,12 @@
-#include "tflm_opt_tier.h"
-
-#if !TFLM_OPT_MVE
-
+#include "tflm_opt_depthwise.h"
 #include "tflm_opt_dot.h"
 #include "tflm_opt_kernels.h"
+#include "tflm_opt_tier.h"
+
+/* On cores with the DSP extension it is what the faster kernel leaves to it. */
+#if TFLM_OPT_DSP
+#define tflm_opt_depthwise_lines_s8 tflm_opt_depthwise_any_s8
+#endif
 
 /* What is the same for all output pixels; steps are in elements. */
 typedef struct {
@@ -263,5 +266,3 @@ arm_cmsis_nn_status tflm_opt_depthwise_lines_s8(
     depthwise_span(&conv, filter_data + rows.first * conv.filter_row, span, output_data);
     return ARM_CMSIS_NN_SUCCESS;
 }
-
-#endif /* !TFLM_OPT_MVE */
