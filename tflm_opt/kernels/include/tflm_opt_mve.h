@@ -68,6 +68,12 @@ TFLM_OPT_INLINE int32_t tflm_opt_tap_words(const cmsis_nn_dims *filter)
     return tiles * tiles * TFLM_OPT_TALL * TFLM_OPT_COLUMN;
 }
 
+/* Bytes that a convolution's window takes in scratch. */
+TFLM_OPT_INLINE int32_t tflm_opt_window_bytes(const cmsis_nn_dims *filter)
+{
+    return (filter->h * filter->w * filter->c + 3) & ~3;
+}
+
 #define TFLM_OPT_LINES 3 /* that share one load of a filter */
 
 /*
