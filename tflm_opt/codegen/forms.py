@@ -90,6 +90,8 @@ class Products:
             if pixels <= up(self.pixels, 2):
                 yield self.least + (up(pixels, 2) // 2 - 1) * self._pair
         yield self._all
+        if self.gathered:
+            yield max(self.least, 3 * up(self.depth, 4) + 4 * self.channels)
 
     def _together(self, size: int) -> int:
         """Pixels of a block."""
@@ -106,8 +108,9 @@ class Products:
         macs = self.pixels * self.channels * self.depth
         if tier == "portable" or size < self.least:
             return 3.0 * macs
-        if tier == "mve" and not self.gathered:
-            return 3.0 * macs  # scratch makes no difference
+        if tier == "mve":  # for pointwise ones scratch makes no difference
+            folded = size >= 3 * up(self.depth, 4) + 4 * self.channels
+            return (1.0 if folded else 1.2) * macs if self.gathered else 3.0 * macs
         times = 1 if size >= self._all else -(-self.pixels // self._together(size))
         weights = (1.2 * self.depth + 25) * self.channels
         taken = (2.0 if self.gathered else 1.0) * self.pixels * self.depth
