@@ -3,7 +3,7 @@
 #include "tflm_opt_lines.h"
 #include "tflm_opt_tier.h"
 
-#if TFLM_OPT_DSP
+#if TFLM_OPT_DSP && !TFLM_OPT_MVE
 
 /*
  * Whole images, in bands of rows. A band is a block: as many rows as the scratch has room for, one at
