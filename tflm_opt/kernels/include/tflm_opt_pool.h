@@ -1,55 +1,114 @@
 /*
- * The loop of int16 pools: not part of the public interface.
+ * Walks over the windows of pooling: not part of the public interface.
+ *
+ *     tflm_opt_pool pool;
+ *     status = tflm_opt_pool_lines(…, average_window, …);
+ *
+ * calls average_window(&pool, pixel, output) for each pixel, which goes through its elements with
+ * TFLM_OPT_POOL_EACH. What a window looks like is worked out anew only where it changes: at the
+ * image's borders.
  */
 #ifndef TFLM_OPT_POOL_H
 #define TFLM_OPT_POOL_H
 
-#include "tflm_opt_check.h"
 #include "tflm_opt_dot.h"
+#include "tflm_opt_mean.h"
+#include "tflm_opt_types.h"
 
-/* One channel of a window: `in` is its first element, rows * columns elements are inside. */
-typedef int32_t (*tflm_opt_fold_s16)(const int16_t *in,
-                                     const cmsis_nn_dims *input_dims,
-                                     int32_t rows,
-                                     int32_t columns);
+/* Rows of `columns` pixels each. Rows that touch are one. The last one has no `rows`. */
+typedef struct {
+    int32_t rows;
+    int32_t columns;
+    ptrdiff_t skip; /* from the end of a row to the next */
+    ptrdiff_t jump; /* from there to the next rows */
+} tflm_opt_pool_rows;
 
-/* What `fold` makes of each window; it is known where this is called, and so inlined. */
-TFLM_OPT_INLINE arm_cmsis_nn_status tflm_opt_pool_s16(const cmsis_nn_pool_params *params,
-                                                      const cmsis_nn_dims *input_dims,
-                                                      const int16_t *input,
-                                                      const cmsis_nn_dims *filter_dims,
-                                                      const cmsis_nn_dims *output_dims,
-                                                      int16_t *output,
-                                                      tflm_opt_fold_s16 fold)
+typedef struct {
+    tflm_opt_pool_rows rows[4];
+    int32_t channels;
+    int32_t count; /* elements of a channel in a window */
+    tflm_opt_mean mean;
+    cmsis_nn_activation activation;
+} tflm_opt_pool;
+
+typedef void tflm_opt_pool_window(const tflm_opt_pool *pool, const int8_t *pixel, int8_t *output);
+
+/* BODY for each pixel of a window, with `in` on a channel of it. */
+#define TFLM_OPT_POOL_EACH(pool, in, body)                                                         \
+    do {                                                                                           \
+        const tflm_opt_pool_rows *rows_ = (pool)->rows;                                            \
+        do {                                                                                       \
+            int32_t left_ = rows_->rows;                                                           \
+            do {                                                                                   \
+                int32_t column_ = rows_->columns;                                                  \
+                do {                                                                               \
+                    body;                                                                          \
+                    (in) += (pool)->channels;                                                      \
+                } while (--column_ != 0);                                                          \
+                (in) += rows_->skip;                                                               \
+            } while (--left_ != 0);                                                                \
+            (in) += rows_->jump;                                                                   \
+            rows_++;                                                                               \
+        } while (rows_->rows != 0);                                                                \
+    } while (0)
+
+/* Windows of so many columns: `pool` is filled. */
+TFLM_OPT_APART void tflm_opt_set_pool(const tflm_opt_run *run, int32_t columns, tflm_opt_pool *pool)
 {
-    int32_t n;
-    int32_t y;
-    int32_t x;
-    int32_t channel;
-    if (!tflm_opt_pool_fits(params, input_dims, filter_dims, output_dims) || input == NULL ||
-        output == NULL) {
-        return ARM_CMSIS_NN_ARG_ERROR;
-    }
-    for (n = 0; n < output_dims->n; n++) {
-        for (y = 0; y < output_dims->h; y++) {
-            const int32_t in_y = y * params->stride.h - params->padding.h;
-            const tflm_opt_taps rows = tflm_opt_window(in_y, filter_dims->h, 1, input_dims->h);
-            for (x = 0; x < output_dims->w; x++) {
-                const int32_t in_x = x * params->stride.w - params->padding.w;
-                const tflm_opt_taps columns =
-                    tflm_opt_window(in_x, filter_dims->w, 1, input_dims->w);
-                const int32_t pixel =
-                    (in_y + rows.first) * input_dims->w + in_x + columns.first;
-                for (channel = 0; channel < output_dims->c; channel++) {
-                    const int32_t value =
-                        fold(input + pixel * input_dims->c + channel, input_dims,
-                             rows.last - rows.first, columns.last - columns.first);
-                    *output++ = (int16_t)tflm_opt_clamp(value, params->activation.min,
-                                                        params->activation.max);
-                }
-            }
+    const int32_t length = columns * pool->channels;
+    tflm_opt_pool_rows *to = pool->rows;
+    pool->count = 0;
+    for (; run->rows > 0; run++) {
+        pool->count += columns * run->rows;
+        to->rows = run->rows;
+        to->columns = columns;
+        to->skip = run->step - length;
+        to->jump = run->jump;
+        if (to->skip == 0) {
+            to->columns *= to->rows;
+            to->rows = 1;
         }
-        input += input_dims->h * input_dims->w * input_dims->c;
+        to++;
+    }
+    to->rows = 0;
+    if (pool->count > 0) {
+        pool->mean = tflm_opt_mean_of(pool->count);
+    }
+}
+
+/* `window` for each pixel of a span. ARM_CMSIS_NN_ARG_ERROR where a window has no elements. */
+TFLM_OPT_INLINE arm_cmsis_nn_status tflm_opt_pool_lines(const cmsis_nn_pool_params *params,
+                                                        const cmsis_nn_dims *input_dims,
+                                                        const tflm_opt_lines *input,
+                                                        const cmsis_nn_dims *filter_dims,
+                                                        const tflm_opt_span *span,
+                                                        tflm_opt_pool_window *window,
+                                                        int8_t *output)
+{
+    const int32_t in_y = span->y * params->stride.h - params->padding.h;
+    const tflm_opt_taps taps = tflm_opt_window(in_y, filter_dims->h, 1, input_dims->h);
+    int32_t in_x = span->x * params->stride.w - params->padding.w;
+    int32_t known = 0; /* columns of the window that `pool` has */
+    tflm_opt_window_rows rows;
+    tflm_opt_pool pool;
+    int32_t x;
+    tflm_opt_set_rows(input, in_y + taps.first, 1, taps.last - taps.first, tflm_opt_max(in_x, 0),
+                      input_dims->c, &rows);
+    pool.channels = input_dims->c;
+    pool.activation = params->activation;
+    for (x = 0; x < span->count; x++) {
+        const int32_t first = tflm_opt_max(in_x, 0);
+        const int32_t columns = tflm_opt_min(in_x + filter_dims->w, input_dims->w) - first;
+        if (columns != known) {
+            if (columns <= 0 || taps.last <= taps.first) {
+                return ARM_CMSIS_NN_ARG_ERROR;
+            }
+            tflm_opt_set_pool(rows.runs, columns, &pool);
+            known = columns;
+        }
+        window(&pool, rows.origin + rows.offset + first * input_dims->c, output);
+        output += input_dims->c;
+        in_x += params->stride.w;
     }
     return ARM_CMSIS_NN_SUCCESS;
 }

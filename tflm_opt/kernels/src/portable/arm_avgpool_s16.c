@@ -1,5 +1,5 @@
 #include "tflm_opt_kernels.h"
-#include "tflm_opt_pool.h"
+#include "tflm_opt_pool_s16.h"
 
 TFLM_OPT_INLINE int32_t average(const int16_t *in,
                                 const cmsis_nn_dims *input_dims,
