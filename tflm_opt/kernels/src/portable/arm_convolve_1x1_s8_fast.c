@@ -16,8 +16,8 @@ arm_cmsis_nn_status arm_convolve_1x1_s8_fast(const cmsis_nn_context *ctx,
     const int32_t pixels = input_dims->n * input_dims->h * input_dims->w;
     const int32_t depth = input_dims->c;
     tflm_opt_channels channels;
-    int32_t pixel;
-    (void)ctx;
+    tflm_opt_pair *window = tflm_opt_pairs(ctx, depth);
+    int32_t left = pixels;
     (void)bias_dims;
     if (conv_params->padding.h != 0 || conv_params->padding.w != 0 ||
         conv_params->stride.h != 1 || conv_params->stride.w != 1 || filter_dims->c != depth) {
@@ -31,7 +31,13 @@ arm_cmsis_nn_status arm_convolve_1x1_s8_fast(const cmsis_nn_context *ctx,
     channels.quant_step = 1;
     channels.output_offset = conv_params->output_offset;
     channels.activation = conv_params->activation;
-    for (pixel = 0; pixel < pixels; pixel++) {
+    for (; window != NULL && left > 1; left -= 2) {
+        tflm_opt_set_pairs(input_data, input_data + depth, depth, channels.input_offset, window);
+        tflm_opt_dot_pair_s8(&channels, window, filter_data, output_dims->c, output_data);
+        input_data += 2 * depth;
+        output_data += 2 * output_dims->c;
+    }
+    for (; left > 0; left--) {
         tflm_opt_dot_line_s8(&channels, input_data, filter_data, output_dims->c, output_data);
         input_data += depth;
         output_data += output_dims->c;
