@@ -8,7 +8,7 @@ head that TFLM reports is the peak planned here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from tflm_opt.arena import overlap
@@ -26,6 +26,7 @@ from tflm_opt.patch_split.walk import walks
 ALIGNMENT = 16
 TARGETS = ("engine", "tflm")
 
+Pair = tuple[int, int]
 Access = Callable[[Op], "int | None"]
 
 
@@ -135,6 +136,79 @@ def plan(
     if target not in TARGETS:
         raise ValueError(f"target is {target!r}; it is one of {', '.join(TARGETS)}")
     stock = target == "tflm"
+    found = spacing(graph, schedule, target=target, scratch=scratch, access=access)
+    lives, problem = found.lives, found.problem
+    movable = _movable(schedule) if moves and not stock else ()
+    parts = with_moves(problem, seconds, seed, steps=movable)
+    places = parts.solution.offsets
+    return Plan(
+        schedule=schedule,
+        target=target,
+        offsets={t: places[i] for t, i in lives.tensors.items()},
+        moves=_moves(schedule, lives, parts),
+        scratch={op: (places[i], lives.buffers[i].size) for op, i in lives.scratch.items()},
+        peak=parts.solution.peak,
+        bound=parts.solution.bound,
+        problem=parts.problem,
+        places=places,
+        ports=frozenset(
+            piece
+            for tensor in (*graph.inputs, *graph.outputs)
+            if tensor in lives.tensors
+            for piece in parts.pieces[lives.tensors[tensor]]
+        ),
+        steps=lives.steps,
+        fronts={t: places[i] for t, i in lives.fronts.items()},
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Spacing:
+    """What a plan must keep apart, before anything is placed.
+
+    Attributes:
+        lives: buffers and whose they are.
+        problem: the same buffers, with safe distances.
+    """
+
+    lives: Lifetimes
+    problem: Problem
+
+    def needs(self) -> dict[int, int]:
+        """Bytes that every plan needs at a step, at least, by step (see `bound.step_bounds`)."""
+        return step_bounds(self.problem)
+
+    def keeps(self, step: int, offsets: Mapping[Tensor, int], pairs: Iterable[Pair]) -> bool:
+        """Whether tensors that lie at `offsets` are far enough apart in a step.
+
+        Args:
+            pairs: (written, read) positions of buffers whose bytes may meet there at all.
+        """
+        tensors = {index: tensor for tensor, index in self.lives.tensors.items()}
+        for pair in pairs:
+            buffers = [self.problem.buffers[index] for index in pair]
+            if any(index not in tensors for index in pair):
+                continue
+            if not all(b.start <= step < b.stop for b in buffers):
+                continue
+            out, source = (offsets[tensors[index]] for index in pair)
+            meet = out < source + buffers[1].size and source < out + buffers[0].size
+            distance = self.problem.overlaps.get(pair)
+            if meet and (distance is None or source - out < distance):
+                return False
+        return True
+
+
+def spacing(
+    graph: Graph,
+    schedule: Schedule,
+    *,
+    target: str = "engine",
+    scratch: Callable[[Op], int] | None = None,
+    access: Access | None = None,
+) -> Spacing:
+    """Buffers and safe distances of a schedule. Arguments and errors: as `plan`."""
+    stock = target == "tflm"
     stages = streamed_stages(schedule, walks(graph, schedule))
     if stock and stages:
         raise ValueError("stock TFLM runs whole ops; a schedule with bands is rewritten first")
@@ -154,29 +228,7 @@ def plan(
     overlaps = _overlaps(schedule, lives, distances)
     for stage in stages:
         overlaps.update(_stage_overlaps(stage, lives, distances))
-    problem = Problem(buffers, ALIGNMENT, overlaps)
-    movable = _movable(schedule) if moves and not stock else ()
-    parts = with_moves(problem, seconds, seed, steps=movable)
-    places = parts.solution.offsets
-    return Plan(
-        schedule=schedule,
-        target=target,
-        offsets={t: places[i] for t, i in lives.tensors.items()},
-        moves=_moves(schedule, lives, parts),
-        scratch={op: (places[i], buffers[i].size) for op, i in lives.scratch.items()},
-        peak=parts.solution.peak,
-        bound=parts.solution.bound,
-        problem=parts.problem,
-        places=places,
-        ports=frozenset(
-            piece
-            for tensor in (*graph.inputs, *graph.outputs)
-            if tensor in lives.tensors
-            for piece in parts.pieces[lives.tensors[tensor]]
-        ),
-        steps=lives.steps,
-        fronts={t: places[i] for t, i in lives.fronts.items()},
-    )
+    return Spacing(lives, Problem(buffers, ALIGNMENT, overlaps))
 
 
 def _moves(schedule: Schedule, lives: Lifetimes, parts: Split) -> dict[Op, tuple[Move, ...]]:

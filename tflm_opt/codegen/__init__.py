@@ -7,18 +7,16 @@ codegen.write(sources, "build/digits")
 from __future__ import annotations
 
 from tflm_opt.codegen.generate import generate
-from tflm_opt.codegen.rooms import Kernels, Room, rooms
+from tflm_opt.codegen.rooms import Kernels
 from tflm_opt.codegen.sources import Port, Sources, load_record, write
 
 __all__ = [
     "Kernels",
     "Port",
-    "Room",
     "Sources",
     "access",
     "generate",
     "load_record",
-    "rooms",
     "scratch",
     "write",
 ]

@@ -1,17 +1,12 @@
-"""Scratch as a choice: how much of it a kernel may get, and what follows from it.
+"""How ops use kernels: which get scratch to be faster, and what follows from it.
 
 Faster kernels first write weights or pixels into scratch in the order that their inner loops read.
-They work with whatever they are given: the more, the fewer times the same is written again. So
-each op has some *rooms*, from none to all that helps, and the arena decides which one it gets
-(`patch_split.furnish`).
+They work with whatever they are given: the more, the fewer times the same is written again. How
+much each op gets is chosen when the arena is planned (`tflm_opt.furnish`).
 
-What follows from a room is the same on every core, so that code made for one runs on any: a room
-is of use to all tiers or not offered, and the *block*, how many output elements are written before
-the reads of the first of them are done (see `arena.overlap`), is the largest of all tiers.
-
-The sizes are those of the kernels' headers; the tests compare both. Work is an estimate of
-instructions, fitted to counts of emulated cores by `benchmarks/rooms.py`: it ranks, and is never
-shown as a measurement.
+What follows from it is the same on every core, so that code made for one runs on any: sizes are of
+use to all tiers, and the *block*, how many output elements are written before the reads of the
+first of them are done (see `arena.overlap`), is the largest of all tiers.
 """
 
 from __future__ import annotations
@@ -28,44 +23,27 @@ from tflm_opt.kernels import table
 
 # Estimated instructions of calling a kernel, and how much less work a larger room must make.
 CALL = 250.0
-_WORTH = 0.99
-
-
-@dataclass(frozen=True, slots=True)
-class Room:
-    """One choice of scratch for an op.
-
-    Attributes:
-        size: bytes; 0 for none.
-        block: output elements that its kernel writes together, in any order; None: no promise.
-        work: estimated instructions.
-    """
-
-    size: int
-    block: int | None
-    work: float
+WORTH = 0.99
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Kernels:
-    """How the ops of a graph use kernels: for which tier, and which op gets how much scratch.
+    """Which ops of a graph get how much scratch.
 
     Example:
-        >>> kernels = Kernels("dsp")
+        >>> kernels = Kernels({weights: 1632})
         >>> arena.plan(graph, schedule, scratch=kernels.scratch, access=kernels.access)
 
     Attributes:
-        tier: of the core that it is meant for, of `kernels.table.TIERS`. It changes what is fast,
-            not what is right.
         sizes: bytes by op's `key`; ops that are not in it get what they can't do without.
     """
 
-    tier: str = "portable"
     sizes: Mapping[Tensor, int] = field(default_factory=dict)
 
     def size(self, op: Op) -> int:
         """Bytes of optional scratch that an op gets, or any slice of it."""
-        return self.sizes.get(key(op), 0) if self.sizes else 0  # type: ignore[arg-type]
+        weights = key(op)
+        return 0 if weights is None else self.sizes.get(weights, 0)
 
     def scratch(self, op: Op) -> int:
         """Bytes of working memory beside inputs and outputs. Raises: UnsupportedModel."""
@@ -78,10 +56,6 @@ class Kernels:
         """
         return block(op, self.size(op))
 
-    def work(self, op: Op) -> float:
-        """Estimated instructions of the op's kernels."""
-        return work(op, self.size(op), self.tier)
-
 
 def key(op: Op) -> Tensor | None:
     """What an op and all its slices share, and no other op: its weights."""
@@ -90,33 +64,14 @@ def key(op: Op) -> Tensor | None:
 
 
 @lru_cache(maxsize=8192)
-def _lowered(op: Op) -> Lowered:
+def lowered(op: Op) -> Lowered:
+    """The op's kernel calls. Raises: UnsupportedModel."""
     return lower(op)
 
 
 def needed(op: Op) -> int:
     """Bytes of working memory that the op's kernels can't do without. Raises: UnsupportedModel."""
-    return _lowered(op).scratch
-
-
-def rooms(op: Op, tier: str) -> tuple[Room, ...]:
-    """The choices for an op, by rising size and falling work; the first takes no scratch.
-
-    Example:
-        >>> [room.size for room in rooms(pointwise_16_to_96, "dsp")]
-        [0, 352, 736, 1632, 4704]
-
-    Raises: UnsupportedModel, as `codegen.generate`.
-    """
-    found = [Room(0, block(op, 0), work(op, 0, tier))]
-    form = _form(op)
-    if form is None or key(op) is None or needed(op):
-        return tuple(found)
-    for size in sorted(set(form.sizes())):
-        room = Room(size, block(op, size), work(op, size, tier))
-        if size >= form.least and room.work < found[-1].work * _WORTH:
-            found.append(room)
-    return tuple(found)
+    return lowered(op).scratch
 
 
 @lru_cache(maxsize=65536)
@@ -125,24 +80,18 @@ def block(op: Op, size: int) -> int | None:
 
     The most of all tiers, with `size` bytes of optional scratch.
     """
-    lowered = _lowered(op)
-    if lowered.view:
+    calls = lowered(op)
+    if calls.view:
         return 1
-    if len(lowered.calls) != 1 or table.kernels()[lowered.calls[0].function].access == "none":
+    if len(calls.calls) != 1 or table.kernels()[calls.calls[0].function].access == "none":
         return None
-    form = _form(op)
-    return 1 if form is None else form.block(size)
-
-
-@lru_cache(maxsize=65536)
-def work(op: Op, size: int, tier: str) -> float:
-    """Estimated instructions of an op with `size` bytes of optional scratch."""
-    form = _form(op)
-    return 0.0 if form is None else CALL + form.work(size, tier)
+    one = form(op)
+    return 1 if one is None else one.block(size)
 
 
 @lru_cache(maxsize=8192)
-def _form(op: Op) -> Form | None:
-    calls = _lowered(op).calls
+def form(op: Op) -> Form | None:
+    """The op's kernel at work; None where scratch is of no use to it."""
+    calls = lowered(op).calls
     found = FORMS.get(calls[0].function) if len(calls) == 1 else None
     return None if found is None else found(op)

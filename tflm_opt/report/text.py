@@ -206,10 +206,10 @@ def front_text(points: Sequence[dict[str, Any]]) -> str:
     lines = [f"{head}{'instructions':>14}{'stages':>8}"]
     lines += [
         f"{p['arena']:>13,}{p['extra_macs']:>12.0%}{p['extra_calls']:>13,}{p['moved']:>13,}"
-        f"{p['instructions']:>+14,}{p['streamed_stages']:>8}"
+        f"{p['instructions']:>14,}{p['streamed_stages']:>8}"
         for p in points
     ]
-    note = "instructions: an estimate of what bands add; stages: those that run band by band"
+    note = "instructions: an estimate, of kernels; stages: those that run band by band"
     return "\n".join((*lines, note))
 
 
@@ -222,6 +222,7 @@ def measurement_text(data: dict[str, object]) -> str:
     rows = [
         ("board", f"{data['board']} ({data['core']}, emulated)"),
         ("instructions", f"{instructions:,} per inference (not cycles)"),
+        *_cycles(data.get("cycles_estimate")),
         ("bit-exact", f"{proof}, over {data['vectors']} samples"),
         ("arena", f"{data['arena']:,} bytes"),
         ("stack", f"{data['stack']:,} bytes, measured; {data['stack_worst_case']:,} worst case"),
@@ -231,3 +232,14 @@ def measurement_text(data: dict[str, object]) -> str:
         ),
     ]
     return "\n".join(map(_row, rows))
+
+
+def _cycles(estimate: Any) -> list[tuple[str, str]]:
+    if estimate is None:
+        return []
+    waits = f", {estimate['waits']:,} of them for flash" if estimate["waits"] else ""
+    time = f"{estimate['ms']:.3g} ms at {estimate['clock_hz'] / 1e6:g} MHz on {estimate['board']}"
+    return [
+        ("cycles, an ESTIMATE", f"about {estimate['cycles']:,} per inference{waits}"),
+        ("", f"about {time}"),
+    ]
