@@ -100,8 +100,11 @@ class Products:
 
     def work(self, size: int, tier: str) -> float:
         macs = self.pixels * self.channels * self.depth
-        if tier == "portable" or size < self.least:
-            return 3.0 * macs
+        outputs = self.pixels * self.channels
+        if size < self.least:
+            return 2.5 * macs + 40.0 * outputs
+        if tier == "portable":
+            return 1.9 * macs + 21.0 * outputs + 2.7 * self.pixels * self.depth
         times = 1 if size >= self._all else -(-self.pixels // self._together(size))
         weights = (1.2 * self.depth + 25) * self.channels
         taken = (2.0 if self.gathered else 1.0) * self.pixels * self.depth

@@ -129,7 +129,7 @@ TFLM_OPT_INLINE int8_t tflm_opt_saturated_s8(int32_t x)
  * As tflm_opt_requantize, which says why both roundings are one sum; here they are added before the
  * product, so that one shift is left.
  */
-TFLM_OPT_INLINE int8_t tflm_opt_scaled_down_s8(int32_t sum,
+TFLM_OPT_INLINE int8_t tflm_opt_requantized_down_s8(int32_t sum,
                                                int32_t multiplier,
                                                int32_t shift,
                                                int32_t offset)
@@ -144,13 +144,13 @@ TFLM_OPT_INLINE int8_t tflm_opt_scaled_down_s8(int32_t sum,
 }
 
 /* The same for any shift. */
-TFLM_OPT_INLINE int8_t tflm_opt_scaled_s8(int32_t sum,
+TFLM_OPT_INLINE int8_t tflm_opt_requantized_s8(int32_t sum,
                                           int32_t multiplier,
                                           int32_t shift,
                                           int32_t offset)
 {
     if (TFLM_OPT_LIKELY(shift <= -2)) {
-        return tflm_opt_scaled_down_s8(sum, multiplier, shift, offset);
+        return tflm_opt_requantized_down_s8(sum, multiplier, shift, offset);
     }
     return tflm_opt_saturated_s8(tflm_opt_requantize_up(sum, multiplier, shift) + offset);
 }
@@ -221,7 +221,7 @@ TFLM_OPT_INLINE void tflm_opt_set_bias(tflm_opt_channels *channels, const int32_
 }
 
 /* `count` sums that lie side by side as outputs, clamped to int8. */
-TFLM_OPT_APART void tflm_opt_write_scaled(const int32_t *sums,
+TFLM_OPT_APART void tflm_opt_write_requantized(const int32_t *sums,
                                           int32_t count,
                                           const int32_t *multiplier,
                                           const int32_t *shift,
@@ -231,7 +231,7 @@ TFLM_OPT_APART void tflm_opt_write_scaled(const int32_t *sums,
 {
     const int8_t *end = output + count;
     while (output != end) {
-        *output++ = tflm_opt_scaled_s8(*sums++, *multiplier, *shift, offset);
+        *output++ = tflm_opt_requantized_s8(*sums++, *multiplier, *shift, offset);
         multiplier += quant_step;
         shift += quant_step;
     }

@@ -100,7 +100,7 @@ void tflm_opt_dot_line_s8(const tflm_opt_channels *channels,
         if (channels->input_offset != 0) {
             add_offset(sums, some, first, length, channels->input_offset);
         }
-        tflm_opt_write_scaled(sums, some, multiplier, shift, step, channels->output_offset,
+        tflm_opt_write_requantized(sums, some, multiplier, shift, step, channels->output_offset,
                               output + done);
         multiplier += SUMS * step;
         shift += SUMS * step;
