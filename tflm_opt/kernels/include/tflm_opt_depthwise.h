@@ -59,6 +59,13 @@ TFLM_OPT_INLINE tflm_opt_depthwise_shape tflm_opt_depthwise_shape_of(int32_t hei
     return shape;
 }
 
+/* Whether a band of so many rows works on values one above the other. */
+TFLM_OPT_INLINE int32_t tflm_opt_depthwise_is_stacked(const tflm_opt_depthwise_shape *shape,
+                                                      int32_t rows)
+{
+    return shape->is_3x3 && rows > 1;
+}
+
 /* Words of an input row that `columns` neighbouring outputs read, rounded up to groups. */
 TFLM_OPT_INLINE int32_t tflm_opt_depthwise_row_words(const tflm_opt_depthwise_shape *shape,
                                                      int32_t columns)
@@ -71,14 +78,21 @@ TFLM_OPT_INLINE int32_t tflm_opt_depthwise_row_words(const tflm_opt_depthwise_sh
  * four channels, and their words of the input rows.
  *
  *     16 * (height * tap_words + 7) + 16 * ((rows - 1) * stride_h + height) * row_words
+ *
+ * 3x3 with both strides 1 and rows even has columns of (rows + 2) / 2 words instead:
+ *
+ *     16 * 13 + 16 * (rows + 2) / 2 * (columns rounded up to even + 2)
  */
 TFLM_OPT_INLINE int32_t tflm_opt_depthwise_scratch(const tflm_opt_depthwise_shape *shape,
                                                    int32_t rows,
                                                    int32_t columns)
 {
+    const int32_t record = shape->height * shape->tap_words + 7;
     const int32_t input_rows = (rows - 1) * shape->stride_h + shape->height;
-    return 16 * (shape->height * shape->tap_words + 7 +
-                 input_rows * tflm_opt_depthwise_row_words(shape, columns));
+    if (tflm_opt_depthwise_is_stacked(shape, rows)) {
+        return 16 * (record + input_rows / 2 * ((columns + 3) & ~1));
+    }
+    return 16 * (record + input_rows * tflm_opt_depthwise_row_words(shape, columns));
 }
 
 /* Of `most` output rows, those that a band has with so much scratch; one at least. */
@@ -221,10 +235,44 @@ int32_t tflm_opt_depthwise_scales_s8(const tflm_opt_depthwise_scales *scales,
 void tflm_opt_depthwise_rows_s8(const tflm_opt_depthwise_rows *rows);
 
 /*
- * 3x3 with stride 1, for bands of 1, 2 or 4 rows; words lie column by column: words_step is the
- * bytes of all whole groups, columns those that are left. With a kink, no group is whole.
+ * 3x3 with stride 1. Words lie column by column: words_step is the bytes of all whole groups, columns
+ * those that are left. With a kink, no group is whole. The first works on one row of outputs, the
+ * second on 2 or 4, on words of values one above the other; a group is 4 columns or 2.
  */
 void tflm_opt_depthwise_3x3_s8(const tflm_opt_depthwise_rows *rows);
+void tflm_opt_depthwise_2x2_s8(const tflm_opt_depthwise_rows *rows);
+
+/* The second's words of taps, a column at a time. */
+void tflm_opt_depthwise_taps_down_s8(const int8_t *taps,
+                                     int32_t channels,
+                                     uint32_t *words,
+                                     int32_t size);
+
+/* Its words of four rows of the input, a column's two side by side, columns 8 or 12 bytes apart. */
+typedef struct {
+    int32_t source_row;
+    const int8_t *source;
+    int32_t channels;
+    uint32_t *words;
+    int32_t plane; /* bytes from one channel's words to the next */
+    int32_t columns;
+} tflm_opt_depthwise_stack;
+
+void tflm_opt_depthwise_stack_s8(const tflm_opt_depthwise_stack *stack, int32_t step);
+
+/* Its words of two rows, of which one may be the same four bytes again and again, with step 0. */
+typedef struct {
+    const int8_t *upper;
+    int32_t upper_step;
+    const int8_t *lower;
+    int32_t lower_step;
+    int32_t columns;
+    uint32_t *words;
+    int32_t plane;
+    int32_t step; /* bytes from a column's words to the next */
+} tflm_opt_depthwise_two;
+
+void tflm_opt_depthwise_two_s8(const tflm_opt_depthwise_two *two);
 
 /*
  * Begins a call of which all before `shape` is set. ARM_CMSIS_NN_ARG_ERROR for wrong dims and for

@@ -5,8 +5,7 @@
 
 /*
  * Stride 1. A channel's taps stay in registers: w01 and w12 of the three rows in r4 to r9. Words lie
- * column by column, so that one instruction loads three rows; lr walks over them, `gap` leads over
- * the rows that belong to the band's other output rows. The record lies on the stack from sp + 12
+ * column by column, so that one instruction loads three rows; lr walks over them. The record lies on the stack from sp + 12
  * on, behind multiplier, constant and shift.
  *
  *     sp + 12  output     20  words' end of whole groups    28  bias    40  kink
@@ -39,7 +38,7 @@
     "asr r2, r2, r12                   \n" \
     "ssat r2, #8, r2                   \n"
 
-#define ROWS(gap)                                                              \
+#define ROWS                                                              \
     "push {r4-r11, lr}          \n"                                            \
     "sub sp, sp, #92            \n"                                            \
     "add r12, sp, #12           \n"                                            \
@@ -66,9 +65,9 @@
     "beq 4f                     \n"                                            \
     "3:                         \n" /* four outputs */                         \
     "ldr r3, [sp, #28]          \n"                                            \
-    "ldmia lr!, {r10-r12}       \n" gap                                        \
+    "ldmia lr!, {r10-r12}       \n"                                        \
     LEFT("r0", "r1", "r3")                                                     \
-    "ldmia lr!, {r10-r12}       \n" gap                                        \
+    "ldmia lr!, {r10-r12}       \n"                                        \
     RIGHT("r0", "r1")                                                          \
     LEFT("r2", "r3", "r3")                                                     \
     "ldm lr, {r10-r12}          \n"                                            \
@@ -103,7 +102,7 @@
     "beq 6f                     \n"                                            \
     "5:                         \n"                                            \
     "ldr r3, [sp, #28]          \n"                                            \
-    "ldmia lr!, {r10-r12}       \n" gap                                        \
+    "ldmia lr!, {r10-r12}       \n"                                        \
     LEFT("r0", "r1", "r3")                                                     \
     "ldm lr, {r10-r12}          \n"                                            \
     RIGHT("r0", "r1")                                                          \
@@ -152,26 +151,10 @@
     "add sp, sp, #92            \n"                                            \
     "pop {r4-r11, pc}           \n"
 
-#define CORE(name, gap)                                              \
-    __attribute__((naked, noinline)) static void name(               \
-        __attribute__((unused)) const tflm_opt_depthwise_rows *rows) \
-    {                                                                \
-        __asm__(ROWS(gap));                                          \
-    }
-
-CORE(rows_1, "")
-CORE(rows_2, "add lr, lr, #4 \n")
-CORE(rows_4, "add lr, lr, #12 \n")
-
-void tflm_opt_depthwise_3x3_s8(const tflm_opt_depthwise_rows *rows)
+__attribute__((naked))
+void tflm_opt_depthwise_3x3_s8(__attribute__((unused)) const tflm_opt_depthwise_rows *rows)
 {
-    if (rows->rows == 1) {
-        rows_1(rows);
-    } else if (rows->rows == 2) {
-        rows_2(rows);
-    } else {
-        rows_4(rows);
-    }
+    __asm__(ROWS);
 }
 
 #endif

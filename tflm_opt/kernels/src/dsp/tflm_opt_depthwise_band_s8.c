@@ -15,10 +15,11 @@ typedef struct {
     const tflm_opt_depthwise_call *call;
     int32_t rows; /* of the output */
     int32_t columns;
+    int32_t stacked; /* whether words are of two rows, in columns */
     int32_t in_x;
     int32_t in_y;
     int32_t input_rows;
-    int32_t input_words;
+    int32_t input_words; /* of a row; columns if they are stacked */
     tflm_opt_taps inside_h;
     tflm_opt_taps inside_w; /* columns, not words */
     uint32_t *words;
@@ -27,61 +28,53 @@ typedef struct {
     int32_t plane;
 } strip;
 
-/* `count` neighbouring channels, at most 4. */
-TFLM_OPT_INLINE uint32_t some_bytes(const int8_t *bytes, int32_t count)
-{
-    uint32_t word = 0;
-    if (count >= 4) {
-        return tflm_opt_word(bytes);
-    }
-    while (count > 0) {
-        count--;
-        word = (word << 8) | (uint8_t)bytes[count];
-    }
-    return word;
-}
-
 TFLM_OPT_INLINE int32_t record_words(const tflm_opt_depthwise_shape *shape)
 {
     return shape->height * shape->tap_words + 7;
 }
 
-/* As the core, for fewer channels and for columns that the filter lacks. */
-static void unpack_few_taps(
-    const tflm_opt_depthwise_call *call, int32_t channel, int32_t count, uint32_t *records)
+/* As the cores, for columns that the filter lacks. */
+static void unpack_some_taps(const strip *part, const int8_t *taps, uint32_t *words)
 {
-    const tflm_opt_depthwise_shape *shape = &call->shape;
+    const tflm_opt_depthwise_call *call = part->call;
     const int32_t channels = call->input->c;
-    const int32_t size = record_words(shape);
-    int32_t i;
-    for (i = 0; i < shape->height * shape->tap_words; i++) {
-        const int32_t y = i / shape->tap_words;
-        const int32_t x = (i - y * shape->tap_words) * shape->stride_w;
-        const int32_t width = call->filter->w;
-        const int8_t *tap = call->filter_data + (y * width + x) * channels + channel;
-        const uint32_t first = x < width ? some_bytes(tap, count) : 0;
-        const uint32_t second = x + 1 < width ? some_bytes(tap + channels, count) : 0;
-        int32_t c;
-        for (c = 0; c < count; c++) {
-            const uint32_t low = (first >> (8 * c)) & 0xFFU;
-            const uint32_t high = (second >> (8 * c)) & 0xFFU;
-            records[4 + c * size + i] = (low << 8) | (high << 24);
+    const int32_t width = call->filter->w;
+    const int32_t down = part->stacked ? 1 : 0;
+    const int32_t size = record_words(&call->shape);
+    int32_t across;
+    int32_t y;
+    for (y = 0; y < call->shape.height; y++) {
+        for (across = 0; across < call->shape.tap_words; across++) {
+            const int32_t row = down ? across : y;
+            const int32_t x = down ? y : across * call->shape.stride_w;
+            const int8_t *tap = taps + (row * width + x) * channels;
+            const uint32_t first = x < width ? tflm_opt_word(tap) : 0;
+            const uint32_t second =
+                x + 1 - down < width ? tflm_opt_word(tap + (down ? width : 1) * channels) : 0;
+            const uint32_t low = tflm_opt_pack_low(first, second);
+            const uint32_t high = tflm_opt_pack_high(first, second);
+            words[0] = (low << 8) & 0xFF00FF00U;
+            words[size] = low & 0xFF00FF00U;
+            words[2 * size] = (high << 8) & 0xFF00FF00U;
+            words[3 * size] = high & 0xFF00FF00U;
+            words++;
         }
     }
 }
 
-/* Taps, biases and scales of some channels; 0 if one has no short form. */
-static int32_t prepare(const tflm_opt_depthwise_call *call,
-                       const tflm_opt_depthwise_scales *scales,
-                       int32_t channel)
+/* Taps, biases and scales of four channels; 0 if one has no short form. */
+static int32_t prepare(const strip *part, const tflm_opt_depthwise_scales *scales, int32_t channel)
 {
-    uint32_t *records = (uint32_t *)scales->records;
+    const tflm_opt_depthwise_call *call = part->call;
+    const int8_t *taps = call->filter_data + channel;
+    uint32_t *words = (uint32_t *)scales->records + 4;
     tflm_opt_depthwise_scales some = *scales;
-    if (scales->count == 4 && call->filter->w == call->shape.width) {
-        tflm_opt_depthwise_taps_s8(&call->shape, call->filter_data + channel, call->input->c,
-                                   records + 4, scales->size);
+    if (call->filter->w != call->shape.width) {
+        unpack_some_taps(part, taps, words);
+    } else if (part->stacked) {
+        tflm_opt_depthwise_taps_down_s8(taps, call->input->c, words, scales->size);
     } else {
-        unpack_few_taps(call, channel, scales->count, records);
+        tflm_opt_depthwise_taps_s8(&call->shape, taps, call->input->c, words, scales->size);
     }
     if (some.bias_step != 0) {
         some.bias += channel;
@@ -99,10 +92,15 @@ TFLM_OPT_APART void fill(uint32_t *words, int32_t step, int32_t count, uint32_t 
     }
 }
 
+/* The zero point, twice in a word. */
+TFLM_OPT_INLINE uint32_t zero_word(const strip *part)
+{
+    return ((uint32_t)-part->call->params->input_offset & 0xFFFFU) * 0x10001U;
+}
+
 /* Words that are outside of the input, for all channels. */
 static void fill_borders(const strip *part)
 {
-    const uint32_t zero = ((uint32_t)-part->call->params->input_offset & 0xFFFFU) * 0x10001U;
     const int32_t left = part->inside_w.first / 2;
     const int32_t right = (part->inside_w.last + 1) / 2;
     int32_t y;
@@ -113,41 +111,23 @@ static void fill_borders(const strip *part)
         uint32_t *words = part->words + y * part->row;
         int32_t channel;
         for (channel = 0; channel < 4 && before + after > 0; channel++) {
-            fill(words, part->column, before, zero);
-            fill(words + right * part->column, part->column, after, zero);
+            fill(words, part->column, before, zero_word(part));
+            fill(words + right * part->column, part->column, after, zero_word(part));
             words += part->plane;
         }
     }
 }
 
-/* As the core, for an image of fewer than four channels. */
-static void unpack_few(tflm_opt_depthwise_unpacking *job, int32_t column)
+/* The same where words are columns. */
+static void fill_sides(const strip *part)
 {
-    const int32_t plane = job->plane / 4;
-    for (; job->rows > 0; job->rows--) {
-        const int32_t count = job->first + job->pairs + job->last;
-        int32_t i;
-        for (i = 0; i < count; i++) {
-            uint32_t a = job->zero;
-            uint32_t b = job->zero;
-            int32_t channel;
-            if (i > 0 || !job->first) {
-                a = some_bytes(job->source, job->channels);
-                job->source += job->channels;
-            }
-            if (i < count - 1 || !job->last) {
-                b = some_bytes(job->source, job->channels);
-                job->source += job->channels;
-            }
-            for (channel = 0; channel < job->channels; channel++) {
-                const uint32_t low = (uint32_t)(int8_t)(a >> (8 * channel)) & 0xFFFFU;
-                const uint32_t high = (uint32_t)(int8_t)(b >> (8 * channel)) << 16;
-                job->words[channel * plane] = low | high;
-            }
-            job->words += column;
-        }
-        job->source += job->source_skip;
-        job->words += job->words_skip / 4;
+    const int32_t right = part->input_words - part->inside_w.last;
+    uint32_t *words = part->words;
+    int32_t channel;
+    for (channel = 0; channel < 4; channel++) {
+        fill(words, 1, part->inside_w.first * part->column, zero_word(part));
+        fill(words + part->inside_w.last * part->column, 1, right * part->column, zero_word(part));
+        words += part->plane;
     }
 }
 
@@ -181,13 +161,54 @@ static void unpack(const strip *part,
         uint32_t *words = job->words + run->rows * part->row;
         job->source_skip = run->step - length;
         job->rows = run->rows;
-        if (job->channels < 4) {
-            unpack_few(job, part->column);
-        } else {
-            tflm_opt_depthwise_words_s8(job, part->column * 4);
-        }
+        tflm_opt_depthwise_words_s8(job, part->column * 4);
         job->source = after;
         job->words = words;
+    }
+}
+
+/* The same where words are columns; the rows lie evenly spaced. */
+static void unpack_stacked(const strip *part, const tflm_opt_window_rows *rows, int32_t channel)
+{
+    const int32_t zeros = (int32_t)(zero_word(part) & 0xFFU) * 0x1010101;
+    const int32_t row = rows->runs[0].step;
+    tflm_opt_depthwise_stack four;
+    tflm_opt_depthwise_two two;
+    int32_t y = 0;
+    four.source = rows->origin + channel - part->inside_h.first * row;
+    four.source_row = row;
+    four.channels = part->call->input->c;
+    four.words = part->words + part->inside_w.first * part->column;
+    four.plane = part->plane * 4;
+    four.columns = part->inside_w.last - part->inside_w.first;
+    two.columns = four.columns;
+    two.plane = four.plane;
+    two.step = part->column * 4;
+    while (y < part->input_rows && four.columns > 0) {
+        if (y >= part->inside_h.first && y + 4 <= part->inside_h.last) {
+            tflm_opt_depthwise_stack_s8(&four, two.step);
+            y += 4;
+            four.source += 4 * row;
+            four.words += 2;
+            continue;
+        }
+        two.upper = (const int8_t *)&zeros;
+        two.upper_step = 0;
+        two.lower = two.upper;
+        two.lower_step = 0;
+        if (y >= part->inside_h.first && y < part->inside_h.last) {
+            two.upper = four.source;
+            two.upper_step = four.channels;
+        }
+        if (y + 1 >= part->inside_h.first && y + 1 < part->inside_h.last) {
+            two.lower = four.source + row;
+            two.lower_step = four.channels;
+        }
+        two.words = four.words;
+        tflm_opt_depthwise_two_s8(&two);
+        y += 2;
+        four.source += 2 * row;
+        four.words++;
     }
 }
 
@@ -205,7 +226,7 @@ static void set_scales(const tflm_opt_depthwise_call *call, tflm_opt_depthwise_s
     scales->records = call->scratch;
     scales->rows = call->shape.height;
     scales->size = record_words(&call->shape) * 4;
-    scales->count = tflm_opt_min(call->input->c, 4);
+    scales->count = 4;
     scales->bias_step = call->bias != NULL ? 4 : 0;
 }
 
@@ -230,16 +251,17 @@ static void set_rows(const strip *part, int8_t *output, int32_t output_row, tflm
     const cmsis_nn_dw_conv_params *params = call->params;
     const int kink = tflm_opt_has_kink(params->output_offset, params->activation);
     rows->channels = call->input->c;
-    rows->words_group = 8 * shape->stride_w * part->column;
+    rows->words_group = 8 * (part->stacked ? 1 : shape->stride_w) * part->column;
     rows->records = call->scratch;
     rows->code = rows_code(shape);
     rows->kink = kink ? -128 : 0;
     rows->words_step = part->row * 4;
     rows->columns = part->columns;
     if (shape->is_3x3) {
-        const int32_t whole = kink ? 0 : part->columns / 4;
+        const int32_t group = part->stacked ? 2 : 4;
+        const int32_t whole = kink ? 0 : part->columns / group;
         rows->words_step = whole * rows->words_group;
-        rows->columns -= 4 * whole;
+        rows->columns -= group * whole;
     } else {
         if (kink) {
             rows->columns -= 65536;
@@ -255,8 +277,12 @@ static void set_rows(const strip *part, int8_t *output, int32_t output_row, tflm
     rows->rows = part->rows;
     rows->output_delta = 1 - (part->rows - 1) * output_row;
     rows->words_delta = part->plane * 4 - (part->rows - 1) * rows->words_row;
+    if (part->stacked) {
+        rows->output_delta += output_row;
+        rows->words_delta = part->plane * 4 - (part->rows / 2 - 1) * 4;
+    }
     rows->size = record_words(shape) * 4;
-    rows->count = tflm_opt_min(rows->channels, 4);
+    rows->count = 4;
     rows->all_rows = part->rows;
 }
 
@@ -298,21 +324,30 @@ static int32_t make_strip(const strip *part,
                           part->inside_h.last - part->inside_h.first,
                           part->in_x + part->inside_w.first, channels, &source);
     }
-    fill_borders(part);
-    set_unpacking(part, &job);
+    if (part->stacked) {
+        fill_sides(part);
+    } else {
+        fill_borders(part);
+        set_unpacking(part, &job);
+    }
     set_scales(call, &scales);
     set_rows(part, output, output_row, &rows);
     for (channel = 0; channel < channels; channel += 4) {
-        const int32_t first = tflm_opt_max(tflm_opt_min(channel, channels - 4), 0);
-        if (!prepare(call, &scales, first)) {
+        const int32_t first = tflm_opt_min(channel, channels - 4);
+        if (!prepare(part, &scales, first)) {
             return 0;
         }
-        unpack(part, &source, &job, first);
         rows.output = output + first;
-        if (call->shape.is_3x3) {
-            tflm_opt_depthwise_3x3_s8(&rows);
+        if (part->stacked) {
+            unpack_stacked(part, &source, first);
+            tflm_opt_depthwise_2x2_s8(&rows);
         } else {
-            tflm_opt_depthwise_rows_s8(&rows);
+            unpack(part, &source, &job, first);
+            if (call->shape.is_3x3) {
+                tflm_opt_depthwise_3x3_s8(&rows);
+            } else {
+                tflm_opt_depthwise_rows_s8(&rows);
+            }
         }
     }
     clamp_outputs(part, output, output_row);
@@ -340,7 +375,7 @@ arm_cmsis_nn_status tflm_opt_depthwise_start_s8(const cmsis_nn_context *ctx,
     if (ctx->buf == NULL || call->size < tflm_opt_depthwise_scratch(&call->shape, 1, 1)) {
         return ARM_CMSIS_NN_ARG_ERROR;
     }
-    call->in_words = params->ch_mult == 1 && params->stride.w <= 2 && params->dilation.w == 1 &&
+    call->in_words = params->ch_mult == 1 && call->input->c >= 4 && params->stride.w <= 2 && params->dilation.w == 1 &&
                      params->dilation.h == 1;
     return ARM_CMSIS_NN_SUCCESS;
 }
@@ -353,6 +388,27 @@ static int32_t strip_columns(const tflm_opt_depthwise_call *call, int32_t rows, 
         columns = (columns - 1) / 4 * 4;
     }
     return columns;
+}
+
+/* How the words lie, and which of them have values. */
+static void set_words(strip *part)
+{
+    const tflm_opt_depthwise_shape *shape = &part->call->shape;
+    const cmsis_nn_dims *input = part->call->input;
+    const int32_t reach = (part->columns - 1) * shape->stride_w + part->call->filter->w;
+    if (part->stacked) {
+        part->input_words = reach;
+        part->column = part->input_rows / 2;
+        part->row = 0;
+        part->plane = part->column * ((part->columns + 3) & ~1);
+        part->inside_w = tflm_opt_window(part->in_x, reach, 1, input->w);
+        return;
+    }
+    part->input_words = (reach + 1) / 2;
+    part->inside_w = tflm_opt_window(part->in_x, 2 * part->input_words, 1, input->w);
+    part->column = shape->is_3x3 ? 3 : 1;
+    part->row = shape->is_3x3 ? 1 : tflm_opt_depthwise_row_words(shape, part->columns);
+    part->plane = part->input_rows * tflm_opt_depthwise_row_words(shape, part->columns);
 }
 
 int32_t tflm_opt_depthwise_band_s8(const tflm_opt_depthwise_call *call,
@@ -374,16 +430,11 @@ int32_t tflm_opt_depthwise_band_s8(const tflm_opt_depthwise_call *call,
     part.input_rows = (rows - 1) * shape->stride_h + shape->height;
     part.inside_h = tflm_opt_window(part.in_y, part.input_rows, 1, call->input->h);
     part.words = (uint32_t *)call->scratch + 4 * record_words(shape);
+    part.stacked = tflm_opt_depthwise_is_stacked(shape, rows);
     while (left > 0) {
-        int32_t row_words;
         part.columns = tflm_opt_min(left, most);
         part.in_x = x * shape->stride_w - params->padding.w;
-        part.input_words = ((part.columns - 1) * shape->stride_w + call->filter->w + 1) / 2;
-        part.inside_w = tflm_opt_window(part.in_x, 2 * part.input_words, 1, call->input->w);
-        row_words = tflm_opt_depthwise_row_words(shape, part.columns);
-        part.column = shape->is_3x3 ? part.input_rows : 1;
-        part.row = shape->is_3x3 ? 1 : row_words;
-        part.plane = part.input_rows * row_words;
+        set_words(&part);
         if (part.inside_w.first >= part.inside_w.last) {
             part.inside_w.first = 0;
             part.inside_w.last = 0;

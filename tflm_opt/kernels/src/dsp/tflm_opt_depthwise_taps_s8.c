@@ -26,6 +26,9 @@
     "pkhbt " word ", " first ", " second ", lsl #16        \n" \
     "pkhtb " first ", " second ", " first ", asr #16       \n"
 
+/* Words (a, b) and (b, c). */
+#define CHAINED(a, b, c) PACK("r3", a, b) PACK("r4", b, c) STORE_TWO(a, b)
+
 #define LOAD_ONE(tap)                   \
     "ldr " tap ", [r7]              \n" \
     "add r7, r7, r8                 \n"
@@ -36,7 +39,7 @@
     "add r7, r7, r8, lsl #1         \n"
 
 /* Words (a, b) and (b, c), of which a is there. */
-#define CHAIN(a, b, c) LOAD_TWO(b, c) PACK("r3", a, b) PACK("r4", b, c) STORE_TWO(a, b)
+#define CHAIN(a, b, c) LOAD_TWO(b, c) CHAINED(a, b, c)
 
 /* Words (0, 1) and (2, 3), or (0, 1) and (2, nothing), or (0, nothing). */
 #define FOUR LOAD_TWO("r0", "r1") LOAD_TWO("r2", "r5") PACK("r3", "r0", "r1") \
@@ -53,10 +56,17 @@
     "and r0, r0, lr                 \n" \
     "str r0, [r12], #4              \n"
 
-/* Rows of taps of 3, 5 and 7 columns, for strides of 1 and 2. */
+/* Rows of taps of 3, 5 and 7 columns, for strides of 1 and 2; a column of 3x3. */
 #define ROW_3_1 LOAD_ONE("r0") CHAIN("r0", "r1", "r2")
 #define ROW_5_1 ROW_3_1 CHAIN("r2", "r0", "r1")
 #define ROW_7_1 ROW_5_1 CHAIN("r1", "r2", "r0")
+#define COLUMN_3                    \
+    "add r3, r8, r8, lsl #1     \n" \
+    "ldr r0, [r7]               \n" \
+    "ldr r1, [r7, r3]           \n" \
+    "ldr r2, [r7, r3, lsl #1]   \n" \
+    "add r7, r7, r8             \n" \
+    CHAINED("r0", "r1", "r2")
 #define ROW_3_2 THREE
 #define ROW_5_2 FOUR ONE
 #define ROW_7_2 FOUR THREE
@@ -94,6 +104,7 @@ typedef void unpack_rows(
 CORE(taps_3_1, ROW_3_1)
 CORE(taps_5_1, ROW_5_1)
 CORE(taps_7_1, ROW_7_1)
+CORE(taps_3_down, COLUMN_3)
 CORE(taps_3_2, ROW_3_2)
 CORE(taps_5_2, ROW_5_2)
 CORE(taps_7_2, ROW_7_2)
@@ -107,6 +118,14 @@ void tflm_opt_depthwise_taps_s8(const tflm_opt_depthwise_shape *shape,
     static unpack_rows *const rows[2][3] = {{taps_3_1, taps_5_1, taps_7_1},
                                             {taps_3_2, taps_5_2, taps_7_2}};
     rows[shape->stride_w - 1][shape->width / 2 - 1](taps, channels, words, size, shape->height);
+}
+
+void tflm_opt_depthwise_taps_down_s8(const int8_t *taps,
+                                     int32_t channels,
+                                     uint32_t *words,
+                                     int32_t size)
+{
+    taps_3_down(taps, channels, words, size, 3);
 }
 
 #endif

@@ -26,8 +26,6 @@
     "str " first ", [" pointer "], #" #step "             \n" \
     "str " second ", [" pointer "], #" #step "            \n"
 #define STORE_TWO_12(pointer, first, second) STORE_TWO_APART(pointer, first, second, 12)
-#define STORE_TWO_16(pointer, first, second) STORE_TWO_APART(pointer, first, second, 16)
-#define STORE_TWO_24(pointer, first, second) STORE_TWO_APART(pointer, first, second, 24)
 
 /* The same of four pixels from r7 on; r8 is from one to the next, r0 three times that. */
 #define TWO_PAIRS(step)                 \
@@ -111,19 +109,13 @@
 
 CORE(words_by_4, 4)
 CORE(words_by_12, 12)
-CORE(words_by_16, 16)
-CORE(words_by_24, 24)
 
 void tflm_opt_depthwise_words_s8(tflm_opt_depthwise_unpacking *unpacking, int32_t step)
 {
     if (step == 4) {
         words_by_4(unpacking);
-    } else if (step == 12) {
-        words_by_12(unpacking);
-    } else if (step == 16) {
-        words_by_16(unpacking);
     } else {
-        words_by_24(unpacking);
+        words_by_12(unpacking);
     }
 }
 
