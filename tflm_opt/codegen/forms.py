@@ -135,7 +135,7 @@ class Depthwise:
 
     def _bytes(self, rows: int, columns: int) -> int:
         """Scratch for bands of so many rows and columns."""
-        height, width = self.kernel[0], max(self.kernel[1] | 1, 3)
+        height, width = self.kernel[0], max(max(self.kernel) | 1, 3)
         if self.stride[1] == 1:
             tap_words, reach = width - 1, (width + 3) // 2
         else:
