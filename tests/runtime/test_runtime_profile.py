@@ -301,7 +301,7 @@ def test_a_qemu_without_our_plugins_is_named(
 
 
 @pytest.mark.parametrize(
-    ("form", "board"), [("optimized", "qemu_m4"), ("streamed", "qemu_m4"), ("streamed", "qemu_m55")]
+    ("form", "board"), [("streamed", "qemu_m4"), ("streamed", "qemu_m55")]
 )
 def test_without_a_compiler_the_debugger_counts_the_same(
     form: str,
@@ -313,6 +313,9 @@ def test_without_a_compiler_the_debugger_counts_the_same(
 ) -> None:
     """Two ways that share neither counter nor attribution agree to the last instruction."""
     want = profiles(form, board)
+    profiler._plugin.cache_clear()
+    for library in fresh_plugin.glob("*.so"):
+        library.unlink()
 
     def missing() -> str:
         raise MissingTool("a C compiler", needed_for="to test", install="apt-get install gcc")
