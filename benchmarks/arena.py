@@ -78,11 +78,11 @@ def model_rows(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def access(op: Op) -> str:
+def access(op: Op) -> int | None:
     try:
         return codegen.access(op)
     except UnsupportedModel:
-        return "none"
+        return None
 
 
 def random_rows(count: int, seed: int) -> dict[str, Any]:

@@ -147,10 +147,13 @@ def tradeoffs(
     input: str = "resident",
     io: str = "int8",
     max_extra_macs: float = 0.0,
+    board: str = DEFAULT_BOARD,
     seed: int = 0,
     verbose: int = 1,
 ) -> tuple[Point, ...]:
     """The schedules between fastest and smallest, each planned: arena against estimated work.
+
+    Work is that of the board's core.
 
     Example:
         >>> [point.peak for point in tflm_opt.api.tradeoffs("model.tflite")]
@@ -158,8 +161,9 @@ def tradeoffs(
 
     Args and errors: as `optimize`.
     """
-    from . import codegen, graph, passes
-    from .patch_split.orders import search
+    from . import graph, passes
+    from .furnish import Furnishing
+    from .kernels.table import tier_of
 
     _choose("io", io, IO)
     _choose("input", input, INPUTS)
@@ -170,15 +174,15 @@ def tradeoffs(
         original = graph.read(loaded.tflite, loaded.source)
         optimized = passes.run(original, passes.default_pipeline(io))  # type: ignore[arg-type]
         progress.step("Searching for schedules")
-        return search(
+        runs = Furnishing(
             optimized,
+            tier_of(boards.get(board).core),
             input=input,
-            scratch=codegen.scratch,
-            access=codegen.access,
             max_extra_macs=max_extra_macs,
             progress=progress,
             seed=seed,
-        ).front
+        )
+        return runs.found().front
 
 
 def load(

@@ -176,6 +176,7 @@ def inspect(model: Path, full: bool, as_json: bool) -> None:
 @_input
 @click.option("--io", type=click.Choice(["int8", "float32"]), default="int8", show_default=True)
 @_max_extra_macs
+@click.option("--board", metavar="ID", default="qemu_m4", help="Whose core's instructions count.")
 @click.option(
     "--plot", type=click.Path(path_type=Path, dir_okay=False), help="Write an SVG picture, too."
 )
@@ -186,6 +187,7 @@ def tradeoffs(
     input: str,
     io: str,
     max_extra_macs: float,
+    board: str,
     plot: Path | None,
     as_json: bool,
     quiet: bool,
@@ -201,7 +203,14 @@ def tradeoffs(
     from .report.text import front_text
 
     verbose = 0 if quiet else 1
-    found = run(model, input=input, io=io, max_extra_macs=max_extra_macs, verbose=verbose)
+    found = run(
+        model,
+        input=input,
+        io=io,
+        max_extra_macs=max_extra_macs,
+        board=board,
+        verbose=verbose,
+    )
     points = [point_data(point) for point in found]
     if plot is not None:
         picture = front.svg(points, chosen=points[-1]["arena"], name=Path(model).stem)

@@ -1,26 +1,31 @@
 """A schedule for a budget of SRAM, with everything that counts in it measured.
 
 The search plans arenas; the budget counts stack and the engine's own state too, and those are
-known only of compiled code. So the fastest schedule is compiled first; if it does not fit, the
-arena may take what the budget leaves beside the rest as last measured. Another schedule has a
-slightly different rest, so this is done twice at most, and then the smallest schedule is taken.
+known only of compiled code. So the arena gets what the budget leaves beside a typical rest; if that
+turns out too much, or the rest much smaller, it gets what is left beside the rest as last measured.
+Another schedule has a slightly different rest, so this is done a few times at most, and then the
+smallest schedule is taken.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from . import codegen
 from .boards import Board
+from .furnish import Furnishing, by_time
 from .graph import Graph, Op
-from .patch_split.orders import Orders
-from .patch_split.search import Point
+from .kernels import table
+from .patch_split.search import Point, pareto
 from .progress import Progress
 from .runtime.footprint import Footprint, footprint
 
-# Measured schedules between the fastest and the smallest.
-ROUNDS = 2
+# Bytes of stack and state that most models need, and how far from it is worth another try.
+REST = 1_000
+CLOSE = 256
+# Measured schedules before the smallest is taken.
+ROUNDS = 3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,41 +85,46 @@ def fit(
         UnsupportedModel: an op that the engine can't run, or an input that can't be streamed.
     """
     progress.step("Searching for a schedule")
-    runs = Orders(
+    runs = Furnishing(
         graph,
+        table.tier_of(target.core),
         input=input,
-        scratch=codegen.scratch,
-        access=codegen.access,
         max_extra_macs=max_extra_macs,
         progress=progress,
         seed=seed,
     )
     tried: dict[int, Fitted] = {}
-    best: Fitted | None = None
-    for point in _candidates(runs, budget, tried):
+
+    def measured(point: Point) -> Fitted:
         if id(point) not in tried:
             tried[id(point)] = _measured(point, runs, name, target, progress)
-        best = tried[id(point)]
-        if budget is None or best.total <= budget:
-            break
-    assert best is not None
+        return tried[id(point)]
+
+    best = None if budget is None else _within(budget, runs, measured)
+    return best or measured(runs.found().chosen)
+
+
+def _within(budget: int, runs: Furnishing, measured: Callable[[Point], Fitted]) -> Fitted | None:
+    """The fastest whose total fits; None if none is found."""
+    best, rest = None, REST
+    for _ in range(ROUNDS):
+        now = measured(runs.found(max(budget - rest, 0)).chosen)
+        if now.total <= budget:
+            if best is None or by_time(now.point) < by_time(best.point):
+                best = now
+            if now.rest > rest - CLOSE:
+                break
+        rest = now.rest
     return best
 
 
-def _candidates(runs: Orders, budget: int | None, tried: dict[int, Fitted]) -> Iterator[Point]:
-    """The fastest, then the fastest that should fit by what was measured, then the smallest."""
-    if budget is not None:
-        yield runs.found().front[0]
-        for _ in range(ROUNDS):
-            rest = list(tried.values())[-1].rest
-            yield runs.found(max(budget - rest, 0)).chosen
-    yield runs.found().chosen
-
-
-def _measured(point: Point, runs: Orders, name: str, target: Board, progress: Progress) -> Fitted:
+def _measured(
+    point: Point, runs: Furnishing, name: str, target: Board, progress: Progress
+) -> Fitted:
     progress.step("Generating C")
     sources = codegen.generate(point.graph, point.plan, name=name)
     progress.step(f"Measuring for {target.core}")
     measured = footprint(sources, target, len(point.graph.ops))
     found = runs.found()
-    return Fitted(point, found.front, found.bound, found.whole, sources, measured)
+    front = pareto([*found.front, point])
+    return Fitted(point, front, found.bound, found.whole, sources, measured)

@@ -33,7 +33,7 @@ class Layout:
 
     schedule: Schedule
     offsets: dict[Tensor, int]
-    scratch: dict[Op, int]
+    scratch: dict[Op, tuple[int, int]]
     peak: int
     moves: dict[Op, tuple[()]]
     fronts: dict[Tensor, int] = field(default_factory=dict)
@@ -62,7 +62,7 @@ def runs(op: Op) -> bool:
 def place(ops: list[Op], overlapped: dict[Op, tuple[Tensor, int]]) -> Layout:
     """Every op in a stretch of the arena of its own."""
     offsets: dict[Tensor, int] = {}
-    scratch: dict[Op, int] = {}
+    scratch: dict[Op, tuple[int, int]] = {}
     top = 0
 
     def put(tensor: Tensor, offset: int) -> None:
@@ -77,7 +77,7 @@ def place(ops: list[Op], overlapped: dict[Op, tuple[Tensor, int]]) -> Layout:
         for tensor in computed(op):
             chosen, distance = overlapped.get(op, (None, 0))
             put(tensor, base + distance if tensor is chosen else top)
-        scratch[op] = top
+        scratch[op] = top, codegen.scratch(op)
         top += -(-codegen.scratch(op) // 16) * 16
     schedule = layer_by_layer(Graph(tuple(ops), (), ()))
     return Layout(schedule, offsets, scratch, top, {})

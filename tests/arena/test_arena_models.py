@@ -23,11 +23,11 @@ MOST = {
 }
 
 
-def access(op: Op) -> str:
+def access(op: Op) -> int | None:
     try:
         return codegen.access(op)
     except UnsupportedModel:
-        return "none"
+        return None
 
 
 @cache

@@ -23,7 +23,7 @@ def small_plan(name: str = 'a<b>&"c"') -> Plan:
     return arena.plan(
         graph,
         layer_by_layer(graph),
-        access=lambda op: "element",
+        access=lambda op: 1,
         scratch=lambda op: 48 * (op is pool),
     )
 

@@ -41,7 +41,7 @@ def span(found: Lifetimes, tensor: Tensor) -> tuple[int, int]:
 
 
 def element_plan(graph: Graph, **options: object) -> Plan:
-    plan = arena.plan(graph, layer_by_layer(graph), access=lambda op: "element", **options)  # type: ignore[arg-type]
+    plan = arena.plan(graph, layer_by_layer(graph), access=lambda op: 1, **options)  # type: ignore[arg-type]
     assert arena.validate(plan.problem, plan.places, plan.peak) == ()
     return plan
 
@@ -82,7 +82,7 @@ def test_an_output_that_the_last_op_reads_is_not_overwritten() -> None:
     x, a, y = (image(n) for n in "xay")
     graph = Graph((conv(x, a), Op("LOGISTIC", (a,), (y,))), (x,), (a, y))
     for target in ("engine", "tflm"):
-        plan = arena.plan(graph, layer_by_layer(graph), target=target, access=lambda op: "element")
+        plan = arena.plan(graph, layer_by_layer(graph), target=target, access=lambda op: 1)
         assert abs(plan.offsets[a] - plan.offsets[y]) >= a.nbytes
 
 
@@ -193,9 +193,9 @@ def test_access_orders() -> None:
     x, y = image("x"), image("y")
     graph = Graph((conv(x, y),), (x,), (y,))
     schedule = layer_by_layer(graph)
-    peaks = [arena.plan(graph, schedule, access=lambda op, o=o: o).peak for o in ("element", "row")]
+    peaks = [arena.plan(graph, schedule, access=lambda op, n=n: n).peak for n in (1, 8 * 4)]
     assert peaks == [256 + 16, 256 + 32]  # 3 bytes of a pixel, rounded up; a row of 8 × 4
-    assert arena.plan(graph, schedule, access=lambda op: "none").peak == 512
+    assert arena.plan(graph, schedule, access=lambda op: None).peak == 512
     assert arena.plan(graph, schedule).peak == 512
 
 

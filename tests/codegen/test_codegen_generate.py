@@ -33,7 +33,7 @@ class Layout:
     schedule: object
     offsets: Mapping[Tensor, int]
     peak: int
-    scratch: Mapping[Op, int] = field(default_factory=dict)
+    scratch: Mapping[Op, tuple[int, int]] = field(default_factory=dict)
     moves: Mapping[Op, tuple[()]] = field(default_factory=dict)
     fronts: Mapping[Tensor, int] = field(default_factory=dict)
 

@@ -29,28 +29,39 @@ class Layout:
 
     schedule: object
     offsets: Mapping[Tensor, int]
-    scratch: Mapping[Op, int]
+    scratch: Mapping[Op, tuple[int, int]]
     peak: int
     moves: Mapping[Op, tuple[()]] = field(default_factory=dict)
     fronts: Mapping[Tensor, int] = field(default_factory=dict)
 
 
-def layout(g: Graph) -> Layout:
-    """Every tensor at an address of its own."""
+def layout(g: Graph, kernels: codegen.Kernels | None = None) -> Layout:
+    """Every tensor at an address of its own, of any alignment that its type allows.
+
+    Args:
+        kernels: which op gets how much scratch; by default what it can't do without.
+    """
+    kernels = kernels or codegen.Kernels()
     offsets: dict[Tensor, int] = {}
-    scratch: dict[Op, int] = {}
-    end = 16
+    scratch: dict[Op, tuple[int, int]] = {}
+    end = 0
     tensors = [*g.inputs, *(t for op in g.ops for t in op.outputs)]
-    for tensor in tensors:
-        offsets[tensor] = end
-        end += (tensor.nbytes + 31) // 16 * 16
-    for op in g.ops:
-        size = codegen.scratch(op)
+    for number, tensor in enumerate(tensors):
+        offsets[tensor] = _after(end, number, tensor.itemsize)
+        end = offsets[tensor] + tensor.nbytes
+    for number, op in enumerate(g.ops):
+        size = kernels.scratch(op)
         if size:
-            scratch[op] = end
-            end += (size + 31) // 16 * 16
+            scratch[op] = _after(end, number, 4), size
+            end = scratch[op][0] + size
     stages = [SimpleNamespace(ops=(op,), band=None) for op in g.ops]
-    return Layout(SimpleNamespace(stages=stages), offsets, scratch, end)
+    return Layout(SimpleNamespace(stages=stages), offsets, scratch, _after(end, 0, 1))
+
+
+def _after(end: int, number: int, alignment: int) -> int:
+    """The place of buffer `number`: a gap of 16 to 47 bytes behind the one before."""
+    start = (end + 31) // 16 * 16
+    return start + 5 * number % 16 // alignment * alignment
 
 
 def draw(tensor: Tensor, rng: np.random.Generator) -> np.ndarray:

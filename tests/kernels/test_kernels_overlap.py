@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -82,12 +81,8 @@ KINDS: dict[str, Draw] = {
 
 def distance(op: Op, position: int) -> int | None:
     """What the arena would keep between output and input."""
-    order = codegen.access(op)
-    if order == "none":
-        return None
-    shape = op.output.shape
-    row = prod(shape[2:] if len(shape) == 4 else shape)
-    return safe_distance(op, position, block=row if order == "row" else 1)
+    block = codegen.access(op)
+    return None if block is None else safe_distance(op, position, block=block)
 
 
 def squeezed(g: Graph, less: int = 0) -> tuple[Layout, int]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -61,13 +60,11 @@ KINDS: dict[str, Callable[[Cases, Rng], None]] = {
 
 def distance(op: Op, position: int) -> int | None:
     """Bytes between output and input, in whole elements of both."""
-    order = codegen.access(op)
+    block = codegen.access(op)
     source = op.inputs[position]
-    if order == "none" or source is None or source.constant or op.inputs.count(source) > 1:
+    if block is None or source is None or source.constant or op.inputs.count(source) > 1:
         return None
-    shape = op.output.shape
-    row = prod(shape[2:] if len(shape) == 4 else shape)
-    gap = safe_distance(op, position, block=row if order == "row" else 1)
+    gap = safe_distance(op, position, block=block)
     item = max(source.itemsize, op.output.itemsize)
     return None if gap is None else -(-gap // item) * item
 

@@ -186,7 +186,7 @@ class Player:
         assert source is not None
         kept = "int8" if "MAX" in op.kind else "int32"
         sums = self.sums.setdefault(op, Tensor("sums", source.shape[3:], kept))
-        at = self.plan.scratch[op]
+        at, _ = self.plan.scratch[op]
         self.take(walk, source, (a, b))
         if a:
             self.bytes.read(sums, 0, sums.nbytes, at)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -29,7 +30,7 @@ def net(shape: tuple[int, int, int], layers: list[Layer], seed: int = 0) -> Grap
     x, before = made.input, []
     for layer in layers:
         before.append(x)
-        x = _layer(made, x, layer, before)
+        x = append(made, x, layer, before)
     return made.graph(x)
 
 
@@ -56,7 +57,7 @@ def random_net(seed: int) -> Graph:
     return net(shape, layers, seed)
 
 
-def _layer(made: Net, x: Tensor, layer: Layer, before: list[Tensor]) -> Tensor:
+def append(made: Net, x: Tensor, layer: Layer, before: Sequence[Tensor] = ()) -> Tensor:
     if layer.kind == "add":
         alike = [t for t in before[:-1] if t.shape == x.shape]
         return made.add(x, alike[-1]) if alike else made.conv(x, x.shape[3], 1)

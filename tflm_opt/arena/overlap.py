@@ -13,9 +13,9 @@ So `d` is the maximum, over the output elements, of (bytes written with this ele
 input byte that later elements read). Any larger distance is safe too. A `d` below 0 would mean
 that the output may even start above the input; nothing gains from that, so it becomes 0.
 
-Which ops a kernel of ours runs in that order is what the kernel table says ("element", "row",
-"none"). A kernel that works row by row may have written its whole output row while it still reads
-that row's window: `block`, in output elements, stands for that.
+Which ops a kernel of ours runs in that order is what the kernel table says. A kernel that works on
+several pixels, or on a whole row, at a time may have written all of them while it still reads their
+windows: `block`, in output elements, stands for that.
 
 Sources of the idea: DMO (Blacker, Bridges, Hadfield: "Rapid Deployment of DNNs for Edge
 Computing via Structured Pruning at Initialization", and "Diagonal Memory Optimisation for

@@ -8,9 +8,8 @@ head that TFLM reports is the peak planned here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from math import prod
 
 from tflm_opt.arena import overlap
 from tflm_opt.arena.bound import live_at, step_bounds
@@ -27,7 +26,8 @@ from tflm_opt.patch_split.walk import walks
 ALIGNMENT = 16
 TARGETS = ("engine", "tflm")
 
-Access = Callable[[Op], str]
+Pair = tuple[int, int]
+Access = Callable[[Op], "int | None"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,8 @@ class Plan:
             tensor moves, this is where it lies at first. For a tensor inside a stage that has a
             band, where its window is.
         moves: by op, what moves just before it runs (engine only; mostly nothing).
-        scratch: bytes from the arena's start, of each op's scratch, where it has some.
+        scratch: of each op that has some, where it lies, in bytes from the arena's start, and its
+            size.
         fronts: the same of the fronts of tensors that have one (see `patch_split.columns`); the
             tensor's own offset is its ring's.
         peak: bytes of arena.
@@ -73,7 +74,7 @@ class Plan:
     target: str
     offsets: Mapping[Tensor, int]
     moves: Mapping[Op, tuple[Move, ...]]
-    scratch: Mapping[Op, int]
+    scratch: Mapping[Op, tuple[int, int]]
     peak: int
     bound: int
     problem: Problem
@@ -118,10 +119,11 @@ def plan(
         graph: after all passes.
         schedule: of its ops. Stages with a band, and streamed input, only for the engine.
         target: "engine" for generated C, "tflm" for stock TFLM.
-        scratch: bytes that an op's kernels need while it runs. By default none for the engine,
+        scratch: bytes that an op's kernels get while it runs. By default none for the engine,
             and for TFLM what its reference kernels ask for.
-        access: the order in which an op's kernels write: "element", "row" or "none" (see
-            `codegen.access`). By default "none": nothing is promised, so nothing overlaps.
+        access: how many output elements an op's kernels write together (see
+            `codegen.Kernels.access`); None where they promise no order, so that nothing overlaps.
+            By default they promise nothing.
         moves: whether tensors may be moved within the arena between two ops, where that saves
             at least 2% of it. Never done for TFLM.
         seconds: a safety net; see `solve`.
@@ -133,6 +135,79 @@ def plan(
     """
     if target not in TARGETS:
         raise ValueError(f"target is {target!r}; it is one of {', '.join(TARGETS)}")
+    stock = target == "tflm"
+    found = spacing(graph, schedule, target=target, scratch=scratch, access=access)
+    lives, problem = found.lives, found.problem
+    movable = _movable(schedule) if moves and not stock else ()
+    parts = with_moves(problem, seconds, seed, steps=movable)
+    places = parts.solution.offsets
+    return Plan(
+        schedule=schedule,
+        target=target,
+        offsets={t: places[i] for t, i in lives.tensors.items()},
+        moves=_moves(schedule, lives, parts),
+        scratch={op: (places[i], lives.buffers[i].size) for op, i in lives.scratch.items()},
+        peak=parts.solution.peak,
+        bound=parts.solution.bound,
+        problem=parts.problem,
+        places=places,
+        ports=frozenset(
+            piece
+            for tensor in (*graph.inputs, *graph.outputs)
+            if tensor in lives.tensors
+            for piece in parts.pieces[lives.tensors[tensor]]
+        ),
+        steps=lives.steps,
+        fronts={t: places[i] for t, i in lives.fronts.items()},
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Spacing:
+    """What a plan must keep apart, before anything is placed.
+
+    Attributes:
+        lives: buffers and whose they are.
+        problem: the same buffers, with safe distances.
+    """
+
+    lives: Lifetimes
+    problem: Problem
+
+    def needs(self) -> dict[int, int]:
+        """Bytes that every plan needs at a step, at least, by step (see `bound.step_bounds`)."""
+        return step_bounds(self.problem)
+
+    def keeps(self, step: int, offsets: Mapping[Tensor, int], pairs: Iterable[Pair]) -> bool:
+        """Whether tensors that lie at `offsets` are far enough apart in a step.
+
+        Args:
+            pairs: (written, read) positions of buffers whose bytes may meet there at all.
+        """
+        tensors = {index: tensor for tensor, index in self.lives.tensors.items()}
+        for pair in pairs:
+            buffers = [self.problem.buffers[index] for index in pair]
+            if any(index not in tensors for index in pair):
+                continue
+            if not all(b.start <= step < b.stop for b in buffers):
+                continue
+            out, source = (offsets[tensors[index]] for index in pair)
+            meet = out < source + buffers[1].size and source < out + buffers[0].size
+            distance = self.problem.overlaps.get(pair)
+            if meet and (distance is None or source - out < distance):
+                return False
+        return True
+
+
+def spacing(
+    graph: Graph,
+    schedule: Schedule,
+    *,
+    target: str = "engine",
+    scratch: Callable[[Op], int] | None = None,
+    access: Access | None = None,
+) -> Spacing:
+    """Buffers and safe distances of a schedule. Arguments and errors: as `plan`."""
     stock = target == "tflm"
     stages = streamed_stages(schedule, walks(graph, schedule))
     if stock and stages:
@@ -153,29 +228,7 @@ def plan(
     overlaps = _overlaps(schedule, lives, distances)
     for stage in stages:
         overlaps.update(_stage_overlaps(stage, lives, distances))
-    problem = Problem(buffers, ALIGNMENT, overlaps)
-    movable = _movable(schedule) if moves and not stock else ()
-    parts = with_moves(problem, seconds, seed, steps=movable)
-    places = parts.solution.offsets
-    return Plan(
-        schedule=schedule,
-        target=target,
-        offsets={t: places[i] for t, i in lives.tensors.items()},
-        moves=_moves(schedule, lives, parts),
-        scratch={op: places[i] for op, i in lives.scratch.items()},
-        peak=parts.solution.peak,
-        bound=parts.solution.bound,
-        problem=parts.problem,
-        places=places,
-        ports=frozenset(
-            piece
-            for tensor in (*graph.inputs, *graph.outputs)
-            if tensor in lives.tensors
-            for piece in parts.pieces[lives.tensors[tensor]]
-        ),
-        steps=lives.steps,
-        fronts={t: places[i] for t, i in lives.fronts.items()},
-    )
+    return Spacing(lives, Problem(buffers, ALIGNMENT, overlaps))
 
 
 def _moves(schedule: Schedule, lives: Lifetimes, parts: Split) -> dict[Op, tuple[Move, ...]]:
@@ -280,15 +333,10 @@ def tflm_distance(op: Op, position: int) -> int | None:
 
 
 def engine_distance(access: Access | None) -> Callable[[Op, int], int | None]:
-    """Safe distances for kernels that write in the order that `access` tells (see `plan`)."""
+    """Safe distances for kernels that write in blocks of as many elements as `access` tells."""
 
     def distance(op: Op, position: int) -> int | None:
-        order = access(op) if access else "none"
-        if order == "none":
-            return None
-        # A row of an image is all behind its first two axes; other shapes count as one row.
-        shape = op.output.shape
-        row = prod(shape[2:] if len(shape) == 4 else shape)
-        return overlap.safe_distance(op, position, block=row if order == "row" else 1)
+        block = access(op) if access else None
+        return None if block is None else overlap.safe_distance(op, position, block=block)
 
     return distance

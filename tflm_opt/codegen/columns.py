@@ -60,7 +60,7 @@ class ColumnFrame:
         constants: where tables go.
         offsets: arena offsets of whole tensors and of rings.
         fronts: arena offsets of fronts.
-        scratch: arena offset of scratch, by op.
+        scratch: arena offset and bytes of scratch, by op.
         called: collects the kernels.
         shapes: collects names for what stays the same of tensors' lines.
     """
@@ -71,7 +71,7 @@ class ColumnFrame:
     constants: emit.Constants
     offsets: Mapping[Tensor, int]
     fronts: Mapping[Tensor, int]
-    scratch: Mapping[Op, int]
+    scratch: Mapping[Op, tuple[int, int]]
     called: set[str] = field(default_factory=set)
     shapes: dict[Tensor, str] = field(default_factory=dict)
 
@@ -347,7 +347,8 @@ def _windows(frame: ColumnFrame, op: Op) -> str:
     assert source is not None
     images = _Images({"in0": _lines(frame, source)})
     pointers = {target: images.pixel(frame, op, target, "out0")}
-    ctx = emit.OpContext(f"op{index}", frame.constants, frame.offsets, pointers=pointers)
+    place = frame.scratch.get(op, (0, 0))
+    ctx = emit.OpContext(f"op{index}", frame.constants, frame.offsets, place, pointers)
     body = (
         f"                const tflm_opt_span span = "
         f"{{y, x0[{column}], x1[{column}] - x0[{column}]}};\n"
@@ -413,7 +414,7 @@ def _run_block(
     order = [sizes.index(counts[part]) for part in works]
     lowered = merged(op, [one for _, _, one in group], order, cells)
     images, pointers = _run_pointers(frame, op, variant)
-    place = (frame.scratch.get(op, 0), lowered.scratch) if lowered.scratch else (0, 0)
+    place = emit.scratch_place(frame.scratch, op, lowered)
     ctx = emit.OpContext(f"op{index}", frame.constants, frame.offsets, place, pointers)
     body = ""
     for call in lowered.calls:

@@ -20,6 +20,7 @@ from tflm_opt.codegen.call import (
     Constant,
     Field,
     Lines,
+    Lowered,
     Null,
     Pointer,
     Pointers,
@@ -30,7 +31,7 @@ from tflm_opt.codegen.call import (
 )
 from tflm_opt.codegen.names import comment
 from tflm_opt.errors import UnsupportedModel
-from tflm_opt.graph.ir import Tensor
+from tflm_opt.graph.ir import Op, Tensor
 
 C_TYPES: Mapping[str, str] = {
     "int8": "int8_t",
@@ -135,6 +136,19 @@ class OpContext:
     offsets: Mapping[Tensor, int | str]
     scratch: tuple[int, int] = (0, 0)
     pointers: Mapping[Tensor, str] = field(default_factory=dict)
+
+
+def scratch_place(
+    places: Mapping[Op, tuple[int, int]], op: Op, lowered: Lowered
+) -> tuple[int, int]:
+    """(arena offset, bytes) of an op's scratch; (0, 0) without. ValueError: the plan gives less.
+
+    What an op can't do without may differ from slice to slice; the largest was planned.
+    """
+    offset, size = places.get(op, (0, 0))
+    if size < lowered.scratch:
+        raise ValueError(f"the plan gives {op!r} {size} bytes of scratch of {lowered.scratch}")
+    return (offset, lowered.scratch or size)
 
 
 def tensor_pointer(tensor: Tensor, ctx: OpContext, *, writable: bool) -> str:

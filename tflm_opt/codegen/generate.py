@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from functools import cache, lru_cache
+from functools import cache
 from typing import Any, Protocol
 
-from tflm_opt.codegen import emit
+from tflm_opt.codegen import emit, short_form
 from tflm_opt.codegen.call import Lowered
 from tflm_opt.codegen.columns import ColumnFrame, column_stage_text
 from tflm_opt.codegen.lower import lower
@@ -51,35 +51,11 @@ class PlanLike(Protocol):
     @property
     def moves(self) -> Mapping[Op, Sequence[MoveLike]]: ...
     @property
-    def scratch(self) -> Mapping[Op, int]: ...
+    def scratch(self) -> Mapping[Op, tuple[int, int]]: ...
     @property
     def fronts(self) -> Mapping[Tensor, int]: ...
     @property
     def peak(self) -> int: ...
-
-
-@lru_cache(maxsize=4096)
-def scratch(op: Op) -> int:
-    """Bytes of working memory that the op's kernels need beside inputs and outputs.
-
-    Raises: UnsupportedModel, as `generate`.
-    """
-    return lower(op).scratch
-
-
-@lru_cache(maxsize=4096)
-def access(op: Op) -> str:
-    """The weakest access order of the op's kernels: "element", "row" or "none".
-
-    See `kernels.table.Kernel.access`. Several calls for one op promise nothing together.
-    Raises: UnsupportedModel, as `generate`.
-    """
-    lowered = lower(op)
-    if lowered.view:
-        return "element"
-    if len(lowered.calls) != 1:
-        return "none"
-    return table.kernels()[lowered.calls[0].function].access
 
 
 def generate(graph: Graph, plan: PlanLike, *, name: str = "model") -> Sources:
@@ -102,6 +78,7 @@ def generate(graph: Graph, plan: PlanLike, *, name: str = "model") -> Sources:
     constants = emit.Constants()
     offsets = dict(plan.offsets)
     body, called = _body(graph, plan, bands, constants, offsets)
+    short_form.check(graph)
     inputs = [_port(t, "input", i, len(graph.inputs), name) for i, t in enumerate(graph.inputs)]
     outputs = [_port(t, "output", i, len(graph.outputs), name) for i, t in enumerate(graph.outputs)]
     for row, tensor in zip(inputs, graph.inputs, strict=True):
@@ -159,10 +136,9 @@ def _body(
     for number, stage in enumerate(plan.schedule.stages):
         if stage.band is not None:
             blocks.extend(_moves(plan.moves.get(stage.ops[0], ()), offsets))
-            places = {op: (at, 0) for op, at in plan.scratch.items()}
             walk = bands[stage]
             if stage.columns is None:
-                frame = Frame(walk, number, positions, constants, offsets, places)
+                frame = Frame(walk, number, positions, constants, offsets, plan.scratch)
                 blocks.append(stage_text(frame))
             else:
                 frame = ColumnFrame(
@@ -195,7 +171,7 @@ def _op(
     try:
         lowered = lower(op)
         blocks.extend(_moves(plan.moves.get(op, ()), offsets))
-        place = (plan.scratch[op], lowered.scratch) if lowered.scratch else (0, 0)
+        place = emit.scratch_place(plan.scratch, op, lowered)
         ctx = emit.OpContext(f"op{index}", constants, offsets, place)
         blocks.append(_block(index, op, lowered, ctx))
     except UnsupportedModel as error:
@@ -226,7 +202,7 @@ def _check_plan(graph: Graph, plan: PlanLike, bands: Mapping[Stage, Walk]) -> No
     for tensor in graph.inputs:
         if tensor not in plan.offsets:
             raise ValueError(f"the plan has no place for the input {tensor.name!r}")
-    places += [(f"scratch of {op.kind}", at, 0, 4) for op, at in plan.scratch.items()]
+    places += [(f"scratch of {op.kind}", at, n, 4) for op, (at, n) in plan.scratch.items()]
     for what, start, size, alignment in places:
         if start < 0 or start + size > plan.peak or start % alignment:
             raise ValueError(

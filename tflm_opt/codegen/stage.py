@@ -148,8 +148,7 @@ def _op_block(frame: Frame, every: Turns) -> str:
             if tensor in frame.walk.windows
             for line in _keep(frame, tensor, every.turns, cells)
         ]
-        at, _ = frame.scratch.get(every.op, (0, 0))
-        place = (at, lowered.scratch) if lowered.scratch else (0, 0)
+        place = emit.scratch_place(frame.scratch, every.op, lowered)
         ctx = emit.OpContext(prefix, frame.constants, offsets, place)
         body = "".join(f"        {line}\n" for line in keep)
         for call in lowered.calls:

@@ -26,6 +26,7 @@ from ..passes.legalize import smallest_pad
 from ..passes.rewrite import CONVOLUTIONS, POOLS, padding_of, size_of, source_of, window
 from .tflm_bands import Body, Piece, Step, Unfit, body
 from .tflm_calls import MOST_INPUTS, with_taps
+from .tflm_joins import in_place, joins
 from .tflm_layout import safe_distance
 from .tflm_sweep import Part, Way, limits, sweep
 
@@ -271,22 +272,26 @@ def _inner(made: Body) -> int:
     for number, step in enumerate(made.steps):
         last.update(dict.fromkeys(step.inputs, number))
     last[made.result] = len(made.steps)
-    alive = {piece: align_up(piece.nbytes, 16) for piece in made.windows}
-    alive.update({kept.held: align_up(kept.whole.nbytes, 16) for kept in made.kept})
-    inside = {kept.fresh for kept in made.kept}
-    outside = {kept.after for kept in made.kept}
+    together = {join.kept.held: join for join in joins(made)}
+    wholes = {join.kept.whole for join in together.values()}
+    free = {kept.after for kept in made.kept}  # counted as the stage's state
+    free.update(piece for join in together.values() for piece in join.line)
+    alive = {piece: 0 if piece in free else align_up(piece.nbytes, 16) for piece in made.windows}
+    for kept in made.kept:
+        held = kept.whole if kept.held in together else kept.held
+        alive[kept.held] = align_up(held.nbytes, 16)
     most = 0
     for number, step in enumerate(made.steps):
-        in_place = step.kind in ("mask", "join") or (step.op is not None and step.op.kind == "ADD")
-        gone = [p for p in step.inputs if last[p] == number]
-        if in_place and gone:
-            for piece in step.inputs if step.kind == "join" else gone[:1]:
-                del alive[piece]
-            gone = [piece for piece in gone if piece in alive]
-        free = step.output in inside or step.output in outside
-        alive[step.output] = 0 if free else align_up(step.output.nbytes, 16)
+        gone = [p for p in dict.fromkeys(step.inputs) if last[p] == number]
+        if step.output in wholes:
+            over = gone
+        else:
+            over = [] if step.output in free else [p for p in in_place(step) if p in gone][:1]
+        for piece in over:
+            alive.pop(piece)
+        alive[step.output] = 0 if step.output in free else align_up(step.output.nbytes, 16)
         most = max(most, sum(alive.values()))
-        for piece in dict.fromkeys(gone):
+        for piece in gone:
             alive.pop(piece, None)
     return most
 

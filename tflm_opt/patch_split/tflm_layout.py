@@ -22,12 +22,14 @@ read and write nothing that overlaps, so this holds for any kernels, CMSIS-NN's 
 Scratch is placed by TFLM, around the plan: in a body it is alive from the first call to the
 last, for TFLM as long as the body's tensors are, so it may lie over nothing that the stage uses.
 
-What is joined without being moved (bands in a result, a window that is the body's input) lies
-at the same address on both sides; TFLM then copies nothing, or each byte to itself.
+What is joined without being moved (bands in a result, a window that is the body's input, kept
+rows and new ones) lies at the same address on both sides; TFLM then copies nothing, or each byte
+to itself.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from ..arena import solve
@@ -39,8 +41,9 @@ from ..arena.tflm_scratch import REFERENCE, tflm_scratch
 from ..graph import tensor_order
 from ..graph.ir import Graph, Op, Tensor
 from .tflm_banded import Banded
-from .tflm_bands import Body, Kept, Piece
+from .tflm_bands import Body, Piece
 from .tflm_calls import Stage
+from .tflm_joins import Join, joins
 
 ALIGNMENT = 16
 
@@ -197,7 +200,8 @@ class _Timeline:
         out = self.places[op.outputs[0]][0] if op.outputs[0] in self.places else None
         for position, tensor in enumerate(op.inputs):
             masked = op.kind == "MINIMUM" and tensor is not None and tensor.shape == op.output.shape
-            if out is None or tensor not in self.places:
+            # A place that is in use already holds more than the output: see `tflm_joins`.
+            if out is None or tensor not in self.places or self.slots[out].first < self.step:
                 continue
             if masked or in_place_in_tflm(op, position):
                 slot, away = self.places[tensor]
@@ -280,36 +284,40 @@ class _Timeline:
                 self.places.update({part: (slot, 0) for part in window.parts})
 
     def windows(self, stage: Stage) -> None:
+        begins = {join.line[0]: join for join in joins(stage.body)}
         for window in stage.windows:
             self.step += 1
             source = window.piece.tensor
             self.read(source)
             for part in window.parts:
                 self.read(part)
+            if window.piece in begins:
+                self.join(stage, begins.pop(window.piece))
             self.write(window.inner)
             for tensor in window.tensors:
                 if tensor is not source:
                     self.places[tensor] = self.places[window.inner]
+        self.enter(stage, begins.values())
+
+    def enter(self, stage: Stage, begins: Iterable[Join]) -> None:
+        """The step at which a call's inputs are copied to where its body reads them."""
         self.step += 1
         for window in stage.windows:
             self.read(window.inner)
         for mask in stage.masks:
             self.write(mask)
+        for join in begins:
+            self.join(stage, join)
         for kept in stage.body.kept:
-            self.join(stage, kept)
-
-    def join(self, stage: Stage, kept: Kept) -> None:
-        """Kept rows and new ones lie where they are joined, if their sizes allow it."""
-        whole, upper, lower = (
-            stage.places[p]
-            for p in (kept.whole, *((kept.fresh, kept.held)[:: 1 if stage.body.upwards else -1]))
-        )
-        if upper.nbytes % ALIGNMENT == 0:
-            self.write(whole)
-            slot = self.places[whole][0]
-            self.places[upper], self.places[lower] = (slot, 0), (slot, upper.nbytes)
-        else:
             self.write(stage.places[kept.held])
+
+    def join(self, stage: Stage, join: Join) -> None:
+        """One place for joined rows, the kept ones, and all that the new ones are made of."""
+        whole = stage.places[join.kept.whole]
+        self.write(whole)
+        slot = self.places[whole][0]
+        self.places[stage.places[join.kept.held]] = (slot, join.held)
+        self.places.update({stage.places[piece]: (slot, join.fresh) for piece in join.line})
 
     def copy(self, stage: Stage, joined: bool) -> None:
         self.step += 1

@@ -124,7 +124,7 @@ def schedule_data(graph: Graph, schedule: Schedule) -> dict[str, Any]:
 
 
 def point_data(point: Point) -> dict[str, Any]:
-    """A point of the front; `instructions` is an estimate of what its bands add."""
+    """A point of the front; `instructions` is an estimate, of all its kernels."""
     return {
         "arena": point.peak,
         "extra_macs": point.extra_macs,

@@ -206,10 +206,10 @@ def front_text(points: Sequence[dict[str, Any]]) -> str:
     lines = [f"{head}{'instructions':>14}{'stages':>8}"]
     lines += [
         f"{p['arena']:>13,}{p['extra_macs']:>12.0%}{p['extra_calls']:>13,}{p['moved']:>13,}"
-        f"{p['instructions']:>+14,}{p['streamed_stages']:>8}"
+        f"{p['instructions']:>14,}{p['streamed_stages']:>8}"
         for p in points
     ]
-    note = "instructions: an estimate of what bands add; stages: those that run band by band"
+    note = "instructions: an estimate, of kernels; stages: those that run band by band"
     return "\n".join((*lines, note))
 
 

@@ -15,7 +15,10 @@
 #include "tflm_opt_types.h"
 
 #include "tflm_opt_arithmetic.h"
+#include "tflm_opt_int16.h"
+#include "tflm_opt_int4.h"
 #include "tflm_opt_movement.h"
 #include "tflm_opt_pointwise.h"
+#include "tflm_opt_recurrent.h"
 
 #endif /* TFLM_OPT_KERNELS_H */

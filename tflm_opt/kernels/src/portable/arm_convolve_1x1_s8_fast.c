@@ -1,5 +1,9 @@
-#include "tflm_opt_dot.h"
 #include "tflm_opt_kernels.h"
+#include "tflm_opt_tier.h"
+
+#if !TFLM_OPT_DSP
+
+#include "tflm_opt_dot.h"
 
 arm_cmsis_nn_status arm_convolve_1x1_s8_fast(const cmsis_nn_context *ctx,
                                              const cmsis_nn_conv_params *conv_params,
@@ -44,3 +48,5 @@ int32_t arm_convolve_1x1_s8_fast_get_buffer_size(const cmsis_nn_dims *input_dims
     (void)input_dims;
     return 0;
 }
+
+#endif /* !TFLM_OPT_DSP */

@@ -1,3 +1,7 @@
+#include "tflm_opt_tier.h"
+
+#if !TFLM_OPT_DSP
+
 #include "tflm_opt_kernels.h"
 #include "tflm_opt_math.h"
 
@@ -22,3 +26,5 @@ arm_cmsis_nn_status arm_elementwise_mul_s8(const int8_t *input_1_vect,
     }
     return ARM_CMSIS_NN_SUCCESS;
 }
+
+#endif /* !TFLM_OPT_DSP */

@@ -1,89 +1,9 @@
-#include "tflm_opt_dot.h"
 #include "tflm_opt_kernels.h"
+#include "tflm_opt_tier.h"
 
-/* What is the same for all pixels of a span. */
-typedef struct {
-    const cmsis_nn_conv_params *params;
-    const cmsis_nn_dims *input;
-    const cmsis_nn_dims *filter;
-    int32_t groups;
-    int32_t group_channels; /* output channels of one group */
-    tflm_opt_channels channels;
-    tflm_opt_window_rows rows;
-    tflm_opt_patch patch;
-} convolution;
+#if !TFLM_OPT_DSP
 
-/* `columns` taps of a row lie side by side or apart. */
-static void set_columns(convolution *conv, int32_t columns)
-{
-    const int32_t depth = conv->filter->c;
-    const int32_t input_column = conv->params->dilation.w * conv->input->c;
-    tflm_opt_patch *patch = &conv->patch;
-    patch->filter_row_skip = (conv->filter->w - columns) * depth;
-    patch->row_length = columns * input_column;
-    if (input_column == depth) {
-        patch->columns = 1;
-        patch->length = columns * depth;
-        patch->input_column_skip = 0;
-    } else {
-        patch->columns = columns;
-        patch->length = depth;
-        patch->input_column_skip = input_column - depth;
-    }
-}
-
-/* All channels of one output pixel; `pixel` and `taps` are the window's first inner tap. */
-static void convolve_pixel(convolution *conv,
-                           const int8_t *pixel,
-                           const int8_t *taps,
-                           int8_t *output)
-{
-    tflm_opt_channels *channels = &conv->channels;
-    const int32_t count = conv->group_channels;
-    const int32_t all = count * conv->groups;
-    int32_t done;
-    for (done = 0; done < all; done += count) { /* each group reads its own input channels */
-        tflm_opt_dot_window_s8(channels, &conv->patch, pixel, taps, count, output);
-        pixel += conv->filter->c;
-        taps += count * channels->filter_size;
-        output += count;
-    }
-    channels->bias -= all * channels->bias_step;
-    channels->multiplier -= all;
-    channels->shift -= all;
-}
-
-/* The span's pixels, one after the other; the windows' rows are set. */
-static void convolve_span(convolution *conv,
-                          const int8_t *filter_data,
-                          const tflm_opt_span *span,
-                          int32_t channels,
-                          int8_t *output)
-{
-    static const tflm_opt_run nothing = {0, 0, 0};
-    const cmsis_nn_conv_params *params = conv->params;
-    const cmsis_nn_dims *input = conv->input;
-    int32_t in_x = span->x * params->stride.w - params->padding.w;
-    int32_t x;
-    for (x = 0; x < span->count; x++) {
-        const tflm_opt_taps columns =
-            tflm_opt_window(in_x, conv->filter->w, params->dilation.w, input->w);
-        const int8_t *pixel = conv->rows.origin;
-        const int8_t *taps = filter_data;
-        if (columns.last > columns.first) {
-            const int32_t first_x = in_x + columns.first * params->dilation.w;
-            set_columns(conv, columns.last - columns.first);
-            conv->patch.runs = conv->rows.runs;
-            pixel += conv->rows.offset + first_x * input->c;
-            taps += columns.first * conv->filter->c;
-        } else {
-            conv->patch.runs = &nothing;
-        }
-        convolve_pixel(conv, pixel, taps, output);
-        output += channels;
-        in_x += params->stride.w;
-    }
-}
+#include "tflm_opt_convolve.h"
 
 arm_cmsis_nn_status tflm_opt_convolve_lines_s8(
     const cmsis_nn_context *ctx,
@@ -99,35 +19,14 @@ arm_cmsis_nn_status tflm_opt_convolve_lines_s8(
     const tflm_opt_span *span,
     int8_t *output_data)
 {
-    const int32_t groups = filter_dims->c > 0 ? input_dims->c / filter_dims->c : 0;
-    const int32_t in_y = span->y * conv_params->stride.h - conv_params->padding.h;
-    const int32_t in_x = span->x * conv_params->stride.w - conv_params->padding.w;
-    const tflm_opt_taps rows =
-        tflm_opt_window(in_y, filter_dims->h, conv_params->dilation.h, input_dims->h);
-    convolution conv;
     (void)ctx;
     (void)bias_dims;
-    if (groups <= 0 || input_dims->c != groups * filter_dims->c ||
-        output_dims->c % groups != 0) {
+    if (!tflm_opt_groups_fit(input_dims, filter_dims, output_dims)) {
         return ARM_CMSIS_NN_ARG_ERROR;
     }
-    conv.params = conv_params;
-    conv.input = input_dims;
-    conv.filter = filter_dims;
-    conv.groups = groups;
-    conv.group_channels = output_dims->c / groups;
-    conv.channels.filter_size = filter_dims->h * filter_dims->w * filter_dims->c;
-    conv.channels.input_offset = conv_params->input_offset;
-    tflm_opt_set_bias(&conv.channels, bias_data);
-    conv.channels.multiplier = quant_params->multiplier;
-    conv.channels.shift = quant_params->shift;
-    conv.channels.quant_step = 1;
-    conv.channels.output_offset = conv_params->output_offset;
-    conv.channels.activation = conv_params->activation;
-    tflm_opt_set_rows(input, in_y + rows.first * conv_params->dilation.h,
-                      conv_params->dilation.h, rows.last - rows.first, tflm_opt_max(in_x, 0),
-                      input_dims->c, &conv.rows);
-    convolve_span(&conv, filter_data + rows.first * filter_dims->w * filter_dims->c, span,
-                  output_dims->c, output_data);
+    tflm_opt_convolve_windows(conv_params, quant_params, input_dims, input, filter_dims,
+                              filter_data, bias_data, output_dims, span, output_data);
     return ARM_CMSIS_NN_SUCCESS;
 }
+
+#endif /* !TFLM_OPT_DSP */

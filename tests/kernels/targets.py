@@ -1,0 +1,198 @@
+"""Graphs of single ops on emulated cores: TFLM's bytes, and not a byte beside the outputs.
+
+    battery = Battery.of(cases.graph(), cases.samples(2))
+    battery.check(boards.get("qemu_m4"), tmp_path)
+
+What is read and written of a model is not its inputs and outputs but its whole arena. Each sample
+comes twice, with other bytes in all that holds no input: in the gaps between buffers, in outputs
+and in scratch. Afterwards
+
+- outputs must be TFLM's both times: no byte from outside has a part in them;
+- all else but outputs and scratch must be what it was: nothing was written outside of them.
+
+The library is compiled once for each board and process, a model once for each layout.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from opgraph import Layout, layout
+
+from tflm_opt import boards, codegen, graph
+from tflm_opt.boards import Board
+from tflm_opt.graph.ir import Graph, Op, Tensor
+from tflm_opt.kernels import table
+from tflm_opt.runtime import machine, qemu, tflm
+from tflm_opt.runtime.firmware import Interface, Port
+
+Samples = list[list[np.ndarray]]
+
+_MAIN = """\
+#include "cases.h"
+#include "harness.h"
+
+static void *arena(int index)
+{{
+    return index == 0 ? (unsigned char *)cases_input(0) - {before} : NULL;
+}}
+
+static const void *arena_after(int index)
+{{
+    return arena(index);
+}}
+
+int main(void)
+{{
+    static const size_t size[] = {{{peak}}};
+    const struct harness_model model = {{
+        cases_init, arena, cases_invoke, arena_after, 1, 1, size, size,
+    }};
+    return harness_serve(&model) ? 0 : 1;
+}}
+"""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Battery:
+    """A graph of single ops, samples, and what TFLM makes of them."""
+
+    graph: Graph
+    samples: Samples
+    expected: Samples
+
+    @classmethod
+    def of(cls, g: Graph, samples: Samples) -> Battery:
+        return cls(g, samples, tflm.run(graph.write(g), samples))
+
+    def check(self, board: Board, folder: Path, plan: Layout | None = None) -> Path:
+        """Fail unless outputs are TFLM's and nothing else changed; the program that ran.
+
+        Args:
+            plan: where buffers lie; by default nothing overlaps.
+        """
+        plan = plan or layout(self.graph)
+        program = build(self.graph, plan, board, folder)
+        port = Port(plan.peak, "uint8", (plan.peak,))
+        before = list(self._arenas(plan))
+        interface = Interface("cases", plan.peak, (port,), (port,))
+        run = qemu.run_elf(program, interface, board, [[arena] for arena in before])
+        for number, (was, (now,)) in enumerate(zip(before, run.outputs, strict=True)):
+            self._compare(plan, self.expected[number // 2], now)
+            untouched(self.graph, plan, was, now)
+        return program
+
+    def _arenas(self, plan: Layout, seed: int = 0) -> Sequence[np.ndarray]:
+        """Each sample in two arenas, of which no byte that is no input's is the same."""
+        rng = np.random.default_rng(seed)
+        arenas = []
+        for sample in self.samples:
+            noise = rng.integers(0, 256, plan.peak, dtype=np.uint8)
+            for change in (0, rng.integers(1, 256, plan.peak, dtype=np.uint8)):
+                arena = noise ^ np.uint8(change)
+                for tensor, values in zip(self.graph.inputs, sample, strict=True):
+                    at = plan.offsets[tensor]
+                    arena[at : at + tensor.nbytes] = np.frombuffer(values.tobytes(), np.uint8)
+                arenas.append(arena)
+        return arenas
+
+    def _compare(self, plan: Layout, expected: list[np.ndarray], arena: np.ndarray) -> None:
+        places = [(op, tensor) for op in self.graph.ops for tensor in op.outputs]
+        for (op, tensor), want in zip(places, expected, strict=True):
+            at = plan.offsets[tensor]
+            have = arena[at : at + tensor.nbytes].view(want.dtype).reshape(want.shape)
+            if have.tobytes() != want.tobytes():
+                wrong = np.argwhere(have != want)
+                first = tuple(int(i) for i in wrong[0])
+                raise AssertionError(
+                    f"{described(self.graph, op)}: {len(wrong)} of {have.size} differ, first at "
+                    f"{first}: {have[first]} != {want[first]} (TFLM)"
+                )
+
+
+def described(g: Graph, op: Op) -> str:
+    shapes = [t and (*t.shape, f"zero {t.zero_point}") for t in op.inputs if t and t.quant]
+    return f"op {g.ops.index(op)} {op.kind} {op.options} {shapes} to {op.output.shape}"
+
+
+def untouched(g: Graph, plan: Layout, was: np.ndarray, now: np.ndarray) -> None:
+    """Fail if a byte changed that is neither an output's nor scratch."""
+    free = np.ones(was.size, bool)
+    buffers: list[tuple[int, int, Op | Tensor]] = []
+    for op in g.ops:
+        for tensor in op.outputs:
+            buffers.append((plan.offsets[tensor], tensor.nbytes, op))
+        if op in plan.scratch:
+            buffers.append((*plan.scratch[op], op))
+    for start, size, _ in buffers:
+        free[start : start + size] = False
+    changed = np.flatnonzero(free & (was != now))
+    if changed.size:
+        at = int(changed[0])
+        start, size, op = min(buffers, key=lambda b: max(b[0] - at, at - b[0] - b[1] + 1))
+        assert isinstance(op, Op)
+        raise AssertionError(
+            f"{changed.size} bytes changed outside of outputs and scratch, first at {at}; nearest "
+            f"is a buffer at {start} to {start + size} of {described(g, op)}"
+        )
+
+
+def build(g: Graph, plan: Layout, board: Board, folder: Path) -> Path:
+    """A program that serves the arena of a graph's code as one input and one output."""
+    sources = codegen.generate(g, plan, name="cases")
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in sources.files.items():
+        (folder / Path(name).name).write_text(text, "utf-8")
+    main = _MAIN.format(before=plan.offsets[g.inputs[0]], peak=plan.peak)
+    (folder / "main.c").write_text(main, "utf-8")
+    (folder / "cases.ld").write_text(machine.linker_script(board), "utf-8")
+    program = folder / "cases.elf"
+    gcc = [machine.compiler(), *board.flags, *machine.ENGINE_FLAGS, f"-I{table.INCLUDE}"]
+    run([*gcc, f"-I{folder}", "-c", "cases.c"], folder)
+    run(
+        [
+            *(*gcc, "-std=gnu11", f"-I{folder}", f"-I{machine.CORE}"),
+            *(f"-D{macro}" for macro in machine.defines(board)),
+            *("main.c", "cases.o", *map(str, sorted(machine.CORE.glob("*.c")))),
+            *map(str, library(board.id)),
+            *(*machine.LINK_FLAGS, "-Tcases.ld", "-lm", "-o", str(program)),
+        ],
+        folder,
+    )
+    return program
+
+
+_FOLDERS: list[tempfile.TemporaryDirectory[str]] = []
+
+
+@cache
+def library(board_id: str) -> tuple[Path, ...]:
+    """The objects of all kernels of all tiers."""
+    board = boards.get(board_id)
+    _FOLDERS.append(tempfile.TemporaryDirectory(prefix="tflm_opt-kernels-"))
+    root = Path(_FOLDERS[-1].name)
+    for tier in table.TIERS:
+        (root / tier).mkdir()
+        sources = sorted(map(str, (table.SOURCES / tier).glob("*.c")))
+        if sources:
+            gcc = [machine.compiler(), *board.flags, *machine.ENGINE_FLAGS]
+            run([*gcc, f"-I{table.INCLUDE}", "-c", *sources], root / tier)
+    return tuple(sorted(root.rglob("*.o")))
+
+
+def symbols(program: Path) -> set[str]:
+    """Names of the functions that are in a program."""
+    lines = run([machine.compiler("nm"), str(program)], program.parent).splitlines()
+    return {words[2] for words in map(str.split, lines) if len(words) == 3 and words[1] in "tT"}
+
+
+def run(command: Sequence[str], cwd: Path) -> str:
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout

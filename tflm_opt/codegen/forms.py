@@ -1,0 +1,209 @@
+"""What each kernel does with scratch: the sizes that help, the blocks that it works in, its work.
+
+The mirror of the kernels' C: `tflm_opt_gemm.h` and `tflm_opt_depthwise.h` have the same formulas,
+and the tests compare them. `codegen.rooms` makes choices of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from tflm_opt.graph.ir import Op
+from tflm_opt.graph.options import ConvOptions
+
+
+class Form(Protocol):
+    """A kernel at work on one op, or on a slice of one."""
+
+    @property
+    def least(self) -> int:
+        """Bytes of scratch below which none is as good."""
+        ...
+
+    def sizes(self) -> Iterator[int]:
+        """Sizes of scratch that are worth a look."""
+        ...
+
+    def block(self, size: int) -> int:
+        """Output elements written together, with so much scratch, on any tier."""
+        ...
+
+    def work(self, size: int, tier: str) -> float:
+        """Estimated instructions on a tier, with so much scratch."""
+        ...
+
+
+def up(value: int, step: int) -> int:
+    """`value` rounded up to a multiple of `step`."""
+    return -(-value // step) * step
+
+
+@dataclass(frozen=True, slots=True)
+class Products:
+    """Pixels times weights (`tflm_opt_gemm.h`): pointwise and other convolutions.
+
+    In scratch lie the weights of one pair of channels, or of all of them, and the pixels of a
+    block. All windows of a block are read before any of its outputs is written.
+
+    Attributes:
+        pixels: of the output.
+        channels: of the output.
+        depth: products of one output.
+        gathered: whether windows are gathered first; not for pointwise ones.
+    """
+
+    pixels: int
+    channels: int
+    depth: int
+    gathered: bool
+
+    # Bytes of one channel's bias, multiplier, constant and shift.
+    _SHORT = 16
+    _PIXELS = (2, 4, 8, 16, 32)
+
+    @property
+    def _pair(self) -> int:
+        return 4 * up(self.depth, 4)
+
+    @property
+    def _fixed(self) -> int:
+        return up(self.depth, 4) if self.gathered else 0
+
+    @property
+    def least(self) -> int:
+        return self._pair + 2 * self._SHORT + self._pair
+
+    @property
+    def _all(self) -> int:
+        """With the weights of all channels."""
+        pairs = -(-self.channels // 2)
+        return self._fixed + pairs * (self._pair + 2 * self._SHORT) + self._pair
+
+    def sizes(self) -> Iterator[int]:
+        for pixels in (*self._PIXELS, self.pixels):
+            if pixels <= up(self.pixels, 2):
+                yield self.least + (up(pixels, 2) // 2 - 1) * self._pair
+        yield self._all
+
+    def _together(self, size: int) -> int:
+        """Pixels of a block."""
+        if size >= self._all:
+            return 2
+        return 2 * (1 + (size - self.least) // self._pair)
+
+    def block(self, size: int) -> int:
+        if size < self.least:
+            return 1
+        return self._together(size) * self.channels
+
+    def work(self, size: int, tier: str) -> float:
+        macs = self.pixels * self.channels * self.depth
+        if tier == "portable" or size < self.least:
+            return 3.0 * macs
+        times = 1 if size >= self._all else -(-self.pixels // self._together(size))
+        weights = (1.2 * self.depth + 25) * self.channels
+        taken = (2.0 if self.gathered else 1.0) * self.pixels * self.depth
+        return 0.66 * macs + 7.0 * self.pixels * self.channels + weights * times + taken
+
+
+@dataclass(frozen=True, slots=True)
+class Depthwise:
+    """Channel by channel (`tflm_opt_depthwise.h`): words of neighbouring values of four channels.
+
+    A band of output rows is made at a time, as many as scratch has room for; its outputs may be
+    written before its last inputs are read.
+
+    Attributes:
+        rows, columns, channels: of the output.
+        kernel: taps down and across.
+        stride: down and across.
+    """
+
+    rows: int
+    columns: int
+    channels: int
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+
+    _TAPS = 7
+    _BANDS = (1, 2, 4, 8)
+
+    def _bytes(self, rows: int, columns: int) -> int:
+        """Scratch for bands of so many rows and columns."""
+        height, width = self.kernel[0], max(self.kernel[1] | 1, 3)
+        if self.stride[1] == 1:
+            tap_words, reach = width - 1, (width + 3) // 2
+        else:
+            tap_words, reach = (width + 1) // 2, (width + 7) // 2
+        row_words = (up(columns, 4) // 4 - 1) * 2 * self.stride[1] + reach
+        input_rows = (rows - 1) * self.stride[0] + height
+        return 16 * (height * tap_words + 7 + input_rows * row_words)
+
+    @property
+    def in_words(self) -> bool:
+        """Whether the kernel has words for this filter."""
+        return max(self.kernel) <= self._TAPS and self.stride[1] in (1, 2)
+
+    @property
+    def least(self) -> int:
+        return self._bytes(1, self.columns)
+
+    def sizes(self) -> Iterator[int]:
+        if self.in_words:
+            for rows in (*self._BANDS, self.rows):
+                if rows <= self.rows:
+                    yield self._bytes(rows, self.columns)
+
+    def _band(self, size: int) -> int:
+        """Rows of a band; 0 for the kernel that needs no scratch."""
+        if not self.in_words or size < self.least:
+            return 0
+        return max(n for n in range(1, self.rows + 1) if self._bytes(n, self.columns) <= size)
+
+    def block(self, size: int) -> int:
+        return max(self._band(size) * self.columns * self.channels, 1)
+
+    def work(self, size: int, tier: str) -> float:
+        outputs = self.rows * self.columns * self.channels
+        taps = self.kernel[0] * self.kernel[1]
+        band = self._band(size)
+        if tier == "portable" or not band:
+            return outputs * (9.0 * taps + 4)
+        bands = -(-self.rows // band)
+        read = bands * ((band - 1) * self.stride[0] + self.kernel[0])
+        words = 1.3 * read * self.columns * self.stride[1] * self.channels
+        return outputs * (0.75 * taps + 7) + words + 30 * self.channels * bands
+
+
+def _convolution(op: Op) -> Form | None:
+    _, height, width, depth = _shape(op, 1)
+    _, rows, columns, channels = op.output.shape
+    if _shape(op, 0)[3] != depth:
+        return None  # groups
+    gathered = (height, width) != (1, 1)
+    return Products(rows * columns, channels, height * width * depth, gathered)
+
+
+def _depthwise(op: Op) -> Form | None:
+    _, height, width, channels = _shape(op, 1)
+    _, rows, columns, _ = op.output.shape
+    options = op.options
+    assert isinstance(options, ConvOptions)
+    if _shape(op, 0)[3] != channels or options.dilation != (1, 1):
+        return None
+    return Depthwise(rows, columns, channels, (height, width), options.stride)
+
+
+def _shape(op: Op, position: int) -> tuple[int, ...]:
+    tensor = op.inputs[position]
+    assert tensor is not None
+    return tensor.shape
+
+
+FORMS: dict[str, Callable[[Op], Form | None]] = {
+    "arm_convolve_1x1_s8_fast": _convolution,
+    "arm_convolve_wrapper_s8": _convolution,
+    "arm_depthwise_conv_wrapper_s8": _depthwise,
+}

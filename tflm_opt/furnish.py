@@ -1,0 +1,307 @@
+"""Scratch for a planned schedule: the fastest kernels that the arena's free bytes allow.
+
+The search plans with kernels that make do without scratch, so that its plans are the smallest. Most
+steps of such a plan leave bytes free, below its own peak or a budget above it, and a kernel's
+scratch is needed in its op's step only. Two ways of using them are tried, and the better one stays:
+
+**In the gaps.** Tensors stay where they are; each op gets the largest room that fits a gap of its
+step and whose kernel writes its output no nearer to what it still reads than the plan has put it.
+
+**Anew.** Each op gets the room that its step could hold beside all that is alive then, by the
+planner's bound, and everything is planned again; ops in steps that turn out too high get less.
+
+Work is the estimate of `codegen.forms`: it ranks, and is never shown as a measurement.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from . import arena, codegen
+from .arena.lifetimes import SCRATCH
+from .arena.plan import ALIGNMENT, Plan, Spacing, spacing
+from .arena.problem import Buffer, Problem, align_up
+from .codegen.rooms import Kernels, key
+from .codegen.uses import Use, uses
+from .graph.ir import Graph, Op, Tensor
+from .patch_split.cost import BYTE_WORK
+from .patch_split.orders import Orders
+from .patch_split.search import Found, Point, pareto
+from .progress import Progress
+
+# More than any arena.
+_ANY = 1 << 40
+# Of the schedules that fit, how many are planned anew, best first.
+_BEST = 3
+# Times that a plan which came out too high is tried with less.
+_RETRIES = 4
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Furnished:
+    """A schedule whose kernels have scratch.
+
+    Attributes:
+        point: the schedule, with its new plan; its work is that of all its kernels.
+        sizes: bytes of scratch, by op; ops without are left out.
+    """
+
+    point: Point
+    sizes: Mapping[Op, int] = field(default_factory=dict)
+
+    @property
+    def plan(self) -> Plan:
+        return self.point.plan
+
+
+def furnish(point: Point, limit: int, tier: str, *, again: bool = True, seed: int = 0) -> Furnished:
+    """Give the ops of a schedule scratch, as long as its arena stays within `limit` bytes.
+
+    Example:
+        >>> furnish(found.chosen, found.peak, "dsp").plan.peak == found.peak
+        True
+
+    Args:
+        point: planned without optional scratch. If its arena is above the limit, none is given.
+        limit: bytes of arena.
+        tier: of the core, one of `kernels.table.TIERS`: whose work counts.
+        again: whether to plan anew, which takes most of the time.
+        seed: of the planner.
+    """
+    job = _Job(point, limit, tier, uses(point.graph, point.schedule), seed)
+    found = [job.plain()]
+    if point.peak <= limit and any(len(sizes) > 1 for sizes in job.sizes.values()):
+        anew = job.anew() if again else None
+        if anew is not None:
+            found.append(anew)
+        if anew is None or not job.is_full(anew):
+            found.append(job.in_gaps())
+    return min(found, key=lambda one: one.point.work)
+
+
+class Furnishing:
+    """A graph's schedules for several budgets, with scratch for their kernels.
+
+    Example:
+        >>> runs = Furnishing(graph, "dsp")
+        >>> runs.found(64_000).peak, runs.found().peak
+        (63872, 20234)
+
+    Args:
+        graph: after all passes.
+        tier: of the core whose instructions count.
+        input, max_extra_macs, progress, seed: as `patch_split.search.search`.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        tier: str,
+        *,
+        input: str = "resident",
+        max_extra_macs: float = 0.0,
+        progress: Progress | None = None,
+        seed: int = 0,
+    ) -> None:
+        self._tier = tier
+        self._seed = seed
+        self._runs = Orders(
+            graph,
+            input=input,
+            scratch=codegen.scratch,
+            access=codegen.access,
+            max_extra_macs=max_extra_macs,
+            progress=progress,
+            seed=seed,
+        )
+        self._points: dict[tuple[int, int, bool], Point] = {}
+        self._kept: list[Point] = []
+
+    def found(self, budget: int | None = None) -> Found:
+        """The fastest schedule within a budget of arena, or the smallest; and the front.
+
+        With a budget, all schedules that fit it are furnished up to it. Without, the smallest one
+        gets what it leaves free, and no more.
+
+        Raises: as `patch_split.search.search`.
+        """
+        found = self._runs.found(budget)
+        fitting = [p for p in (*found.front, found.chosen) if budget is not None]
+        fitting = [p for p in fitting if budget is not None and p.peak <= budget]
+        if fitting and budget is not None:
+            ranked = sorted(fitting, key=lambda p: by_time(self._furnished(p, budget, again=False)))
+            best = (self._furnished(p, budget) for p in ranked[:_BEST])
+            chosen = min(best, key=by_time)
+        else:
+            chosen = self._furnished(found.chosen, found.chosen.peak)
+        every = [self._furnished(p, p.peak, again=False) for p in found.front]
+        every.append(self._furnished(found.front[0], _ANY))
+        return replace(found, chosen=chosen, front=pareto([*every, chosen]))
+
+    def _furnished(self, point: Point, limit: int, *, again: bool = True) -> Point:
+        key = id(point), limit, again
+        if key not in self._points:
+            self._kept.append(point)  # so that its id stays its own
+            found = furnish(point, limit, self._tier, again=again, seed=self._seed)
+            self._points[key] = found.point
+        return self._points[key]
+
+
+def by_time(point: Point) -> tuple[float, int, int]:
+    """The fastest first: what computes least again, then what takes least work."""
+    return point.extra_macs, point.work, point.peak
+
+
+class _Job:
+    """One schedule to be furnished."""
+
+    def __init__(self, point: Point, limit: int, tier: str, used: Sequence[Use], seed: int) -> None:
+        self.point = point
+        self.limit = limit
+        self.tier = tier
+        self.seed = seed
+        self.used = used
+        self.graph: Graph = point.graph
+        self.sizes = {use.op: use.sizes(tier) for use in used}
+        self.spacings = [self._spacing(sizes) for sizes in self._levels()]
+
+    def plain(self) -> Furnished:
+        """Without optional scratch."""
+        return self._furnished(self.point.plan, {})
+
+    def is_full(self, found: Furnished) -> bool:
+        """Whether every op has all that helps it."""
+        return all(found.sizes.get(op, 0) == sizes[-1] for op, sizes in self.sizes.items())
+
+    def _furnished(self, plan: Plan, sizes: Mapping[Op, int]) -> Furnished:
+        work = self.point.moved * BYTE_WORK
+        for use in self.used:
+            work += use.work(sizes.get(use.op, 0), self.tier)
+        given = {op: size for op, size in sizes.items() if size}
+        return Furnished(replace(self.point, plan=plan, work=round(work)), given)
+
+    def _kernels(self, sizes: Mapping[Op, int]) -> Kernels:
+        """Two ops of the same weights are one in the kernels' eyes: they get the lesser size."""
+        least: dict[Tensor, int] = {}
+        for op in self.graph.ops:
+            weights = key(op)
+            if weights is not None:
+                size = sizes.get(op, 0)
+                least[weights] = min(least.get(weights, size), size)
+        return Kernels(least)
+
+    def _spacing(self, sizes: Mapping[Op, int]) -> Spacing:
+        kernels = self._kernels(sizes)
+        return spacing(
+            self.graph, self.point.schedule, scratch=kernels.scratch, access=kernels.access
+        )
+
+    # ---- planned again ----
+
+    def anew(self) -> Furnished | None:
+        """What every step could hold, planned again; None if that ends above the limit."""
+        sizes = self._by_bound()
+        for _ in range(_RETRIES):
+            if not any(sizes.values()):
+                return None
+            kernels = self._kernels(sizes)
+            plan = arena.plan(
+                self.graph,
+                self.point.schedule,
+                scratch=kernels.scratch,
+                access=kernels.access,
+                seed=self.seed,
+            )
+            if plan.peak <= self.limit:
+                return self._furnished(plan, {op: kernels.size(op) for op in sizes})
+            sizes = self._less(sizes, plan)
+        return None
+
+    def _by_bound(self) -> dict[Op, int]:
+        """For every op the largest size that its step can hold beside what is alive then."""
+        found = dict.fromkeys(self.sizes, 0)
+        for level, tried in enumerate(self._levels()):
+            bounds = self.spacings[level].needs()
+            for step, op in enumerate(self.point.schedule.ops, start=1):
+                if bounds.get(step, 0) <= self.limit:
+                    found[op] = max(found[op], tried[op])
+        return found
+
+    def _less(self, sizes: Mapping[Op, int], plan: Plan) -> dict[Op, int]:
+        """One size less for the ops in whose steps the plan is too high."""
+        problem, places = plan.problem, plan.places
+        high = [
+            buffer
+            for buffer, at in zip(problem.buffers, places, strict=True)
+            if at + buffer.size > self.limit
+        ]
+        found = dict(sizes)
+        for step, op in enumerate(self.point.schedule.ops, start=1):
+            if sizes[op] and any(b.start <= step < b.stop for b in high):
+                smaller = [n for n in self.sizes[op] if n < sizes[op]]
+                found[op] = smaller[-1]
+        return found
+
+    # ---- in the gaps ----
+
+    def in_gaps(self) -> Furnished:
+        """Rooms in the bytes that the plan leaves free, step by step; nothing else moves."""
+        plan = self.point.plan
+        pairs = self.spacings[0].problem.overlaps
+        given: dict[Op, tuple[int, int]] = {}
+        for step, op, offsets in _steps(plan):
+            sizes = self.sizes[op]
+            for level in range(len(sizes) - 1, 0, -1):
+                at = self._gap(plan, step, sizes[level])
+                if at is not None and self.spacings[level].keeps(step, offsets, pairs):
+                    given[op] = at, sizes[level]
+                    break
+        kernels = self._kernels({op: size for op, (_, size) in given.items()})
+        given = {op: (at, kernels.size(op)) for op, (at, _) in given.items() if kernels.size(op)}
+        return self._furnished(_with(plan, given), {op: size for op, (_, size) in given.items()})
+
+    def _levels(self) -> Iterator[dict[Op, int]]:
+        """Sizes by op: none for all, then the next for all that have one."""
+        for level in range(max((len(sizes) for sizes in self.sizes.values()), default=1)):
+            yield {op: s[min(level, len(s) - 1)] for op, s in self.sizes.items()}
+
+    def _gap(self, plan: Plan, step: int, size: int) -> int | None:
+        """Where `size` bytes are free in a step, lowest first; None if nowhere below the limit."""
+        taken = sorted(
+            (at, at + buffer.size)
+            for buffer, at in zip(plan.problem.buffers, plan.places, strict=True)
+            if buffer.start <= step < buffer.stop
+        )
+        end = 0
+        for start, stop in taken:
+            if align_up(end, ALIGNMENT) + size <= start:
+                break
+            end = max(end, stop)
+        at = align_up(end, ALIGNMENT)
+        return at if at + size <= max(self.limit, 0) else None
+
+
+def _steps(plan: Plan) -> Iterator[tuple[int, Op, Mapping[Tensor, int]]]:
+    """Each op with its step, and where tensors lie when it runs."""
+    offsets = dict(plan.offsets)
+    for step, op in enumerate(plan.schedule.ops, start=1):
+        for move in plan.moves.get(op, ()):
+            offsets.update(dict.fromkeys(move.tensors, move.target))
+        yield step, op, offsets
+
+
+def _with(plan: Plan, given: Mapping[Op, tuple[int, int]]) -> Plan:
+    """The plan with more scratch."""
+    steps = {op: step for step, op in enumerate(plan.schedule.ops, start=1)}
+    names = dict(zip(plan.schedule.ops, plan.steps[1:], strict=False))
+    more = tuple(
+        Buffer(SCRATCH + names[op], size, steps[op], steps[op] + 1)
+        for op, (_, size) in given.items()
+    )
+    problem = Problem(plan.problem.buffers + more, plan.problem.alignment, plan.problem.overlaps)
+    places = plan.places + tuple(at for at, _ in given.values())
+    peak = max((plan.peak, *(at + size for at, size in given.values())))
+    return replace(
+        plan, problem=problem, places=places, peak=peak, scratch={**plan.scratch, **given}
+    )
