@@ -55,10 +55,10 @@ needed) that counts every block of instructions apart for each op. The compiler'
 tells which addresses of `invoke` are which op's; the table changes no code. After each run the sum
 is compared with a counter of the emulated machine, and a difference of one instruction is an error.
 
-All that the plugin calls has been in QEMU since version 1 of its interface; where QEMU wants another
-number it is built again with that one. It is tested with QEMU 7.2. Without a compiler or without
-plugins, layers are counted with QEMU's debugger instead: as exact, slower, and without functions or
-cycles. The profile says so. The tests compare the two.
+All that the plugin calls has been in QEMU since version 1 of its interface; where QEMU wants
+another number it is built again with that one. It is tested with QEMU 7.2. Without a compiler or
+without plugins, layers are counted with QEMU's debugger instead: as exact, slower, and without
+functions or cycles. The profile says so. The tests compare the two.
 
 Boards whose core QEMU has no machine for run on one that executes their instructions: a
 Cortex-M0+ program on an M3, an M33's on an M7.

@@ -61,6 +61,7 @@ M4_RUNS = [
     ("ldr.w r0, [r1, r2]; str r0, [r3, #20]", 0, 3),
     ("ldr.w r0, [r1, r2]; str r1, [r3, r2]", 0, 3),
     ("ldr r0, [r1, #0]; ldr r2, [r0, #0]", 0, 4),  # the address is what was loaded
+    ("ldr.w r0, [r1], #4; ldr.w r2, [r1], #4; ldrsb.w r3, [r1, #1]!", 0, 4),
     ("str r0, [r1, #0]; ldr r2, [r3, #0]", 0, 3),  # nothing is pipelined after a store
     ("str r0, [r1, r2]", 0, 2),
     ("adds r1, #4; ldr r0, [r1, #0]", 0, 4),  # no forwarding from the ALU to an address

@@ -300,9 +300,7 @@ def test_a_qemu_without_our_plugins_is_named(
         profiler.plugin()
 
 
-@pytest.mark.parametrize(
-    ("form", "board"), [("streamed", "qemu_m4"), ("streamed", "qemu_m55")]
-)
+@pytest.mark.parametrize(("form", "board"), [("streamed", "qemu_m4"), ("streamed", "qemu_m55")])
 def test_without_a_compiler_the_debugger_counts_the_same(
     form: str,
     board: str,
