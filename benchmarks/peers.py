@@ -1,9 +1,16 @@
-"""What others publish for the same nets, and what this project set out to reach. Bytes of arena.
+"""What others reach with the same nets, and what this project set out to reach.
+
+Bytes of arena, published:
 
 TFLM: with CMSIS-NN, tensors and persistent state, measured. TinyEngine and X-CUBE-AI: from
 TinyEngine's README, thousands of bytes. TinyTS (HPCA 2024): the arenas in its published code.
 MCUNetV2 (Lin et al., 2021): its paper. msf-CNN (NeurIPS 2025): its analytic model, for a net of the
 same shape; MCUNetV2 and msf-CNN leave the input out.
+
+Instructions of one inference, all counted on the same emulated cores as ours: TFLM of August 2026
+with its reference kernels or with the CMSIS-NN that it pins (4ab83cc3), and TinyEngine of November
+2024 with its float requantization, which is off by up to 3 steps (mcunet_vww1; of the others its
+generator takes only mlperf_tiny_ad). GCC 12.2, -O2, TinyEngine -Ofast as its makefile has it.
 """
 
 from __future__ import annotations
@@ -127,3 +134,63 @@ PEERS: dict[str, Peers] = {
     ),
 }
 NOBODY = Peers()
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """Instructions of one inference on one core, by tool, and how many may be spent.
+
+    Attributes:
+        goal: the most, under the budget of `BUDGETS`.
+    """
+
+    others: dict[str, int]
+    goal: int
+
+
+REFERENCE, CMSIS_NN, TINY_ENGINE = "TFLM", "TFLM + CMSIS-NN", "TinyEngine"
+
+# Bytes of SRAM, stack included, under which speed is compared.
+BUDGETS = {
+    "mcunet_vww1": 48 << 10,
+    "mlperf_tiny_vww": 48 << 10,
+    "mlperf_tiny_kws": 20 << 10,
+    "mlperf_tiny_ic": 40 << 10,
+    "mlperf_tiny_ad": 8 << 10,
+}
+# What the least memory may cost, of the goal under a budget.
+SMALLEST = 1.35
+
+
+def _m4(reference: int, cmsis_nn: int, goal: int, **more: int) -> Counted:
+    names = {REFERENCE: reference, CMSIS_NN: cmsis_nn}
+    return Counted(names | ({TINY_ENGINE: more["tiny_engine"]} if more else {}), goal)
+
+
+# By emulated board, then by net.
+COUNTED: dict[str, dict[str, Counted]] = {
+    "qemu_m4": {
+        "mcunet_vww1": _m4(189_200_000, 48_630_000, 14_500_000, tiny_engine=34_750_000),
+        "mlperf_tiny_vww": _m4(100_300_000, 24_100_000, 5_600_000),
+        "mlperf_tiny_kws": _m4(43_000_000, 7_700_000, 3_000_000),
+        "mlperf_tiny_ic": _m4(107_400_000, 29_860_000, 10_000_000),
+        "mlperf_tiny_ad": _m4(1_950_000, 583_000, 360_000, tiny_engine=772_000),
+    },
+    "qemu_m55": {
+        "mcunet_vww1": Counted({CMSIS_NN: 11_960_000}, 6_500_000),
+        "mlperf_tiny_vww": Counted({CMSIS_NN: 6_560_000}, 2_200_000),
+        "mlperf_tiny_kws": Counted({CMSIS_NN: 1_820_000}, 1_000_000),
+        "mlperf_tiny_ic": Counted({CMSIS_NN: 4_910_000}, 3_200_000),
+        "mlperf_tiny_ad": Counted({CMSIS_NN: 150_000}, 100_000),
+    },
+    "qemu_m3": {
+        name: Counted({REFERENCE: count}, count * 3 // 10)
+        for name, count in {
+            "mcunet_vww1": 189_517_434,
+            "mlperf_tiny_vww": 99_027_560,
+            "mlperf_tiny_kws": 42_093_358,
+            "mlperf_tiny_ic": 105_767_516,
+            "mlperf_tiny_ad": 1_954_044,
+        }.items()
+    },
+}

@@ -19,12 +19,15 @@ if TYPE_CHECKING:
     from .api import optimize
     from .boards import Board
     from .errors import TflmOptError
+    from .profiling import Profile, profile
     from .result import Result
 
 __version__ = "0.1.0"
 
 _HOME = {
     "optimize": ".api",
+    "Profile": ".profiling",
+    "profile": ".profiling",
     "Result": ".result",
     "Board": ".boards",
     "TflmOptError": ".errors",
@@ -33,7 +36,7 @@ _ROOMS = frozenset(
     {"arena", "boards", "codegen", "errors", "export", "graph", "passes", "quant", "runtime"}
 )
 
-__all__ = ["Board", "Result", "TflmOptError", "boards", "errors", "optimize"]
+__all__ = ["Board", "Profile", "Result", "TflmOptError", "boards", "errors", "optimize", "profile"]
 
 
 def __getattr__(name: str) -> Any:

@@ -60,6 +60,24 @@ class Qemu:
 
 
 @dataclass(frozen=True, slots=True)
+class Flash:
+    """How long a core waits for its flash memory, for estimates of cycles.
+
+    Attributes:
+        wait_states: cycles of the core that a read takes beyond the first, at the board's clock.
+        line: bytes that one read brings.
+        data_cache: bytes of constants that are kept near the core; `line`, where only the last
+            read is.
+        code_cached: whether a cache or prefetcher hides the wait for instructions.
+    """
+
+    wait_states: int = 0
+    line: int = 4
+    data_cache: int = 4
+    code_cached: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Board:
     """A target. Sizes in bytes; `flags` is what the compiler needs to know about the core."""
 
@@ -72,6 +90,7 @@ class Board:
     flags: tuple[str, ...]
     platformio: PlatformIo | None = None
     qemu: Qemu | None = None
+    flash_reads: Flash = Flash()
     emulated_by: str | None = None
 
 
@@ -110,6 +129,7 @@ def _board(
         flags=tuple(cores[row["core"]]),
         platformio=PlatformIo(**platformio) if platformio else None,
         qemu=Qemu(**qemu) if qemu else None,
+        flash_reads=Flash(**parts.pop("flash_reads", {})),
         emulated_by=emulators.get(row["core"]),
         **parts,
     )

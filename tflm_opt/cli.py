@@ -223,16 +223,46 @@ def tradeoffs(
 @cli.command()
 @click.argument("directory", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--board", metavar="ID", default="qemu_m4", show_default=True)
+@click.option("--no-cycles", is_flag=True, help="Skip the estimate of cycles.")
 @_json
-def measure(directory: Path, board: str, as_json: bool) -> None:
-    """Build what `optimize` left in DIRECTORY and run it on an emulated board."""
+def measure(directory: Path, board: str, no_cycles: bool, as_json: bool) -> None:
+    """Build what `optimize` left in DIRECTORY and run it on an emulated board.
+
+    Instructions are exact. Cycles are an estimate, for the core, clock and flash of --board.
+    """
     from .measure import measure as run
     from .report.text import measurement_text
 
-    data = run(directory, board)
+    data = run(directory, board, cycles=not no_cycles)
     click.echo(json.dumps(data, indent=2) if as_json else measurement_text(data))
     if not data["bit_exact"]:
         sys.exit(DIFFERS)
+
+
+@cli.command()
+@click.argument("directory", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--board", metavar="ID", default="qemu_m4", show_default=True)
+@click.option("--top", metavar="N", type=click.IntRange(1), help="Only the N largest, sorted.")
+@click.option(
+    "--html", type=click.Path(path_type=Path, dir_okay=False), help="Write a page with tables, too."
+)
+@_json
+def profile(directory: Path, board: str, top: int | None, html: Path | None, as_json: bool) -> None:
+    """Show which layers and functions of DIRECTORY's code take the instructions.
+
+    DIRECTORY is what `optimize` left. Its code runs on an emulated board, unchanged: instructions
+    are exact, and cycles are estimates for the core, clock and flash of --board.
+    """
+    from .profiling import profile as run
+    from .report.profile import profile_text
+
+    found = run(directory, board)
+    if html is not None:
+        html.write_text(found.to_html(), "utf-8")
+    if as_json:
+        click.echo(json.dumps(found.to_dict(), indent=2))
+    else:
+        click.echo(profile_text(found.to_dict(), top))
 
 
 @cli.command()

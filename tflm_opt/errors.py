@@ -139,6 +139,14 @@ class ToolFailed(TflmOptError):
         self.output = output
 
 
+class NoProfiler(TflmOptError):
+    """QEMU can't be watched block by block here; `reason` says why. Totals can be counted still."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"QEMU's plugin can't be used: {reason}")
+        self.reason = reason
+
+
 class OutputExists(TflmOptError):
     """The output folder holds files that are not ours. Attributes: path."""
 

@@ -32,6 +32,8 @@ from .progress import Progress
 
 # More than any arena.
 _ANY = 1 << 40
+# Of the schedules that fit, how many are planned anew, best first.
+_BEST = 3
 # Times that a plan which came out too high is tried with less.
 _RETRIES = 4
 
@@ -53,7 +55,7 @@ class Furnished:
         return self.point.plan
 
 
-def furnish(point: Point, limit: int, tier: str, *, seed: int = 0) -> Furnished:
+def furnish(point: Point, limit: int, tier: str, *, again: bool = True, seed: int = 0) -> Furnished:
     """Give the ops of a schedule scratch, as long as its arena stays within `limit` bytes.
 
     Example:
@@ -64,12 +66,13 @@ def furnish(point: Point, limit: int, tier: str, *, seed: int = 0) -> Furnished:
         point: planned without optional scratch. If its arena is above the limit, none is given.
         limit: bytes of arena.
         tier: of the core, one of `kernels.table.TIERS`: whose work counts.
+        again: whether to plan anew, which takes most of the time.
         seed: of the planner.
     """
     job = _Job(point, limit, tier, uses(point.graph, point.schedule), seed)
     found = [job.plain()]
     if point.peak <= limit and any(len(sizes) > 1 for sizes in job.sizes.values()):
-        anew = job.anew()
+        anew = job.anew() if again else None
         if anew is not None:
             found.append(anew)
         if anew is None or not job.is_full(anew):
@@ -112,7 +115,7 @@ class Furnishing:
             progress=progress,
             seed=seed,
         )
-        self._points: dict[tuple[int, int], Point] = {}
+        self._points: dict[tuple[int, int, bool], Point] = {}
         self._kept: list[Point] = []
 
     def found(self, budget: int | None = None) -> Found:
@@ -127,17 +130,21 @@ class Furnishing:
         fitting = [p for p in (*found.front, found.chosen) if budget is not None]
         fitting = [p for p in fitting if budget is not None and p.peak <= budget]
         if fitting and budget is not None:
-            chosen = min((self._furnished(p, budget) for p in fitting), key=by_time)
+            ranked = sorted(fitting, key=lambda p: by_time(self._furnished(p, budget, again=False)))
+            best = (self._furnished(p, budget) for p in ranked[:_BEST])
+            chosen = min(best, key=by_time)
         else:
             chosen = self._furnished(found.chosen, found.chosen.peak)
-        every = [self._furnished(p, limit) for p in found.front for limit in (p.peak, _ANY)]
+        every = [self._furnished(p, p.peak, again=False) for p in found.front]
+        every.append(self._furnished(found.front[0], _ANY))
         return replace(found, chosen=chosen, front=pareto([*every, chosen]))
 
-    def _furnished(self, point: Point, limit: int) -> Point:
-        key = id(point), limit
+    def _furnished(self, point: Point, limit: int, *, again: bool = True) -> Point:
+        key = id(point), limit, again
         if key not in self._points:
             self._kept.append(point)  # so that its id stays its own
-            self._points[key] = furnish(point, limit, self._tier, seed=self._seed).point
+            found = furnish(point, limit, self._tier, again=again, seed=self._seed)
+            self._points[key] = found.point
         return self._points[key]
 
 
@@ -157,6 +164,7 @@ class _Job:
         self.used = used
         self.graph: Graph = point.graph
         self.sizes = {use.op: use.sizes(tier) for use in used}
+        self.spacings = [self._spacing(sizes) for sizes in self._levels()]
 
     def plain(self) -> Furnished:
         """Without optional scratch."""
@@ -213,8 +221,8 @@ class _Job:
     def _by_bound(self) -> dict[Op, int]:
         """For every op the largest size that its step can hold beside what is alive then."""
         found = dict.fromkeys(self.sizes, 0)
-        for _, tried in self._levels():
-            bounds = self._spacing(tried).needs()
+        for level, tried in enumerate(self._levels()):
+            bounds = self.spacings[level].needs()
             for step, op in enumerate(self.point.schedule.ops, start=1):
                 if bounds.get(step, 0) <= self.limit:
                     found[op] = max(found[op], tried[op])
@@ -240,26 +248,23 @@ class _Job:
     def in_gaps(self) -> Furnished:
         """Rooms in the bytes that the plan leaves free, step by step; nothing else moves."""
         plan = self.point.plan
-        pairs = self._spacing({}).problem.overlaps
-        spacings = {level: self._spacing(level_sizes) for level, level_sizes in self._levels()}
+        pairs = self.spacings[0].problem.overlaps
         given: dict[Op, tuple[int, int]] = {}
         for step, op, offsets in _steps(plan):
-            for level in sorted(spacings, reverse=True):
-                sizes = self.sizes[op]
-                if level >= len(sizes):
-                    continue
+            sizes = self.sizes[op]
+            for level in range(len(sizes) - 1, 0, -1):
                 at = self._gap(plan, step, sizes[level])
-                if at is not None and spacings[level].keeps(step, offsets, pairs):
+                if at is not None and self.spacings[level].keeps(step, offsets, pairs):
                     given[op] = at, sizes[level]
                     break
         kernels = self._kernels({op: size for op, (_, size) in given.items()})
         given = {op: (at, kernels.size(op)) for op, (at, _) in given.items() if kernels.size(op)}
         return self._furnished(_with(plan, given), {op: size for op, (_, size) in given.items()})
 
-    def _levels(self) -> Iterator[tuple[int, dict[Op, int]]]:
-        levels = max(len(sizes) for sizes in self.sizes.values())
-        for level in range(1, levels):
-            yield level, {op: s[min(level, len(s) - 1)] for op, s in self.sizes.items()}
+    def _levels(self) -> Iterator[dict[Op, int]]:
+        """Sizes by op: none for all, then the next for all that have one."""
+        for level in range(max((len(sizes) for sizes in self.sizes.values()), default=1)):
+            yield {op: s[min(level, len(s) - 1)] for op, s in self.sizes.items()}
 
     def _gap(self, plan: Plan, step: int, size: int) -> int | None:
         """Where `size` bytes are free in a step, lowest first; None if nowhere below the limit."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .graph import Graph
     from .patch_split.schedule import Schedule
     from .patch_split.search import Point
+    from .profiling import Profile
     from .quant import FloatModel
     from .runtime.tflm import Allocations
 
@@ -241,6 +242,22 @@ class Result:
         from .export import export
 
         return export(self, kind, Path(directory), force=force, **options)
+
+    def profile(self, board: str | None = None) -> Profile:
+        """Which layers and functions take the instructions, on an emulated board.
+
+        Example:
+            >>> print(result.profile("nucleo_f446re"))
+
+        Args:
+            board: as for `tflm_opt.profile`; by default the board that was optimized for.
+
+        Raises:
+            As `tflm_opt.profile`; TflmOptError where there is no generated code ("tflm").
+        """
+        from .profiling import profile_result
+
+        return profile_result(self, board)
 
     def plot(self) -> str:
         """The front as an SVG picture: arena against estimated work, the chosen schedule marked.

@@ -51,7 +51,7 @@ class TestTable:
             assert called - in_file <= set(kernel.needs)
 
     def test_ops_of_the_table_are_those_that_are_lowered(self) -> None:
-        served = {op for kernel in KERNELS.values() for op in kernel.ops}
+        served = {op for kernel in KERNELS.values() if kernel.engine for op in kernel.ops}
         assert served <= set(registry())
 
 

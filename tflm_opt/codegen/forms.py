@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from tflm_opt.graph.ir import Op
+from tflm_opt.graph.options import ConvOptions
 
 
 class Form(Protocol):
@@ -37,6 +38,10 @@ class Form(Protocol):
 def up(value: int, step: int) -> int:
     """`value` rounded up to a multiple of `step`."""
     return -(-value // step) * step
+
+
+# Pixels that `tflm_opt_mve.h` makes together, with scratch and without.
+_MVE_PIXELS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +77,7 @@ class Products:
 
     @property
     def least(self) -> int:
-        return self._fixed + self._pair + 2 * self._SHORT + self._pair
+        return self._pair + 2 * self._SHORT + self._pair
 
     @property
     def _all(self) -> int:
@@ -85,6 +90,8 @@ class Products:
             if pixels <= up(self.pixels, 2):
                 yield self.least + (up(pixels, 2) // 2 - 1) * self._pair
         yield self._all
+        if self.gathered:
+            yield max(self.least, 3 * up(self.depth, 4) + 4 * self.channels)
 
     def _together(self, size: int) -> int:
         """Pixels of a block."""
@@ -94,13 +101,19 @@ class Products:
 
     def block(self, size: int) -> int:
         if size < self.least:
-            return 1
-        return self._together(size) * self.channels
+            return 1 if self.gathered else _MVE_PIXELS * self.channels
+        return max(self._together(size), _MVE_PIXELS) * self.channels
 
     def work(self, size: int, tier: str) -> float:
         macs = self.pixels * self.channels * self.depth
-        if tier == "portable" or size < self.least:
-            return 3.0 * macs
+        outputs = self.pixels * self.channels
+        if tier == "mve":  # for pointwise ones scratch makes no difference
+            folded = size >= 3 * up(self.depth, 4) + 4 * self.channels
+            return (1.0 if folded else 1.2) * macs if self.gathered else 3.0 * macs
+        if size < self.least:
+            return 2.5 * macs + 40.0 * outputs
+        if tier == "portable":
+            return 1.9 * macs + 21.0 * outputs + 2.7 * self.pixels * self.depth
         times = 1 if size >= self._all else -(-self.pixels // self._together(size))
         weights = (1.2 * self.depth + 25) * self.channels
         taken = (2.0 if self.gathered else 1.0) * self.pixels * self.depth
@@ -111,38 +124,80 @@ class Products:
 class Depthwise:
     """Channel by channel (`tflm_opt_depthwise.h`): words of neighbouring values of four channels.
 
+    A band of output rows is made at a time, as many as scratch has room for; its outputs may be
+    written before its last inputs are read.
+
     Attributes:
         rows, columns, channels: of the output.
-        kernel: taps across and down.
-        stride: across.
+        kernel: taps down and across.
+        stride: down and across.
     """
 
     rows: int
     columns: int
     channels: int
     kernel: tuple[int, int]
-    stride: int
+    stride: tuple[int, int]
+
+    _TAPS = 7
+    _BANDS = (1, 2, 4, 8)
+
+    def _bytes(self, rows: int, columns: int) -> int:
+        """Scratch for bands of so many rows and columns."""
+        height, width = self.kernel[0], max(max(self.kernel) | 1, 3)
+        if self.stride[1] == 1:
+            tap_words, reach = width - 1, (width + 3) // 2
+        else:
+            tap_words, reach = (width + 1) // 2, (width + 7) // 2
+        row_words = (up(columns, 4) // 4 - 1) * 2 * self.stride[1] + reach
+        input_rows = (rows - 1) * self.stride[0] + height
+        return 16 * (height * tap_words + 7 + input_rows * row_words)
+
+    @property
+    def in_words(self) -> bool:
+        """Whether the kernel has words for this filter."""
+        return max(self.kernel) <= self._TAPS and self.stride[1] in (1, 2)
 
     @property
     def least(self) -> int:
-        return 32 * (self.columns * self.stride + 4) + 128
+        return max(self._bytes(1, self.columns), self._mve(4))
+
+    def _mve(self, columns: int) -> int:
+        """Bytes with which `tflm_opt_mve.h` makes so many columns together, a multiple of 4."""
+        tiles = 1 + (max(self.kernel) > 4)
+        width = (columns - 1) * self.stride[1] + 4 * tiles
+        return 64 * tiles * (4 * tiles + width)
 
     def sizes(self) -> Iterator[int]:
-        yield self.least
+        if self.in_words:
+            for rows in (*self._BANDS, self.rows):
+                if rows <= self.rows:
+                    yield max(self._bytes(rows, self.columns), self.least)
+            yield max(self._mve(up(self.columns, 4)), self.least)
+
+    def _band(self, size: int) -> int:
+        """Rows of a band; 0 for the kernel that needs no scratch."""
+        if not self.in_words or size < self.least:
+            return 0
+        return max(n for n in range(1, self.rows + 1) if self._bytes(n, self.columns) <= size)
 
     def block(self, size: int) -> int:
-        if size < self.least:
-            return 1
-        return 2 * self.columns * self.channels
+        return max(self._band(size) * self.columns * self.channels, 1)
 
     def work(self, size: int, tier: str) -> float:
         outputs = self.rows * self.columns * self.channels
         taps = self.kernel[0] * self.kernel[1]
-        if tier == "portable":
+        band = self._band(size)
+        if tier == "portable" or not band:
             return outputs * (9.0 * taps + 4)
-        if size < self.least:
-            return outputs * (2.0 * taps + 4)
-        return outputs * (1.0 * taps + 6) + 25 * self.channels
+        if tier == "mve":
+            tiles = 1 + (max(self.kernel) > 4)
+            chunks = 1 + (size < self._mve(up(self.columns, 4)))
+            return outputs * (4 + 2 * tiles * tiles) + 4 * self.rows * self.channels * chunks
+        bands = -(-self.rows // band)
+        read = bands * ((band - 1) * self.stride[0] + self.kernel[0])
+        words = 1.3 * read * self.columns * self.stride[1] * self.channels
+        return outputs * (0.75 * taps + 7) + words + 30 * self.channels * bands
 
 
 def _convolution(op: Op) -> Form | None:
@@ -157,11 +212,11 @@ def _convolution(op: Op) -> Form | None:
 def _depthwise(op: Op) -> Form | None:
     _, height, width, channels = _shape(op, 1)
     _, rows, columns, _ = op.output.shape
-    stride = getattr(op.options, "stride", (1, 1))
-    dilation = getattr(op.options, "dilation", (1, 1))
-    if _shape(op, 0)[3] != channels or dilation != (1, 1):
+    options = op.options
+    assert isinstance(options, ConvOptions)
+    if _shape(op, 0)[3] != channels or options.dilation != (1, 1):
         return None
-    return Depthwise(rows, columns, channels, (height, width), stride[1])
+    return Depthwise(rows, columns, channels, (height, width), options.stride)
 
 
 def _shape(op: Op, position: int) -> tuple[int, ...]:

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any, Protocol
 
-from tflm_opt.codegen import emit
+from tflm_opt.codegen import emit, short_form
 from tflm_opt.codegen.call import Lowered
 from tflm_opt.codegen.columns import ColumnFrame, column_stage_text
 from tflm_opt.codegen.lower import lower
@@ -78,6 +78,7 @@ def generate(graph: Graph, plan: PlanLike, *, name: str = "model") -> Sources:
     constants = emit.Constants()
     offsets = dict(plan.offsets)
     body, called = _body(graph, plan, bands, constants, offsets)
+    short_form.check(graph)
     inputs = [_port(t, "input", i, len(graph.inputs), name) for i, t in enumerate(graph.inputs)]
     outputs = [_port(t, "output", i, len(graph.outputs), name) for i, t in enumerate(graph.outputs)]
     for row, tensor in zip(inputs, graph.inputs, strict=True):

@@ -64,13 +64,14 @@ def key(op: Op) -> Tensor | None:
 
 
 @lru_cache(maxsize=8192)
-def _lowered(op: Op) -> Lowered:
+def lowered(op: Op) -> Lowered:
+    """The op's kernel calls. Raises: UnsupportedModel."""
     return lower(op)
 
 
 def needed(op: Op) -> int:
     """Bytes of working memory that the op's kernels can't do without. Raises: UnsupportedModel."""
-    return _lowered(op).scratch
+    return lowered(op).scratch
 
 
 @lru_cache(maxsize=65536)
@@ -79,10 +80,10 @@ def block(op: Op, size: int) -> int | None:
 
     The most of all tiers, with `size` bytes of optional scratch.
     """
-    lowered = _lowered(op)
-    if lowered.view:
+    calls = lowered(op)
+    if calls.view:
         return 1
-    if len(lowered.calls) != 1 or table.kernels()[lowered.calls[0].function].access == "none":
+    if len(calls.calls) != 1 or table.kernels()[calls.calls[0].function].access == "none":
         return None
     one = form(op)
     return 1 if one is None else one.block(size)
@@ -91,6 +92,6 @@ def block(op: Op, size: int) -> int | None:
 @lru_cache(maxsize=8192)
 def form(op: Op) -> Form | None:
     """The op's kernel at work; None where scratch is of no use to it."""
-    calls = _lowered(op).calls
+    calls = lowered(op).calls
     found = FORMS.get(calls[0].function) if len(calls) == 1 else None
     return None if found is None else found(op)

@@ -39,6 +39,8 @@ class Kernel:
         lines: the kernel that makes parts of rows. It takes the same arguments, but for the input's
             rows as `tflm_opt_lines`, and a span before the output.
         ops: the TFLite ops it serves.
+        engine: whether generated code may call it. Others serve code written for CMSIS-NN only
+            (docs/cmsis_nn.md).
     """
 
     function: str
@@ -50,6 +52,7 @@ class Kernel:
     scratch: str = "0"
     lines: str | None = None
     ops: tuple[str, ...] = ()
+    engine: bool = True
 
 
 _TIERS_OF_CORES = {

@@ -61,8 +61,25 @@ def result_data(result: Result) -> dict[str, Any]:
         "inputs": [tensor_data(t) for t in result.graph.inputs],
         "outputs": [tensor_data(t) for t in result.graph.outputs],
         "ops": len(result.graph.ops),
+        "layers": layers_data(result.graph),
         "warnings": list(result.warnings),
     }
+
+
+def layers_data(graph: Graph) -> list[dict[str, Any]]:
+    """What each op of a graph is and makes, in the graph's order; `profile` reads it."""
+    from ..graph.geometry import op_macs
+
+    return [
+        {
+            "index": index,
+            "kind": op.kind,
+            "name": op.outputs[0].name,
+            "shape": list(op.outputs[0].shape),
+            "macs": op_macs(op),
+        }
+        for index, op in enumerate(graph.ops)
+    ]
 
 
 def misfit_data(misfit: DoesNotFit) -> dict[str, Any]:

@@ -222,6 +222,7 @@ def measurement_text(data: dict[str, object]) -> str:
     rows = [
         ("board", f"{data['board']} ({data['core']}, emulated)"),
         ("instructions", f"{instructions:,} per inference (not cycles)"),
+        *_cycles(data.get("cycles_estimate")),
         ("bit-exact", f"{proof}, over {data['vectors']} samples"),
         ("arena", f"{data['arena']:,} bytes"),
         ("stack", f"{data['stack']:,} bytes, measured; {data['stack_worst_case']:,} worst case"),
@@ -231,3 +232,14 @@ def measurement_text(data: dict[str, object]) -> str:
         ),
     ]
     return "\n".join(map(_row, rows))
+
+
+def _cycles(estimate: Any) -> list[tuple[str, str]]:
+    if estimate is None:
+        return []
+    waits = f", {estimate['waits']:,} of them for flash" if estimate["waits"] else ""
+    time = f"{estimate['ms']:.3g} ms at {estimate['clock_hz'] / 1e6:g} MHz on {estimate['board']}"
+    return [
+        ("cycles, an ESTIMATE", f"about {estimate['cycles']:,} per inference{waits}"),
+        ("", f"about {time}"),
+    ]

@@ -6,6 +6,7 @@ pyelftools does the reading; it is imported here only, and only when asked.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,46 @@ def function_at(path: Path, address: int) -> str:
         if begin <= address < begin + size:
             return f"{name}+0x{address - begin:x}"
     return f"0x{address:08x}"
+
+
+def functions(path: Path) -> tuple[tuple[int, str], ...]:
+    """Start and name of all code, in order of address; static functions of one name are all there.
+
+    Code without a symbol of its own belongs to the one before it. Raises `MissingTool`.
+    """
+    with open(path, "rb") as file:
+        table = _elf_file(file).get_section_by_name(".symtab")
+        found = {
+            symbol["st_value"] & ~1: symbol.name  # Thumb functions have their lowest bit set
+            for symbol in (table.iter_symbols() if table else ())
+            if symbol.name and symbol["st_info"]["type"] == "STT_FUNC"
+        }
+    return tuple(sorted(found.items()))
+
+
+def lines(path: Path, source: str) -> tuple[tuple[int, int, int], ...]:
+    """`(start, end, line)` of the code that a source file became, half-open, in order of address.
+
+    The file has to be compiled with `-g`. Raises `MissingTool`.
+
+    Args:
+        source: the file's name without folders, "digits.c".
+    """
+    found: list[tuple[int, int, int]] = []
+    with open(path, "rb") as file:
+        dwarf = _elf_file(file).get_dwarf_info()
+        for unit in dwarf.iter_CUs():
+            name = unit.get_top_DIE().attributes.get("DW_AT_name")
+            if name is None or Path(name.value.decode("utf-8", "replace")).name != source:
+                continue
+            states = [entry.state for entry in dwarf.line_program_for_CU(unit).get_entries()]
+            known = [state for state in states if state is not None]
+            found += [
+                (state.address, after.address, state.line)
+                for state, after in pairwise(known)
+                if not state.end_sequence and state.address < after.address
+            ]
+    return tuple(sorted(found))
 
 
 def _elf_file(file: Any) -> Any:

@@ -103,11 +103,14 @@ class Firmware:
     stack: StackBound
 
 
-def build(directory: Path | str, board: Board, out: Path | str, *, jobs: int = 2) -> Firmware:
+def build(
+    directory: Path | str, board: Board, out: Path | str, *, jobs: int = 2, lines: bool = False
+) -> Firmware:
     """Compile a generated folder for an emulated board: `build("out", boards.get("qemu_m4"), b)`.
 
     `out` is filled with objects, `firmware.elf` and `model.elf` (the model alone). Where `out`
-    is of no interest, a temporary folder does.
+    is of no interest, a temporary folder does. With `lines`, the model's code comes with a table
+    of its lines, which changes none of it.
 
     Raises:
         InvalidModel: the folder holds no generated model.
@@ -117,7 +120,7 @@ def build(directory: Path | str, board: Board, out: Path | str, *, jobs: int = 2
     """
     directory, out = Path(directory).resolve(), Path(out).resolve()
     machine.emulator(board)
-    alone = build_model(directory, board, out, jobs=jobs)
+    alone = build_model(directory, board, out, jobs=jobs, lines=lines)
     program = _link_program(alone.objects, alone.interface, directory, board, out)
     return Firmware(program, board, alone.interface, alone.sizes, alone.stack)
 
@@ -133,7 +136,7 @@ class ModelAlone:
 
 
 def build_model(
-    directory: Path | str, board: Board, out: Path | str, *, jobs: int = 2
+    directory: Path | str, board: Board, out: Path | str, *, jobs: int = 2, lines: bool = False
 ) -> ModelAlone:
     """Compile a generated folder for a board's core, emulated or not, and size it up.
 
@@ -145,7 +148,8 @@ def build_model(
     if not sources:
         raise InvalidModel("no C sources under src/", source=str(directory))
     out.mkdir(parents=True, exist_ok=True)
-    objects = _compile(sources, directory, board, out / "model", jobs)
+    traced = interface.name if lines else None
+    objects = _compile(sources, directory, board, out / "model", jobs, traced)
     model = _link_model(objects, interface, board, out)
     return ModelAlone(tuple(objects), interface, _sizes(model, interface), _stack(model, interface))
 
@@ -246,9 +250,17 @@ static int sample_invoke(void)
 
 
 def _compile(
-    sources: Sequence[Path], directory: Path, board: Board, out: Path, jobs: int
+    sources: Sequence[Path],
+    directory: Path,
+    board: Board,
+    out: Path,
+    jobs: int,
+    traced: str | None = None,
 ) -> list[Path]:
-    """Compile each source to an object and a `.su` beside it; the paths of the objects."""
+    """Compile each source to an object and a `.su` beside it; the paths of the objects.
+
+    The source called `traced` gets its table of lines.
+    """
     gcc = machine.compiler()
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
@@ -257,7 +269,8 @@ def _compile(
     def compile_one(numbered: tuple[int, Path]) -> Path:
         number, source = numbered
         target = out / f"{number:03d}_{source.stem}.o"
-        _run([gcc, *flags, "-c", str(source), "-o", str(target)], out)
+        debug = ["-g"] if source.stem == traced else []
+        _run([gcc, *flags, *debug, "-c", str(source), "-o", str(target)], out)
         return target
 
     pool = ThreadPoolExecutor(max_workers=jobs)

@@ -60,9 +60,12 @@ def run(
     board: Board,
     samples: Sequence[Sequence[np.ndarray]],
     *,
+    options: Sequence[str] = (),
     timeout: float = 600.0,
 ) -> QemuRun:
     """Run built firmware over samples: `run(firmware, board, [[x] for x in images])`.
+
+    `options` are further arguments of QEMU.
 
     Raises:
         ToolFailed: a sample of the wrong shape, firmware built for another board, a fault (its
@@ -72,7 +75,9 @@ def run(
     if firmware.board.id != board.id:
         message = f"the firmware was built for {firmware.board.id}, not for {board.id}; build again"
         raise ToolFailed("QEMU", message)
-    return run_elf(firmware.elf, firmware.interface, board, samples, timeout=timeout)
+    return run_elf(
+        firmware.elf, firmware.interface, board, samples, options=options, timeout=timeout
+    )
 
 
 def run_elf(
@@ -81,22 +86,28 @@ def run_elf(
     board: Board,
     samples: Sequence[Sequence[np.ndarray]],
     *,
+    options: Sequence[str] = (),
     timeout: float = 600.0,
 ) -> QemuRun:
     """`run` for any program that calls `harness_serve`, as one that PlatformIO built."""
     program = Path(program).resolve()
     with tempfile.TemporaryDirectory(prefix="tflm_opt-") as name:
         folder = Path(name)
-        with open(folder / "inputs.bin", "wb") as file:
-            for number, sample in enumerate(samples):
-                file.writelines(_sample_bytes(number, sample, interface.inputs))
-        start(program, board, folder, timeout=timeout)
+        write_inputs(folder, interface, samples)
+        start(program, board, folder, options=options, timeout=timeout)
         return _read_results(folder, interface, board, len(samples))
 
 
-def start(program: Path, board: Board, folder: Path, *, timeout: float = 600.0) -> str:
+def start(
+    program: Path,
+    board: Board,
+    folder: Path,
+    *,
+    options: Sequence[str] = (),
+    timeout: float = 600.0,
+) -> str:
     """Run any program in QEMU, in `folder`; what it printed. Raises as `run`."""
-    command = [machine.qemu_program(), *machine.arguments(board), "-kernel", str(program)]
+    command = [machine.qemu_program(), *machine.arguments(board), *options, "-kernel", str(program)]
     try:
         done = process.run(command, cwd=folder, timeout=timeout)
     except subprocess.TimeoutExpired:
@@ -115,6 +126,15 @@ def start(program: Path, board: Board, folder: Path, *, timeout: float = 600.0) 
             "QEMU", f"the program ended with status {done.returncode}{what}", output=text.strip()
         )
     return text
+
+
+def write_inputs(
+    folder: Path, interface: Interface, samples: Sequence[Sequence[np.ndarray]]
+) -> None:
+    """Leave samples where the program looks for them. Raises `ToolFailed` for a wrong shape."""
+    with open(folder / "inputs.bin", "wb") as file:
+        for number, sample in enumerate(samples):
+            file.writelines(_sample_bytes(number, sample, interface.inputs))
 
 
 def _sample_bytes(

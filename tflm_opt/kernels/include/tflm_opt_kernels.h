@@ -12,10 +12,14 @@
 #ifndef TFLM_OPT_KERNELS_H
 #define TFLM_OPT_KERNELS_H
 
+#include "tflm_opt_tier.h"
 #include "tflm_opt_types.h"
 
 #include "tflm_opt_arithmetic.h"
+#include "tflm_opt_int16.h"
+#include "tflm_opt_int4.h"
 #include "tflm_opt_movement.h"
 #include "tflm_opt_pointwise.h"
+#include "tflm_opt_recurrent.h"
 
 #endif /* TFLM_OPT_KERNELS_H */

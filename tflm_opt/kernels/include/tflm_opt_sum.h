@@ -28,6 +28,15 @@ TFLM_OPT_INLINE int32_t tflm_opt_term(
     return tflm_opt_scale_down(tflm_opt_shift_left(x, left_shift), multiplier, shift);
 }
 
+/* Clamped to an int8. Most are inside, so there is one comparison. */
+TFLM_OPT_INLINE int8_t tflm_opt_saturated(int32_t x)
+{
+    if ((uint32_t)x + 128U > 255U) {
+        x = (x >> 31) ^ INT8_MAX;
+    }
+    return (int8_t)x;
+}
+
 /*
  * One line of a broadcast: how far to go along the innermost axis, and what to add to the two
  * input pointers afterwards. A loop over lines needs no multiplication:

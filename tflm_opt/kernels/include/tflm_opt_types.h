@@ -4,7 +4,8 @@
  * The structs have the names, the field order and the meaning of CMSIS-NN's public ones, so
  * that code written for CMSIS-NN compiles against this header, and the kernels drop into a
  * TensorFlow Lite Micro that was built for CMSIS-NN. The one difference: multipliers and
- * shifts are read only here, so that they can stay in flash.
+ * shifts are read only here, so that they can stay in flash. Code that fills them in through these
+ * structs includes CMSIS-NN's header names instead (cmsis_nn/Include), which leave the const out.
  *
  * All tensors are NHWC. All sizes are in elements unless a name says bytes.
  */
@@ -58,10 +59,14 @@ typedef struct {
     int32_t max;
 } cmsis_nn_activation;
 
+#ifndef TFLM_OPT_FACTOR
+#define TFLM_OPT_FACTOR const int32_t
+#endif
+
 /* A real factor is multiplier * 2^(shift - 31); one pair for each output channel. */
 typedef struct {
-    const int32_t *multiplier;
-    const int32_t *shift;
+    TFLM_OPT_FACTOR *multiplier;
+    TFLM_OPT_FACTOR *shift;
 } cmsis_nn_per_channel_quant_params;
 
 typedef struct {
@@ -70,8 +75,8 @@ typedef struct {
 } cmsis_nn_per_tensor_quant_params;
 
 typedef struct {
-    const int32_t *multiplier;
-    const int32_t *shift;
+    TFLM_OPT_FACTOR *multiplier;
+    TFLM_OPT_FACTOR *shift;
     int32_t is_per_channel;
 } cmsis_nn_quant_params;
 

@@ -1,3 +1,4 @@
+#include "tflm_opt_check.h"
 #include "tflm_opt_kernels.h"
 #include "tflm_opt_lines.h"
 
@@ -11,6 +12,10 @@ arm_cmsis_nn_status arm_avgpool_s8(const cmsis_nn_context *ctx,
 {
     arm_cmsis_nn_status status = ARM_CMSIS_NN_SUCCESS;
     int32_t n;
+    if (input_data == NULL || output_data == NULL ||
+        !tflm_opt_pool_fits(pool_params, input_dims, filter_dims, output_dims)) {
+        return ARM_CMSIS_NN_ARG_ERROR;
+    }
     for (n = 0; n < input_dims->n; n++) {
         tflm_opt_lines_shape shape;
         const tflm_opt_lines lines = tflm_opt_whole(input_dims, input_data, &shape);

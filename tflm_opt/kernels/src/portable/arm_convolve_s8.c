@@ -1,4 +1,8 @@
 #include "tflm_opt_kernels.h"
+#include "tflm_opt_tier.h"
+
+#if !TFLM_OPT_DSP
+
 #include "tflm_opt_lines.h"
 
 arm_cmsis_nn_status arm_convolve_s8(const cmsis_nn_context *ctx,
@@ -41,3 +45,5 @@ int32_t arm_convolve_s8_get_buffer_size(const cmsis_nn_dims *input_dims,
     (void)filter_dims;
     return 0;
 }
+
+#endif /* !TFLM_OPT_DSP */

@@ -1,7 +1,7 @@
+#include "tflm_opt_check.h"
 #include "tflm_opt_kernels.h"
 
-#include <stddef.h>
-
+/* Which of the two kernels it is; both calls ask here, so that the scratch is the kernel's own. */
 static int is_pointwise(const cmsis_nn_conv_params *params,
                         const cmsis_nn_dims *input,
                         const cmsis_nn_dims *filter,
@@ -24,6 +24,11 @@ arm_cmsis_nn_status arm_convolve_wrapper_s8(const cmsis_nn_context *ctx,
                                             const cmsis_nn_dims *output_dims,
                                             int8_t *output_data)
 {
+    if (ctx == NULL || input_data == NULL || filter_data == NULL || output_data == NULL ||
+        !tflm_opt_convolution_fits(conv_params, quant_params, input_dims, filter_dims,
+                                   output_dims)) {
+        return ARM_CMSIS_NN_ARG_ERROR;
+    }
     if (is_pointwise(conv_params, input_dims, filter_dims, output_dims)) {
         return arm_convolve_1x1_s8_fast(ctx, conv_params, quant_params, input_dims, input_data,
                                         filter_dims, filter_data, bias_dims, bias_data,
@@ -38,7 +43,8 @@ int32_t arm_convolve_wrapper_s8_get_buffer_size(const cmsis_nn_conv_params *conv
                                                 const cmsis_nn_dims *filter_dims,
                                                 const cmsis_nn_dims *output_dims)
 {
-    (void)conv_params;
-    (void)output_dims;
+    if (is_pointwise(conv_params, input_dims, filter_dims, output_dims)) {
+        return arm_convolve_1x1_s8_fast_get_buffer_size(input_dims);
+    }
     return arm_convolve_s8_get_buffer_size(input_dims, filter_dims);
 }

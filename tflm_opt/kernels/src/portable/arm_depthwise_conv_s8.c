@@ -1,5 +1,8 @@
 #include "tflm_opt_kernels.h"
 #include "tflm_opt_lines.h"
+#include "tflm_opt_tier.h"
+
+#if !TFLM_OPT_DSP
 
 arm_cmsis_nn_status arm_depthwise_conv_s8(const cmsis_nn_context *ctx,
                                           const cmsis_nn_dw_conv_params *dw_conv_params,
@@ -37,3 +40,5 @@ int32_t arm_depthwise_conv_s8_get_buffer_size(const cmsis_nn_dims *input_dims,
     (void)filter_dims;
     return 0;
 }
+
+#endif

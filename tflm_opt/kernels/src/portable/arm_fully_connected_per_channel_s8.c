@@ -1,3 +1,7 @@
+#include "tflm_opt_tier.h"
+
+#if !TFLM_OPT_DSP
+
 #include "tflm_opt_dot.h"
 #include "tflm_opt_kernels.h"
 
@@ -34,3 +38,5 @@ arm_cmsis_nn_status arm_fully_connected_per_channel_s8(
     }
     return ARM_CMSIS_NN_SUCCESS;
 }
+
+#endif /* !TFLM_OPT_DSP */

@@ -1,3 +1,7 @@
+#include "tflm_opt_tier.h"
+
+#if !TFLM_OPT_DSP
+
 #include "tflm_opt_dot.h"
 #include "tflm_opt_kernels.h"
 
@@ -74,3 +78,5 @@ int32_t arm_fully_connected_s8_get_buffer_size(const cmsis_nn_dims *filter_dims)
     (void)filter_dims;
     return 0;
 }
+
+#endif /* !TFLM_OPT_DSP */

@@ -1,3 +1,4 @@
+#include "tflm_opt_check.h"
 #include "tflm_opt_kernels.h"
 
 arm_cmsis_nn_status arm_fully_connected_wrapper_s8(const cmsis_nn_context *ctx,
@@ -12,6 +13,11 @@ arm_cmsis_nn_status arm_fully_connected_wrapper_s8(const cmsis_nn_context *ctx,
                                                    const cmsis_nn_dims *output_dims,
                                                    int8_t *output_data)
 {
+    if (ctx == NULL || input_data == NULL || filter_data == NULL || output_data == NULL ||
+        quant_params == NULL || quant_params->multiplier == NULL || quant_params->shift == NULL ||
+        !tflm_opt_matrix_fits(fc_params, input_dims, filter_dims, output_dims)) {
+        return ARM_CMSIS_NN_ARG_ERROR;
+    }
     if (quant_params->is_per_channel) {
         cmsis_nn_per_channel_quant_params quant;
         quant.multiplier = quant_params->multiplier;

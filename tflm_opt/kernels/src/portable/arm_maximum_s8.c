@@ -1,4 +1,5 @@
 #include "tflm_opt_broadcast.h"
+#include "tflm_opt_check.h"
 #include "tflm_opt_pointwise.h"
 
 arm_cmsis_nn_status arm_maximum_s8(const cmsis_nn_context *ctx, const int8_t *input_1_data,
@@ -6,18 +7,23 @@ arm_cmsis_nn_status arm_maximum_s8(const cmsis_nn_context *ctx, const int8_t *in
                                    const cmsis_nn_dims *input_2_dims, int8_t *output_data,
                                    const cmsis_nn_dims *output_dims)
 {
-    const tflm_opt_strides first = tflm_opt_broadcast_strides(input_1_dims);
-    const tflm_opt_strides second = tflm_opt_broadcast_strides(input_2_dims);
+    tflm_opt_strides first;
+    tflm_opt_strides second;
     int32_t n;
     int32_t h;
     int32_t w;
     int32_t c;
 
     (void)ctx;
-    if (!tflm_opt_broadcasts_to(input_1_dims, output_dims) ||
+    if (input_1_data == NULL || input_2_data == NULL || output_data == NULL ||
+        !tflm_opt_is_positive(input_1_dims) || !tflm_opt_is_positive(input_2_dims) ||
+        !tflm_opt_is_positive(output_dims) ||
+        !tflm_opt_broadcasts_to(input_1_dims, output_dims) ||
         !tflm_opt_broadcasts_to(input_2_dims, output_dims)) {
         return ARM_CMSIS_NN_ARG_ERROR;
     }
+    first = tflm_opt_broadcast_strides(input_1_dims);
+    second = tflm_opt_broadcast_strides(input_2_dims);
     for (n = 0; n < output_dims->n; ++n) {
         for (h = 0; h < output_dims->h; ++h) {
             for (w = 0; w < output_dims->w; ++w) {

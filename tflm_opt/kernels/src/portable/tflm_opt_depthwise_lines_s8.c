@@ -1,5 +1,12 @@
+#include "tflm_opt_depthwise.h"
 #include "tflm_opt_dot.h"
 #include "tflm_opt_kernels.h"
+#include "tflm_opt_tier.h"
+
+/* On cores with the DSP extension it is what the faster kernel leaves to it. */
+#if TFLM_OPT_DSP
+#define tflm_opt_depthwise_lines_s8 tflm_opt_depthwise_any_s8
+#endif
 
 /* What is the same for all output pixels; steps are in elements. */
 typedef struct {

@@ -1,35 +1,36 @@
-#include "tflm_opt_dot.h"
-#include "tflm_opt_kernels.h"
+#include "tflm_opt_tier.h"
 
-static void greatest_of_window(const cmsis_nn_pool_params *params,
-                               const int8_t *pixel,
-                               const tflm_opt_run *runs,
-                               int32_t channels,
-                               int32_t columns,
-                               int8_t *output)
+#if !TFLM_OPT_DSP
+
+#include "tflm_opt_kernels.h"
+#include "tflm_opt_pool.h"
+
+static void greatest_of_window(const tflm_opt_pool *pool, const int8_t *pixel, int8_t *output)
 {
-    int32_t channel;
-    int32_t x;
-    for (channel = 0; channel < channels; channel++) {
-        const int8_t *row = pixel + channel;
-        const tflm_opt_run *run = runs;
-        int32_t rows = run->rows;
-        int32_t greatest = INT8_MIN;
-        while (rows > 0) {
-            const int8_t *in = row;
-            for (x = 0; x < columns; x++) {
-                greatest = tflm_opt_max(greatest, *in);
-                in += channels;
-            }
-            row += run->step;
-            if (--rows == 0) {
-                row += run->jump;
-                run++;
-                rows = run->rows;
-            }
-        }
-        output[channel] =
-            (int8_t)tflm_opt_clamp(greatest, params->activation.min, params->activation.max);
+    const int32_t low = pool->activation.min;
+    const int32_t high = pool->activation.max;
+    int32_t left = pool->channels;
+    for (; left >= 4; left -= 4) {
+        const int8_t *in = pixel;
+        int32_t most0 = INT8_MIN;
+        int32_t most1 = INT8_MIN;
+        int32_t most2 = INT8_MIN;
+        int32_t most3 = INT8_MIN;
+        TFLM_OPT_POOL_EACH(pool, in, most0 = tflm_opt_max(most0, in[0]);
+                           most1 = tflm_opt_max(most1, in[1]); most2 = tflm_opt_max(most2, in[2]);
+                           most3 = tflm_opt_max(most3, in[3]));
+        output[0] = (int8_t)tflm_opt_clamp(most0, low, high);
+        output[1] = (int8_t)tflm_opt_clamp(most1, low, high);
+        output[2] = (int8_t)tflm_opt_clamp(most2, low, high);
+        output[3] = (int8_t)tflm_opt_clamp(most3, low, high);
+        pixel += 4;
+        output += 4;
+    }
+    for (; left > 0; left--) {
+        const int8_t *in = pixel++;
+        int32_t most = INT8_MIN;
+        TFLM_OPT_POOL_EACH(pool, in, most = tflm_opt_max(most, *in));
+        *output++ = (int8_t)tflm_opt_clamp(most, low, high);
     }
 }
 
@@ -42,24 +43,10 @@ arm_cmsis_nn_status tflm_opt_max_pool_lines_s8(const cmsis_nn_context *ctx,
                                                const tflm_opt_span *span,
                                                int8_t *output_data)
 {
-    const int32_t in_y = span->y * pool_params->stride.h - pool_params->padding.h;
-    int32_t in_x = span->x * pool_params->stride.w - pool_params->padding.w;
-    const tflm_opt_taps taps = tflm_opt_window(in_y, filter_dims->h, 1, input_dims->h);
-    tflm_opt_window_rows rows;
-    int32_t x;
     (void)ctx;
-    tflm_opt_set_rows(input, in_y + taps.first, 1, taps.last - taps.first, tflm_opt_max(in_x, 0),
-                      input_dims->c, &rows);
-    for (x = 0; x < span->count; x++) {
-        const tflm_opt_taps columns = tflm_opt_window(in_x, filter_dims->w, 1, input_dims->w);
-        const int8_t *pixel = rows.origin + rows.offset + (in_x + columns.first) * input_dims->c;
-        if (taps.last <= taps.first || columns.last <= columns.first) {
-            return ARM_CMSIS_NN_ARG_ERROR; /* a window without elements */
-        }
-        greatest_of_window(pool_params, pixel, rows.runs, input_dims->c,
-                           columns.last - columns.first, output_data);
-        output_data += output_dims->c;
-        in_x += pool_params->stride.w;
-    }
-    return ARM_CMSIS_NN_SUCCESS;
+    (void)output_dims;
+    return tflm_opt_pool_lines(pool_params, input_dims, input, filter_dims, span,
+                               greatest_of_window, output_data);
 }
+
+#endif /* !TFLM_OPT_DSP */

@@ -1,35 +1,44 @@
 #include "tflm_opt_math.h"
 #include "tflm_opt_pointwise.h"
+#include "tflm_opt_tier.h"
 
-/* Beyond it every output type is saturated, whatever the zero point; its neighbours fit int32. */
-#define FAR 1.0e6f
+#include <string.h>
 
+#define SIGN ((uint32_t)1 << 31)
+#define INFINITE ((uint32_t)255 << 23)
+#define FAR ((uint32_t)(127 + 17) << 23) /* 2^17: from here on every output type is saturated */
+
+/*
+ * Rounded to nearest, halves away from zero, in integers: what it takes beside the division is
+ * cheap on cores that have no floats. With the binary point of a float's 24 digits where its
+ * exponent says, (digits >> shift) is twice the value, cut off, and half of one more than that is
+ * the value rounded.
+ */
 static int32_t quantize(float value, float scale, int32_t zero_point, int32_t low, int32_t high)
 {
     const float real = value / scale;
-    int32_t whole;
-    float rest;
+    uint32_t bits;
+    uint32_t size;
+    uint32_t shift;
+    int32_t whole = 0;
 
-    if (real != real) {
+    memcpy(&bits, &real, sizeof bits);
+    size = bits & ~SIGN;
+    if (size > INFINITE) { /* not a number */
         return tflm_opt_clamp(zero_point, low, high);
     }
-    if (real >= FAR) {
-        return high;
+    if (size >= FAR) {
+        return bits & SIGN ? low : high;
     }
-    if (real <= -FAR) {
-        return low;
+    shift = 149U - (size >> 23);
+    if (shift < 24U) {
+        const uint32_t digits = (size & 0x7fffffU) | 0x800000U;
+        whole = (int32_t)(((digits >> shift) + 1U) >> 1);
     }
-    /* The rest is exact, where adding a half before cutting off would round. */
-    whole = (int32_t)real;
-    rest = real - (float)whole;
-    if (rest >= 0.5f) {
-        ++whole;
-    } else if (rest <= -0.5f) {
-        --whole;
-    }
-    return tflm_opt_clamp(whole + zero_point, low, high);
+    return tflm_opt_clamp(zero_point + (bits & SIGN ? -whole : whole), low, high);
 }
 
+#if !TFLM_OPT_VFP
 void tflm_opt_quantize_f32_s8(const float *input, float scale, int32_t zero_point, int32_t size,
                               int8_t *output)
 {
@@ -39,6 +48,7 @@ void tflm_opt_quantize_f32_s8(const float *input, float scale, int32_t zero_poin
         output[i] = (int8_t)quantize(input[i], scale, zero_point, INT8_MIN, INT8_MAX);
     }
 }
+#endif
 
 void tflm_opt_quantize_f32_s16(const float *input, float scale, int32_t zero_point, int32_t size,
                                int16_t *output)

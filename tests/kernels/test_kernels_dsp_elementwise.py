@@ -1,0 +1,220 @@
+"""Sums, products, means and float conversions on an emulated M4: all inputs, many factors.
+
+The program holds the arithmetic of TFLM's reference kernels as their definitions say, one step at a
+time, and compares the library with it for every pair of int8 values. It shares nothing with the
+library but the prototypes.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from targets import library, run
+
+from tflm_opt import boards
+from tflm_opt.kernels import table
+from tflm_opt.quant.numerics import add_parameters, quantize_multiplier
+from tflm_opt.runtime import machine, qemu
+
+pytestmark = [
+    pytest.mark.qemu,
+    pytest.mark.skipif(
+        not (shutil.which("arm-none-eabi-gcc") and shutil.which("qemu-system-arm")),
+        reason="needs the Arm compiler and qemu-system-arm",
+    ),
+]
+BOARDS = ("qemu_m3", "qemu_m4")
+Rng = np.random.Generator
+
+MAIN = """\
+#include <stdint.h>
+#include <string.h>
+#include "tflm_opt_kernels.h"
+#include "tflm_opt_pointwise.h"
+#include "semihost.h"
+
+static int64_t high_mul(int64_t a, int64_t b)
+{
+    const int64_t product = a * b;
+    const int64_t nudge = product >= 0 ? (int64_t)1 << 30 : 1 - ((int64_t)1 << 30);
+    return (product + nudge) / ((int64_t)1 << 31); /* cuts off towards zero */
+}
+
+static int64_t divide(int64_t x, int e)
+{
+    const int64_t size = (int64_t)1 << e;
+    const int64_t up = ((x < 0 ? -x : x) * 2 + size) / (2 * size);
+    return x < 0 ? -up : up;
+}
+
+static int64_t scaled(int64_t x, int32_t multiplier, int shift)
+{
+    return shift > 0 ? high_mul((int32_t)((uint32_t)x << shift), multiplier)
+                     : divide(high_mul(x, multiplier), -shift);
+}
+
+static int8_t clamped(int64_t x, int low, int high)
+{
+    return (int8_t)(x < low ? low : x > high ? high : x);
+}
+
+static void fail(const char *what, int number)
+{
+    char digits[12];
+    char *at = digits + sizeof digits;
+    *--at = 0;
+    *--at = '\\n';
+    do {
+        *--at = (char)('0' + number % 10);
+        number /= 10;
+    } while (number);
+    semihost_print(what);
+    semihost_print(" differs in case ");
+    semihost_print(at);
+}
+"""
+
+
+def program(board_id: str, body: str, folder: Path) -> str:
+    """What a C program says that has the library and the definitions above."""
+    board = boards.get(board_id)
+    (folder / "main.c").write_text(MAIN + body, "utf-8")
+    (folder / "main.ld").write_text(machine.linker_script(board), "utf-8")
+    elf = folder / "main.elf"
+    run(
+        [
+            *(machine.compiler(), *board.flags, "-std=gnu11", "-O2"),
+            *(f"-D{macro}" for macro in machine.defines(board)),
+            *(f"-I{machine.CORE}", f"-I{table.INCLUDE}", "main.c"),
+            *map(str, sorted(machine.CORE.glob("*.c"))),
+            *map(str, library(board_id)),
+            *(*machine.LINK_FLAGS, "-Tmain.ld", "-lm", "-o", str(elf)),
+        ],
+        folder,
+    )
+    return qemu.start(elf, board, folder)
+
+
+def rows(cases: Iterable[Sequence[int]]) -> str:
+    """C for the initializer of an array of arrays."""
+    return "{" + ",\n".join("{" + ",".join(map(str, case)) + "}" for case in cases) + "}"
+
+
+def zero(rng: Rng) -> int:
+    return int(rng.choice([-128, 127, 0, *rng.integers(-128, 128, 3)]))
+
+
+def bounds(rng: Rng) -> tuple[int, int]:
+    """Those of an int8, mostly."""
+    if rng.random() < 0.7:
+        return -128, 127
+    low, high = sorted(int(v) for v in rng.integers(-128, 128, 2))
+    return low, high
+
+
+def sums(rng: Rng, count: int) -> Iterable[tuple[int, ...]]:
+    for number in range(count):
+        first = float(np.float32(10 ** rng.uniform(-3, 1)))
+        ratio = [1.0, 0.5, 10 ** rng.uniform(-0.4, 0.4), 10 ** rng.uniform(-4, 4)][number % 4]
+        second = float(np.float32(first * ratio))
+        factor = [1.0, 2.0, 10 ** rng.uniform(-0.5, 1.0), 10 ** rng.uniform(-4, 4)][number // 4 % 4]
+        out = max(float(np.float32(max(first, second) * factor)), max(first, second) * 2e-6)
+        p = add_parameters(first, second, out)
+        yield (-zero(rng), *p.input1, -zero(rng), *p.input2, zero(rng), *p.output, *bounds(rng))
+
+
+ADD = """
+static const int32_t cases[][11] = CASES;
+static int8_t xs[65536], ys[65536], guarded[65536 + 8];
+
+int main(void)
+{
+    int8_t *const out = guarded + 4;
+    for (int i = 0; i < 65536; i++) {
+        xs[i] = (int8_t)i;
+        ys[i] = (int8_t)(i >> 8);
+    }
+    for (int c = 0; c < (int)(sizeof cases / sizeof cases[0]); c++) {
+        const int32_t *p = cases[c];
+        int64_t first[256], second[256];
+        const int skip = c & 3, count = 65536 - skip - (c >> 2 & 3); /* any address, any tail */
+        for (int i = 0; i < 256; i++) {
+            first[i] = scaled(((int64_t)(int8_t)i + p[0]) * (1 << 20), p[1], p[2]);
+            second[i] = scaled(((int64_t)(int8_t)i + p[3]) * (1 << 20), p[4], p[5]);
+        }
+        memset(guarded, 0x55, sizeof guarded);
+        arm_elementwise_add_s8(xs + skip, ys + skip, p[0], p[1], p[2], p[3], p[4], p[5], 20, out,
+                               p[6], p[7], p[8], p[9], p[10], count);
+        int wrong = 0;
+        for (int i = 0; i < count; i++) {
+            const int64_t sum = first[(uint8_t)xs[skip + i]] + second[(uint8_t)ys[skip + i]];
+            wrong |= out[i] != clamped(scaled(sum, p[7], p[8]) + p[6], p[9], p[10]);
+        }
+        wrong |= out[-1] != 0x55 || out[count] != 0x55;
+        if (wrong) {
+            fail("a sum", c);
+        }
+    }
+    semihost_print("done\\n");
+    return 0;
+}
+"""
+
+
+@pytest.mark.parametrize("board", BOARDS)
+def test_sums_of_all_pairs(board: str, tmp_path: Path) -> None:
+    count = 48 if board == "qemu_m4" else 8
+    body = ADD.replace("CASES", rows(sums(np.random.default_rng(1), count)))
+    assert program(board, body, tmp_path) == "done\n"
+
+
+def products(rng: Rng, count: int) -> Iterable[tuple[int, ...]]:
+    for number in range(count):
+        factor = [2.0 ** -int(rng.integers(1, 12)), 10 ** rng.uniform(-4, 0), 1.0][number % 3]
+        if number % 7 == 0:
+            factor = 10 ** rng.uniform(-9, 3)
+        yield (-zero(rng), -zero(rng), zero(rng), *quantize_multiplier(factor), *bounds(rng))
+
+
+MUL = """
+static const int32_t cases[][7] = CASES;
+static int8_t xs[65536], ys[65536], guarded[65536 + 8];
+
+int main(void)
+{
+    int8_t *const out = guarded + 4;
+    for (int i = 0; i < 65536; i++) {
+        xs[i] = (int8_t)i;
+        ys[i] = (int8_t)(i >> 8);
+    }
+    for (int c = 0; c < (int)(sizeof cases / sizeof cases[0]); c++) {
+        const int32_t *p = cases[c];
+        const int skip = c & 3, count = 65536 - skip - (c >> 2 & 3);
+        memset(guarded, 0x55, sizeof guarded);
+        arm_elementwise_mul_s8(xs + skip, ys + skip, p[0], p[1], out, p[2], p[3], p[4], p[5], p[6],
+                               count);
+        int wrong = 0;
+        for (int i = 0; i < count; i++) {
+            const int64_t product = (int64_t)(xs[skip + i] + p[0]) * (ys[skip + i] + p[1]);
+            wrong |= out[i] != clamped(scaled(product, p[3], p[4]) + p[2], p[5], p[6]);
+        }
+        wrong |= out[-1] != 0x55 || out[count] != 0x55;
+        if (wrong) {
+            fail("a product", c);
+        }
+    }
+    semihost_print("done\\n");
+    return 0;
+}
+"""
+
+
+@pytest.mark.parametrize("board", BOARDS)
+def test_products_of_all_pairs(board: str, tmp_path: Path) -> None:
+    count = 36 if board == "qemu_m4" else 6
+    body = MUL.replace("CASES", rows(products(np.random.default_rng(2), count)))
+    assert program(board, body, tmp_path) == "done\n"

@@ -1,0 +1,57 @@
+/*
+ * Sums of int16 values times weights, and their rounding: not part of the public interface.
+ *
+ * TFLM keeps such sums in 64 bits and scales them by a multiplier of 16 bits, with one rounding:
+ * other bits than the two roundings of 32-bit sums.
+ */
+#ifndef TFLM_OPT_WIDE_H
+#define TFLM_OPT_WIDE_H
+
+#include "tflm_opt_math.h"
+
+/* Shifts that scale a sum of 48 bits without loss. */
+#define TFLM_OPT_WIDE_SHIFT_MIN (-31)
+#define TFLM_OPT_WIDE_SHIFT_MAX 7
+
+/* x * multiplier * 2^(shift - 31) for |x| < 2^47. */
+TFLM_OPT_INLINE int32_t tflm_opt_requantize_wide(int64_t x, int32_t multiplier, int32_t shift)
+{
+    const int32_t reduced = multiplier < 0x7FFF0000 ? (multiplier + (1 << 15)) >> 16 : 0x7FFF;
+    const int32_t right = 15 - shift;
+    const uint64_t product = (uint64_t)x * (uint64_t)(int64_t)reduced;
+    return (int32_t)((int64_t)(product + ((uint64_t)1 << (right - 1))) >> right);
+}
+
+TFLM_OPT_INLINE int tflm_opt_is_wide_shift(int32_t shift)
+{
+    return shift >= TFLM_OPT_WIDE_SHIFT_MIN && shift <= TFLM_OPT_WIDE_SHIFT_MAX;
+}
+
+TFLM_OPT_INLINE int tflm_opt_are_wide_shifts(const int32_t *shifts, int32_t count)
+{
+    int32_t i;
+    for (i = 0; i < count; i++) {
+        if (!tflm_opt_is_wide_shift(shifts[i])) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+TFLM_OPT_INLINE int16_t tflm_opt_clamp_s16(int32_t x)
+{
+    return (int16_t)tflm_opt_clamp(x, INT16_MIN, INT16_MAX);
+}
+
+/* The sum of x[i] * f[i]. */
+TFLM_OPT_INLINE int64_t tflm_opt_dot_s16(const int16_t *x, const int8_t *f, int32_t count)
+{
+    int64_t sum = 0;
+    int32_t i;
+    for (i = 0; i < count; i++) {
+        sum += (int64_t)x[i] * f[i];
+    }
+    return sum;
+}
+
+#endif /* TFLM_OPT_WIDE_H */

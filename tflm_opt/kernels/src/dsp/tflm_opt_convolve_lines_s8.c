@@ -1,0 +1,328 @@
+/*
+ * Convolution as products of windows and channels: see tflm_opt_gemm.h. Spans may go on from row to
+ * row here. Windows inside the image are spread out right from there, pair by pair; those that hang
+ * over the border, and pairs of different rows, are gathered first.
+ */
+#include "tflm_opt_kernels.h"
+#include "tflm_opt_tier.h"
+
+#if TFLM_OPT_DSP && !TFLM_OPT_MVE
+
+#include "tflm_opt_convolve.h"
+#include "tflm_opt_gemm.h"
+
+#include <string.h>
+
+/* Where the next pixel is, and the windows of its row. */
+typedef struct {
+    const cmsis_nn_conv_params *params;
+    const cmsis_nn_dims *input_dims;
+    const tflm_opt_lines *input;
+    const cmsis_nn_dims *filter;
+    tflm_opt_gemm_problem problem;
+    tflm_opt_gemm gemm;
+    tflm_opt_window_rows rows; /* of the input, for output row y */
+    tflm_opt_taps taps;
+    int32_t row_words; /* bytes of a window's row that come first */
+    int32_t row_rest;
+    int32_t width; /* of the output */
+    int32_t inner; /* windows of columns inner <= x < outer hang over no border */
+    int32_t outer;
+    int32_t limit; /* `outer` of this row: 0 where its windows hang over the upper or lower one */
+    int32_t y;
+    int32_t x;
+} convolver;
+
+/* Where the row of the next pixel has its windows. */
+static void set_row(convolver *conv)
+{
+    const cmsis_nn_conv_params *params = conv->params;
+    const int32_t dilation = params->dilation.h;
+    const int32_t in_y = conv->y * params->stride.h - params->padding.h;
+    const int32_t in_x = conv->x * params->stride.w - params->padding.w;
+    conv->taps = tflm_opt_window(in_y, conv->filter->h, dilation, conv->input_dims->h);
+    tflm_opt_set_rows(conv->input, in_y + conv->taps.first * dilation, dilation,
+                      conv->taps.last - conv->taps.first, tflm_opt_max(in_x, 0),
+                      conv->input_dims->c, &conv->rows);
+    conv->limit = conv->taps.last - conv->taps.first == conv->filter->h ? conv->outer : 0;
+}
+
+/* Which columns' windows hang over no border; none where taps lie apart. */
+static void set_columns(convolver *conv)
+{
+    const cmsis_nn_conv_params *params = conv->params;
+    const int32_t stride = params->stride.w;
+    const int32_t last = conv->input_dims->w - conv->filter->w + params->padding.w;
+    conv->inner = (params->padding.w + stride - 1) / stride;
+    conv->outer = 0;
+    if (last >= 0 && conv->problem.rows == conv->filter->h && params->dilation.w == 1) {
+        conv->outer = tflm_opt_min(last / stride + 1, conv->width);
+    }
+}
+
+TFLM_OPT_INLINE void copy(int8_t *target, const int8_t *source, int32_t count)
+{
+    for (; count >= 4; count -= 4) {
+        memcpy(target, source, 4);
+        target += 4;
+        source += 4;
+    }
+    for (; count > 0; count--) {
+        *target++ = *source++;
+    }
+}
+
+/* Where the window of the next pixel begins. */
+TFLM_OPT_INLINE const int8_t *window(const convolver *conv, int32_t tap)
+{
+    const cmsis_nn_conv_params *params = conv->params;
+    const int32_t in_x = conv->x * params->stride.w - params->padding.w + tap;
+    return conv->rows.origin + conv->rows.offset + in_x * conv->input_dims->c;
+}
+
+/*
+ * The window of the next pixel; what lies outside of the image is the inputs' zero point. Of each row
+ * bytes first <= k < last are there. Their whole words come first, of all rows, then the rest.
+ */
+static void gather(const convolver *conv, int8_t *target)
+{
+    const int32_t depth = conv->input_dims->c;
+    const int32_t in_x = conv->x * conv->params->stride.w - conv->params->padding.w;
+    const tflm_opt_taps columns = tflm_opt_window(in_x, conv->filter->w, 1, conv->input_dims->w);
+    const int32_t first = columns.first * depth;
+    const int32_t last = columns.last * depth;
+    const int32_t words = conv->row_words;
+    const int32_t rest = conv->row_rest;
+    const int32_t whole = tflm_opt_max(tflm_opt_min(last, words) - first, 0);
+    const int8_t *source = window(conv, columns.first);
+    const tflm_opt_run *run = conv->rows.runs;
+    int8_t *row = target + conv->taps.first * words + first;
+    int8_t *left_over = target + conv->filter->h * words + conv->taps.first * rest +
+                        tflm_opt_max(first - words, 0);
+    if (last - first + conv->taps.last - conv->taps.first < words + rest + conv->filter->h) {
+        const uint32_t zero = ((uint32_t)-conv->params->input_offset & 0xFFU) * 0x01010101U;
+        int32_t i;
+        for (i = 0; i < conv->gemm.words; i += 4) {
+            memcpy(target + i, &zero, 4);
+        }
+    }
+    for (; last > first && run->rows > 0; run++) {
+        int32_t i;
+        for (i = 0; i < run->rows; i++) {
+            copy(row, source, whole);
+            copy(left_over, source + whole, last - first - whole);
+            row += words;
+            left_over += rest;
+            source += run->step;
+        }
+        source += run->jump;
+    }
+}
+
+/* The same where taps lie apart. */
+static void gather_apart(const convolver *conv, int8_t *target)
+{
+    const int32_t depth = conv->input_dims->c;
+    const int32_t dilation = conv->params->dilation.w;
+    const int32_t in_x = conv->x * conv->params->stride.w - conv->params->padding.w;
+    const tflm_opt_taps columns =
+        tflm_opt_window(in_x, conv->filter->w, dilation, conv->input_dims->w);
+    const uint32_t zero = ((uint32_t)-conv->params->input_offset & 0xFFU) * 0x01010101U;
+    const int8_t *source = window(conv, columns.first * dilation);
+    const tflm_opt_run *run = conv->rows.runs;
+    int32_t row = conv->taps.first * conv->filter->w;
+    int32_t i;
+    for (i = 0; i < conv->gemm.words; i += 4) {
+        memcpy(target + i, &zero, 4);
+    }
+    for (; run->rows > 0; run++) {
+        for (i = 0; i < run->rows; i++) {
+            const int8_t *tap = source;
+            int32_t x;
+            for (x = columns.first; x < columns.last; x++) {
+                copy(target + (row + x) * depth, tap, depth);
+                tap += dilation * depth;
+            }
+            row += conv->filter->w;
+            source += run->step;
+        }
+        source += run->jump;
+    }
+}
+
+static void advance(convolver *conv, int32_t pixels)
+{
+    conv->x += pixels;
+    if (conv->x == conv->width) {
+        conv->x = 0;
+        conv->y++;
+        set_row(conv);
+    }
+}
+
+static void gather_next(convolver *conv, int8_t *target)
+{
+    if (conv->params->dilation.w == 1) {
+        gather(conv, target);
+    } else {
+        gather_apart(conv, target);
+    }
+}
+
+/* The next pair of windows, or one window twice. */
+static void gather_pair(convolver *conv, int32_t pair, int32_t count)
+{
+    tflm_opt_gemm *gemm = &conv->gemm;
+    int8_t *first = tflm_opt_gemm_place(gemm, 0);
+    int8_t *second = first;
+    gather_next(conv, first);
+    if (count > 1) {
+        second = tflm_opt_gemm_place(gemm, 1);
+        advance(conv, 1);
+        gather_next(conv, second);
+    }
+    tflm_opt_gemm_gathered(gemm, pair, first, second - first);
+}
+
+/* How many of the next `pixels` windows are neighbours that hang over no border. */
+TFLM_OPT_INLINE int32_t inside(const convolver *conv, int32_t pixels)
+{
+    return conv->x < conv->inner ? 0 : tflm_opt_min(conv->limit - conv->x, pixels);
+}
+
+/* The windows of a block. */
+static void spread_block(convolver *conv, int32_t pixels)
+{
+    const int32_t step = conv->params->stride.w * conv->input_dims->c;
+    int32_t pair;
+    for (pair = 0; pixels > 0; pair++, pixels -= 2) {
+        const int32_t count = tflm_opt_min(pixels, 2);
+        if (inside(conv, count) == count) {
+            tflm_opt_gemm_inputs(&conv->gemm, pair, window(conv, 0), count > 1 ? step : 0,
+                                 conv->rows.runs);
+            advance(conv, count);
+        } else {
+            gather_pair(conv, pair, count);
+            advance(conv, 1);
+        }
+    }
+}
+
+/* Rows that leave too much over are not spread out one by one: windows are gathered then. */
+static void set_problem(convolver *conv,
+                        const cmsis_nn_per_channel_quant_params *quant_params,
+                        const int8_t *filter_data,
+                        const int32_t *bias_data,
+                        int32_t channels)
+{
+    const cmsis_nn_conv_params *params = conv->params;
+    tflm_opt_gemm_problem *problem = &conv->problem;
+    problem->filter = filter_data;
+    problem->bias = bias_data;
+    problem->multiplier = quant_params->multiplier;
+    problem->shift = quant_params->shift;
+    problem->channels = channels;
+    problem->input_offset = params->input_offset;
+    problem->output_offset = params->output_offset;
+    problem->activation = params->activation;
+    problem->rows = conv->filter->h;
+    problem->length = conv->filter->w * conv->filter->c;
+    if (params->dilation.w != 1 ||
+        problem->rows * (problem->length & 3) > TFLM_OPT_GEMM_REST) {
+        problem->length *= problem->rows;
+        problem->rows = 1;
+    }
+    problem->staging = tflm_opt_gemm_round(problem->rows * problem->length);
+    conv->row_rest = problem->rows == 1 ? 0 : problem->length & 3;
+    conv->row_words = conv->filter->w * conv->filter->c - conv->row_rest;
+}
+
+/* Without scratch, and with groups: row by row. */
+static void convolve_alone(const convolver *conv,
+                           const cmsis_nn_per_channel_quant_params *quant_params,
+                           const int8_t *filter_data,
+                           const int32_t *bias_data,
+                           const cmsis_nn_dims *output_dims,
+                           int32_t pixels,
+                           int8_t *output)
+{
+    tflm_opt_span span = {conv->y, conv->x, 0};
+    for (; pixels > 0; pixels -= span.count) {
+        span.count = tflm_opt_min(pixels, output_dims->w - span.x);
+        tflm_opt_convolve_windows(conv->params, quant_params, conv->input_dims, conv->input,
+                                  conv->filter, filter_data, bias_data, output_dims, &span,
+                                  output);
+        output += span.count * output_dims->c;
+        span.y++;
+        span.x = 0;
+    }
+}
+
+static void convolve_blocks(convolver *conv, int32_t pixels, int8_t *output)
+{
+    const int32_t step = conv->params->stride.w * conv->input_dims->c;
+    set_columns(conv);
+    set_row(conv);
+    while (pixels > 0) {
+        int32_t count = inside(conv, pixels);
+        if (count > 1) {
+            count = tflm_opt_gemm_windows(&conv->gemm, window(conv, 0), step, conv->rows.runs,
+                                          count, output);
+        }
+        if (count > 1) {
+            advance(conv, count);
+        } else {
+            count = tflm_opt_min(pixels, conv->gemm.plan.block);
+            spread_block(conv, count);
+            tflm_opt_gemm_s8(&conv->gemm, count, output);
+        }
+        output += count * conv->problem.channels;
+        pixels -= count;
+    }
+}
+
+arm_cmsis_nn_status tflm_opt_convolve_lines_s8(
+    const cmsis_nn_context *ctx,
+    const cmsis_nn_conv_params *conv_params,
+    const cmsis_nn_per_channel_quant_params *quant_params,
+    const cmsis_nn_dims *input_dims,
+    const tflm_opt_lines *input,
+    const cmsis_nn_dims *filter_dims,
+    const int8_t *filter_data,
+    const cmsis_nn_dims *bias_dims,
+    const int32_t *bias_data,
+    const cmsis_nn_dims *output_dims,
+    const tflm_opt_span *span,
+    int8_t *output_data)
+{
+    int32_t size = ctx->size;
+    convolver conv;
+    (void)bias_dims;
+    if (!tflm_opt_groups_fit(input_dims, filter_dims, output_dims) ||
+        (ctx->buf == NULL && size != TFLM_OPT_WITHOUT_SCRATCH)) {
+        return ARM_CMSIS_NN_ARG_ERROR;
+    }
+    conv.params = conv_params;
+    conv.input_dims = input_dims;
+    conv.input = input;
+    conv.filter = filter_dims;
+    conv.width = output_dims->w;
+    conv.y = span->y;
+    conv.x = span->x;
+    if (size == TFLM_OPT_WITHOUT_SCRATCH || filter_dims->c != input_dims->c) {
+        convolve_alone(&conv, quant_params, filter_data, bias_data, output_dims, span->count,
+                       output_data);
+        return ARM_CMSIS_NN_SUCCESS;
+    }
+    set_problem(&conv, quant_params, filter_data, bias_data, output_dims->c);
+    if (size == 0) {
+        size = arm_convolve_s8_get_buffer_size(input_dims, filter_dims);
+    }
+    if (tflm_opt_gemm_start(&conv.gemm, &conv.problem, ctx->buf, size) != ARM_CMSIS_NN_SUCCESS) {
+        return ARM_CMSIS_NN_ARG_ERROR;
+    }
+    convolve_blocks(&conv, span->count, output_data);
+    return ARM_CMSIS_NN_SUCCESS;
+}
+
+#endif /* TFLM_OPT_DSP */

@@ -1,0 +1,308 @@
+#include "tflm_opt_mve.h"
+
+#if TFLM_OPT_MVE
+
+#include <stddef.h>
+
+/* What is the same for all tiles. */
+typedef struct {
+    const tflm_opt_channels *channels;
+    int32x4_t low;
+    int32x4_t high;
+    int32_t care;
+    int32_t output_step;
+} target;
+
+/*
+ * Three lines times four channels make a tile, in two runs of 3x2 sums: three lines and one filter
+ * after the other in four vectors, and six sums in as many even registers, as VMLADAVA wants them.
+ * 12 instructions are 96 products. A run's sums go to lanes 0 and 2, or 1 and 3, of the lines'
+ * vectors. The assembly reads fields by their places, and moves on to the next four channels.
+ */
+typedef struct {
+    const int8_t *lines[TFLM_OPT_LINES];
+    const int8_t *filter; /* four, one behind the other */
+    int32_t length;
+    const int32_t *bias; /* four */
+} tile;
+
+/* A vector a line, a lane a channel. */
+typedef struct {
+    int32x4_t line0;
+    int32x4_t line1;
+    int32x4_t line2;
+} sums;
+
+#define RUN                                                                                        \
+    "mov r2, r0\n\t"                                                                               \
+    "mov r4, r0\n\t"                                                                               \
+    "mov r8, r6\n\t"                                                                               \
+    "mov r10, r6\n\t"                                                                              \
+    "dlstp.8 lr, lr\n"                                                                             \
+    "1:\n\t"                                                                                       \
+    "vldrb.8 q0, [r9], #16\n\t"                                                                    \
+    "vldrb.8 q1, [r1], #16\n\t"                                                                    \
+    "vmladava.s8 r0, q0, q1\n\t"                                                                   \
+    "vldrb.8 q2, [r3], #16\n\t"                                                                    \
+    "vmladava.s8 r2, q0, q2\n\t"                                                                   \
+    "vldrb.8 q3, [r5], #16\n\t"                                                                    \
+    "vmladava.s8 r4, q0, q3\n\t"                                                                   \
+    "vldrb.8 q0, [r11], #16\n\t"                                                                   \
+    "vmladava.s8 r6, q0, q1\n\t"                                                                   \
+    "vmladava.s8 r8, q0, q2\n\t"                                                                   \
+    "vmladava.s8 r10, q0, q3\n\t"                                                                  \
+    "letp lr, 1b\n\t"
+
+TFLM_OPT_INLINE sums sum_tile(const tile *at)
+{
+    sums made;
+    __asm__ volatile("ldr r11, [%[at], #20]\n\t"
+                     "ldr r0, [r11]\n\t"
+                     "ldr r6, [r11, #8]\n\t"
+                     "ldm %[at], {r1, r3, r5, r9, lr}\n\t"
+                     "add r11, r9, lr, lsl #1\n\t" RUN
+                     "vmov %q[sums0][2], %q[sums0][0], r0, r6\n\t"
+                     "vmov %q[sums1][2], %q[sums1][0], r2, r8\n\t"
+                     "vmov %q[sums2][2], %q[sums2][0], r4, r10\n\t"
+                     "ldm %[at], {r1, r3, r5, r9, lr}\n\t"
+                     "add r9, r9, lr\n\t"
+                     "add r11, r9, lr, lsl #1\n\t"
+                     "add r2, r11, lr\n\t"
+                     "ldr r4, [%[at], #20]\n\t"
+                     "str r2, [%[at], #12]\n\t"
+                     "ldr r0, [r4, #4]\n\t"
+                     "ldr r6, [r4, #12]\n\t"
+                     "add r4, #16\n\t"
+                     "str r4, [%[at], #20]\n\t" RUN
+                     "vmov %q[sums0][3], %q[sums0][1], r0, r6\n\t"
+                     "vmov %q[sums1][3], %q[sums1][1], r2, r8\n\t"
+                     "vmov %q[sums2][3], %q[sums2][1], r4, r10"
+                     : [sums0] "=&w"(made.line0), [sums1] "=&w"(made.line1),
+                       [sums2] "=&w"(made.line2)
+                     : [at] "r"(at)
+                     : "r0", "r1", "r2", "r3", "r4", "r5", "r6", "r8", "r9", "r10", "r11", "lr",
+                       "q0", "q1", "q2", "q3", "memory");
+    return made;
+}
+
+/* The same for one line: all four filters share the load of it. */
+TFLM_OPT_INLINE sums sum_line(const tile *at)
+{
+    sums made;
+    __asm__ volatile("ldr r11, [%[at], #20]\n\t"
+                     "ldr r1, [%[at]]\n\t"
+                     "ldrd r3, lr, [%[at], #12]\n\t"
+                     "ldm r11!, {r0, r2, r4, r6}\n\t"
+                     "add r5, r3, lr\n\t"
+                     "add r9, r3, lr, lsl #1\n\t"
+                     "str r11, [%[at], #20]\n\t"
+                     "add r11, r5, lr, lsl #1\n\t"
+                     "add r8, r11, lr\n\t"
+                     "str r8, [%[at], #12]\n\t"
+                     "dlstp.8 lr, lr\n"
+                     "1:\n\t"
+                     "vldrb.8 q0, [r1], #16\n\t"
+                     "vldrb.8 q1, [r3], #16\n\t"
+                     "vmladava.s8 r0, q0, q1\n\t"
+                     "vldrb.8 q2, [r5], #16\n\t"
+                     "vmladava.s8 r2, q0, q2\n\t"
+                     "vldrb.8 q3, [r9], #16\n\t"
+                     "vmladava.s8 r4, q0, q3\n\t"
+                     "vldrb.8 q1, [r11], #16\n\t"
+                     "vmladava.s8 r6, q0, q1\n\t"
+                     "letp lr, 1b\n\t"
+                     "vmov %q[sums][2], %q[sums][0], r0, r4\n\t"
+                     "vmov %q[sums][3], %q[sums][1], r2, r6"
+                     : [sums] "=&w"(made.line0)
+                     : [at] "r"(at)
+                     : "r0", "r1", "r2", "r3", "r4", "r5", "r6", "r8", "r9", "r11", "lr", "q0",
+                       "q1", "q2", "q3", "memory");
+    made.line1 = made.line0;
+    made.line2 = made.line0;
+    return made;
+}
+
+/*
+ * All channels, at least four, of up to three lines. `lines` is a constant; where it is 2, the third
+ * line is the second again. The last tile begins early where channels are no multiple of four.
+ */
+TFLM_OPT_INLINE void make_lines(
+    const target *to, tile *at, int32_t lines, int32_t left, int8_t *output)
+{
+    const tflm_opt_channels *channels = to->channels;
+    const int32_t *multiplier = channels->multiplier;
+    const int32_t *shift = channels->shift;
+    const int32_t offset = channels->output_offset;
+    const int32_t output_step = to->output_step;
+    const int32_t care = to->care;
+    const int32x4_t low = to->low;
+    const int32x4_t high = to->high;
+    for (;;) {
+        const sums made = lines > 1 ? sum_tile(at) : sum_line(at);
+        const int32x4_t by = vldrwq_s32(multiplier);
+        const int32x4_t right = vldrwq_s32(shift);
+        int32x4_t line0;
+        int32x4_t line1;
+        int32x4_t line2;
+        if (TFLM_OPT_LIKELY(care == TFLM_OPT_RIGHT)) {
+            line0 = tflm_opt_scale_x4(made.line0, by, right);
+            line1 = tflm_opt_scale_x4(made.line1, by, right);
+            line2 = tflm_opt_scale_x4(made.line2, by, right);
+        } else if (care == TFLM_OPT_NEGATIVE) {
+            line0 = tflm_opt_scale_away_x4(made.line0, by, right);
+            line1 = tflm_opt_scale_away_x4(made.line1, by, right);
+            line2 = tflm_opt_scale_away_x4(made.line2, by, right);
+        } else {
+            line0 = tflm_opt_scale_any_x4(made.line0, by, right);
+            line1 = tflm_opt_scale_any_x4(made.line1, by, right);
+            line2 = tflm_opt_scale_any_x4(made.line2, by, right);
+        }
+        vstrbq_s32(output, tflm_opt_clamp_x4(line0, offset, low, high));
+        if (lines > 1) {
+            vstrbq_s32(output + output_step, tflm_opt_clamp_x4(line1, offset, low, high));
+        }
+        if (lines > 2) {
+            vstrbq_s32(output + 2 * output_step, tflm_opt_clamp_x4(line2, offset, low, high));
+        }
+        output += 4;
+        multiplier += 4;
+        shift += 4;
+        left -= 4;
+        if (left < 4) {
+            const int32_t back = 4 - left;
+            if (left == 0) {
+                return;
+            }
+            at->filter -= back * at->length;
+            at->bias -= back;
+            multiplier -= back;
+            shift -= back;
+            output -= back;
+            left = 4;
+        }
+    }
+}
+
+TFLM_OPT_APART void three_lines(const target *to, tile *at, int32_t count, int8_t *output)
+{
+    make_lines(to, at, 3, count, output);
+}
+
+TFLM_OPT_APART void two_lines(const target *to, tile *at, int32_t count, int8_t *output)
+{
+    make_lines(to, at, 2, count, output);
+}
+
+TFLM_OPT_APART void one_line(const target *to, tile *at, int32_t count, int8_t *output)
+{
+    make_lines(to, at, 1, count, output);
+}
+
+TFLM_OPT_INLINE void make(
+    const target *to, tile *at, int32_t lines, int32_t count, int8_t *output)
+{
+    if (lines > 2) {
+        three_lines(to, at, count, output);
+    } else if (lines > 1) {
+        two_lines(to, at, count, output);
+    } else {
+        one_line(to, at, count, output);
+    }
+}
+
+/*
+ * The same where biases or scales are shared, or where the input has an offset (generated code folds
+ * it into the bias): tile by tile, with biases and scales of their own.
+ */
+TFLM_OPT_APART void make_apart(const target *to, tile *at, int32_t lines, const int8_t *filter,
+                               int32_t count, int8_t *output)
+{
+    const tflm_opt_channels *channels = to->channels;
+    int32_t bias[4];
+    int32_t multiplier[4];
+    int32_t shift[4];
+    tflm_opt_channels four = *channels;
+    target own = *to;
+    int32_t done;
+    own.channels = &four;
+    four.multiplier = multiplier;
+    four.shift = shift;
+    for (done = 0; done < count; done += 4) {
+        const int32_t first = tflm_opt_min(done, count - 4);
+        int32_t i;
+        at->filter = filter + first * at->length;
+        at->bias = bias;
+        for (i = 0; i < 4; i++) {
+            bias[i] = channels->bias[(first + i) * channels->bias_step];
+            if (channels->input_offset != 0) {
+                bias[i] += channels->input_offset *
+                           tflm_opt_weight_sum(at->filter + i * at->length, at->length);
+            }
+            multiplier[i] = channels->multiplier[(first + i) * channels->quant_step];
+            shift[i] = channels->shift[(first + i) * channels->quant_step];
+        }
+        make(&own, at, lines, 4, output + first);
+    }
+}
+
+/* Fewer than four channels, one sum after the other. */
+TFLM_OPT_APART void few_channels(const tflm_opt_channels *channels,
+                                 const int8_t *line,
+                                 const int8_t *filter,
+                                 int32_t count,
+                                 int8_t *output)
+{
+    const int32_t length = channels->filter_size;
+    int32_t i;
+    for (i = 0; i < count; i++) {
+        int32_t sum = channels->bias[i * channels->bias_step];
+        if (channels->input_offset != 0) {
+            sum += channels->input_offset * tflm_opt_weight_sum(filter, length);
+        }
+        sum = tflm_opt_dot_run(sum, line, filter, length);
+        output[i] = tflm_opt_one_output(channels, channels->multiplier + i * channels->quant_step,
+                                        channels->shift + i * channels->quant_step, sum);
+        filter += length;
+    }
+}
+
+void tflm_opt_dot_lines_s8(const tflm_opt_channels *channels,
+                           const int8_t *input,
+                           int32_t step,
+                           int32_t lines,
+                           const int8_t *filter,
+                           int32_t count,
+                           int8_t *output,
+                           int32_t output_step)
+{
+    const int plain =
+        channels->bias_step != 0 && channels->quant_step != 0 && channels->input_offset == 0;
+    target to;
+    tile at;
+    to.channels = channels;
+    to.low = vdupq_n_s32(channels->activation.min);
+    to.high = vdupq_n_s32(channels->activation.max);
+    to.care = tflm_opt_care(channels, count);
+    to.output_step = output_step;
+    at.length = channels->filter_size;
+    while (lines > 0) {
+        const int32_t taken = count < 4 ? 1 : tflm_opt_min(lines, TFLM_OPT_LINES);
+        at.lines[0] = input;
+        at.lines[1] = input + step;
+        at.lines[2] = taken > 2 ? at.lines[1] + step : at.lines[1];
+        if (count < 4) {
+            few_channels(channels, input, filter, count, output);
+        } else if (plain) {
+            at.filter = filter;
+            at.bias = channels->bias;
+            make(&to, &at, taken, count, output);
+        } else {
+            make_apart(&to, &at, taken, filter, count, output);
+        }
+        input += taken * step;
+        output += taken * output_step;
+        lines -= taken;
+    }
+}
+
+#endif
