@@ -106,6 +106,9 @@ def edges(rng: Rng) -> Call:
     near = [0, limit - 1, limit, -limit, -limit - 1, limit // 2, (1 << 31) - (1 << 26)]
     wide = rng.random() < 0.5 and low + 9 <= 1  # left shifts of such sums wrap: no definition
     call.biases[:] = near if wide else rng.integers(-9000, 9000, 7)
+    if rng.random() < 0.5:  # the largest sums that there are
+        call.image[:] = 127 if call.zero_point < 0 else -128
+        call.filters[:] = -128
     call.filters[int(rng.integers(0, 7))] = 0
     call.output_offset = int(rng.choice([-128, 127, 5]))
     return call
