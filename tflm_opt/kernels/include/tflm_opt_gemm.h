@@ -158,13 +158,16 @@ arm_cmsis_nn_status tflm_opt_gemm_start(tflm_opt_gemm *gemm,
 
 /*
  * Spread out a pair of windows whose rows lie as `runs` say, from `window` on; those of the second
- * one `second` bytes behind the first one's. `pair` counts from 0 in a block.
+ * one `second` bytes behind the first one's. `pair` counts from 0 in a block. Where no row leaves
+ * anything over, `above` rows may be missing before the first run, and more behind the last one: they
+ * are padding.
  */
 void tflm_opt_gemm_inputs(tflm_opt_gemm *gemm,
                           int32_t pair,
                           const int8_t *window,
                           ptrdiff_t second,
-                          const tflm_opt_run *runs);
+                          const tflm_opt_run *runs,
+                          int32_t above);
 
 /*
  * The same for windows that were put together, the whole words of all their rows first, then what
@@ -178,7 +181,7 @@ void tflm_opt_gemm_gathered(tflm_opt_gemm *gemm,
 
 /*
  * The outputs of as many of `pixels` neighbouring windows, `step` bytes apart, as can be made at once
- * with no blocks in between; all rows must be in the first run.
+ * with no blocks in between: none where not all rows are in the first run.
  */
 int32_t tflm_opt_gemm_windows(tflm_opt_gemm *gemm,
                               const int8_t *window,

@@ -44,7 +44,10 @@ static void set_row(convolver *conv)
     tflm_opt_set_rows(conv->input, in_y + conv->taps.first * dilation, dilation,
                       conv->taps.last - conv->taps.first, tflm_opt_max(in_x, 0),
                       conv->input_dims->c, &conv->rows);
-    conv->limit = conv->taps.last - conv->taps.first == conv->filter->h ? conv->outer : 0;
+    conv->limit = conv->outer;
+    if (conv->taps.last - conv->taps.first < conv->filter->h && conv->row_rest != 0) {
+        conv->limit = 0;
+    }
 }
 
 /* Which columns' windows hang over no border; none where taps lie apart. */
@@ -62,6 +65,14 @@ static void set_columns(convolver *conv)
 
 TFLM_OPT_INLINE void copy(int8_t *target, const int8_t *source, int32_t count)
 {
+    for (; count >= 16; count -= 16) {
+        memcpy(target, source, 4);
+        memcpy(target + 4, source + 4, 4);
+        memcpy(target + 8, source + 8, 4);
+        memcpy(target + 12, source + 12, 4);
+        target += 16;
+        source += 16;
+    }
     for (; count >= 4; count -= 4) {
         memcpy(target, source, 4);
         target += 4;
@@ -69,6 +80,23 @@ TFLM_OPT_INLINE void copy(int8_t *target, const int8_t *source, int32_t count)
     }
     for (; count > 0; count--) {
         *target++ = *source++;
+    }
+}
+
+/* At least `count` bytes of the inputs' zero point, at an aligned address; whole words. */
+TFLM_OPT_INLINE void fill(const convolver *conv, int8_t *target, int32_t count)
+{
+    const uint32_t zero = ((uint32_t)-conv->params->input_offset & 0xFFU) * 0x01010101U;
+    uint32_t *word = (uint32_t *)(void *)target;
+    for (; count >= 16; count -= 16) {
+        word[0] = zero;
+        word[1] = zero;
+        word[2] = zero;
+        word[3] = zero;
+        word += 4;
+    }
+    for (; count > 0; count -= 4) {
+        *word++ = zero;
     }
 }
 
@@ -100,11 +128,7 @@ static void gather(const convolver *conv, int8_t *target)
     int8_t *left_over = target + conv->filter->h * words + conv->taps.first * rest +
                         tflm_opt_max(first - words, 0);
     if (last - first + conv->taps.last - conv->taps.first < words + rest + conv->filter->h) {
-        const uint32_t zero = ((uint32_t)-conv->params->input_offset & 0xFFU) * 0x01010101U;
-        int32_t i;
-        for (i = 0; i < conv->gemm.words; i += 4) {
-            memcpy(target + i, &zero, 4);
-        }
+        fill(conv, target, conv->gemm.words);
     }
     for (; last > first && run->rows > 0; run++) {
         int32_t i;
@@ -127,14 +151,11 @@ static void gather_apart(const convolver *conv, int8_t *target)
     const int32_t in_x = conv->x * conv->params->stride.w - conv->params->padding.w;
     const tflm_opt_taps columns =
         tflm_opt_window(in_x, conv->filter->w, dilation, conv->input_dims->w);
-    const uint32_t zero = ((uint32_t)-conv->params->input_offset & 0xFFU) * 0x01010101U;
     const int8_t *source = window(conv, columns.first * dilation);
     const tflm_opt_run *run = conv->rows.runs;
     int32_t row = conv->taps.first * conv->filter->w;
     int32_t i;
-    for (i = 0; i < conv->gemm.words; i += 4) {
-        memcpy(target + i, &zero, 4);
-    }
+    fill(conv, target, conv->gemm.words);
     for (; run->rows > 0; run++) {
         for (i = 0; i < run->rows; i++) {
             const int8_t *tap = source;
@@ -199,7 +220,7 @@ static void spread_block(convolver *conv, int32_t pixels)
         const int32_t count = tflm_opt_min(pixels, 2);
         if (inside(conv, count) == count) {
             tflm_opt_gemm_inputs(&conv->gemm, pair, window(conv, 0), count > 1 ? step : 0,
-                                 conv->rows.runs);
+                                 conv->rows.runs, conv->taps.first);
             advance(conv, count);
         } else {
             gather_pair(conv, pair, count);

@@ -492,16 +492,32 @@ TFLM_OPT_INLINE uint32_t *spread(const tflm_opt_gemm *gemm,
                         : spread_inputs(target, window, second, &gemm->input_rows);
 }
 
+/* Words of padding up to `end`. */
+TFLM_OPT_INLINE uint32_t *pad(uint32_t *target, const uint32_t *end)
+{
+    while (target != end) {
+        target[0] = 0;
+        target[1] = 0;
+        target[2] = 0;
+        target[3] = 0;
+        target += 4;
+    }
+    return target;
+}
+
 void tflm_opt_gemm_inputs(tflm_opt_gemm *gemm,
                           int32_t pair,
                           const int8_t *window,
                           ptrdiff_t second,
-                          const tflm_opt_run *runs)
+                          const tflm_opt_run *runs,
+                          int32_t above)
 {
     uint32_t *target = gemm->inputs + pair * gemm->words;
     tflm_opt_gemm_rows *rows = &gemm->input_rows;
     const int32_t rest_words = rows->rest_words;
+    const uint32_t *end = target + gemm->words;
     rows->rests = (int8_t *)(target + gemm->rests);
+    target = pad(target, target + 4 * above * rows->words);
     for (; runs->rows > 0; runs++) {
         rows->rows = runs->rows;
         rows->skip = runs->step - gemm->problem->length;
@@ -509,6 +525,9 @@ void tflm_opt_gemm_inputs(tflm_opt_gemm *gemm,
         target = spread(gemm, target, window, second);
         rows->rests += runs->rows * rows->rest;
         window += runs->rows * runs->step + runs->jump;
+    }
+    if (rest_words == 0) {
+        (void)pad(target, end);
     }
 }
 
@@ -523,7 +542,7 @@ int32_t tflm_opt_gemm_windows(tflm_opt_gemm *gemm,
     const int32_t pairs = pixels >> 1;
     int32_t i;
     if (gemm->plan.all_weights == 0 || gemm->all_short == 0 || gemm->narrow != 0 ||
-        (channels & 1) != 0 || run[1].rows != 0) {
+        (channels & 1) != 0 || run->rows != gemm->problem->rows) {
         return 0;
     }
     gemm->input_rows.rests = (int8_t *)(gemm->inputs + gemm->rests);
