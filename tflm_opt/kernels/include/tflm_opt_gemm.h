@@ -115,7 +115,7 @@ typedef struct {
     const uint32_t *inputs;
     const uint32_t *fixed; /* weights or inputs: what all tiles share */
     int32_t second_pixel;  /* from the first pixel's output */
-    int32_t count;         /* of tiles; of pixels less 1 where tiles share weights */
+    int32_t count;         /* of channels, or where tiles share weights of pixels, less 1 */
     int8_t *output;
     int32_t second_channel; /* from the first channel's output */
     int32_t both;           /* second_pixel + second_channel */
@@ -130,6 +130,9 @@ typedef struct {
 typedef struct {
     const tflm_opt_gemm_problem *problem;
     tflm_opt_gemm_plan plan;
+    int32_t depth;      /* products of an output */
+    int32_t second;     /* whether there is more than one channel */
+    int32_t last_pair;  /* the first channel of the last pair */
     int32_t words;      /* of a pair of pixels, and of the weights of a pair of channels */
     int32_t pair_words; /* of a pair of channels with its forms */
     int32_t rests;      /* where, in a pair's words, what rows leave over is put together */
