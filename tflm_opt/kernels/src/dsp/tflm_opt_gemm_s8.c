@@ -11,6 +11,7 @@
  * their loops need all fourteen registers. Repeated by the preprocessor.
  */
 #define NAKED __attribute__((naked, noinline, used))
+#define RARE TFLM_OPT_APART __attribute__((cold)) /* small rather than fast */
 #define IGNORED __attribute__((unused))
 
 /* Short forms are for sums below this, and for shifts right of 1 to FARTHEST. */
@@ -391,7 +392,7 @@ TFLM_OPT_INLINE int32_t first_of(const tflm_opt_gemm *gemm, int32_t channel)
 }
 
 /* The sum of doubled products of a channel and a pixel of a tile, whatever it may reach, halved. */
-TFLM_OPT_APART int32_t general_sum(const uint32_t *weights, const uint32_t *inputs, int32_t words)
+RARE int32_t general_sum(const uint32_t *weights, const uint32_t *inputs, int32_t words)
 {
     int64_t sum = 0;
     const uint32_t *end = weights + words;
@@ -403,7 +404,7 @@ TFLM_OPT_APART int32_t general_sum(const uint32_t *weights, const uint32_t *inpu
 }
 
 /* One pixel's outputs of a pair of channels without short forms. */
-TFLM_OPT_APART void general_pixel(const tflm_opt_gemm *gemm,
+RARE void general_pixel(const tflm_opt_gemm *gemm,
                                   int32_t channel,
                                   const uint32_t *weights,
                                   const uint32_t *inputs,
@@ -431,7 +432,7 @@ static void set_across(tflm_opt_gemm *gemm, int32_t pixels)
 }
 
 /* A pair of channels without short forms of a block of pixels. */
-TFLM_OPT_APART void cross_generally(const tflm_opt_gemm *gemm,
+RARE void cross_generally(const tflm_opt_gemm *gemm,
                                     int32_t channel,
                                     const uint32_t *weights,
                                     int32_t pixels,
@@ -483,7 +484,7 @@ static void cross_each(tflm_opt_gemm *gemm, int32_t pixels, int8_t *output)
     }
 }
 
-TFLM_OPT_APART void clamp_outputs(cmsis_nn_activation activation, int8_t *output, int32_t count)
+RARE void clamp_outputs(cmsis_nn_activation activation, int8_t *output, int32_t count)
 {
     const int8_t *end = output + count;
     for (; output != end; output++) {

@@ -19,13 +19,19 @@ arm_cmsis_nn_status tflm_opt_convolve_lines_s8(
     const tflm_opt_span *span,
     int8_t *output_data)
 {
+    tflm_opt_convolution conv;
+    tflm_opt_taps taps;
     (void)ctx;
     (void)bias_dims;
     if (!tflm_opt_groups_fit(input_dims, filter_dims, output_dims)) {
         return ARM_CMSIS_NN_ARG_ERROR;
     }
-    tflm_opt_convolve_windows(conv_params, quant_params, input_dims, input, filter_dims,
-                              filter_data, bias_data, output_dims, span, output_data);
+    tflm_opt_set_convolution(&conv, conv_params, quant_params, input_dims, filter_dims, bias_data,
+                             output_dims);
+    taps = tflm_opt_convolution_rows(conv_params, input_dims, input, filter_dims, span->y, span->x,
+                                     &conv.rows);
+    tflm_opt_convolve_span(&conv, filter_data + taps.first * filter_dims->w * filter_dims->c, span,
+                           output_dims->c, output_data);
     return ARM_CMSIS_NN_SUCCESS;
 }
 
