@@ -194,13 +194,11 @@ typedef struct {
     int32_t bias_step;  /* in bytes, 0 to have the same for all */
     const int8_t *taps; /* NULL if their words are there already */
     int32_t channels;   /* from one tap to the next */
+    int32_t kind; /* 0, 1, 2: width 3, 5, 7; 3, 4, 5: with stride 2; 6: columns of 3, not rows */
 } tflm_opt_depthwise_records;
 
-/*
- * Fills them; 0 and not 1 where a channel has no short form (tflm_opt_set_short). `kind` is 0, 1, 2
- * for a width of 3, 5, 7, three more for stride 2; 6 for columns of three taps and not rows.
- */
-int32_t tflm_opt_depthwise_records_s8(const tflm_opt_depthwise_records *records, int32_t kind);
+/* Fills them; 0 and not 1 where a channel has no short form (tflm_opt_set_short). */
+int32_t tflm_opt_depthwise_records_s8(const tflm_opt_depthwise_records *records);
 
 /*
  * Words of neighbouring values for four channels: `rows` times `pairs` words a channel, one more

@@ -215,9 +215,10 @@ TFLM_OPT_APART void unpack_some_taps(const strip *part, const int8_t *taps, uint
     }
 }
 
-static void set_records(const tflm_opt_depthwise_call *call, tflm_opt_depthwise_records *records)
+static void set_records(const strip *part, tflm_opt_depthwise_records *records)
 {
     static const int32_t no_bias = 0;
+    const tflm_opt_depthwise_call *call = part->call;
     const cmsis_nn_dw_conv_params *params = call->params;
     const int32_t reach = tflm_opt_reach(params->input_offset);
     records->bias = call->bias != NULL ? call->bias : &no_bias;
@@ -232,19 +233,16 @@ static void set_records(const tflm_opt_depthwise_call *call, tflm_opt_depthwise_
     records->bias_step = call->bias != NULL ? 4 : 0;
     records->taps = call->filter->w == call->shape.width ? call->filter_data : NULL;
     records->channels = call->input->c;
+    records->kind = call->shape.width / 2 - 1 + (call->shape.stride_w == 2 ? 3 : 0);
+    if (part->how == STACKED) {
+        records->kind = 6;
+    }
 }
 
 /* Taps, biases and scales of four channels from `channel` on; 0 if one has no short form. */
 static int32_t prepare(const strip *part, tflm_opt_depthwise_records *records, int32_t channel)
 {
     const tflm_opt_depthwise_call *call = part->call;
-    int32_t kind = call->shape.width / 2 - 1;
-    if (call->shape.stride_w == 2) {
-        kind += 3;
-    }
-    if (part->how == STACKED) {
-        kind = 6;
-    }
     if (records->taps != NULL) {
         records->taps = call->filter_data + channel;
     } else {
@@ -255,7 +253,7 @@ static int32_t prepare(const strip *part, tflm_opt_depthwise_records *records, i
     }
     records->multiplier = call->quant->multiplier + channel;
     records->shift = call->quant->shift + channel;
-    return tflm_opt_depthwise_records_s8(records, kind);
+    return tflm_opt_depthwise_records_s8(records);
 }
 
 /* Bytes of code of a row of taps, and where the rows of each kernel are (tflm_opt_depthwise_rows_s8). */
@@ -358,7 +356,7 @@ static int32_t make_strip(const strip *part,
         fill_borders(part);
         set_words(part, &source, &from);
     }
-    set_records(call, &records);
+    set_records(part, &records);
     set_rows(part, output_row, &rows);
     while (left > 0) {
         const int32_t step = left >= 8 ? 4 : left - 4;
