@@ -259,7 +259,7 @@ typedef struct {
     int32_t words_group; /* bytes of words from one group of columns to the next */
     int32_t state2;
     const int32_t *records; /* of the first channel */
-    int32_t code;           /* where the code of a row of taps begins, for as many as there are */
+    int32_t code;           /* as each core says */
     int32_t kink;           /* what is added to negative sums: -128 or 0 */
     int32_t words_step;     /* as each core says */
     int8_t *output;
@@ -277,18 +277,19 @@ typedef struct {
 
 /*
  * Words lie row by row: words_step is from one to the next, less 24 for 7 taps at stride 2; columns
- * are all columns, less 65536 where there is a kink.
+ * are all columns, less 65536 where there is a kink; code is where that of a row of taps begins, for
+ * as many as there are.
  */
 void tflm_opt_depthwise_rows_s8(const tflm_opt_depthwise_rows *rows);
 
 /*
  * 3x3 alone, with words that lie column by column. words_step is the bytes of all whole groups,
  * columns those that are left; with a kink, no group is whole. One row with stride 1, groups of four
- * columns; two rows and two columns with stride 1 and words of values one above the other, of which
- * four rows make two; the same with stride 2 and words of neighbours.
+ * columns. Or two rows and two columns, once or, for 4 rows, twice: with stride 1 on words of values
+ * one above the other (code is 0 for 2 rows, 1 for 4), with stride 2 on words of neighbours (code 2).
  */
 void tflm_opt_depthwise_1x4_s8(const tflm_opt_depthwise_rows *rows);
-void tflm_opt_depthwise_2x2_s8(const tflm_opt_depthwise_rows *rows, int32_t stride);
+void tflm_opt_depthwise_2x2_s8(const tflm_opt_depthwise_rows *rows);
 
 #ifdef __cplusplus
 }

@@ -303,7 +303,10 @@ static void set_rows(const strip *part, int32_t output_row, tflm_opt_depthwise_r
     }
     rows->words_step = whole * rows->words_group;
     rows->columns = part->columns - whole * group;
+    rows->code = 2;
     if (part->how == STACKED) {
+        rows->code = last > 0;
+        rows->words_row = 4;
         rows->words_delta -= 2 * last;
     } else if (part->how == TWO_BY_TWO) {
         rows->output_delta = 1;
@@ -370,7 +373,7 @@ static int32_t make_strip(const strip *part,
         } else if (part->how == ONE_BY_FOUR) {
             tflm_opt_depthwise_1x4_s8(&rows);
         } else {
-            tflm_opt_depthwise_2x2_s8(&rows, call->shape.stride_w);
+            tflm_opt_depthwise_2x2_s8(&rows);
         }
         left -= left > 4 ? step : left;
         channel += step;
