@@ -28,6 +28,7 @@ extern "C" {
 #endif
 
 #define TFLM_OPT_DEPTHWISE_TAPS 7        /* rows and columns of the largest filter */
+#define TFLM_OPT_DEPTHWISE_DIRECT 16     /* rows of the largest filter that needs no scratch */
 #define TFLM_OPT_DEPTHWISE_COLUMNS 65532 /* outputs of a row that are made in one go, at most */
 
 /* A filter, its steps, and what follows from them. */
@@ -131,7 +132,8 @@ typedef struct {
     tflm_opt_depthwise_shape shape;
     int32_t *scratch;
     int32_t size;     /* bytes of it, enough for a row of 4 columns */
-    int32_t in_words; /* whether this way of working serves the call, if its channels do */
+    int32_t in_words; /* whether tflm_opt_depthwise_band_s8 serves the call, if its channels do */
+    int32_t directly; /* whether tflm_opt_depthwise_direct_s8 does, if its windows do */
 } tflm_opt_depthwise_call;
 
 /* Rows y to y + rows of the output, from column x on. */
@@ -160,6 +162,15 @@ int32_t tflm_opt_depthwise_band_s8(const tflm_opt_depthwise_call *call,
                                    const tflm_opt_depthwise_band *band,
                                    int8_t *output,
                                    int32_t output_row);
+
+/*
+ * A span without scratch, in blocks of one output element. 0, and nothing is written, if one of its
+ * windows holds no value.
+ */
+int32_t tflm_opt_depthwise_direct_s8(const tflm_opt_depthwise_call *call,
+                                     const tflm_opt_lines *lines,
+                                     const tflm_opt_span *span,
+                                     int8_t *output);
 
 /* Any depthwise convolution, without scratch: the portable kernel, whose place the fast ones take. */
 arm_cmsis_nn_status tflm_opt_depthwise_any_s8(const cmsis_nn_context *ctx,
@@ -290,6 +301,30 @@ void tflm_opt_depthwise_rows_s8(const tflm_opt_depthwise_rows *rows);
  */
 void tflm_opt_depthwise_1x4_s8(const tflm_opt_depthwise_rows *rows);
 void tflm_opt_depthwise_2x2_s8(const tflm_opt_depthwise_rows *rows);
+
+/*
+ * One pixel's channels, four by four, straight from the input: taps of the window that lie inside.
+ * The record is used up.
+ */
+typedef struct {
+    const int8_t *source; /* of the first tap */
+    const int8_t *taps;
+    const int32_t *bias;
+    const int32_t *multiplier;
+    const int32_t *shift;
+    int8_t *output;
+    int32_t groups;
+    uint32_t input_offset; /* twice in a word */
+    int32_t channels;
+    const int32_t *distances; /* from the first row to each other one, then 0 */
+    int32_t columns;
+    int32_t taps_row;      /* from one row of taps to the next */
+    int32_t output_factor; /* 2 * output_offset + 1 */
+    int32_t kink;          /* what is added to negative sums: -128 or 0 */
+    int32_t bias_step;     /* from one group to the next in bytes, 0 to have the same for all */
+} tflm_opt_depthwise_pixel;
+
+void tflm_opt_depthwise_taps_s8(tflm_opt_depthwise_pixel *pixel);
 
 #ifdef __cplusplus
 }
