@@ -145,11 +145,13 @@ typedef struct {
 } tflm_opt_depthwise_band;
 
 /*
- * Begins a call of which all before `shape` is set. ARM_CMSIS_NN_ARG_ERROR for wrong dims and for
- * scratch that is too small.
+ * Begins a call of which all before `shape` is set, for so many columns and rows of an output.
+ * ARM_CMSIS_NN_ARG_ERROR for wrong dims and for scratch that is too small.
  */
 arm_cmsis_nn_status tflm_opt_depthwise_start_s8(const cmsis_nn_context *ctx,
                                                 const cmsis_nn_dims *output,
+                                                int32_t columns,
+                                                int32_t rows,
                                                 tflm_opt_depthwise_call *call);
 
 /*
