@@ -126,6 +126,9 @@ def sums(rng: Rng, count: int) -> Iterable[tuple[int, ...]]:
         ratio = [1.0, 0.5, 10 ** rng.uniform(-0.4, 0.4), 10 ** rng.uniform(-4, 4)][number % 4]
         second = float(np.float32(first * ratio))
         factor = [1.0, 2.0, 10 ** rng.uniform(-0.5, 1.0), 10 ** rng.uniform(-4, 4)][number // 4 % 4]
+        if number % 8 == 3:  # terms of few units with halves, and outputs that show each
+            second = first * 2.0 ** -int(rng.integers(17, 21))
+            factor = 2.0**-16
         out = max(float(np.float32(max(first, second) * factor)), max(first, second) * 2e-6)
         p = add_parameters(first, second, out)
         yield (-zero(rng), *p.input1, -zero(rng), *p.input2, zero(rng), *p.output, *bounds(rng))
