@@ -2,6 +2,7 @@
 
 #if !TFLM_OPT_DSP
 
+#include "tflm_opt_check.h"
 #include "tflm_opt_kernels.h"
 #include "tflm_opt_sum.h"
 
@@ -19,6 +20,11 @@ arm_cmsis_nn_status arm_elementwise_mul_s8(const int8_t *input_1_vect,
 {
     const int32_t right = -out_shift;
     int32_t i;
+    if (!tflm_opt_pair_fits(input_1_vect, input_2_vect, output, block_size, out_activation_min,
+                            out_activation_max) ||
+        !tflm_opt_is_shift(out_shift)) {
+        return ARM_CMSIS_NN_ARG_ERROR;
+    }
     if (right >= 1 && right <= TFLM_OPT_TWICE_MOST) {
         const int32_t half = tflm_opt_half_and_offset(right, out_offset);
         for (i = 0; i < block_size; i++) {
