@@ -154,9 +154,10 @@ arm_cmsis_nn_status arm_fully_connected_wrapper_s8(const cmsis_nn_context *ctx,
                                                    int8_t *output_data);
 
 /*
- * The same for generated code: both offsets are 0, and there are biases. Where TFLM_OPT_PAIRED is 1,
- * each is less by what products of neighbouring weights add up to, modulo 2^32: w[0] * w[1] +
- * w[2] * w[3] and so on, of the first (depth & ~3) weights of its channel.
+ * The same for generated code: both offsets are 0, and there are biases. Where TFLM_OPT_PAIRED is
+ * 1, each is less by what products of neighbouring weights add up to: w[0] * w[1] + w[2] * w[3] and
+ * so on, of the first (depth & ~3) weights of its channel. With that, all biases are smaller than
+ * 2^29, and there are at most 2^13 weights in a channel.
  */
 arm_cmsis_nn_status tflm_opt_fully_connected_s8(const cmsis_nn_context *ctx,
                                                 const cmsis_nn_fc_params *fc_params,
