@@ -158,6 +158,28 @@ static void convolve(convolver *conv,
     }
 }
 
+/* A filter of one tap: windows are pixels, and lie in the input as well as in scratch. */
+static void convolve_pixels(convolver *conv,
+                            const int8_t *filter,
+                            int32_t pixels,
+                            int32_t count,
+                            int8_t *output)
+{
+    const int32_t stride = conv->params->stride.w;
+    const int32_t depth = conv->input->c;
+    while (pixels > 0) {
+        const int32_t block = tflm_opt_min(pixels, conv->width - conv->x);
+        set_row(conv);
+        tflm_opt_dot_lines_s8(&conv->channels,
+                              conv->rows.origin + conv->rows.offset + conv->x * stride * depth,
+                              stride * depth, block, filter, count, output, count);
+        output += block * count;
+        pixels -= block;
+        conv->x = 0;
+        conv->y++;
+    }
+}
+
 /* Without scratch, and with groups: row by row. */
 static void convolve_alone(const convolver *conv,
                            const cmsis_nn_per_channel_quant_params *quant_params,
@@ -219,7 +241,10 @@ arm_cmsis_nn_status tflm_opt_convolve_lines_s8(
     if (size == 0) {
         size = arm_convolve_s8_get_buffer_size(input_dims, filter_dims);
     }
-    if (size == TFLM_OPT_WITHOUT_SCRATCH || filter_dims->c != input_dims->c) {
+    if (filter_dims->h == 1 && filter_dims->w == 1 && filter_dims->c == input_dims->c &&
+        conv_params->padding.h == 0 && conv_params->padding.w == 0) {
+        convolve_pixels(&conv, filter_data, span->count, output_dims->c, output_data);
+    } else if (size == TFLM_OPT_WITHOUT_SCRATCH || filter_dims->c != input_dims->c) {
         convolve_alone(&conv, quant_params, filter_data, bias_data, output_dims, span->count,
                        output_data);
     } else {
