@@ -106,11 +106,14 @@ class Products:
 
     def work(self, size: int, tier: str) -> float:
         macs = self.pixels * self.channels * self.depth
-        if tier == "portable" or size < self.least:
-            return 3.0 * macs
+        outputs = self.pixels * self.channels
         if tier == "mve":  # for pointwise ones scratch makes no difference
             folded = size >= 3 * up(self.depth, 4) + 4 * self.channels
             return (1.0 if folded else 1.2) * macs if self.gathered else 3.0 * macs
+        if size < self.least:
+            return 2.5 * macs + 40.0 * outputs
+        if tier == "portable":
+            return 1.9 * macs + 21.0 * outputs + 2.7 * self.pixels * self.depth
         times = 1 if size >= self._all else -(-self.pixels // self._together(size))
         weights = (1.2 * self.depth + 25) * self.channels
         taken = (2.0 if self.gathered else 1.0) * self.pixels * self.depth
@@ -141,7 +144,7 @@ class Depthwise:
 
     def _bytes(self, rows: int, columns: int) -> int:
         """Scratch for bands of so many rows and columns."""
-        height, width = self.kernel[0], max(self.kernel[0] | 1, self.kernel[1] | 1, 3)
+        height, width = self.kernel[0], max(max(self.kernel) | 1, 3)
         if self.stride[1] == 1:
             tap_words, reach = width - 1, (width + 3) // 2
         else:
