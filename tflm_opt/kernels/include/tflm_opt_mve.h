@@ -54,6 +54,7 @@ void tflm_opt_depthwise_pixels_s8(const cmsis_nn_dw_conv_params *params,
  */
 #define TFLM_OPT_TALL 4
 #define TFLM_OPT_COLUMN 64
+#define TFLM_OPT_FULL 16 /* channels of a vector */
 
 /* Tiles side by side, and one below the other. */
 TFLM_OPT_INLINE int32_t tflm_opt_tiles(const cmsis_nn_dims *filter)
