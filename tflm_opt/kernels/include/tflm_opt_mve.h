@@ -44,6 +44,21 @@ void tflm_opt_depthwise_pixels_s8(const cmsis_nn_dw_conv_params *params,
                                   const tflm_opt_span *span,
                                   int8_t *output_data);
 
+/*
+ * `rows` rows of a depthwise convolution from row y on, 3x3 with steps of one, of the whole width of an
+ * image. Scratch has room for them: see below. All shifts are right ones.
+ */
+void tflm_opt_depthwise_pairs_s8(const cmsis_nn_dw_conv_params *params,
+                                 const tflm_opt_channels *channels,
+                                 const cmsis_nn_dims *input_dims,
+                                 const tflm_opt_lines *input,
+                                 const int8_t *filter,
+                                 const cmsis_nn_dims *output_dims,
+                                 int32_t y,
+                                 int32_t rows,
+                                 int8_t *scratch,
+                                 int8_t *output);
+
 #ifdef __cplusplus
 }
 #endif
@@ -67,6 +82,14 @@ TFLM_OPT_INLINE int32_t tflm_opt_tap_words(const cmsis_nn_dims *filter)
 {
     const int32_t tiles = tflm_opt_tiles(filter);
     return tiles * tiles * TFLM_OPT_TALL * TFLM_OPT_COLUMN;
+}
+
+/* Bytes of a pair of rows' words, and of the weights' that go before them. */
+#define TFLM_OPT_PAIR_TAPS (5 * TFLM_OPT_COLUMN)
+
+TFLM_OPT_INLINE int32_t tflm_opt_pair_words(int32_t width)
+{
+    return TFLM_OPT_COLUMN * (((width + 1) & ~1) + 2);
 }
 
 /* Bytes that a convolution's window takes in scratch. */
