@@ -23,9 +23,10 @@ extern "C" {
 /*
  * Inner products of `lines` neighbouring lines, `step` apart, with `count` filters: outputs
  * line by line, `output_step` apart. Lines are taken three at a time; the outputs of three lines are
- * written in any order, after which those lines are not read again.
+ * written in any order, after which those lines are not read again. `care` is tflm_opt_care's.
  */
 void tflm_opt_dot_lines_s8(const tflm_opt_channels *channels,
+                           int32_t care,
                            const int8_t *input,
                            int32_t step,
                            int32_t lines,

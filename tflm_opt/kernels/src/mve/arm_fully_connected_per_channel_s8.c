@@ -18,6 +18,7 @@ arm_cmsis_nn_status arm_fully_connected_per_channel_s8(
 {
     const int32_t depth = filter_dims->n;
     tflm_opt_channels channels;
+    int32_t care;
     int32_t row;
     (void)ctx;
     (void)bias_dims;
@@ -29,9 +30,10 @@ arm_cmsis_nn_status arm_fully_connected_per_channel_s8(
     channels.quant_step = 1;
     channels.output_offset = fc_params->output_offset;
     channels.activation = fc_params->activation;
+    care = tflm_opt_care(&channels, output_dims->c);
     for (row = 0; row < input_dims->n; row++) { /* one by one: then outputs are made in order */
-        tflm_opt_dot_lines_s8(&channels, input_data, 0, 1, filter_data, output_dims->c,
-                              output_data, 0);
+        tflm_opt_dot_lines_s8(&channels, care, input_data, 0, 1, filter_data,
+                              output_dims->c, output_data, 0);
         input_data += depth;
         output_data += output_dims->c;
     }

@@ -42,6 +42,7 @@ arm_cmsis_nn_status arm_fully_connected_s8(const cmsis_nn_context *ctx,
     int32_t multipliers[TFLM_OPT_BLOCK];
     int32_t shifts[TFLM_OPT_BLOCK];
     tflm_opt_channels channels;
+    int32_t care;
     int32_t row;
     int32_t i;
     (void)ctx;
@@ -58,10 +59,11 @@ arm_cmsis_nn_status arm_fully_connected_s8(const cmsis_nn_context *ctx,
     channels.quant_step = 0;
     channels.output_offset = fc_params->output_offset;
     channels.activation = fc_params->activation;
+    care = tflm_opt_care(&channels, output_dims->c);
     for (row = 0; row < input_dims->n; row++) { /* one by one: then outputs are made in order */
         if (fc_params->filter_offset == 0) {
-            tflm_opt_dot_lines_s8(&channels, input_data, 0, 1, filter_data, output_dims->c,
-                                  output_data, 0);
+            tflm_opt_dot_lines_s8(&channels, care, input_data, 0, 1, filter_data,
+                                  output_dims->c, output_data, 0);
         } else {
             offset_row(&channels, fc_params->filter_offset, input_data, filter_data,
                        output_dims->c, output_data);

@@ -268,6 +268,7 @@ TFLM_OPT_APART void few_channels(const tflm_opt_channels *channels,
 }
 
 void tflm_opt_dot_lines_s8(const tflm_opt_channels *channels,
+                           int32_t care,
                            const int8_t *input,
                            int32_t step,
                            int32_t lines,
@@ -283,7 +284,7 @@ void tflm_opt_dot_lines_s8(const tflm_opt_channels *channels,
     to.channels = channels;
     to.low = vdupq_n_s32(channels->activation.min);
     to.high = vdupq_n_s32(channels->activation.max);
-    to.care = tflm_opt_care(channels, count);
+    to.care = care;
     to.output_step = output_step;
     at.length = channels->filter_size;
     while (lines > 0) {
