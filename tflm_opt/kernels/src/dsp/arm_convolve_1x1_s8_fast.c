@@ -29,28 +29,6 @@ TFLM_OPT_APART void convolve_alone(const tflm_opt_gemm_problem *problem,
     }
 }
 
-/* Blocks of as many pixels as there is scratch for: see tflm_opt_gemm.h. */
-static void convolve_blocks(tflm_opt_gemm *gemm,
-                            const int8_t *input,
-                            int32_t pixels,
-                            int8_t *output)
-{
-    const int32_t depth = gemm->problem->length;
-    const tflm_opt_run line[2] = {{1, 0, 0}, {0, 0, 0}};
-    while (pixels > 0) {
-        const int32_t block = tflm_opt_min(pixels, gemm->plan.block);
-        int32_t pixel;
-        for (pixel = 0; pixel < block; pixel += 2) {
-            const int32_t second = pixel + 1 < block ? depth : 0;
-            tflm_opt_gemm_inputs(gemm, pixel >> 1, input + pixel * depth, second, line);
-        }
-        tflm_opt_gemm_s8(gemm, block, output);
-        input += block * depth;
-        output += block * gemm->problem->channels;
-        pixels -= block;
-    }
-}
-
 arm_cmsis_nn_status arm_convolve_1x1_s8_fast(const cmsis_nn_context *ctx,
                                              const cmsis_nn_conv_params *conv_params,
                                              const cmsis_nn_per_channel_quant_params *quant_params,
@@ -99,7 +77,7 @@ arm_cmsis_nn_status arm_convolve_1x1_s8_fast(const cmsis_nn_context *ctx,
     if (tflm_opt_gemm_start(&gemm, &problem, ctx->buf, size) != ARM_CMSIS_NN_SUCCESS) {
         return ARM_CMSIS_NN_ARG_ERROR;
     }
-    convolve_blocks(&gemm, input_data, pixels, output_data);
+    tflm_opt_gemm_pixels(&gemm, input_data, pixels, output_data);
     return ARM_CMSIS_NN_SUCCESS;
 }
 

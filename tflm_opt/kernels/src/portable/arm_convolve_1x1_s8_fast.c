@@ -21,7 +21,8 @@ arm_cmsis_nn_status arm_convolve_1x1_s8_fast(const cmsis_nn_context *ctx,
     int32_t pixels;
     int32_t depth;
     tflm_opt_channels channels;
-    int32_t pixel;
+    tflm_opt_pair *window;
+    int32_t left;
     (void)filter_dims;
     (void)bias_dims;
     if (!tflm_opt_pointwise_fits(conv_params, quant_params, input_dims, output_dims) ||
@@ -30,6 +31,8 @@ arm_cmsis_nn_status arm_convolve_1x1_s8_fast(const cmsis_nn_context *ctx,
     }
     pixels = input_dims->n * input_dims->h * input_dims->w;
     depth = input_dims->c;
+    window = tflm_opt_pairs(ctx, depth);
+    left = pixels;
     channels.filter_size = depth;
     channels.input_offset = conv_params->input_offset;
     tflm_opt_set_bias(&channels, bias_data);
@@ -38,7 +41,13 @@ arm_cmsis_nn_status arm_convolve_1x1_s8_fast(const cmsis_nn_context *ctx,
     channels.quant_step = 1;
     channels.output_offset = conv_params->output_offset;
     channels.activation = conv_params->activation;
-    for (pixel = 0; pixel < pixels; pixel++) {
+    for (; window != NULL && left > 1; left -= 2) {
+        tflm_opt_set_pairs(input_data, input_data + depth, depth, channels.input_offset, window);
+        tflm_opt_dot_pair_s8(&channels, window, filter_data, output_dims->c, output_data);
+        input_data += 2 * depth;
+        output_data += 2 * output_dims->c;
+    }
+    for (; left > 0; left--) {
         tflm_opt_dot_line_s8(&channels, input_data, filter_data, output_dims->c, output_data);
         input_data += depth;
         output_data += output_dims->c;
