@@ -125,10 +125,13 @@ def test_lines_of_flash_that_are_read(kept: int, lines: int, tmp_path: Path) -> 
 
 
 @pytest.fixture(scope="module")
-def optimized(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("profile")
-    result = tflm_opt.optimize(residual_tflite(), vectors=1, name="small", verbose=0)
-    return result.save(folder / "whole")
+def result() -> tflm_opt.Result:
+    return tflm_opt.optimize(residual_tflite(), vectors=1, name="small", verbose=0)
+
+
+@pytest.fixture(scope="module")
+def optimized(result: tflm_opt.Result, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return result.save(tmp_path_factory.mktemp("profile") / "whole")
 
 
 @pytest.fixture(scope="module")
@@ -226,6 +229,10 @@ def test_cores_without_a_machine_run_on_one_that_executes_their_code(
     assert data["core"] == boards.get(board).core
     assert data["cycles_estimate"]["board"] == board
     assert data["cycles_estimate"]["cycles"] > data["instructions"] / 2
+
+
+def test_a_result_s_own_profile(result: tflm_opt.Result, profiles: Profiles) -> None:
+    assert result.profile("qemu_m4").to_dict() == profiles("optimized").to_dict()
 
 
 def test_data_text_and_page(profiles: Profiles) -> None:
