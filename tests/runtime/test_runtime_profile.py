@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import stat
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -273,6 +274,21 @@ def fresh_plugin(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Pa
     monkeypatch.setattr(host_build, "folder", lambda: tmp_path)
     yield tmp_path
     profiler._plugin.cache_clear()
+
+
+def test_the_plugin_compiles_without_a_warning(tmp_path: Path) -> None:
+    flags = [
+        "-std=gnu11",
+        "-O2",
+        "-fPIC",
+        "-shared",
+        "-Wall",
+        "-Wextra",
+        "-Wconversion",
+        "-Wshadow",
+    ]
+    command = ["gcc", *flags, "-Wpedantic", "-Werror", str(profiler.PLUGIN), "-o", "plugin.so"]
+    subprocess.run(command, cwd=tmp_path, check=True)
 
 
 def test_another_version_of_qemu_s_interface(
