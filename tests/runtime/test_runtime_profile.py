@@ -7,6 +7,7 @@ import shutil
 import stat
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -243,6 +244,14 @@ def test_data_text_and_page(profiles: Profiles) -> None:
     assert data["instructions"] == profile.instructions
     assert sum(layer["share"] for layer in data["layers"]) <= 1
     assert set(data["classes"]) <= set(cycles.rows())
+    for one in (data, *data["functions"]):
+        assert round(cycles.estimate(one["classes"], "cortex-m4")) == one["cycles"]
+    summed = Counter[str]()
+    for function in data["functions"]:
+        summed.update(function["classes"])
+    assert {name: n for name, n in summed.items() if n} == {
+        k: n for k, n in data["classes"].items() if n
+    }
     text = str(profile)
     assert f"{profile.instructions:,} instructions" in text
     assert "ESTIMATE" in text
