@@ -43,6 +43,8 @@ def test_json_contract(result: tflm_opt.Result) -> None:
     assert {"fits", "sram", "flash", "macs", "extra_macs", "bit_exact", "tflm"} <= set(data)
     assert {"total", "arena", "runtime", "stack", "reserve"} <= set(data["sram"])
     assert {"total", "weights", "code"} <= set(data["flash"])
+    assert [layer["index"] for layer in data["layers"]] == list(range(data["ops"]))
+    assert sum(layer["macs"] for layer in data["layers"]) == data["macs"]
     for side in ("before", "after"):
         assert set(data["tflm"][side]) == {"head", "tail", "total"}
 

@@ -40,6 +40,10 @@ def up(value: int, step: int) -> int:
     return -(-value // step) * step
 
 
+# Pixels that `tflm_opt_mve.h` makes together, with scratch and without.
+_MVE_PIXELS = 3
+
+
 @dataclass(frozen=True, slots=True)
 class Products:
     """Pixels times weights (`tflm_opt_gemm.h`): pointwise and other convolutions.
@@ -86,6 +90,8 @@ class Products:
             if pixels <= up(self.pixels, 2):
                 yield self.least + (up(pixels, 2) // 2 - 1) * self._pair
         yield self._all
+        if self.gathered:
+            yield max(self.least, 3 * up(self.depth, 4) + 4 * self.channels)
 
     def _together(self, size: int) -> int:
         """Pixels of a block."""
@@ -95,12 +101,15 @@ class Products:
 
     def block(self, size: int) -> int:
         if size < self.least:
-            return 1
-        return self._together(size) * self.channels
+            return 1 if self.gathered else _MVE_PIXELS * self.channels
+        return max(self._together(size), _MVE_PIXELS) * self.channels
 
     def work(self, size: int, tier: str) -> float:
         macs = self.pixels * self.channels * self.depth
         outputs = self.pixels * self.channels
+        if tier == "mve":  # for pointwise ones scratch makes no difference
+            folded = size >= 3 * up(self.depth, 4) + 4 * self.channels
+            return (1.0 if folded else 1.2) * macs if self.gathered else 3.0 * macs
         if size < self.least:
             return 2.5 * macs + 40.0 * outputs
         if tier == "portable":
@@ -151,13 +160,20 @@ class Depthwise:
 
     @property
     def least(self) -> int:
-        return self._bytes(1, self.columns)
+        return max(self._bytes(1, self.columns), self._mve(4))
+
+    def _mve(self, columns: int) -> int:
+        """Bytes with which `tflm_opt_mve.h` makes so many columns together, a multiple of 4."""
+        tiles = 1 + (max(self.kernel) > 4)
+        width = (columns - 1) * self.stride[1] + 4 * tiles
+        return 64 * tiles * (4 * tiles + width)
 
     def sizes(self) -> Iterator[int]:
         if self.in_words:
             for rows in (*self._BANDS, self.rows):
                 if rows <= self.rows:
-                    yield self._bytes(rows, self.columns)
+                    yield max(self._bytes(rows, self.columns), self.least)
+            yield max(self._mve(up(self.columns, 4)), self.least)
 
     def _band(self, size: int) -> int:
         """Rows of a band; 0 for the kernel that needs no scratch."""
@@ -174,6 +190,10 @@ class Depthwise:
         band = self._band(size)
         if tier == "portable" or not band:
             return outputs * (9.0 * taps + 4)
+        if tier == "mve":
+            tiles = 1 + (max(self.kernel) > 4)
+            chunks = 1 + (size < self._mve(up(self.columns, 4)))
+            return outputs * (4 + 2 * tiles * tiles) + 4 * self.rows * self.channels * chunks
         bands = -(-self.rows // band)
         read = bands * ((band - 1) * self.stride[0] + self.kernel[0])
         words = 1.3 * read * self.columns * self.stride[1] * self.channels

@@ -52,21 +52,12 @@ def fully_connected(op: Op) -> Lowered:
         "params",
         (offset, 0, output.zero_point, (low, high)),
     )
-    quant = (
-        Struct(
-            "cmsis_nn_per_channel_quant_params",
-            "quant",
-            (Constant("multiplier", multipliers), Constant("shift", shifts)),
-        )
-        if per_channel
-        else Struct(
-            "cmsis_nn_per_tensor_quant_params", "quant", (int(multipliers[0]), int(shifts[0]))
-        )
-    )
+    paired = offset == 0 and added is not None
+    function, quant = _function(multipliers, shifts, paired=paired)
     return Lowered(
         (
             Call(
-                "arm_fully_connected_per_channel_s8" if per_channel else "arm_fully_connected_s8",
+                function,
                 (
                     Scratch(),
                     params,
@@ -76,13 +67,40 @@ def fully_connected(op: Op) -> Lowered:
                     Struct("cmsis_nn_dims", "filter_dims", (depth, 1, 1, channels)),
                     Constant("weights", values),
                     dims("bias_dims", (channels,)),
-                    Null() if added is None else Constant("bias", added),
+                    Null()
+                    if added is None
+                    else Constant("bias", added, _less_pairs(added, values) if paired else None),
                     Struct("cmsis_nn_dims", "output_dims", (rows, 1, 1, channels)),
                     Pointer(output),
                 ),
             ),
         )
     )
+
+
+def _function(multipliers: np.ndarray, shifts: np.ndarray, *, paired: bool) -> tuple[str, Struct]:
+    """The kernel, and its scales: one, or one a channel."""
+    per_channel = len(multipliers) > 1
+    constants = (Constant("multiplier", multipliers), Constant("shift", shifts))
+    if paired:
+        quant = Struct("cmsis_nn_quant_params", "quant", (*constants, int(per_channel)))
+        return "tflm_opt_fully_connected_s8", quant
+    if per_channel:
+        quant = Struct("cmsis_nn_per_channel_quant_params", "quant", constants)
+        return "arm_fully_connected_per_channel_s8", quant
+    factor = (int(multipliers[0]), int(shifts[0]))
+    return "arm_fully_connected_s8", Struct("cmsis_nn_per_tensor_quant_params", "quant", factor)
+
+
+def _less_pairs(added: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Biases less products of neighbouring weights, modulo 2^32: see `tflm_opt_arithmetic.h`.
+
+    >>> _less_pairs(np.array([100], np.int32), np.array([[1, 2, 3, 4, 5]], np.int8))
+    array([86], dtype=int32)
+    """
+    whole = values[:, : values.shape[1] & ~3].astype(np.int64)
+    products = (whole[:, 0::2] * whole[:, 1::2]).sum(axis=1)
+    return (added.astype(np.int64) - products).astype(np.int32)
 
 
 def _factors(

@@ -154,6 +154,23 @@ arm_cmsis_nn_status arm_fully_connected_wrapper_s8(const cmsis_nn_context *ctx,
                                                    int8_t *output_data);
 
 /*
+ * The same for generated code: both offsets are 0, and there are biases. Where TFLM_OPT_PAIRED is 1,
+ * each is less by what products of neighbouring weights add up to, modulo 2^32: w[0] * w[1] +
+ * w[2] * w[3] and so on, of the first (depth & ~3) weights of its channel.
+ */
+arm_cmsis_nn_status tflm_opt_fully_connected_s8(const cmsis_nn_context *ctx,
+                                                const cmsis_nn_fc_params *fc_params,
+                                                const cmsis_nn_quant_params *quant_params,
+                                                const cmsis_nn_dims *input_dims,
+                                                const int8_t *input_data,
+                                                const cmsis_nn_dims *filter_dims,
+                                                const int8_t *filter_data,
+                                                const cmsis_nn_dims *bias_dims,
+                                                const int32_t *bias_data,
+                                                const cmsis_nn_dims *output_dims,
+                                                int8_t *output_data);
+
+/*
  * Sum of two inputs of the same shape. Both go to a common scale: (x + offset) << left_shift,
  * times a factor below one. Shifts of factors are 0 or negative.
  */

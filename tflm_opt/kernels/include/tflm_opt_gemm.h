@@ -8,10 +8,10 @@
  *
  *     pixel 0: (k0, k2)   pixel 0: (k1, k3)   pixel 1: (k0, k2)   pixel 1: (k1, k3)
  *
- * and of a pair of channels the same with weights times 2^8. So 16 products are two loads of four
+ * and of a pair of channels the same with twice the weights. So 16 products are two loads of four
  * words and eight SMLAD. Inputs get their offset when they are spread out like that, at no cost, and
  * so padding is zeros. A pair of channels has its biases before its weights and the rest of its
- * short forms (tflm_opt_dsp.h) behind them:
+ * forms behind them:
  *
  *     bias, bias | weights ... | multiplier, constant, shift, multiplier, constant, shift
  *
@@ -94,18 +94,19 @@ typedef struct {
 } tflm_opt_gemm_problem;
 
 /*
- * Rows to spread out. Their whole words go where they belong; the rest is put together behind them and
- * is spread out, in place, when all rows are done: all rests must be TFLM_OPT_GEMM_REST bytes at most.
+ * Rows to spread out; assembly knows the order. Their whole words go where they belong; what is left
+ * over is put together behind them and is spread out, in place, when all rows are done: it must be
+ * TFLM_OPT_GEMM_REST bytes at most, of all rows of a window.
  */
 #define TFLM_OPT_GEMM_REST 12
 typedef struct {
     int32_t words; /* of a row */
     int32_t rows;
-    int32_t skip;      /* from a row's end to the next row */
-    uint32_t constant; /* what inputs get added, or which bits of weights stay */
-    int32_t rest;      /* bytes of a row */
-    int8_t *rests;     /* of the first of the pair; of the second, rest_step later */
-    int32_t rest_step;
+    int32_t skip;       /* from a row's end to the next row */
+    uint32_t offsets;   /* what inputs get added, twice */
+    int32_t rest;       /* bytes of a row */
+    int8_t *rests;      /* of the first of the pair; of the second, TFLM_OPT_GEMM_REST later */
+    int32_t rest_words; /* 0 where more rows follow */
 } tflm_opt_gemm_rows;
 
 /* What the core works on; its assembly knows the order. */
@@ -114,7 +115,7 @@ typedef struct {
     const uint32_t *inputs;
     const uint32_t *fixed; /* weights or inputs: what all tiles share */
     int32_t second_pixel;  /* from the first pixel's output */
-    int32_t count;         /* of tiles */
+    int32_t count;         /* of tiles; of pixels less 1 where tiles share weights */
     int8_t *output;
     int32_t second_channel; /* from the first channel's output */
     int32_t both;           /* second_pixel + second_channel */
@@ -129,17 +130,19 @@ typedef struct {
 typedef struct {
     const tflm_opt_gemm_problem *problem;
     tflm_opt_gemm_plan plan;
-    int32_t words;     /* of a pair of pixels, and of a pair of channels without forms */
-    int32_t all_short; /* whether all weights that are there have short forms */
-    uint32_t products; /* what a sum of them can't exceed, whatever the weights */
-    int32_t whole;     /* words of the rows of a pair, in scratch; the rest is behind them */
-    uint32_t *inputs;  /* of a block */
+    int32_t words;      /* of a pair of pixels, and of the weights of a pair of channels */
+    int32_t pair_words; /* of a pair of channels with its forms */
+    int32_t rests;      /* where, in a pair's words, what rows leave over is put together */
+    int32_t bias_limit; /* biases of short forms are from -bias_limit up to below it */
+    uint32_t unit;      /* a constant before it is shifted left by an output's shift less 1 */
+    int32_t all_short;  /* whether all weights that are there have short forms */
+    int32_t narrow;     /* whether outputs must be clamped */
+    int32_t threes;     /* whether rows are of 9 bytes */
+    uint32_t *inputs;   /* of a block */
     uint32_t *weights;
     int8_t *staging;
     tflm_opt_gemm_rows input_rows;
-    tflm_opt_gemm_rows input_rests;
     tflm_opt_gemm_rows filter_rows;
-    tflm_opt_gemm_rows filter_rests;
     tflm_opt_gemm_tiles along;  /* one pair of pixels meets all channels */
     tflm_opt_gemm_tiles across; /* one pair of channels meets a block of pixels */
 } tflm_opt_gemm;
@@ -172,6 +175,20 @@ void tflm_opt_gemm_gathered(tflm_opt_gemm *gemm,
                             int32_t pair,
                             const int8_t *window,
                             ptrdiff_t second);
+
+/*
+ * The outputs of as many of `pixels` neighbouring windows, `step` bytes apart, as can be made at once
+ * with no blocks in between; all rows must be in the first run.
+ */
+int32_t tflm_opt_gemm_windows(tflm_opt_gemm *gemm,
+                              const int8_t *window,
+                              ptrdiff_t step,
+                              const tflm_opt_run *run,
+                              int32_t pixels,
+                              int8_t *output);
+
+/* All of a pointwise convolution. */
+void tflm_opt_gemm_pixels(tflm_opt_gemm *gemm, const int8_t *input, int32_t pixels, int8_t *output);
 
 /* All outputs of a block: its windows are spread out, of an odd last pixel twice. */
 void tflm_opt_gemm_s8(tflm_opt_gemm *gemm, int32_t pixels, int8_t *output);

@@ -3,6 +3,7 @@
 
 #if TFLM_OPT_DSP && !TFLM_OPT_MVE
 
+#include "tflm_opt_check.h"
 #include "tflm_opt_dot.h"
 #include "tflm_opt_gemm.h"
 
@@ -28,28 +29,6 @@ TFLM_OPT_APART void convolve_alone(const tflm_opt_gemm_problem *problem,
     }
 }
 
-/* Blocks of as many pixels as there is scratch for: see tflm_opt_gemm.h. */
-static void convolve_blocks(tflm_opt_gemm *gemm,
-                            const int8_t *input,
-                            int32_t pixels,
-                            int8_t *output)
-{
-    const int32_t depth = gemm->problem->length;
-    const tflm_opt_run line[2] = {{1, 0, 0}, {0, 0, 0}};
-    while (pixels > 0) {
-        const int32_t block = tflm_opt_min(pixels, gemm->plan.block);
-        int32_t pixel;
-        for (pixel = 0; pixel < block; pixel += 2) {
-            const int32_t second = pixel + 1 < block ? depth : 0;
-            tflm_opt_gemm_inputs(gemm, pixel >> 1, input + pixel * depth, second, line);
-        }
-        tflm_opt_gemm_s8(gemm, block, output);
-        input += block * depth;
-        output += block * gemm->problem->channels;
-        pixels -= block;
-    }
-}
-
 arm_cmsis_nn_status arm_convolve_1x1_s8_fast(const cmsis_nn_context *ctx,
                                              const cmsis_nn_conv_params *conv_params,
                                              const cmsis_nn_per_channel_quant_params *quant_params,
@@ -62,17 +41,21 @@ arm_cmsis_nn_status arm_convolve_1x1_s8_fast(const cmsis_nn_context *ctx,
                                              const cmsis_nn_dims *output_dims,
                                              int8_t *output_data)
 {
-    const int32_t pixels = input_dims->n * input_dims->h * input_dims->w;
-    const int32_t depth = input_dims->c;
+    int32_t pixels;
+    int32_t depth;
     tflm_opt_gemm_problem problem;
     tflm_opt_gemm gemm;
-    int32_t size = ctx->size;
+    int32_t size;
+    (void)filter_dims;
     (void)bias_dims;
-    if (conv_params->padding.h != 0 || conv_params->padding.w != 0 ||
-        conv_params->stride.h != 1 || conv_params->stride.w != 1 || filter_dims->c != depth ||
-        (ctx->buf == NULL && size != TFLM_OPT_WITHOUT_SCRATCH)) {
+    if (!tflm_opt_pointwise_fits(conv_params, quant_params, input_dims, output_dims) ||
+        ctx == NULL || input_data == NULL || filter_data == NULL || output_data == NULL ||
+        (ctx->buf == NULL && ctx->size != TFLM_OPT_WITHOUT_SCRATCH)) {
         return ARM_CMSIS_NN_ARG_ERROR;
     }
+    size = ctx->size;
+    pixels = input_dims->n * input_dims->h * input_dims->w;
+    depth = input_dims->c;
     problem.filter = filter_data;
     problem.bias = bias_data;
     problem.multiplier = quant_params->multiplier;
@@ -94,7 +77,7 @@ arm_cmsis_nn_status arm_convolve_1x1_s8_fast(const cmsis_nn_context *ctx,
     if (tflm_opt_gemm_start(&gemm, &problem, ctx->buf, size) != ARM_CMSIS_NN_SUCCESS) {
         return ARM_CMSIS_NN_ARG_ERROR;
     }
-    convolve_blocks(&gemm, input_data, pixels, output_data);
+    tflm_opt_gemm_pixels(&gemm, input_data, pixels, output_data);
     return ARM_CMSIS_NN_SUCCESS;
 }
 

@@ -3,7 +3,7 @@
 #include "tflm_opt_lines.h"
 #include "tflm_opt_tier.h"
 
-#if TFLM_OPT_DSP
+#if TFLM_OPT_DSP && !TFLM_OPT_MVE
 
 /*
  * Whole images, in bands of rows. A band is a block: as many rows as the scratch has room for, one at
@@ -28,17 +28,23 @@ arm_cmsis_nn_status arm_depthwise_conv_s8(const cmsis_nn_context *ctx,
                                     filter_data,    bias_data,    {0},        NULL,
                                     0,              0};
     arm_cmsis_nn_status status = tflm_opt_depthwise_start_s8(ctx, output_dims, &call);
+    int32_t block = 1;
     int32_t n;
     if (status != ARM_CMSIS_NN_SUCCESS) {
         return status;
     }
+    if (call.in_words) {
+        block = tflm_opt_depthwise_rows_in(&call.shape, call.size, output_dims->w);
+    }
     for (n = 0; n < input_dims->n; n++) {
         tflm_opt_lines_shape shape;
         const tflm_opt_lines lines = tflm_opt_whole(input_dims, input_data, &shape);
-        tflm_opt_depthwise_band band = {0, output_dims->h, 0, output_dims->w};
-        while (band.rows > 0) {
+        tflm_opt_depthwise_band band = {0, 0, 0, output_dims->w};
+        int32_t end = block;
+        while (band.y < output_dims->h) {
             int32_t rows = 0;
             if (call.in_words) {
+                band.rows = tflm_opt_min(end, output_dims->h) - band.y;
                 rows = tflm_opt_depthwise_band_s8(&call, &lines, &band, output_data, output_row);
                 call.in_words = rows > 0;
             }
@@ -53,7 +59,7 @@ arm_cmsis_nn_status arm_depthwise_conv_s8(const cmsis_nn_context *ctx,
                 rows = 1;
             }
             band.y += rows;
-            band.rows -= rows;
+            end += band.y >= end ? block : 0;
             output_data += rows * output_row;
         }
         input_data += input_dims->h * input_dims->w * input_dims->c;

@@ -10,6 +10,7 @@
 
 #if TFLM_OPT_DSP
 
+#include "tflm_opt_check.h"
 #include "tflm_opt_kernels.h"
 #include "tflm_opt_scale.h"
 #include "tflm_opt_sum.h"
@@ -133,6 +134,12 @@ arm_cmsis_nn_status arm_elementwise_add_s8(const int8_t *input_1_vect,
 {
     tflm_opt_scale out;
     int32_t i = 0;
+    if (!tflm_opt_pair_fits(input_1_vect, input_2_vect, output, block_size, out_activation_min,
+                            out_activation_max) ||
+        !tflm_opt_are_down(input_1_shift, input_2_shift, out_shift) || left_shift < 0 ||
+        left_shift > 20) {
+        return ARM_CMSIS_NN_ARG_ERROR;
+    }
     if (left_shift == LEFT_SHIFT && tflm_opt_is_offset(input_1_offset) &&
         tflm_opt_is_offset(input_2_offset) &&
         tflm_opt_set_scale(out_mult, out_shift, out_offset, TFLM_OPT_SCALE_SMALL, &out)) {

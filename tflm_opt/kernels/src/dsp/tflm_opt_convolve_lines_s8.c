@@ -6,7 +6,7 @@
 #include "tflm_opt_kernels.h"
 #include "tflm_opt_tier.h"
 
-#if TFLM_OPT_DSP
+#if TFLM_OPT_DSP && !TFLM_OPT_MVE
 
 #include "tflm_opt_convolve.h"
 #include "tflm_opt_gemm.h"
@@ -23,10 +23,12 @@ typedef struct {
     tflm_opt_gemm gemm;
     tflm_opt_window_rows rows; /* of the input, for output row y */
     tflm_opt_taps taps;
-    int32_t width;   /* of the output */
-    int32_t inner;   /* windows of columns inner <= x < outer hang over no border */
+    int32_t row_words; /* bytes of a window's row that come first */
+    int32_t row_rest;
+    int32_t width; /* of the output */
+    int32_t inner; /* windows of columns inner <= x < outer hang over no border */
     int32_t outer;
-    int32_t limit;   /* `outer` of this row: 0 where its windows hang over the upper or lower one */
+    int32_t limit; /* `outer` of this row: 0 where its windows hang over the upper or lower one */
     int32_t y;
     int32_t x;
 } convolver;
@@ -58,7 +60,7 @@ static void set_columns(convolver *conv)
     }
 }
 
-static void copy(int8_t *target, const int8_t *source, int32_t count)
+TFLM_OPT_INLINE void copy(int8_t *target, const int8_t *source, int32_t count)
 {
     for (; count >= 4; count -= 4) {
         memcpy(target, source, 4);
@@ -70,73 +72,100 @@ static void copy(int8_t *target, const int8_t *source, int32_t count)
     }
 }
 
-/* Bytes first <= k < last of a window's row, to where tflm_opt_gemm wants them. */
-static void copy_row(
-    const convolver *conv, int32_t row, int32_t first, int32_t last, const int8_t *source, int8_t *target)
-{
-    const int32_t words = conv->problem.length & ~3;
-    const int32_t whole = tflm_opt_min(last, words);
-    if (conv->problem.rows == 1) {
-        copy(target + row * conv->filter->w * conv->filter->c + first, source, last - first);
-        return;
-    }
-    if (first < whole) {
-        copy(target + row * words + first, source, whole - first);
-        source += whole - first;
-        first = whole;
-    }
-    if (first < last) {
-        const int32_t rest = conv->problem.length - words;
-        copy(target + conv->problem.rows * words + row * rest + first - words, source,
-             last - first);
-    }
-}
-
-/* The window of the next pixel; what lies outside of the image is the inputs' zero point. */
-static void gather(const convolver *conv, int8_t *target)
+/* Where the window of the next pixel begins. */
+TFLM_OPT_INLINE const int8_t *window(const convolver *conv, int32_t tap)
 {
     const cmsis_nn_conv_params *params = conv->params;
+    const int32_t in_x = conv->x * params->stride.w - params->padding.w + tap;
+    return conv->rows.origin + conv->rows.offset + in_x * conv->input_dims->c;
+}
+
+/*
+ * The window of the next pixel; what lies outside of the image is the inputs' zero point. Of each row
+ * bytes first <= k < last are there. Their whole words come first, of all rows, then the rest.
+ */
+static void gather(const convolver *conv, int8_t *target)
+{
     const int32_t depth = conv->input_dims->c;
-    const int32_t dilation = params->dilation.w;
-    const int32_t in_x = conv->x * params->stride.w - params->padding.w;
-    const tflm_opt_taps columns =
-        tflm_opt_window(in_x, conv->filter->w, dilation, conv->input_dims->w);
-    const int8_t *source =
-        conv->rows.origin + conv->rows.offset + (in_x + columns.first * dilation) * depth;
+    const int32_t in_x = conv->x * conv->params->stride.w - conv->params->padding.w;
+    const tflm_opt_taps columns = tflm_opt_window(in_x, conv->filter->w, 1, conv->input_dims->w);
+    const int32_t first = columns.first * depth;
+    const int32_t last = columns.last * depth;
+    const int32_t words = conv->row_words;
+    const int32_t rest = conv->row_rest;
+    const int32_t whole = tflm_opt_max(tflm_opt_min(last, words) - first, 0);
+    const int8_t *source = window(conv, columns.first);
     const tflm_opt_run *run = conv->rows.runs;
-    int32_t row = conv->taps.first;
-    int32_t i;
-    const uint32_t zero = ((uint32_t)-params->input_offset & 0xFFU) * 0x01010101U;
-    for (i = 0; i < conv->gemm.words; i += 4) {
-        memcpy(target + i, &zero, 4);
+    int8_t *row = target + conv->taps.first * words + first;
+    int8_t *left_over = target + conv->filter->h * words + conv->taps.first * rest +
+                        tflm_opt_max(first - words, 0);
+    if (last - first + conv->taps.last - conv->taps.first < words + rest + conv->filter->h) {
+        const uint32_t zero = ((uint32_t)-conv->params->input_offset & 0xFFU) * 0x01010101U;
+        int32_t i;
+        for (i = 0; i < conv->gemm.words; i += 4) {
+            memcpy(target + i, &zero, 4);
+        }
     }
-    if (columns.last <= columns.first) {
-        return;
-    }
-    for (; run->rows > 0; run++) {
-        const int32_t end = row + run->rows;
-        for (; row < end; row++) {
-            if (dilation == 1) {
-                copy_row(conv, row, columns.first * depth, columns.last * depth, source, target);
-            } else {
-                const int8_t *tap = source;
-                for (i = columns.first; i < columns.last; i++) {
-                    copy(target + (row * conv->filter->w + i) * depth, tap, depth);
-                    tap += dilation * depth;
-                }
-            }
+    for (; last > first && run->rows > 0; run++) {
+        int32_t i;
+        for (i = 0; i < run->rows; i++) {
+            copy(row, source, whole);
+            copy(left_over, source + whole, last - first - whole);
+            row += words;
+            left_over += rest;
             source += run->step;
         }
         source += run->jump;
     }
 }
 
-static void advance(convolver *conv)
+/* The same where taps lie apart. */
+static void gather_apart(const convolver *conv, int8_t *target)
 {
-    if (++conv->x == conv->width) {
+    const int32_t depth = conv->input_dims->c;
+    const int32_t dilation = conv->params->dilation.w;
+    const int32_t in_x = conv->x * conv->params->stride.w - conv->params->padding.w;
+    const tflm_opt_taps columns =
+        tflm_opt_window(in_x, conv->filter->w, dilation, conv->input_dims->w);
+    const uint32_t zero = ((uint32_t)-conv->params->input_offset & 0xFFU) * 0x01010101U;
+    const int8_t *source = window(conv, columns.first * dilation);
+    const tflm_opt_run *run = conv->rows.runs;
+    int32_t row = conv->taps.first * conv->filter->w;
+    int32_t i;
+    for (i = 0; i < conv->gemm.words; i += 4) {
+        memcpy(target + i, &zero, 4);
+    }
+    for (; run->rows > 0; run++) {
+        for (i = 0; i < run->rows; i++) {
+            const int8_t *tap = source;
+            int32_t x;
+            for (x = columns.first; x < columns.last; x++) {
+                copy(target + (row + x) * depth, tap, depth);
+                tap += dilation * depth;
+            }
+            row += conv->filter->w;
+            source += run->step;
+        }
+        source += run->jump;
+    }
+}
+
+static void advance(convolver *conv, int32_t pixels)
+{
+    conv->x += pixels;
+    if (conv->x == conv->width) {
         conv->x = 0;
         conv->y++;
         set_row(conv);
+    }
+}
+
+static void gather_next(convolver *conv, int8_t *target)
+{
+    if (conv->params->dilation.w == 1) {
+        gather(conv, target);
+    } else {
+        gather_apart(conv, target);
     }
 }
 
@@ -145,13 +174,20 @@ static void gather_pair(convolver *conv, int32_t pair, int32_t count)
 {
     tflm_opt_gemm *gemm = &conv->gemm;
     int8_t *first = tflm_opt_gemm_place(gemm, 0);
-    int8_t *second = count > 1 ? tflm_opt_gemm_place(gemm, 1) : first;
-    gather(conv, first);
+    int8_t *second = first;
+    gather_next(conv, first);
     if (count > 1) {
-        advance(conv);
-        gather(conv, second);
+        second = tflm_opt_gemm_place(gemm, 1);
+        advance(conv, 1);
+        gather_next(conv, second);
     }
     tflm_opt_gemm_gathered(gemm, pair, first, second - first);
+}
+
+/* How many of the next `pixels` windows are neighbours that hang over no border. */
+TFLM_OPT_INLINE int32_t inside(const convolver *conv, int32_t pixels)
+{
+    return conv->x < conv->inner ? 0 : tflm_opt_min(conv->limit - conv->x, pixels);
 }
 
 /* The windows of a block. */
@@ -160,19 +196,15 @@ static void spread_block(convolver *conv, int32_t pixels)
     const int32_t step = conv->params->stride.w * conv->input_dims->c;
     int32_t pair;
     for (pair = 0; pixels > 0; pair++, pixels -= 2) {
-        if (conv->x >= conv->inner && conv->x + (pixels > 1 ? 1 : 0) < conv->limit) {
-            const int32_t in_x = conv->x * conv->params->stride.w - conv->params->padding.w;
-            const int8_t *window =
-                conv->rows.origin + conv->rows.offset + in_x * conv->input_dims->c;
-            tflm_opt_gemm_inputs(&conv->gemm, pair, window, pixels > 1 ? step : 0,
+        const int32_t count = tflm_opt_min(pixels, 2);
+        if (inside(conv, count) == count) {
+            tflm_opt_gemm_inputs(&conv->gemm, pair, window(conv, 0), count > 1 ? step : 0,
                                  conv->rows.runs);
-            if (pixels > 1) {
-                conv->x++;
-            }
+            advance(conv, count);
         } else {
-            gather_pair(conv, pair, tflm_opt_min(pixels, 2));
+            gather_pair(conv, pair, count);
+            advance(conv, 1);
         }
-        advance(conv);
     }
 }
 
@@ -201,6 +233,8 @@ static void set_problem(convolver *conv,
         problem->rows = 1;
     }
     problem->staging = tflm_opt_gemm_round(problem->rows * problem->length);
+    conv->row_rest = problem->rows == 1 ? 0 : problem->length & 3;
+    conv->row_words = conv->filter->w * conv->filter->c - conv->row_rest;
 }
 
 /* Without scratch, and with groups: row by row. */
@@ -226,14 +260,24 @@ static void convolve_alone(const convolver *conv,
 
 static void convolve_blocks(convolver *conv, int32_t pixels, int8_t *output)
 {
+    const int32_t step = conv->params->stride.w * conv->input_dims->c;
     set_columns(conv);
     set_row(conv);
     while (pixels > 0) {
-        const int32_t block = tflm_opt_min(pixels, conv->gemm.plan.block);
-        spread_block(conv, block);
-        tflm_opt_gemm_s8(&conv->gemm, block, output);
-        output += block * conv->problem.channels;
-        pixels -= block;
+        int32_t count = inside(conv, pixels);
+        if (count > 1) {
+            count = tflm_opt_gemm_windows(&conv->gemm, window(conv, 0), step, conv->rows.runs,
+                                          count, output);
+        }
+        if (count > 1) {
+            advance(conv, count);
+        } else {
+            count = tflm_opt_min(pixels, conv->gemm.plan.block);
+            spread_block(conv, count);
+            tflm_opt_gemm_s8(&conv->gemm, count, output);
+        }
+        output += count * conv->problem.channels;
+        pixels -= count;
     }
 }
 

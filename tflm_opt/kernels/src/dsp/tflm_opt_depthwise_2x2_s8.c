@@ -25,7 +25,7 @@
  * Sums of two columns: r0 and r2 of the left one, r1 and r3 of the right one. Taps are in r4 to r9,
  * column by column; lr walks over words.
  */
-#define SUMS(step)                                 \
+#define SUMS_1(step)                                 \
     "ldr r3, [sp, #24]          \n"                \
     "ldrd r10, r11, [lr], #" step "  \n"           \
     COLUMN("r0", "r2", "r4", "r5", "r3", "r3")     \
@@ -37,6 +37,47 @@
     COLUMN("r1", "r3", "r6", "r7", "r1", "r3")     \
     "ldrd r10, r11, [lr, #" step "]  \n"           \
     COLUMN("r1", "r3", "r8", "r9", "r1", "r3")
+
+/*
+ * 3x3 with stride 2: words are of neighbouring values, in columns of the five rows that two rows of
+ * outputs read. w01 and w2 of the rows are in r4 to r9; the middle row is the upper outputs' last
+ * and the lower outputs' first.
+ */
+#define SUMS_2                         \
+    "ldr r3, [sp, #24]          \n"    \
+    "ldrd r10, r11, [lr], #8    \n"    \
+    "smlad r0, r10, r4, r3      \n"    \
+    "smlad r0, r11, r6, r0      \n"    \
+    "ldrd r10, r11, [lr], #8    \n"    \
+    "smlad r0, r10, r8, r0      \n"    \
+    "smlad r2, r10, r4, r3      \n"    \
+    "smlad r2, r11, r6, r2      \n"    \
+    "ldr r10, [lr], #4          \n"    \
+    "smlad r2, r10, r8, r2      \n"    \
+    "ldrd r10, r11, [lr], #8    \n"    \
+    "smlad r0, r10, r5, r0      \n"    \
+    "smlad r1, r10, r4, r3      \n"    \
+    "smlad r0, r11, r7, r0      \n"    \
+    "smlad r1, r11, r6, r1      \n"    \
+    "ldrd r10, r11, [lr], #8    \n"    \
+    "smlad r0, r10, r9, r0      \n"    \
+    "smlad r1, r10, r8, r1      \n"    \
+    "smlad r2, r10, r5, r2      \n"    \
+    "smlad r3, r10, r4, r3      \n"    \
+    "smlad r2, r11, r7, r2      \n"    \
+    "smlad r3, r11, r6, r3      \n"    \
+    "ldr r10, [lr], #4          \n"    \
+    "smlad r2, r10, r9, r2      \n"    \
+    "smlad r3, r10, r8, r3      \n"    \
+    "ldrd r10, r11, [lr]        \n"    \
+    "smlad r1, r10, r5, r1      \n"    \
+    "smlad r1, r11, r7, r1      \n"    \
+    "ldrd r10, r11, [lr, #8]    \n"    \
+    "smlad r1, r10, r9, r1      \n"    \
+    "smlad r3, r10, r5, r3      \n"    \
+    "smlad r3, r11, r7, r3      \n"    \
+    "ldr r10, [lr, #16]         \n"    \
+    "smlad r3, r10, r9, r3      \n"
 
 /* The output of a sum on the stack, with a kink. */
 #define ONE(place)                  \
@@ -55,7 +96,7 @@
  *         12  channels                                           72  count           64  words
  *                                                                                    68  taps
  */
-#define ROWS(step)                                                             \
+#define ROWS(sums)                                                             \
     "push {r4-r11, lr}          \n"                                            \
     "sub sp, sp, #76            \n"                                            \
     "ldr r1, [r0, #4]           \n"                                            \
@@ -90,7 +131,7 @@
     "cmp r1, lr                 \n"                                            \
     "beq 4f                     \n"                                            \
     "3:                         \n" /* two columns of both */                  \
-    SUMS(step)                                                                 \
+    sums                                                                       \
     "ldrd r10, r11, [sp]        \n"                                            \
     "smmla r0, r0, r10, r11     \n"                                            \
     "smmla r1, r1, r10, r11     \n"                                            \
@@ -120,7 +161,7 @@
     "cmp r3, #0                 \n"                                            \
     "beq 6f                     \n"                                            \
     "5:                         \n" /* the last column, or all if there is a kink */ \
-    SUMS(step)                                                                 \
+    sums                                                                       \
     "add r10, sp, #36           \n"                                            \
     "stm r10, {r0-r3}           \n"                                            \
     "ldm sp, {r0-r2}            \n"                                            \
@@ -218,10 +259,11 @@
         __asm__(text);                                                                    \
     }
 
-CORE(two_rows, tflm_opt_depthwise_rows, ROWS("8"))
-CORE(four_rows, tflm_opt_depthwise_rows, ROWS("12"))
-CORE(two_words, tflm_opt_depthwise_stack, FOUR_ROWS("8"))
-CORE(three_words, tflm_opt_depthwise_stack, FOUR_ROWS("12"))
+CORE(two_rows, tflm_opt_depthwise_rows, ROWS(SUMS_1("8")))
+CORE(four_rows, tflm_opt_depthwise_rows, ROWS(SUMS_1("12")))
+CORE(two_rows_2, tflm_opt_depthwise_rows, ROWS(SUMS_2))
+CORE(two_words, tflm_opt_depthwise_four, FOUR_ROWS("8"))
+CORE(three_words, tflm_opt_depthwise_four, FOUR_ROWS("12"))
 
 /* Words of two rows that need not be evenly spaced; one may be the same value again and again. */
 CORE(two_of_any,
@@ -253,21 +295,23 @@ CORE(two_of_any,
      "bne 1b                     \n"
      "pop {r4-r11, pc}           \n")
 
-void tflm_opt_depthwise_2x2_s8(const tflm_opt_depthwise_rows *rows)
+void tflm_opt_depthwise_2x2_s8(const tflm_opt_depthwise_rows *rows, int32_t stride)
 {
-    if (rows->rows == 2) {
+    if (stride == 2) {
+        two_rows_2(rows);
+    } else if (rows->rows == 2) {
         two_rows(rows);
     } else {
         four_rows(rows);
     }
 }
 
-void tflm_opt_depthwise_stack_s8(const tflm_opt_depthwise_stack *stack, int32_t step)
+void tflm_opt_depthwise_four_s8(const tflm_opt_depthwise_four *four, int32_t step)
 {
     if (step == 8) {
-        two_words(stack);
+        two_words(four);
     } else {
-        three_words(stack);
+        three_words(four);
     }
 }
 

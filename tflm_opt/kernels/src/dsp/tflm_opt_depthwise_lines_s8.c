@@ -2,7 +2,7 @@
 #include "tflm_opt_kernels.h"
 #include "tflm_opt_tier.h"
 
-#if TFLM_OPT_DSP
+#if TFLM_OPT_DSP && !TFLM_OPT_MVE
 
 /* The span is a block, but without scratch, or with a filter that does not fit the words. */
 arm_cmsis_nn_status tflm_opt_depthwise_lines_s8(

@@ -13,6 +13,10 @@
 #define NAKED __attribute__((naked, noinline, used))
 #define IGNORED __attribute__((unused))
 
+/* Short forms are for sums below this, and for shifts right of 1 to FARTHEST. */
+#define SUM_LIMIT ((int32_t)1 << 30)
+#define FARTHEST 22
+
 #define TWICE(text) text text
 #define FOUR(text) TWICE(text) TWICE(text)
 #define SIXTEEN(text) FOUR(text) FOUR(text) FOUR(text) FOUR(text)
@@ -53,25 +57,21 @@
 /* Sums to int8 in place, with r4 to r6 and r7 to r9 for the two channels' parameters. */
 #define REQUANTIZE                                                                                 \
     "ldmia.w r0!, {r4, r5, r6, r7, r8, r9}\n\t"                                                    \
-    "smmla r2, r2, r4, r5\n\t"                                                                     \
-    "smmla r12, r12, r4, r5\n\t"                                                                   \
-    "smmla r3, r3, r7, r8\n\t"                                                                     \
-    "smmla r14, r14, r7, r8\n\t"
+    "smmlar r2, r2, r4, r5\n\t"                                                                   \
+    "smmlar r12, r12, r4, r5\n\t"                                                                 \
+    "smmlar r3, r3, r7, r8\n\t"                                                                   \
+    "smmlar r14, r14, r7, r8\n\t"
 
 #define REQUANTIZE_WITH_KINK                                                                       \
     "ldmia.w r0!, {r4, r5, r6, r7, r8, r9}\n\t"                                                    \
-    "asr.w r10, r2, #31\n\t"                                                                       \
-    "asr.w r11, r12, #31\n\t"                                                                      \
-    "smmla r2, r2, r4, r5\n\t"                                                                     \
-    "smmla r12, r12, r4, r5\n\t"                                                                   \
-    "add.w r2, r2, r10, lsl #7\n\t"                                                                \
-    "add.w r12, r12, r11, lsl #7\n\t"                                                              \
-    "asr.w r10, r3, #31\n\t"                                                                       \
-    "asr.w r11, r14, #31\n\t"                                                                      \
-    "smmla r3, r3, r7, r8\n\t"                                                                     \
-    "smmla r14, r14, r7, r8\n\t"                                                                   \
-    "add.w r3, r3, r10, lsl #7\n\t"                                                                \
-    "add.w r14, r14, r11, lsl #7\n\t"
+    "add.w r10, r5, r2, asr #31\n\t"                                                              \
+    "add.w r11, r5, r12, asr #31\n\t"                                                             \
+    "smmlar r2, r2, r4, r10\n\t"                                                                  \
+    "smmlar r12, r12, r4, r11\n\t"                                                                \
+    "add.w r10, r8, r3, asr #31\n\t"                                                              \
+    "add.w r11, r8, r14, asr #31\n\t"                                                             \
+    "smmlar r3, r3, r7, r10\n\t"                                                                  \
+    "smmlar r14, r14, r7, r11\n\t"
 
 #define NARROW                                                                                     \
     "asr.w r2, r2, r6\n\t"                                                                         \
@@ -95,17 +95,21 @@
     "bne.w 1b\n\t"                                                                                 \
     "b.w 2f\n\t"
 
-/* The same weights meet the next pixels. Here a second channel may also be at the first's place. */
+/*
+ * The same weights meet the next pixels. Here a second channel may also be at the first's place, and
+ * at last a pixel alone: where its outputs are is changed for it, at 7.
+ */
 #define STORE_ACROSS                                                                               \
     "ldmia.w sp, {r0, r4, r5, r6, r7, r8, r9}\n\t"                                                 \
-    "subs r5, r5, #1\n\t"                                                                          \
+    "subs r5, r5, #2\n\t"                                                                          \
     "strb.w r14, [r6, r8]\n\t"                                                                     \
     "strb.w r12, [r6, r4]\n\t"                                                                     \
     "strb.w r3, [r6, r7]\n\t"                                                                      \
     "strb.w r2, [r6]\n\t"                                                                          \
     "add.w r6, r6, r9\n\t"                                                                         \
     "strd r5, r6, [sp, #8]\n\t"                                                                    \
-    "bne.w 1b\n\t"                                                                                 \
+    "bgt.w 1b\n\t"                                                                                 \
+    "beq.w 7f\n\t"                                                                                 \
     "b.w 2f\n\t"
 
 /* Another round of the unrolled loop, or not. */
@@ -120,12 +124,10 @@ enum { ALONG = 0, ACROSS = 2, WITH_KINK = 1, LOOP = 4 };
 
 /*
  * All tiles; or where `back` isn't 0, their addresses of code: the loop's first round begins
- * back - 1 bytes before its end, then comes `next` of the table and at last `tail`.
+ * back - 1 bytes before its end, then `next` and at last `tail` come, so far places in a table.
  */
 NAKED static void run_tiles(tflm_opt_gemm_tiles *tiles IGNORED,
-                            int32_t back IGNORED,
-                            int32_t next IGNORED,
-                            int32_t tail IGNORED)
+                            int32_t back IGNORED)
 {
     __asm__(".syntax unified\n\t"
             "cbz r1, 3f\n\t"
@@ -134,6 +136,8 @@ NAKED static void run_tiles(tflm_opt_gemm_tiles *tiles IGNORED,
             "add.w r12, r12, #2\n\t"
             "str.w r12, [r0, #36]\n\t"
             "adr.w r12, 4f\n\t"
+            "ldr.w r2, [r0, #40]\n\t"
+            "ldr.w r3, [r0, #48]\n\t"
             "ldr.w r2, [r12, r2, lsl #2]\n\t"
             "ldr.w r3, [r12, r3, lsl #2]\n\t"
             "add.w r2, r2, r12\n\t"
@@ -160,6 +164,11 @@ NAKED static void run_tiles(tflm_opt_gemm_tiles *tiles IGNORED,
             "13:\n\t" REQUANTIZE_WITH_KINK NARROW STORE_ACROSS
             "14:\n\t" AGAIN("r1")
             "15:\n\t" AGAIN("r0")
+            "7:\n\t"
+            "mov.w r4, #0\n\t"
+            "str.w r4, [sp, #4]\n\t"
+            "str.w r7, [sp, #20]\n\t"
+            "b.w 1b\n"
             "2:\n\t"
             "add.w sp, sp, #44\n\t"
             "pop.w {r4, r5, r6, r7, r8, r9, r10, r11, pc}\n\t");
@@ -169,50 +178,82 @@ NAKED static void run_tiles(tflm_opt_gemm_tiles *tiles IGNORED,
  * ---- Spreading out. ----
  *
  * r0 target, r1 first of the pair, r2 from there to the second, r4 words of a row, r5 rows, r6 skip,
- * r7 constant, r12 rest of a row, r14 its place.
+ * r7 constant, r12 rest of a row, r14 its place. Four, two and one step at a time.
  */
-#define SPREAD_STEP(first, second, third, fourth)                                                  \
-    "ldr.w r11, [r1, r2]\n\t"                                                                      \
-    "ldr.w r9, [r1], #4\n\t" first second third fourth "stmia.w r0!, {r8, r9, r10, r11}\n\t"
-
 #define SPREAD_INPUTS                                                                              \
-    SPREAD_STEP("sxtab16 r8, r7, r9\n\t", "sxtab16 r9, r7, r9, ror #8\n\t",                        \
-                "sxtab16 r10, r7, r11\n\t", "sxtab16 r11, r7, r11, ror #8\n\t")
+    "ldr.w r11, [r1, r2]\n\t"                                                                      \
+    "ldr.w r9, [r1], #4\n\t"                                                                       \
+    "sxtab16 r10, r7, r11\n\t"                                                                    \
+    "sxtab16 r11, r7, r11, ror #8\n\t"                                                            \
+    "sxtab16 r8, r7, r9\n\t"                                                                      \
+    "sxtab16 r9, r7, r9, ror #8\n\t"                                                              \
+    "stmia.w r0!, {r8, r9, r10, r11}\n\t"
 
 #define SPREAD_WEIGHTS                                                                             \
-    SPREAD_STEP("and.w r8, r7, r9, lsl #8\n\t", "and.w r9, r7, r9\n\t",                            \
-                "and.w r10, r7, r11, lsl #8\n\t", "and.w r11, r7, r11\n\t")
+    "ldr.w r11, [r1, r2]\n\t"                                                                      \
+    "ldr.w r9, [r1], #4\n\t"                                                                       \
+    "sxtb16 r10, r11\n\t"                                                                         \
+    "sxtb16 r7, r11, ror #8\n\t"                                                                  \
+    "sxtab16 r10, r10, r11\n\t"                                                                   \
+    "sxtab16 r11, r7, r11, ror #8\n\t"                                                            \
+    "sxtb16 r8, r9\n\t"                                                                           \
+    "sxtb16 r7, r9, ror #8\n\t"                                                                   \
+    "sxtab16 r8, r8, r9\n\t"                                                                      \
+    "sxtab16 r9, r7, r9, ror #8\n\t"                                                              \
+    "stmia.w r0!, {r8, r9, r10, r11}\n\t"
+
+#define REST_BYTE                                                                                  \
+    "ldrb.w r10, [r1, r2]\n\t"                                                                    \
+    "ldrb.w r11, [r1], #1\n\t"                                                                    \
+    "strb.w r10, [r14, #12]\n\t"                                                                  \
+    "strb.w r11, [r14], #1\n\t"
+
+/* From the end of what was written, where what rows left over is, and that there is no more. */
+#define REST_ROW                                                                                   \
+    "add.w r1, r4, r4, lsl #1\n\t"                                                                \
+    "add.w r1, r0, r1, lsl #2\n\t"                                                                \
+    "sub.w r1, r1, #12\n\t"                                                                       \
+    "mov.w r2, #12\n\t"
 
 #define SPREAD_ROWS(step)                                                                          \
-    ".syntax unified\n\t"                                                                          \
-    "push.w {r3, r4, r5, r6, r7, r8, r9, r10, r11, lr}\n\t"                                        \
-    "ldmia.w r3, {r4, r5, r6, r7, r12, r14}\n"                                                     \
-    "1:\n\t"                                                                                       \
-    "lsrs.w r3, r4, #1\n\t"                                                                        \
-    "bcc.w 2f\n\t" step "2:\n\t"                                                                   \
-    "beq.w 4f\n"                                                                                   \
-    "3:\n\t" TWICE(step) "subs.w r3, r3, #1\n\t"                                                   \
-    "bne.w 3b\n"                                                                                   \
-    "4:\n\t"                                                                                       \
-    "cmp.w r12, #0\n\t"                                                                            \
-    "bne.w 6f\n"                                                                                   \
-    "5:\n\t"                                                                                       \
-    "add.w r1, r1, r6\n\t"                                                                         \
-    "subs.w r5, r5, #1\n\t"                                                                        \
-    "bne.w 1b\n\t"                                                                                 \
-    "pop.w {r3, r4, r5, r6, r7, r8, r9, r10, r11, pc}\n"                                           \
-    "6:\n\t"                                                                                       \
-    "ldr.w r8, [sp]\n\t"                                                                           \
-    "ldr.w r8, [r8, #24]\n\t"                                                                      \
-    "mov.w r9, r12\n"                                                                              \
-    "7:\n\t"                                                                                       \
-    "ldrb.w r10, [r1, r2]\n\t"                                                                     \
-    "ldrb.w r11, [r1], #1\n\t"                                                                     \
-    "strb.w r10, [r14, r8]\n\t"                                                                    \
-    "strb.w r11, [r14], #1\n\t"                                                                    \
-    "subs.w r9, r9, #1\n\t"                                                                        \
-    "bne.w 7b\n\t"                                                                                 \
-    "b.w 5b\n\t"
+    ".syntax unified\n\t"                                                                         \
+    "push.w {r3, r4, r5, r6, r7, r8, r9, r10, r11, lr}\n\t"                                       \
+    "ldmia.w r3, {r4, r5, r6, r7, r12, r14}\n"                                                    \
+    "1:\n\t"                                                                                      \
+    "lsls.w r3, r4, #31\n\t"                                                                      \
+    "bpl.w 2f\n\t" step "2:\n\t"                                                                 \
+    "bcc.w 3f\n\t" TWICE(step) "3:\n\t"                                                          \
+    "lsrs.w r3, r4, #2\n\t"                                                                       \
+    "beq.w 5f\n"                                                                                  \
+    "4:\n\t" FOUR(step) "subs.w r3, r3, #1\n\t"                                                  \
+    "bne.w 4b\n"                                                                                  \
+    "5:\n\t"                                                                                      \
+    "cmp.w r12, #0\n\t"                                                                           \
+    "bne.w 6f\n\t"                                                                                \
+    "add.w r1, r1, r6\n\t"                                                                        \
+    "subs.w r5, r5, #1\n\t"                                                                       \
+    "bne.w 1b\n\t"                                                                                \
+    "pop.w {r3, r4, r5, r6, r7, r8, r9, r10, r11, pc}\n"                                          \
+    "6:\n\t"                                                                                      \
+    "lsls.w r3, r12, #31\n\t"                                                                     \
+    "bcc.w 7f\n\t"                                                                                \
+    "ldrh.w r10, [r1, r2]\n\t"                                                                    \
+    "ldrh.w r11, [r1], #2\n\t"                                                                    \
+    "strh.w r10, [r14, #12]\n\t"                                                                  \
+    "strh.w r11, [r14], #2\n"                                                                     \
+    "7:\n\t"                                                                                      \
+    "bpl.w 8f\n\t" REST_BYTE "8:\n\t"                                                            \
+    "add.w r1, r1, r6\n\t"                                                                        \
+    "subs.w r5, r5, #1\n\t"                                                                       \
+    "bne.w 1b\n\t"                                                                                \
+    "ldr.w r3, [sp]\n\t" /* what rows left over is one more row */                               \
+    "ldr.w r4, [r3, #24]\n\t"                                                                     \
+    "cmp.w r4, #0\n\t"                                                                            \
+    REST_ROW                                                                                       \
+    "mov.w r12, #0\n\t"                                                                           \
+    "mov.w r5, #1\n\t"                                                                            \
+    "bne.w 1b\n\t"                                                                                \
+    "pop.w {r3, r4, r5, r6, r7, r8, r9, r10, r11, pc}\n\t"
 
 /* Rows of a pair of windows; the end of what was written. */
 NAKED static uint32_t *spread_inputs(uint32_t *target IGNORED,
@@ -221,6 +262,29 @@ NAKED static uint32_t *spread_inputs(uint32_t *target IGNORED,
                                      const tflm_opt_gemm_rows *rows IGNORED)
 {
     __asm__(SPREAD_ROWS(SPREAD_INPUTS));
+}
+
+/* The same for rows of nine bytes, those of 3x3 windows of three channels. */
+NAKED static uint32_t *spread_threes(uint32_t *target IGNORED,
+                                     const int8_t *first IGNORED,
+                                     ptrdiff_t second IGNORED,
+                                     const tflm_opt_gemm_rows *rows IGNORED)
+{
+    __asm__(".syntax unified\n\t"
+            "push.w {r3, r4, r5, r6, r7, r8, r9, r10, r11, lr}\n\t"
+            "ldmia.w r3, {r4, r5, r6, r7, r12, r14}\n"
+            "1:\n\t" TWICE(SPREAD_INPUTS) REST_BYTE
+            "add.w r1, r1, r6\n\t"
+            "subs.w r5, r5, #1\n\t"
+            "bne.w 1b\n\t"
+            "ldr.w r4, [r3, #24]\n\t"
+            "cmp.w r4, #0\n\t"
+            "beq.w 3f\n\t" REST_ROW
+            "2:\n\t" SPREAD_INPUTS
+            "subs.w r4, r4, #1\n\t"
+            "bne.w 2b\n"
+            "3:\n\t"
+            "pop.w {r3, r4, r5, r6, r7, r8, r9, r10, r11, pc}\n\t");
 }
 
 /* The same for weights. */
@@ -239,109 +303,67 @@ static void set_code(tflm_opt_gemm_tiles *tiles, int32_t words, int32_t tail)
 {
     const int32_t rounds = (words - 2 + UNROLLED) / UNROLLED; /* words - 1 steps of the loop */
     const int32_t first = words - 1 - (rounds - 1) * UNROLLED;
-    run_tiles(tiles, rounds == 0 ? 1 : first * STEP_BYTES + 1, rounds > 1 ? tail | LOOP : tail,
-              tail);
+    tiles->next = (uint32_t)(rounds > 1 ? tail | LOOP : tail);
+    tiles->tail = (uint32_t)tail;
+    run_tiles(tiles, rounds == 0 ? 1 : first * STEP_BYTES + 1);
 }
 
-/* The sum of absolute values of a row of weights: |w - 128| of unsigned bytes is 128 - |w|. */
-TFLM_OPT_APART uint32_t absolute_sum(const int8_t *weights, int32_t count)
-{
-    uint32_t less = 0;
-    uint32_t sum = 128U * (uint32_t)count;
-    const int8_t *end = weights + (count & ~15);
-    while (weights != end) {
-        less = tflm_opt_usada8(tflm_opt_word(weights), 0x80808080U, less);
-        less = tflm_opt_usada8(tflm_opt_word(weights + 4), 0x80808080U, less);
-        less = tflm_opt_usada8(tflm_opt_word(weights + 8), 0x80808080U, less);
-        less = tflm_opt_usada8(tflm_opt_word(weights + 12), 0x80808080U, less);
-        weights += 16;
-    }
-    for (end += count & 15; weights != end; weights++) {
-        less += 128U - (uint32_t)(*weights < 0 ? -*weights : *weights);
-    }
-    return sum - less;
-}
-
-/* One that always gives the output that `most` and -most have in common, if they have. */
-TFLM_OPT_APART int set_constant(const tflm_opt_gemm_problem *problem,
-                                int32_t channel,
-                                uint32_t most,
-                                tflm_opt_short *form)
-{
-    const int32_t multiplier = problem->multiplier[channel];
-    const int32_t shift = problem->shift[channel];
-    const int32_t bound = (int32_t)most;
-    const int32_t low = tflm_opt_output_s8(-bound, multiplier, shift, problem->output_offset,
-                                           problem->activation);
-    if (shift > 0 || most > INT32_MAX ||
-        low != tflm_opt_output_s8(bound, multiplier, shift, problem->output_offset,
-                                  problem->activation)) {
-        return 0;
-    }
-    form->bias = 0;
-    form->multiplier = 0;
-    form->constant = low * (1 << 15) + (1 << 14);
-    form->shift = 15;
-    return 1;
-}
-
-TFLM_OPT_INLINE int set_form(const tflm_opt_gemm *gemm, int32_t channel, tflm_opt_short *form)
+/*
+ * The short form of a channel to where its parameters are; 0 where it has none. Sums are doubled, so
+ * that SMMLAR gives TFLM's first rounding, h. Its second one is
+ * floor((h - (h < 0) + 2^(e - 1)) / 2^e) for a shift right by e; h < 0 may be read from the sum, since
+ * both give 0 where h is 0.
+ */
+TFLM_OPT_INLINE int set_form(
+    const tflm_opt_gemm *gemm, int32_t channel, uint32_t *doubled_bias, uint32_t *parameters)
 {
     const tflm_opt_gemm_problem *problem = gemm->problem;
     const int32_t bias = problem->bias != NULL ? problem->bias[channel] : 0;
-    uint32_t most = bias < 0 ? 0U - (uint32_t)bias : (uint32_t)bias;
-    uint32_t share = gemm->products;
-    if (most + share >= (uint32_t)TFLM_OPT_SHORT_SUM) {
-        const int32_t depth = problem->rows * problem->length;
-        share = (uint32_t)tflm_opt_reach(problem->input_offset) *
-                absolute_sum(problem->filter + channel * depth, depth);
+    const uint32_t limit = (uint32_t)gemm->bias_limit;
+    uint32_t right = 0U - (uint32_t)problem->shift[channel] - 1U;
+    parameters[0] = (uint32_t)problem->multiplier[channel];
+    if ((uint32_t)bias + limit >= 2U * limit) {
+        return 0;
     }
-    most += share;
-    return tflm_opt_set_short(bias, most, problem->multiplier[channel], problem->shift[channel],
-                              problem->output_offset, form) ||
-           set_constant(problem, channel, most, form);
+    if (right >= FARTHEST) {
+        const uint32_t most = SUM_LIMIT - limit + (uint32_t)(bias < 0 ? -bias : bias);
+        if (right > 31U || most >> right != 0) {
+            return 0;
+        }
+        parameters[0] = 0; /* all sums give 0 */
+        right = FARTHEST - 1;
+    }
+    *doubled_bias = 2U * (uint32_t)bias;
+    parameters[1] = gemm->unit << right;
+    parameters[2] = right + 1U;
+    return 1;
 }
 
 /* The weights and short forms of a pair of channels, the last channel twice where it is alone. */
-static int spread_pair(const tflm_opt_gemm *gemm, int32_t channel, uint32_t *target)
+static int spread_pair(tflm_opt_gemm *gemm, int32_t channel, uint32_t *target)
 {
     const tflm_opt_gemm_problem *problem = gemm->problem;
     const int32_t depth = problem->rows * problem->length;
     const int32_t more = channel + 1 < problem->channels ? 1 : 0;
-    const int8_t *filter = problem->filter + channel * depth;
-    tflm_opt_short forms[2];
-    tflm_opt_gemm_rows rows = gemm->filter_rows;
-    uint32_t *end;
-    if (rows.rest != 0) {
-        uint32_t *rests = target + 2 + (gemm->whole + gemm->words) / 2;
-        rows.rests = (int8_t *)rests;
-        rests[rows.rest_step / 4 - 1] = 0;
-        rests[rows.rest_step / 2 - 1] = 0;
+    uint32_t *parameters = target + 2 + gemm->words;
+    if (gemm->filter_rows.rest != 0) {
+        uint32_t *rests = target + 2 + gemm->rests;
+        gemm->filter_rows.rests = (int8_t *)rests;
+        rests[gemm->filter_rows.rest_words - 1] = 0;
+        rests[gemm->filter_rows.rest_words + 2] = 0;
     }
-    end = spread_weights(target + 2, filter, more * depth, &rows);
-    if (rows.rest != 0) {
-        end = spread_weights(end, rows.rests, rows.rest_step, &gemm->filter_rests);
-    }
-    if (!set_form(gemm, channel, &forms[0]) || !set_form(gemm, channel + more, &forms[1])) {
-        end[2] = 0; /* a shift that no short form has */
+    spread_weights(target + 2, problem->filter + channel * depth, more * depth,
+                   &gemm->filter_rows);
+    if (!set_form(gemm, channel, target, parameters) ||
+        !set_form(gemm, channel + more, target + 1, parameters + 3)) {
+        parameters[2] = 0; /* a shift that no short form has */
         return 0;
     }
-    target[0] = (uint32_t)forms[0].bias;
-    target[1] = (uint32_t)forms[1].bias;
-    end[0] = (uint32_t)forms[0].multiplier;
-    end[1] = (uint32_t)forms[0].constant;
-    end[2] = (uint32_t)forms[0].shift;
-    end[3] = (uint32_t)forms[1].multiplier;
-    end[4] = (uint32_t)forms[1].constant;
-    end[5] = (uint32_t)forms[1].shift;
     return 1;
 }
 
-/* sum + the sum of products of a channel and a pixel of a tile, whatever it may reach. */
-TFLM_OPT_APART int32_t general_sum(const uint32_t *weights,
-                                   const uint32_t *inputs,
-                                   int32_t words,
-                                   int32_t bias)
+/* The sum of doubled products of a channel and a pixel of a tile, whatever it may reach, halved. */
+TFLM_OPT_APART int32_t general_sum(const uint32_t *weights, const uint32_t *inputs, int32_t words)
 {
     int64_t sum = 0;
     const uint32_t *end = weights + words;
@@ -349,7 +371,7 @@ TFLM_OPT_APART int32_t general_sum(const uint32_t *weights,
         __asm__("smlald %Q0, %R0, %1, %2" : "+r"(sum) : "r"(weights[0]), "r"(inputs[0]));
         __asm__("smlald %Q0, %R0, %1, %2" : "+r"(sum) : "r"(weights[1]), "r"(inputs[1]));
     }
-    return (int32_t)((uint32_t)bias + (uint32_t)(uint64_t)(sum >> 8));
+    return (int32_t)(uint32_t)(uint64_t)(sum >> 1);
 }
 
 /* One pixel's outputs of a pair of channels without short forms. */
@@ -363,71 +385,62 @@ TFLM_OPT_APART void general_pixel(const tflm_opt_gemm *gemm,
     const int32_t end = tflm_opt_min(channel + 2, problem->channels);
     for (; channel < end; channel++) {
         const int32_t bias = problem->bias != NULL ? problem->bias[channel] : 0;
-        const int32_t sum = general_sum(weights, inputs, gemm->words, bias);
-        *output++ = tflm_opt_output_s8(sum, problem->multiplier[channel], problem->shift[channel],
+        const uint32_t sum = (uint32_t)general_sum(weights, inputs, gemm->words);
+        *output++ = tflm_opt_output_s8((int32_t)((uint32_t)bias + sum),
+                                       problem->multiplier[channel], problem->shift[channel],
                                        problem->output_offset, problem->activation);
         weights += 2;
     }
 }
 
-/* A pair of channels of `pixels` pixels, from `channel` on. */
-static void cross_pair(
-    tflm_opt_gemm *gemm, int32_t channel, const uint32_t *weights, int32_t pixels, int8_t *output)
+/* What is the same for all pairs of channels of a block. */
+static void set_across(tflm_opt_gemm *gemm, int32_t pixels)
 {
-    const int32_t channels = gemm->problem->channels;
-    const int32_t words = gemm->words;
+    gemm->across.second_channel = 1;
+    gemm->across.second_pixel = pixels > 1 ? gemm->problem->channels : 0;
+    gemm->across.both = gemm->across.second_pixel + 1;
+    gemm->across.count = pixels > 1 ? pixels - 1 : 1; /* by twos: 0 is a pixel alone */
+}
+
+/* A pair of channels of a block of pixels, from `channel` on. */
+TFLM_OPT_INLINE void cross_pair(
+    tflm_opt_gemm *gemm, int32_t channel, uint32_t *weights, int32_t pixels, int8_t *output)
+{
     tflm_opt_gemm_tiles *tiles = &gemm->across;
-    const uint32_t *inputs = gemm->inputs;
-    int32_t pixel;
-    if (weights[words + 4] == 0) {
+    if (weights[gemm->words + 4] == 0) {
+        int32_t pixel;
         for (pixel = 0; pixel < pixels; pixel++) {
             general_pixel(gemm, channel, weights + 2,
-                          inputs + (pixel >> 1) * words + 2 * (pixel & 1), output);
-            output += channels;
+                          gemm->inputs + (pixel >> 1) * gemm->words + 2 * (pixel & 1),
+                          output + pixel * gemm->problem->channels);
         }
         return;
     }
-    tiles->weights = weights;
-    tiles->inputs = inputs;
-    tiles->fixed = weights;
-    tiles->end = weights + 2 + words;
-    tiles->second_channel = channel + 1 < channels ? 1 : 0;
+    if (channel + 1 == gemm->problem->channels) {
+        tiles->second_channel = 0;
+        tiles->both = tiles->second_pixel;
+    }
     tiles->output = output;
-    if (pixels > 1) {
-        tiles->second_pixel = channels;
-        tiles->both = channels + tiles->second_channel;
-        tiles->count = pixels >> 1;
-        run_tiles(tiles, 0, 0, 0);
-    }
-    if (pixels & 1) {
-        tiles->inputs += (pixels >> 1) * words;
-        tiles->output += (pixels - 1) * channels;
-        tiles->second_pixel = 0;
-        tiles->both = tiles->second_channel;
-        tiles->count = 1;
-        run_tiles(tiles, 0, 0, 0);
-    }
+    run_tiles(tiles, 0);
 }
 
-/* All channels of one or two pixels. */
-static void run_along(tflm_opt_gemm *gemm, int32_t pixels, int8_t *output)
+/* All weights are there, but not all have short forms, or there is a channel alone. */
+TFLM_OPT_APART void cross_all(tflm_opt_gemm *gemm, int32_t pixels, int8_t *output)
 {
     const int32_t channels = gemm->problem->channels;
-    const int32_t step = gemm->words + TFLM_OPT_GEMM_FORMS / 4;
+    uint32_t *weights = gemm->weights;
     int32_t channel = 0;
-    const uint32_t *weights = gemm->weights;
     if (gemm->all_short) {
-        gemm->along.output = output;
-        gemm->along.second_pixel = (pixels - 1) * channels;
-        if (channels > 1) {
-            run_tiles(&gemm->along, 0, 0, 0);
-        }
         channel = channels & ~1;
-        weights += (channels >> 1) * step;
+        weights += gemm->along.count * gemm->pair_words;
     }
+    set_across(gemm, pixels);
     for (; channel < channels; channel += 2) {
+        gemm->across.weights = weights;
+        gemm->across.fixed = weights;
+        gemm->across.end = weights + 2 + gemm->words;
         cross_pair(gemm, channel, weights, pixels, output + channel);
-        weights += step;
+        weights += gemm->pair_words;
     }
 }
 
@@ -439,21 +452,44 @@ TFLM_OPT_APART void clamp_outputs(cmsis_nn_activation activation, int8_t *output
     }
 }
 
-void tflm_opt_gemm_s8(tflm_opt_gemm *gemm, int32_t pixels, int8_t *output)
+static void make_block(tflm_opt_gemm *gemm, int32_t pixels, int8_t *output)
 {
     const tflm_opt_gemm_problem *problem = gemm->problem;
     if (gemm->plan.all_weights) {
-        run_along(gemm, pixels, output);
+        if (gemm->all_short && gemm->along.count != 0) {
+            gemm->along.output = output;
+            gemm->along.second_pixel = pixels > 1 ? problem->channels : 0;
+            run_tiles(&gemm->along, 0);
+        }
+        if (!gemm->all_short || (problem->channels & 1) != 0) {
+            cross_all(gemm, pixels, output);
+        }
     } else {
         int32_t channel;
+        set_across(gemm, pixels);
         for (channel = 0; channel < problem->channels; channel += 2) {
             (void)spread_pair(gemm, channel, gemm->weights);
             cross_pair(gemm, channel, gemm->weights, pixels, output + channel);
         }
     }
-    if (problem->activation.min > INT8_MIN || problem->activation.max < INT8_MAX) {
+    if (gemm->narrow) {
         clamp_outputs(problem->activation, output, pixels * problem->channels);
     }
+}
+
+void tflm_opt_gemm_s8(tflm_opt_gemm *gemm, int32_t pixels, int8_t *output)
+{
+    make_block(gemm, pixels, output);
+}
+
+/* A pair of windows, all rows in one run. */
+TFLM_OPT_INLINE uint32_t *spread(const tflm_opt_gemm *gemm,
+                                 uint32_t *target,
+                                 const int8_t *window,
+                                 ptrdiff_t second)
+{
+    return gemm->threes ? spread_threes(target, window, second, &gemm->input_rows)
+                        : spread_inputs(target, window, second, &gemm->input_rows);
 }
 
 void tflm_opt_gemm_inputs(tflm_opt_gemm *gemm,
@@ -463,18 +499,77 @@ void tflm_opt_gemm_inputs(tflm_opt_gemm *gemm,
                           const tflm_opt_run *runs)
 {
     uint32_t *target = gemm->inputs + pair * gemm->words;
-    int8_t *rests = (int8_t *)(target + (gemm->whole + gemm->words) / 2);
     tflm_opt_gemm_rows *rows = &gemm->input_rows;
-    rows->rests = rests;
+    const int32_t rest_words = rows->rest_words;
+    rows->rests = (int8_t *)(target + gemm->rests);
     for (; runs->rows > 0; runs++) {
         rows->rows = runs->rows;
         rows->skip = runs->step - gemm->problem->length;
-        target = spread_inputs(target, window, second, rows);
+        rows->rest_words = runs[1].rows > 0 ? 0 : rest_words;
+        target = spread(gemm, target, window, second);
         rows->rests += runs->rows * rows->rest;
         window += runs->rows * runs->step + runs->jump;
     }
-    if (rows->rest != 0) {
-        (void)spread_inputs(target, rests, rows->rest_step, &gemm->input_rests);
+}
+
+int32_t tflm_opt_gemm_windows(tflm_opt_gemm *gemm,
+                              const int8_t *window,
+                              ptrdiff_t step,
+                              const tflm_opt_run *run,
+                              int32_t pixels,
+                              int8_t *output)
+{
+    const int32_t channels = gemm->problem->channels;
+    const int32_t pairs = pixels >> 1;
+    int32_t i;
+    if (gemm->plan.all_weights == 0 || gemm->all_short == 0 || gemm->narrow != 0 ||
+        (channels & 1) != 0 || run[1].rows != 0) {
+        return 0;
+    }
+    gemm->input_rows.rests = (int8_t *)(gemm->inputs + gemm->rests);
+    gemm->input_rows.rows = run->rows;
+    gemm->input_rows.skip = run->step - gemm->problem->length;
+    gemm->along.second_pixel = channels;
+    for (i = 0; i < pairs; i++) {
+        (void)spread(gemm, gemm->inputs, window, step);
+        gemm->along.output = output;
+        run_tiles(&gemm->along, 0);
+        window += 2 * step;
+        output += 2 * channels;
+    }
+    return 2 * pairs;
+}
+
+/* The inputs of a block of neighbouring pixels. */
+static void spread_pixels(tflm_opt_gemm *gemm, const int8_t *input, int32_t pixels)
+{
+    const int32_t depth = gemm->problem->length;
+    tflm_opt_gemm_rows *rows = &gemm->input_rows;
+    uint32_t *target = gemm->inputs;
+    rows->skip = depth;
+    while (pixels > 0) {
+        if (rows->rest == 0 && pixels > 1) { /* pairs follow each other like rows */
+            rows->rows = pixels >> 1;
+        }
+        rows->rests = (int8_t *)(target + gemm->rests);
+        target = spread_inputs(target, input, pixels > 1 ? depth : 0, rows);
+        input += 2 * rows->rows * depth;
+        pixels -= 2 * rows->rows;
+        rows->rows = 1;
+    }
+}
+
+void tflm_opt_gemm_pixels(tflm_opt_gemm *gemm, const int8_t *input, int32_t pixels, int8_t *output)
+{
+    static const tflm_opt_run line[2] = {{1, 0, 0}, {0, 0, 0}};
+    const int32_t depth = gemm->problem->length;
+    const int32_t channels = gemm->problem->channels;
+    int32_t count = tflm_opt_gemm_windows(gemm, input, depth, line, pixels, output);
+    while (count < pixels) {
+        const int32_t block = tflm_opt_min(pixels - count, gemm->plan.block);
+        spread_pixels(gemm, input + count * depth, block);
+        make_block(gemm, block, output + count * channels);
+        count += block;
     }
 }
 
@@ -492,32 +587,27 @@ void tflm_opt_gemm_gathered(tflm_opt_gemm *gemm,
                             const int8_t *window,
                             ptrdiff_t second)
 {
-    tflm_opt_gemm_rows rows = gemm->input_rests;
+    tflm_opt_gemm_rows rows = gemm->input_rows;
     rows.words = gemm->words >> 2;
-    (void)spread_inputs(gemm->inputs + pair * gemm->words, window, second, &rows);
+    rows.rows = 1;
+    rows.rest = 0;
+    spread_inputs(gemm->inputs + pair * gemm->words, window, second, &rows);
 }
 
 static void set_rows(tflm_opt_gemm *gemm)
 {
     const tflm_opt_gemm_problem *problem = gemm->problem;
-    const int32_t offset = problem->input_offset;
+    const uint32_t offset = (uint32_t)problem->input_offset;
     tflm_opt_gemm_rows *rows = &gemm->input_rows;
-    rows->rest = problem->length & 3;
-    rows->rest_step = tflm_opt_gemm_round(problem->rows * rows->rest);
-    rows->rests = NULL;
     rows->words = problem->length >> 2;
     rows->rows = problem->rows;
     rows->skip = 0;
-    rows->constant = ((uint32_t)offset & 0xFFFFU) | ((uint32_t)offset << 16);
-    gemm->whole = 4 * rows->words * rows->rows;
-    gemm->input_rests = *rows;
-    gemm->input_rests.words = rows->rest_step >> 2;
-    gemm->input_rests.rows = 1;
-    gemm->input_rests.rest = 0;
+    rows->offsets = (offset & 0xFFFFU) | (offset << 16);
+    rows->rest = problem->length & 3;
+    rows->rests = NULL;
+    rows->rest_words = tflm_opt_gemm_round(problem->rows * rows->rest) >> 2;
+    gemm->rests = 4 * rows->words * rows->rows + 3 * (rows->rest_words - 1);
     gemm->filter_rows = *rows;
-    gemm->filter_rests = gemm->input_rests;
-    gemm->filter_rows.constant = 0xFF00FF00U;
-    gemm->filter_rests.constant = 0xFF00FF00U;
     if (rows->rest == 0) { /* a filter's rows follow each other without a gap */
         gemm->filter_rows.words *= problem->rows;
         gemm->filter_rows.rows = 1;
@@ -527,8 +617,11 @@ static void set_rows(tflm_opt_gemm *gemm)
 static void set_tiles(tflm_opt_gemm *gemm)
 {
     const tflm_opt_gemm_problem *problem = gemm->problem;
-    const int32_t kink =
-        tflm_opt_has_kink(problem->output_offset, problem->activation) ? WITH_KINK : 0;
+    const int32_t kink = problem->activation.min < problem->output_offset ? WITH_KINK : 0;
+    gemm->across.weights = gemm->weights;
+    gemm->across.inputs = gemm->inputs;
+    gemm->across.fixed = gemm->weights;
+    gemm->across.end = gemm->weights + 2 + gemm->words;
     gemm->across.step = 2 * problem->channels;
     set_code(&gemm->across, gemm->words / 4, ACROSS | kink);
     if (gemm->plan.all_weights) {
@@ -541,27 +634,39 @@ static void set_tiles(tflm_opt_gemm *gemm)
     }
 }
 
+/* What a bias may reach beside products of the largest values. */
+static int32_t bias_limit(const tflm_opt_gemm_problem *problem, int32_t depth)
+{
+    const int32_t offset = problem->input_offset;
+    const int32_t reach = 128 * tflm_opt_max(128 - offset, 127 + offset);
+    return depth < SUM_LIMIT / (128 * 256) ? SUM_LIMIT - reach * depth : 0;
+}
+
 arm_cmsis_nn_status tflm_opt_gemm_start(tflm_opt_gemm *gemm,
                                         const tflm_opt_gemm_problem *problem,
                                         void *scratch,
                                         int32_t size)
 {
     const int32_t depth = problem->rows * problem->length;
+    uint32_t *weights = (uint32_t *)scratch;
     int32_t pairs = 1;
     int32_t channel;
-    uint32_t *weights = (uint32_t *)scratch;
     gemm->plan = tflm_opt_gemm_divide(depth, problem->channels, problem->staging, size);
     if (gemm->plan.block == 0 || ((uintptr_t)scratch & 3U) != 0) {
         return ARM_CMSIS_NN_ARG_ERROR;
     }
-    gemm->problem = problem;
-    gemm->words = tflm_opt_gemm_round(depth);
-    gemm->products = (uint32_t)tflm_opt_reach(problem->input_offset) * 128U * (uint32_t)depth;
-    gemm->weights = weights;
     if (gemm->plan.all_weights) {
         pairs = (problem->channels + 1) / 2;
     }
-    gemm->inputs = weights + pairs * (gemm->words + TFLM_OPT_GEMM_FORMS / 4);
+    gemm->problem = problem;
+    gemm->words = tflm_opt_gemm_round(depth);
+    gemm->pair_words = gemm->words + TFLM_OPT_GEMM_FORMS / 4;
+    gemm->bias_limit = bias_limit(problem, depth);
+    gemm->threes = (problem->length == 9);
+    gemm->unit = 2U * (uint32_t)problem->output_offset + 1U;
+    gemm->narrow = problem->activation.min > INT8_MIN || problem->activation.max < INT8_MAX;
+    gemm->weights = weights;
+    gemm->inputs = weights + pairs * gemm->pair_words;
     set_rows(gemm);
     set_tiles(gemm);
     gemm->staging = (int8_t *)weights;
@@ -570,7 +675,7 @@ arm_cmsis_nn_status tflm_opt_gemm_start(tflm_opt_gemm *gemm,
         gemm->staging = (int8_t *)(gemm->inputs + gemm->words);
         for (channel = 0; channel < problem->channels; channel += 2) {
             gemm->all_short &= spread_pair(gemm, channel, weights);
-            weights += gemm->words + TFLM_OPT_GEMM_FORMS / 4;
+            weights += gemm->pair_words;
         }
     }
     return ARM_CMSIS_NN_SUCCESS;

@@ -144,7 +144,7 @@ TFLM_OPT_INLINE void make_lines(
         int32x4_t line0;
         int32x4_t line1;
         int32x4_t line2;
-        if (TFLM_OPT_LIKELY(care == 0)) {
+        if (TFLM_OPT_LIKELY(care == TFLM_OPT_RIGHT)) {
             line0 = tflm_opt_scale_x4(made.line0, by, right);
             line1 = tflm_opt_scale_x4(made.line1, by, right);
             line2 = tflm_opt_scale_x4(made.line2, by, right);

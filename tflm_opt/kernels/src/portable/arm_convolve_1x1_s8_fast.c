@@ -3,6 +3,7 @@
 
 #if !TFLM_OPT_DSP
 
+#include "tflm_opt_check.h"
 #include "tflm_opt_dot.h"
 
 arm_cmsis_nn_status arm_convolve_1x1_s8_fast(const cmsis_nn_context *ctx,
@@ -17,16 +18,21 @@ arm_cmsis_nn_status arm_convolve_1x1_s8_fast(const cmsis_nn_context *ctx,
                                              const cmsis_nn_dims *output_dims,
                                              int8_t *output_data)
 {
-    const int32_t pixels = input_dims->n * input_dims->h * input_dims->w;
-    const int32_t depth = input_dims->c;
+    int32_t pixels;
+    int32_t depth;
     tflm_opt_channels channels;
-    tflm_opt_pair *window = tflm_opt_pairs(ctx, depth);
-    int32_t left = pixels;
+    tflm_opt_pair *window;
+    int32_t left;
+    (void)filter_dims;
     (void)bias_dims;
-    if (conv_params->padding.h != 0 || conv_params->padding.w != 0 ||
-        conv_params->stride.h != 1 || conv_params->stride.w != 1 || filter_dims->c != depth) {
+    if (!tflm_opt_pointwise_fits(conv_params, quant_params, input_dims, output_dims) ||
+        ctx == NULL || input_data == NULL || filter_data == NULL || output_data == NULL) {
         return ARM_CMSIS_NN_ARG_ERROR;
     }
+    pixels = input_dims->n * input_dims->h * input_dims->w;
+    depth = input_dims->c;
+    window = tflm_opt_pairs(ctx, depth);
+    left = pixels;
     channels.filter_size = depth;
     channels.input_offset = conv_params->input_offset;
     tflm_opt_set_bias(&channels, bias_data);

@@ -2,6 +2,7 @@
 
 #if !TFLM_OPT_DSP
 
+#include "tflm_opt_check.h"
 #include "tflm_opt_kernels.h"
 #include "tflm_opt_sum.h"
 
@@ -127,6 +128,12 @@ arm_cmsis_nn_status arm_elementwise_add_s8(const int8_t *input_1_vect,
     const int fits = left_shift == LEFT_SHIFT && x.offset >= -INT8_MAX && x.offset <= -INT8_MIN &&
                      y.offset >= -INT8_MAX && y.offset <= -INT8_MIN && out_shift >= -22 &&
                      out_shift < 0;
+    if (!tflm_opt_pair_fits(input_1_vect, input_2_vect, output, block_size, out_activation_min,
+                            out_activation_max) ||
+        !tflm_opt_are_down(input_1_shift, input_2_shift, out_shift) || left_shift < 0 ||
+        left_shift > 20) {
+        return ARM_CMSIS_NN_ARG_ERROR;
+    }
     if (fits && is_whole(&x) && is_whole(&y)) {
         add_whole(&x, &y, out, out_offset, block_size, output);
     } else if (fits && is_whole(&x) && y.shift < 0) {

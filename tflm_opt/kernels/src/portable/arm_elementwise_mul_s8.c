@@ -2,6 +2,7 @@
 
 #if !TFLM_OPT_DSP
 
+#include "tflm_opt_check.h"
 #include "tflm_opt_kernels.h"
 #include "tflm_opt_math.h"
 
@@ -18,6 +19,11 @@ arm_cmsis_nn_status arm_elementwise_mul_s8(const int8_t *input_1_vect,
                                            const int32_t block_size)
 {
     int32_t i;
+    if (!tflm_opt_pair_fits(input_1_vect, input_2_vect, output, block_size, out_activation_min,
+                            out_activation_max) ||
+        !tflm_opt_is_shift(out_shift)) {
+        return ARM_CMSIS_NN_ARG_ERROR;
+    }
     for (i = 0; i < block_size; i++) {
         const int32_t product =
             (input_1_vect[i] + input_1_offset) * (input_2_vect[i] + input_2_offset);
