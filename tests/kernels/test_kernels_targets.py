@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -19,8 +20,8 @@ from targets import Battery, symbols
 
 from tflm_opt import boards, codegen
 from tflm_opt.codegen import rooms
-from tflm_opt.graph.ir import Graph
-from tflm_opt.graph.options import SoftmaxOptions
+from tflm_opt.graph.ir import Graph, Quantization
+from tflm_opt.graph.options import ConvOptions, FullyConnectedOptions, SoftmaxOptions
 from tflm_opt.kernels import table
 
 pytestmark = [
@@ -82,11 +83,62 @@ def add_depthwise(cases: Cases, rng: Rng) -> None:
     add_convolution(cases, rng, depthwise=True)
 
 
-def add_quantize(cases: Cases, rng: Rng) -> None:
-    shape = (1, int(rng.integers(1, 68)))
-    x = cases.input(shape, "float32")
-    quant = {"scale": drawn.scale(rng), "zero_point": drawn.zero_point(rng)}
-    cases.op("QUANTIZE", [x], [cases.tensor(shape, **quant)])
+def add_any(cases: Cases, rng: Rng) -> None:
+    """A small op with weights, of one of the kinds that the tiers have."""
+    kind = int(rng.integers(4))
+    if kind == 3:
+        add_fully_connected(cases, rng)
+    else:
+        size = int(rng.choice([1, 3]))
+        channels = int(rng.integers(1, 20))
+        kernel = [(1, 1), (size, 3), (3, size)][kind]
+        add_convolution(cases, rng, depthwise=kind == 2, kernel=kernel, channels=channels)
+
+
+def near_one() -> list[tuple[float, float]]:
+    """Two float32 of which the product, in float64, is next to 1: multipliers next to 2^31."""
+    first = (1 + np.arange(1, 1 << 17) * 2.0**-23).astype(np.float32)
+    second = (1 / first.astype(np.float64)).astype(np.float32)
+    steps = (first.astype(np.float64) * second - 1) * 2**31
+    pairs = []
+    for low, high in [(-1.5, -0.5), (-0.5, 0), (0, 0.5), (0.5, 1.5)]:  # 2^31 - 1, 2^31, 2^31 + 1
+        where = np.flatnonzero((steps > low) & (steps < high))[0]
+        pairs.append((float(first[where]), float(second[where])))
+    return pairs
+
+
+EXPONENTS = range(-36, 8)
+
+
+def add_scaled(cases: Cases, rng: Rng) -> None:
+    """An op with weights whose channels have factors next to powers of two, of all sizes.
+
+    Biases are of all sizes too: channels with no short form, and sums that need 32 bits.
+    """
+    add_any(cases, rng)
+    op = cases.ops.pop()
+    source, filters, *_ = op.inputs
+    assert source is not None
+    assert filters is not None
+    assert filters.quant is not None
+    first, second = near_one()[int(rng.integers(4))]
+    axis = 3 if op.kind == "DEPTHWISE_CONV_2D" else 0
+    channels = filters.shape[axis]
+    low = int(rng.choice(EXPONENTS))
+    powers = np.clip(low + rng.integers(0, 12, channels), EXPONENTS.start, EXPONENTS.stop)
+    count = channels if filters.quant.scale.size > 1 else 1
+    shares = rng.choice(np.array([second, 1, 1 - 2.0**-24, 1 + 2.0**-23]), count)
+    scales = (2.0 ** powers[:count] * shares).astype(np.float32)
+    values = np.round(2.0 ** rng.uniform(0, 30, channels) * rng.choice([-1, 1], channels))
+    weights = replace(filters, quant=Quantization(scales, np.zeros(count, np.int64), axis))
+    image = replace(source, quant=Quantization.per_tensor(first, source.zero_point))
+    result = replace(op.output, quant=Quantization.per_tensor(1.0, op.output.zero_point))
+    cases.inputs[-1] = image
+    bias = drawn.bias(rng, channels, scales * np.float32(first), 1.0)
+    bias = replace(bias, data=values.astype(np.int32))
+    assert isinstance(op.options, ConvOptions | FullyConnectedOptions)
+    options = replace(op.options, activation=str(rng.choice(["NONE", "NONE", "RELU"])))
+    cases.op(op.kind, [image, weights, bias], [result], options)
 
 
 # By name of battery: what is drawn, and how often.
@@ -105,6 +157,8 @@ BATTERIES: dict[str, dict[Draw, int]] = {
         add_softmax: 6,
         add_quantize: 6,
     },
+    "scales": {add_scaled: 120},
+    "zero points": {add_any: 128},
 }
 
 
@@ -160,7 +214,7 @@ FURNISHED = [
     for board in TIERS
     for scratch in list(SCRATCH)[1:]
     for name in ("convolution", "depthwise")
-]
+] + [(board, "most", name) for board in TIERS for name in ("scales", "zero points")]
 PLAIN = [(board, "none", name) for board in TIERS for name in BATTERIES]
 
 
