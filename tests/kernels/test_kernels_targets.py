@@ -45,12 +45,6 @@ def add_softmax(cases: Cases, rng: Rng) -> None:
     cases.op("SOFTMAX", [x], [result], SoftmaxOptions(1.0))
 
 
-def add_quantize(cases: Cases, rng: Rng) -> None:
-    x = cases.input((1, int(rng.integers(1, 200))), "float32")
-    result = cases.tensor(x.shape, scale=drawn.scale(rng), zero_point=drawn.zero_point(rng))
-    cases.op("QUANTIZE", [x], [result])
-
-
 def add_same(kind: str) -> Draw:
     """A pair of one shape, of any number of elements."""
 

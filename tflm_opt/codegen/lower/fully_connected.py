@@ -45,7 +45,6 @@ def fully_connected(op: Op) -> Lowered:
     values, scales = weights(op, 1, 0, 2)
     added, offset = folded(values, 0, bias(op, 2, channels), -vectors.zero_point)
     multipliers, shifts = _factors(op, vectors, filters, scales)
-    per_channel = len(multipliers) > 1
     low, high = activation_range(options.activation, output.scale, output.zero_point)
     params = Struct(
         "cmsis_nn_fc_params",
