@@ -71,8 +71,8 @@ class Battery:
     def of(cls, g: Graph, samples: Samples) -> Battery:
         return cls(g, samples, tflm.run(graph.write(g), samples))
 
-    def check(self, board: Board, folder: Path, plan: Layout | None = None) -> Path:
-        """Fail unless outputs are TFLM's and nothing else changed; the program that ran.
+    def check(self, board: Board, folder: Path, plan: Layout | None = None) -> None:
+        """Fail unless outputs are TFLM's and nothing else changed.
 
         Args:
             plan: where buffers lie; by default nothing overlaps.
@@ -86,7 +86,6 @@ class Battery:
         for number, (was, (now,)) in enumerate(zip(before, run.outputs, strict=True)):
             self._compare(plan, self.expected[number // 2], now)
             untouched(self.graph, plan, was, now)
-        return program
 
     def _arenas(self, plan: Layout, seed: int = 0) -> Sequence[np.ndarray]:
         """Each sample in two arenas, of which no byte that is no input's is the same."""
@@ -198,12 +197,6 @@ def library(board_id: str) -> tuple[Path, ...]:
             gcc = [machine.compiler(), *board.flags, *machine.ENGINE_FLAGS]
             run([*gcc, f"-I{table.INCLUDE}", "-c", *sources], root / tier)
     return tuple(sorted(root.rglob("*.o")))
-
-
-def symbols(program: Path) -> set[str]:
-    """Names of the functions that are in a program."""
-    lines = run([machine.compiler("nm"), str(program)], program.parent).splitlines()
-    return {words[2] for words in map(str.split, lines) if len(words) == 3 and words[1] in "tT"}
 
 
 def run(command: Sequence[str], cwd: Path) -> str:
