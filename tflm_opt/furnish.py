@@ -141,8 +141,10 @@ class Furnishing:
             best = (self._furnished(p, budget) for p in ranked[:_BEST])
             chosen = min(best, key=by_time)
         else:
-            chosen = self._smallest(found) if budget is None else self._furnished(
-                found.chosen, found.chosen.peak
+            chosen = (
+                self._smallest(found)
+                if budget is None
+                else self._furnished(found.chosen, found.chosen.peak)
             )
         every = [self._furnished(p, p.peak, again=False) for p in found.front]
         every.append(self._furnished(found.front[0], _ANY))
