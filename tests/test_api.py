@@ -43,8 +43,15 @@ def test_json_contract(result: tflm_opt.Result) -> None:
     assert {"fits", "sram", "flash", "macs", "extra_macs", "bit_exact", "tflm"} <= set(data)
     assert {"total", "arena", "runtime", "stack", "reserve"} <= set(data["sram"])
     assert {"total", "weights", "code"} <= set(data["flash"])
+    assert [layer["index"] for layer in data["layers"]] == list(range(data["ops"]))
+    assert sum(layer["macs"] for layer in data["layers"]) == data["macs"]
     for side in ("before", "after"):
         assert set(data["tflm"][side]) == {"head", "tail", "total"}
+
+
+def test_a_file_for_stock_tflm_has_no_code_to_profile(result: tflm_opt.Result) -> None:
+    with pytest.raises(TflmOptError, match="no generated code to profile"):
+        dataclasses.replace(result, runtime="tflm").profile("qemu_m4")
 
 
 def test_summary_names_the_figures(result: tflm_opt.Result) -> None:

@@ -19,6 +19,11 @@ def test_row_is_sane(board: boards.Board) -> None:
     assert 10_000_000 <= board.clock_hz <= 1_000_000_000
     assert f"-mcpu={board.core}" in board.flags
     assert (board.platformio is None) != (board.qemu is None)
+    flash = board.flash_reads
+    assert 0 <= flash.wait_states <= 64
+    assert flash.line <= flash.data_cache
+    assert flash.data_cache % flash.line == 0
+    assert flash.wait_states == 0 or board.qemu is None
     if board.platformio:
         assert board.platformio.framework in ("stm32cube", "arduino", "mbed")
 

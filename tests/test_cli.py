@@ -144,10 +144,30 @@ def test_measure(optimized: Path) -> None:
     assert data["vectors"] == 16
     assert data["instructions"] > 10_000
     assert 0 < data["stack"] <= data["stack_worst_case"]
+    assert data["cycles_estimate"]["cycles"] > 0
+    assert "ESTIMATE" in run("measure", optimized).stdout
+    assert "ESTIMATE" not in run("measure", optimized, "--no-cycles").stdout
     report = json.loads((optimized / "report.json").read_text())
     assert data["arena"] == report["sram"]["arena"]
     assert data["flash"]["code"] == report["flash"]["code"]
     assert data["flash"]["weights"] == report["flash"]["weights"]
+
+
+@pytest.mark.qemu
+def test_profile(optimized: Path, tmp_path: Path) -> None:
+    page = tmp_path / "profile.html"
+    data = json.loads(run("profile", optimized, "--html", page, "--json").stdout)
+    layers, rest = data["layers"], data["rest"]
+    assert sum(part["instructions"] for part in layers + rest) == data["instructions"]
+    assert data["cycles_estimate"]["cycles"] > 0
+    assert page.read_text().count("<table") == 3
+    text = run("profile", optimized, "--board", "nucleo_f446re", "--top", 2).stdout
+    assert "counted on qemu_m4" in text
+    assert f"and {len(layers) - 2} more" in text
+
+
+def test_profile_of_something_else(tmp_path: Path) -> None:
+    assert "tflm-opt optimize -o" in run("profile", tmp_path, status=2).stderr
 
 
 def test_measure_of_something_else(tmp_path: Path) -> None:

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from .runtime.tally import Tally
 
 
+_PATIENCE = 3600.0  # seconds for a run of one inference
+
+
 @dataclass(frozen=True, slots=True)
 class Share:
     """A part of an inference.
@@ -39,11 +42,14 @@ class Share:
         instructions: exact.
         cycles: estimated, waits for flash included; None where there is no estimate.
         waits: cycles of these that are waits for flash.
+        classes: instructions by class of `runtime/cycles.toml`, and effects between neighbours;
+            empty where they are not known.
     """
 
     instructions: int
     cycles: float | None
     waits: float = 0.0
+    classes: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +89,10 @@ class Profile:
     Attributes:
         name: of the model. `board`: what was asked for. `emulator`: the emulated board it ran on.
         total: of the whole inference.
-        layers: by op, in the graph's order; empty where nothing but the total could be counted.
+        layers: by op, in the graph's order.
         rest: what belongs to no op, by what it is: loops of stages, rows taken from the caller,
             moves of tensors between ops, and `invoke` itself.
-        functions: by function, most instructions first.
-        classes: instructions by class of `runtime/cycles.toml`, and effects between neighbours.
+        functions: by function, most instructions first; empty where QEMU takes no plugins.
         notes: what a person should know, a sentence each.
     """
 
@@ -98,7 +103,6 @@ class Profile:
     layers: tuple[Layer, ...]
     rest: tuple[tuple[str, Share], ...]
     functions: tuple[tuple[str, Share], ...]
-    classes: Mapping[str, int]
     notes: tuple[str, ...] = field(default=())
 
     @property
@@ -151,7 +155,8 @@ def profile(directory: str | Path, board: str = "qemu_m4") -> Profile:
     Returns:
         A `Profile`. Instructions are exact and their sum is what `measure` counts for the first
         test vector; cycles are estimates. Without a C compiler for this computer, or with a QEMU
-        that takes no plugins, there is the total alone, and a note that says so.
+        that takes no plugins, there are layers alone, counted more slowly with QEMU's debugger, and
+        a note that says so.
 
     Raises:
         UnknownBoard, MissingTool, ToolFailed, InvalidModel: as they say.
@@ -183,22 +188,23 @@ def profile_result(result: Result, board: str | None) -> Profile:
 
 def _profile(folder: Path, out: Path, target: Board, real: Board, sample: Sequence[Any]) -> Profile:
     from .codegen import blocks
-    from .runtime import firmware, profiler, qemu, tally
+    from .runtime import debugger, firmware, profiler, tally
 
     built = firmware.build(folder, target, out, lines=True)
     name = built.interface.name
     text = (folder / "src" / f"{name}.c").read_text("utf-8")
     owners = tally.owners(built, blocks.pieces(text, built.interface.invoke))
+    notes: tuple[str, ...] = ()
     try:
         trace = profiler.trace(
-            built, target, sample, owners.ranges, flash=real.flash_reads, timeout=3600
+            built, target, sample, owners.ranges, flash=real.flash_reads, timeout=_PATIENCE
         )
+        tallies = tally.tallies(trace, built.elf, owners, real)
     except NoProfiler as error:
-        total = qemu.run(built, target, [sample]).instructions[0]
-        note = f"only the total could be counted, by the machine's counter. {error}"
-        return Profile(name, real, target.id, Share(total, None), (), (), (), {}, (note,))
-    tallies = tally.tallies(trace, built.elf, owners, real)
-    return _assemble(folder, name, real, target, tallies)
+        counts = debugger.contexts(built, target, sample, owners.ranges, timeout=_PATIENCE)
+        tallies = tally.without_functions(counts, owners, str(error))
+        notes = (f"counted with QEMU's debugger, which tells no functions and no cycles. {error}",)
+    return _assemble(folder, name, real, target, tallies, notes)
 
 
 def _assemble(
@@ -207,6 +213,7 @@ def _assemble(
     real: Board,
     target: Board,
     tallies: Mapping[tuple[Owner, str], Tally],
+    notes: tuple[str, ...],
 ) -> Profile:
     """The profile, from what was counted for each owner and function."""
     from .runtime import tally
@@ -233,11 +240,13 @@ def _assemble(
                 stage=stages[owner],
                 macs=layer.get("macs"),
                 share=share,
-                functions=_ranked({f: one.instructions for f, one in by_function.items()}),
+                functions=_ranked({f: one.instructions for f, one in by_function.items() if f}),
             )
         )
     by_function = tally.grouped(tallies, lambda _, function: function)
-    functions = [(function, share_of(one, real)) for function, one in by_function.items()]
+    functions = [
+        (function, share_of(one, real)) for function, one in by_function.items() if function
+    ]
     total = tally.total(tallies.values())
     return Profile(
         name=name,
@@ -247,8 +256,7 @@ def _assemble(
         layers=tuple(layers),
         rest=tuple(rest),
         functions=tuple(sorted(functions, key=lambda item: (-item[1].instructions, item[0]))),
-        classes=dict(total.counts),
-        notes=_notes(total, real),
+        notes=notes or _notes(total),
     )
 
 
@@ -258,7 +266,8 @@ def share_of(one: Tally, board: Board) -> Share:
 
     waits = tally.waits(one, board.flash_reads)
     cycles = tally.cycles(one, board.core)
-    return Share(one.instructions, None if cycles is None else cycles + waits, waits)
+    known = None if cycles is None else cycles + waits
+    return Share(one.instructions, known, waits, dict(one.counts))
 
 
 def _ranked(counts: Mapping[str, int]) -> tuple[tuple[str, int], ...]:
@@ -284,7 +293,7 @@ def _known_layers(folder: Path) -> dict[int, dict[str, Any]]:
     return {layer["index"]: layer for layer in saved.load_report(folder).get("layers", ())}
 
 
-def _notes(total: Tally, board: Board) -> tuple[str, ...]:
+def _notes(total: Tally) -> tuple[str, ...]:
     if total.unknown:
         return (f"no estimate of cycles: {total.unknown}",)
     return ()

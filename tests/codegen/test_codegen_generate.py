@@ -21,6 +21,7 @@ from tflm_opt.codegen.generate import abi
 from tflm_opt.errors import InvalidModel, TflmOptError, UnsupportedModel
 from tflm_opt.graph.ir import Graph, Op, Quantization, Tensor
 from tflm_opt.graph.options import ConvOptions, Padding, ReshapeOptions, SoftmaxOptions
+from tflm_opt.kernels import table
 from tflm_opt.runtime import host
 
 WARNINGS = ["-Wall", "-Wextra", "-Wconversion", "-Werror"]
@@ -179,18 +180,22 @@ def test_model_json_and_macros_tell_the_same(tmp_path: Path) -> None:
     assert net.weights == 54 + 2 * 4 + 2 * 4  # weights, multipliers, shifts
 
 
-def test_only_the_kernels_in_use_are_written(tmp_path: Path) -> None:
-    codegen.write(generated(small_net()), tmp_path)
-    assert sorted(p.name for p in (tmp_path / "src").iterdir()) == [
-        "arm_convolve_1x1_s8_fast.c",
-        "arm_convolve_s8.c",
-        "arm_convolve_wrapper_s8.c",
-        "arm_softmax_s8.c",
-        "net.c",
-        "tflm_opt_convolve_lines_s8.c",
-        "tflm_opt_dot_line_s8.c",
-        "tflm_opt_dot_window_s8.c",
-    ]
+def test_the_kernels_in_use_are_written_with_all_their_tiers(tmp_path: Path) -> None:
+    net = generated(small_net())
+    codegen.write(net, tmp_path)
+    written = {path.relative_to(tmp_path / "src").as_posix() for path in c_files(tmp_path)}
+    kernels = table.closure(net.kernels)
+    assert {kernel.function for kernel in kernels} == set(net.kernels)
+    for tier in table.TIERS:
+        folder = "" if tier == "portable" else f"{tier}/"
+        assert {folder + kernel.file for kernel in kernels if tier in kernel.tiers} <= written
+    assert len(written) == 1 + len({(tier, k.file) for k in kernels for tier in k.tiers})
+    assert "arm_softmax_s8.c" in written
+    assert "arm_depthwise_conv_s8.c" not in written
+
+
+def c_files(folder: Path) -> list[Path]:
+    return sorted((folder / "src").rglob("*.c"))
 
 
 def test_writing_again_removes_what_the_new_model_lacks_and_nothing_else(tmp_path: Path) -> None:
@@ -200,7 +205,7 @@ def test_writing_again_removes_what_the_new_model_lacks_and_nothing_else(tmp_pat
     g = small_net()
     only_softmax = Graph(g.ops[2:], (g.ops[1].output,), g.outputs)
     codegen.write(generated(only_softmax, "other"), tmp_path)
-    names = sorted(p.name for p in (tmp_path / "src").iterdir())
+    names = [path.name for path in c_files(tmp_path)]
     assert names == ["arm_softmax_s8.c", "main.c", "other.c"]
     assert not (tmp_path / "include" / "net.h").exists()
 

@@ -77,6 +77,9 @@ def test_stock_cases_have_stages_of_many_ops() -> None:
     assert sum(len(body.ops) > 1 for body in bodies) > 25
     assert sum(body.bands > 2 for body in bodies) > 30
     assert sum(body.extra_macs > 0 for body in bodies) > 10
+    assert sum(bool(body.kept) for body in bodies) > 15
+    assert sum(body.upwards for body in bodies) > 10
+    assert sum(body.copied for body in bodies) > 5
 
 
 @pytest.mark.parametrize("number", range(4))

@@ -22,6 +22,7 @@ _STAGE = re.compile(r"/\* stage (\d+): ")
 _INPUT = "/* rows of the input */"
 _MOVE = re.compile(r" {4}memmove\(arena \+ \d+, arena \+ \d+, \d+\);$")
 _SHIFT = "const tflm_opt_lines moved = "
+_LAST = ("    return 0;", "}")
 _DEPTH = 4  # columns of indentation of what is directly in `invoke`
 
 
@@ -68,7 +69,7 @@ def pieces(text: str, function: str) -> tuple[Piece, ...]:
     lines = text.splitlines()
     start = _start(lines, function)
     end = next(i for i in range(start, len(lines)) if lines[i] == "}")
-    owners = list(_owners(lines[start:end]))
+    owners = list(_owners(lines[start : end + 1]))
     found: list[Piece] = []
     for number, owner in enumerate(owners, start + 1):
         if found and found[-1].owner == owner and found[-1].owner.stage == owner.stage:
@@ -117,6 +118,8 @@ def _opened(line: str, code: str, following: str, stage: Owner | None) -> Owner 
         return Owner("op", int(match[1]), number, match[2])
     if code == _INPUT:
         return Owner("input", 0, number)
+    if line in _LAST:
+        return REST
     if stage is None:
         return Owner("move") if _MOVE.match(line) else None
     return stage if following.strip().startswith(_SHIFT) and code.startswith("if (") else None

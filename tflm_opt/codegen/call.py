@@ -27,10 +27,13 @@ class Constant:
     Attributes:
         role: a C identifier that says what it is ("weights", "bias", "table").
         data: the values, written in C order. Equal arrays are stored once.
+        paired: of the same type and shape, what it is instead for kernels that multiply in pairs
+            (TFLM_OPT_PAIRED in `tflm_opt_tier.h`); None: the same.
     """
 
     role: str
     data: np.ndarray
+    paired: np.ndarray | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

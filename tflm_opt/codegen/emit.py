@@ -50,12 +50,16 @@ class Constants:
     """The arrays of one model, each content once: `pointer` names an array and keeps it."""
 
     arrays: dict[str, tuple[str, np.ndarray]] = field(default_factory=dict)
+    paired: dict[str, np.ndarray] = field(default_factory=dict)
     _names: dict[tuple[str, bytes], str] = field(default_factory=dict)
 
-    def pointer(self, name: str, data: np.ndarray, what: str) -> str:
+    def pointer(
+        self, name: str, data: np.ndarray, what: str, paired: np.ndarray | None = None
+    ) -> str:
         """The C name of an array of these values.
 
-        New values get `name`, with a number if other values have that name already.
+        New values get `name`, with a number if other values have that name already. `paired` as
+        in `Constant`.
         """
         array = np.ascontiguousarray(data)
         dtype = array.dtype.name
@@ -63,12 +67,15 @@ class Constants:
             raise UnsupportedModel(f"constants of type {dtype} have no place in C", tensor=what)
         if array.size == 0:
             raise UnsupportedModel("a constant without elements", tensor=what)
-        key = (dtype, hashlib.sha256(array.tobytes()).digest())
+        both = array.tobytes() + (b"" if paired is None else paired.tobytes())
+        key = (dtype, hashlib.sha256(both).digest())
         if key not in self._names:
             candidates = (f"{name}_{i}" if i > 1 else name for i in itertools.count(1))
             free = next(other for other in candidates if other not in self.arrays)
             self._names[key] = free
             self.arrays[free] = (C_TYPES[dtype], array)
+            if paired is not None:
+                self.paired[free] = np.ascontiguousarray(paired)
         return self._names[key]
 
     @property
@@ -79,9 +86,15 @@ class Constants:
         """All arrays as C, in the order of first use."""
         return "\n".join(
             f"static const {ctype} {name}[{array.size}] TFLM_OPT_ALIGNED(4) = {{\n"
-            f"{array_text(array)}\n}};\n"
+            f"{self._values(name, array)}\n}};\n"
             for name, (ctype, array) in self.arrays.items()
         )
+
+    def _values(self, name: str, array: np.ndarray) -> str:
+        if name not in self.paired:
+            return array_text(array)
+        pairs = array_text(self.paired[name])
+        return f"#if TFLM_OPT_PAIRED\n{pairs}\n#else\n{array_text(array)}\n#endif"
 
 
 def array_text(array: np.ndarray) -> str:
@@ -225,8 +238,8 @@ def _field(item: Field, ctx: OpContext) -> str:
     match item:
         case tuple():
             return _braces(item, ctx)
-        case Constant(role=role, data=data):
-            return ctx.constants.pointer(f"{ctx.prefix}_{role}", data, role)
+        case Constant(role=role, data=data, paired=paired):
+            return ctx.constants.pointer(f"{ctx.prefix}_{role}", data, role, paired)
         case Null():
             return "NULL"
         case Vary(column=column):

@@ -40,6 +40,10 @@ def up(value: int, step: int) -> int:
     return -(-value // step) * step
 
 
+# Pixels that `tflm_opt_mve.h` makes together, with scratch and without.
+_MVE_PIXELS = 3
+
+
 @dataclass(frozen=True, slots=True)
 class Products:
     """Pixels times weights (`tflm_opt_gemm.h`): pointwise and other convolutions.
@@ -86,6 +90,8 @@ class Products:
             if pixels <= up(self.pixels, 2):
                 yield self.least + (up(pixels, 2) // 2 - 1) * self._pair
         yield self._all
+        if self.gathered:
+            yield max(self.least, 3 * up(self.depth, 4) + 4 * self.channels)
 
     def _together(self, size: int) -> int:
         """Pixels of a block."""
@@ -95,13 +101,19 @@ class Products:
 
     def block(self, size: int) -> int:
         if size < self.least:
-            return 1
-        return self._together(size) * self.channels
+            return 1 if self.gathered else _MVE_PIXELS * self.channels
+        return max(self._together(size), _MVE_PIXELS) * self.channels
 
     def work(self, size: int, tier: str) -> float:
         macs = self.pixels * self.channels * self.depth
-        if tier == "portable" or size < self.least:
-            return 3.0 * macs
+        outputs = self.pixels * self.channels
+        if tier == "mve":  # for pointwise ones scratch makes no difference
+            folded = size >= 3 * up(self.depth, 4) + 4 * self.channels
+            return (1.0 if folded else 1.2) * macs if self.gathered else 3.0 * macs
+        if size < self.least:
+            return 2.5 * macs + 40.0 * outputs
+        if tier == "portable":
+            return 1.9 * macs + 21.0 * outputs + 2.7 * self.pixels * self.depth
         times = 1 if size >= self._all else -(-self.pixels // self._together(size))
         weights = (1.2 * self.depth + 25) * self.channels
         taken = (2.0 if self.gathered else 1.0) * self.pixels * self.depth
@@ -132,7 +144,7 @@ class Depthwise:
 
     def _bytes(self, rows: int, columns: int) -> int:
         """Scratch for bands of so many rows and columns."""
-        height, width = self.kernel[0], max(self.kernel[1] | 1, 3)
+        height, width = self.kernel[0], max(max(self.kernel) | 1, 3)
         if self.stride[1] == 1:
             tap_words, reach = width - 1, (width + 3) // 2
         else:
@@ -148,13 +160,38 @@ class Depthwise:
 
     @property
     def least(self) -> int:
-        return self._bytes(1, self.columns)
+        return max(self._bytes(1, self.columns), self._mve(4))
+
+    def _mve(self, columns: int) -> int:
+        """Bytes with which `tflm_opt_mve.h` makes so many columns together, a multiple of 4."""
+        tiles = 1 + (max(self.kernel) > 4)
+        width = (columns - 1) * self.stride[1] + 4 * tiles
+        return 64 * tiles * (4 * tiles + width)
+
+    @property
+    def _paired(self) -> bool:
+        return self.kernel == (3, 3) and self.stride == (1, 1) and self.rows > 1
+
+    def _mve_pairs(self, pairs: int) -> int:
+        """Bytes with which it makes bands of so many pairs of rows."""
+        return 64 * (5 + pairs * (up(self.columns, 2) + 2))
+
+    def _mve_band(self, size: int) -> int:
+        """Rows of its bands."""
+        if not self._paired:
+            return 1
+        fit = [n for n in range(1, up(self.rows, 2) // 2 + 1) if self._mve_pairs(n) <= size]
+        return min(2 * max(fit, default=0), self.rows) or 1
 
     def sizes(self) -> Iterator[int]:
+        if self.in_words and self._paired:
+            for pairs in (1, 2, 4, up(self.rows, 2) // 2):
+                yield max(self._mve_pairs(pairs), self.least)
         if self.in_words:
             for rows in (*self._BANDS, self.rows):
                 if rows <= self.rows:
-                    yield self._bytes(rows, self.columns)
+                    yield max(self._bytes(rows, self.columns), self.least)
+            yield max(self._mve(up(self.columns, 4)), self.least)
 
     def _band(self, size: int) -> int:
         """Rows of a band; 0 for the kernel that needs no scratch."""
@@ -163,7 +200,8 @@ class Depthwise:
         return max(n for n in range(1, self.rows + 1) if self._bytes(n, self.columns) <= size)
 
     def block(self, size: int) -> int:
-        return max(self._band(size) * self.columns * self.channels, 1)
+        band = self._band(size)
+        return max(band, self._mve_band(size)) * self.columns * self.channels if band else 1
 
     def work(self, size: int, tier: str) -> float:
         outputs = self.rows * self.columns * self.channels
@@ -171,6 +209,13 @@ class Depthwise:
         band = self._band(size)
         if tier == "portable" or not band:
             return outputs * (9.0 * taps + 4)
+        if tier == "mve":
+            tiles = 1 + (max(self.kernel) > 4)
+            if self._mve_band(size) > 1:
+                bands = -(-self.rows // self._mve_band(size))
+                return outputs * 6 + (10 * self.rows + 60 * bands) * self.channels
+            chunks = 1 + (size < self._mve(up(self.columns, 4)))
+            return outputs * (4 + 2 * tiles * tiles) + 70 * self.rows * self.channels * chunks
         bands = -(-self.rows // band)
         read = bands * ((band - 1) * self.stride[0] + self.kernel[0])
         words = 1.3 * read * self.columns * self.stride[1] * self.channels

@@ -30,16 +30,17 @@ def profile_data(profile: Profile) -> dict[str, Any]:
         "board": board.id,
         "core": board.core,
         "emulator": profile.emulator,
-        "method": "plugin" if profile.layers else "counter",
+        "method": "plugin" if profile.functions else "debugger",
         **_share(total, total.instructions, profile.macs),
         "macs": profile.macs,
         "cycles_estimate": estimate_data(total, profile.board, profile.macs),
         "layers": layers,
         "rest": [{"what": what, **_share(s, total.instructions)} for what, s in profile.rest],
         "functions": [
-            {"name": name, **_share(share, total.instructions)} for name, share in profile.functions
+            {"name": name, **_share(share, total.instructions), "classes": _classes(share)}
+            for name, share in profile.functions
         ],
-        "classes": dict(sorted(profile.classes.items(), key=lambda item: -item[1])),
+        "classes": _classes(total),
         "notes": list(profile.notes),
     }
 
@@ -73,6 +74,10 @@ def _layer(layer: Layer, total: int) -> dict[str, Any]:
     }
 
 
+def _classes(share: Share) -> dict[str, int]:
+    return dict(sorted(share.classes.items(), key=lambda item: -item[1]))
+
+
 def _share(share: Share, total: int, macs: int | None = None) -> dict[str, Any]:
     return {
         "instructions": share.instructions,
@@ -86,8 +91,9 @@ def _share(share: Share, total: int, macs: int | None = None) -> dict[str, Any]:
 def profile_text(data: dict[str, Any], top: int | None = None) -> str:
     """The profile for a terminal; `top`: only so many layers and functions, largest first."""
     lines = [_headline(data), ""]
-    if data["layers"]:
-        lines += [*_layer_lines(data, top), "", *_function_lines(data, top), ""]
+    lines += [*_layer_lines(data, top), ""]
+    if data["functions"]:
+        lines += [*_function_lines(data, top), ""]
     if data["cycles_estimate"] is not None:
         lines.append(f"* {_ESTIMATE}")
     lines += [
@@ -192,8 +198,6 @@ def profile_page(data: dict[str, Any]) -> str:
 
 def profile_sections(data: dict[str, Any]) -> list[tuple[str, str]]:
     """The tables of a profile as (heading, HTML), for any page with the style of `tables`."""
-    if not data["layers"]:
-        return []
     words = [tables.Column(head) for head in ("op", "output", "name")]
     layers = [tables.Column("#", "d"), tables.Column("stage", "d"), *words]
     layers += [tables.Column("MACs", ","), *_COUNTS, tables.Column("mostly in")]
@@ -209,8 +213,11 @@ def profile_sections(data: dict[str, Any]) -> list[tuple[str, str]]:
     rows += [[None, None, r["what"], "", "", None, *_counts(r), ""] for r in data["rest"]]
     functions = [[f["name"], *_counts(f)] for f in data["functions"]]
     classes = [[name, count] for name, count in data["classes"].items()]
+    sections = [("Layers", tables.table(layers, rows))]
+    if not functions:
+        return sections
     return [
-        ("Layers", tables.table(layers, rows)),
+        *sections,
         ("Functions", tables.table([tables.Column("function"), *_COUNTS], functions)),
         (
             "Classes of instructions, and effects of neighbours",

@@ -67,14 +67,12 @@ def effects(before: Slot | None, slot: Slot, core: str) -> tuple[Counter[str], S
 
 
 def _pipeline(before: Slot, slot: Slot, counts: Counter[str]) -> None:
-    """The M3's and M4's loads and stores."""
-    if slot.name not in _MEMORY:
-        return
-    depends = bool(written(before) & slot.one.address_registers)
-    if before.name in _LOADS:
-        if slot.name in ("load", "store-register-offset") and not depends:
+    """The M3's and M4's loads and stores: a base that a load updates is there in time."""
+    address = slot.one.address_registers
+    if before.name in _LOADS and slot.name in ("load", "store-register-offset"):
+        if before.one.registers[0] not in address:
             counts["pipelined"] = 1
-    elif before.name not in _MEMORY and depends:
+    elif slot.name in _MEMORY and before.name not in _MEMORY and written(before) & address:
         counts["address-interlock"] = 1
 
 

@@ -85,12 +85,16 @@ def linker_script(board: Board) -> str:
     return text
 
 
-def arguments(board: Board) -> tuple[str, ...]:
-    """QEMU's arguments for a board, all but the program to load."""
+def arguments(board: Board, record: Path | None = None) -> tuple[str, ...]:
+    """QEMU's arguments for a board, all but the program to load.
+
+    With a file to `record` to, QEMU tells how many instructions ran (`info replay`).
+    """
+    recording = "" if record is None else f",rr=record,rrfile={record}"
     return (
         *("-M", emulator(board).machine, "-display", "none", "-monitor", "none"),
         *("-serial", "null", "-semihosting-config", "enable=on,target=native"),
-        *("-icount", f"shift={SHIFT},align=off,sleep=off"),
+        *("-icount", f"shift={SHIFT},align=off,sleep=off{recording}"),
     )
 
 

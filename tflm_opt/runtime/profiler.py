@@ -6,7 +6,8 @@ QEMU takes plugins that see each block of instructions as it is translated and a
 the one that `measure` runs, not a byte of it changed; and what the plugin counts is compared with
 the emulated machine's own counter, to the last instruction.
 
-Where QEMU has no plugins, or there is no compiler for them, `NoProfiler` says so.
+Where QEMU has no plugins, or there is no compiler for them, `NoProfiler` says so, and `debugger` is
+the other way.
 """
 
 from __future__ import annotations
@@ -99,7 +100,7 @@ def trace(
     with tempfile.TemporaryDirectory(prefix="tflm_opt_") as name:
         out, contexts = Path(name) / "blocks.txt", Path(name) / "contexts.txt"
         contexts.write_text("".join(f"{r.start} {r.end} {r.context}\n" for r in ranges), "utf-8")
-        arguments = [str(library), f"root={_root(firmware)}", f"contexts={contexts}", f"out={out}"]
+        arguments = [str(library), f"root={root(firmware)}", f"contexts={contexts}", f"out={out}"]
         if flash is not None:
             arguments += _flash_arguments(board, flash)
         option = ",".join(part.replace(",", ",,") for part in arguments)
@@ -114,7 +115,7 @@ def trace(
     return Trace(blocks, lines, counted)
 
 
-def _root(firmware: Firmware) -> int:
+def root(firmware: Firmware) -> int:
     """The address of what the harness calls: the wrapper that streams rows, or the model's own."""
     symbols = elf.symbols(firmware.elf)
     name = "sample_invoke" if firmware.interface.streamed else firmware.interface.invoke

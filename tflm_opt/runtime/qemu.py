@@ -93,9 +93,7 @@ def run_elf(
     program = Path(program).resolve()
     with tempfile.TemporaryDirectory(prefix="tflm_opt-") as name:
         folder = Path(name)
-        with open(folder / "inputs.bin", "wb") as file:
-            for number, sample in enumerate(samples):
-                file.writelines(_sample_bytes(number, sample, interface.inputs))
+        write_inputs(folder, interface, samples)
         start(program, board, folder, options=options, timeout=timeout)
         return _read_results(folder, interface, board, len(samples))
 
@@ -128,6 +126,15 @@ def start(
             "QEMU", f"the program ended with status {done.returncode}{what}", output=text.strip()
         )
     return text
+
+
+def write_inputs(
+    folder: Path, interface: Interface, samples: Sequence[Sequence[np.ndarray]]
+) -> None:
+    """Leave samples where the program looks for them. Raises `ToolFailed` for a wrong shape."""
+    with open(folder / "inputs.bin", "wb") as file:
+        for number, sample in enumerate(samples):
+            file.writelines(_sample_bytes(number, sample, interface.inputs))
 
 
 def _sample_bytes(

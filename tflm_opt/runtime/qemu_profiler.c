@@ -2,9 +2,9 @@
    for each context. It counts only between the call of one function (`root`) and its return.
 
    A context is a number that the profiled function is in: an op of a model. Ranges of addresses
-   with a context come in a file; once a block that ends in such a range has run, what follows
-   belongs to that context, whichever function it is in, until a block ends in another range. So a
-   callee's instructions belong to the call that led to them.
+   with a context come in a file; a block that ends in such a range sets it, and all that follows
+   belongs to it, whichever function it is in, until a block ends in another range. So a callee's
+   instructions belong to the call that led to them.
 
    A translation block is a straight run of instructions with one entry. It ends before its last
    instruction only at a fault or in the middle of an access to a device, and a model's code does
@@ -152,12 +152,12 @@ static void executed(unsigned cpu, void *user)
     } else if (last_count != NULL && block->start == last_end) {
         last_count->fell++;
     }
-    last_count = &block->counts[current];
-    last_count->runs++;
-    last_end = block->end;
     if (block->context != NONE) {
         current = block->context;
     }
+    last_count = &block->counts[current];
+    last_count->runs++;
+    last_end = block->end;
 }
 
 static void loaded(unsigned cpu, uint32_t info, uint64_t address, void *user)

@@ -10,7 +10,6 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path
 from typing import TypeVar
 
@@ -78,18 +77,22 @@ def owners(firmware: Firmware, pieces: Sequence[Piece]) -> Owners:
         index = bisect_right(starts, line) - 1
         if index >= 0 and line < pieces[index].end:
             found.append(Range(start, end, contexts.index(pieces[index].owner)))
-    return Owners(tuple(contexts), _apart(found, firmware))
+    symbol = elf.symbols(firmware.elf)[firmware.interface.invoke]
+    start = symbol[0] & ~1  # Thumb functions have their lowest bit set
+    return Owners(tuple(contexts), _whole(found, start, start + symbol[1]))
 
 
-def _apart(ranges: Sequence[Range], firmware: Firmware) -> tuple[Range, ...]:
-    """Ranges in order, those of functions that were linked away left out: they lie at address 0."""
-    linked = [start for start, _ in elf.functions(firmware.elf)]
-    lowest = min(linked, default=0)
-    kept = sorted((r for r in ranges if r.start >= lowest), key=lambda r: r.start)
-    for before, after in pairwise(kept):
-        if before.end > after.start:
-            raise ToolFailed("gcc", f"its table of lines has address 0x{after.start:x} twice")
-    return tuple(kept)
+def _whole(ranges: Sequence[Range], start: int, end: int) -> tuple[Range, ...]:
+    """Ranges of a function in order, with those of no line, which are the rest's."""
+    found: list[Range] = []
+    for one in sorted((r for r in ranges if start <= r.start < end), key=lambda r: r.start):
+        if one.start < start:
+            raise ToolFailed("gcc", f"its table of lines has address 0x{one.start:x} twice")
+        if one.start > start:
+            found.append(Range(start, one.start, 0))
+        found.append(one)
+        start = one.end
+    return (*found, Range(start, end, 0)) if start < end else tuple(found)
 
 
 def tallies(
@@ -117,6 +120,13 @@ def tallies(
         largest = max(keys, key=lambda key: found[key].instructions)
         found[largest].data_lines += lines
     return found
+
+
+def without_functions(
+    counts: Mapping[int, int], owned: Owners, why: str
+) -> dict[tuple[Owner, str], Tally]:
+    """Tallies of instructions by context alone: functions are "", `why` there are no classes."""
+    return {(owned.contexts[c], ""): Tally(count, unknown=why) for c, count in counts.items()}
 
 
 def _instructions(block: Block, code: Mapping[int, Instruction]) -> list[Instruction]:

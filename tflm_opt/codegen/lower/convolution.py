@@ -7,9 +7,12 @@ padding the input's zero point goes into the bias.
 
 from __future__ import annotations
 
+import numpy as np
+
 from tflm_opt.codegen.call import Call, Constant, Lowered, Null, Pointer, Scratch, Struct, dims
 from tflm_opt.codegen.fold import folded
 from tflm_opt.codegen.lower import lowers
+from tflm_opt.codegen.settle import settled, sums
 from tflm_opt.errors import UnsupportedModel
 from tflm_opt.graph.ir import Op, Tensor
 from tflm_opt.graph.operands import bias, int8, of_rank, source, weights
@@ -107,6 +110,11 @@ def _call(
     added, offset = bias(op, 2, channels), -image.zero_point
     # All bands of a convolution share one bias, so padding anywhere keeps the zero point out of it.
     whole = options.whole if isinstance(options, BandConvOptions) else pad
+    bounds = activation_range(options.activation, output.scale, output.zero_point)
+    reach = sums(values, axis, added, offset)
+    fitted = settled(multipliers, shifts, reach, output.zero_point, bounds)
+    if fitted.added.any():
+        added = fitted.added if added is None else (added + fitted.added).astype(np.int32)
     if whole.empty:
         added, offset = folded(values, axis, added, offset)
     params = (
@@ -116,9 +124,9 @@ def _call(
         (options.stride[1], options.stride[0]),
         (pad.left, pad.top),
         (options.dilation[1], options.dilation[0]),
-        activation_range(options.activation, output.scale, output.zero_point),
+        bounds,
     )
-    factors = (Constant("multiplier", multipliers), Constant("shift", shifts))
+    factors = (Constant("multiplier", fitted.multipliers), Constant("shift", fitted.shifts))
     arguments = (
         Scratch(),
         Struct(params_type, "params", params),

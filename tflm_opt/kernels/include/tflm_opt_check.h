@@ -76,6 +76,21 @@ TFLM_OPT_INLINE int tflm_opt_depthwise_fits(const cmsis_nn_dw_conv_params *param
            params->ch_mult > 0 && output_dims->c == input_dims->c * params->ch_mult;
 }
 
+/*
+ * A 1x1 convolution. Its filter's dims are not looked at: for a fully connected layer that is one,
+ * TFLM passes that layer's.
+ */
+TFLM_OPT_INLINE int tflm_opt_pointwise_fits(const cmsis_nn_conv_params *params,
+                                            const cmsis_nn_per_channel_quant_params *quant,
+                                            const cmsis_nn_dims *input_dims,
+                                            const cmsis_nn_dims *output_dims)
+{
+    return params != NULL && tflm_opt_has_factors(quant) && tflm_opt_is_positive(input_dims) &&
+           output_dims != NULL && output_dims->c > 0 && params->padding.h == 0 &&
+           params->padding.w == 0 && params->stride.h == 1 && params->stride.w == 1 &&
+           params->activation.min <= params->activation.max;
+}
+
 /* The dims that a fully connected layer reads: rows, depth, channels. */
 TFLM_OPT_INLINE int tflm_opt_matrix_fits(const cmsis_nn_fc_params *params,
                                          const cmsis_nn_dims *input_dims,
@@ -101,6 +116,24 @@ TFLM_OPT_INLINE int tflm_opt_pool_fits(const cmsis_nn_pool_params *params,
            params->padding.w < filter_dims->w &&
            (output_dims->h - 1) * params->stride.h - params->padding.h < input_dims->h &&
            (output_dims->w - 1) * params->stride.w - params->padding.w < input_dims->w;
+}
+
+/* Two inputs and an output of `count` elements. */
+TFLM_OPT_INLINE int tflm_opt_pair_fits(const void *input1,
+                                       const void *input2,
+                                       const void *output,
+                                       int32_t count,
+                                       int32_t low,
+                                       int32_t high)
+{
+    return input1 != NULL && input2 != NULL && output != NULL && count >= 0 && low <= high;
+}
+
+/* The shifts of a sum's factors, which are below one. */
+TFLM_OPT_INLINE int tflm_opt_are_down(int32_t shift1, int32_t shift2, int32_t shift3)
+{
+    return shift1 >= -31 && shift1 <= 0 && shift2 >= -31 && shift2 <= 0 && shift3 >= -31 &&
+           shift3 <= 0;
 }
 
 #endif /* TFLM_OPT_CHECK_H */

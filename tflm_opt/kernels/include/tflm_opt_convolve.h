@@ -137,6 +137,29 @@ TFLM_OPT_INLINE tflm_opt_taps tflm_opt_convolution_rows(const cmsis_nn_conv_para
     return taps;
 }
 
+/* A span of output pixels, one by one; the dims' channels are sound. */
+TFLM_OPT_INLINE void tflm_opt_convolve_windows(
+    const cmsis_nn_conv_params *conv_params,
+    const cmsis_nn_per_channel_quant_params *quant_params,
+    const cmsis_nn_dims *input_dims,
+    const tflm_opt_lines *input,
+    const cmsis_nn_dims *filter_dims,
+    const int8_t *filter_data,
+    const int32_t *bias_data,
+    const cmsis_nn_dims *output_dims,
+    const tflm_opt_span *span,
+    int8_t *output_data)
+{
+    tflm_opt_convolution conv;
+    tflm_opt_taps taps;
+    tflm_opt_set_convolution(&conv, conv_params, quant_params, input_dims, filter_dims, bias_data,
+                             output_dims);
+    taps = tflm_opt_convolution_rows(conv_params, input_dims, input, filter_dims, span->y, span->x,
+                                     &conv.rows);
+    tflm_opt_convolve_span(&conv, filter_data + taps.first * filter_dims->w * filter_dims->c, span,
+                           output_dims->c, output_data);
+}
+
 /* Whether the channels of filter and output fit those of the input. */
 TFLM_OPT_INLINE int tflm_opt_groups_fit(const cmsis_nn_dims *input_dims,
                                         const cmsis_nn_dims *filter_dims,

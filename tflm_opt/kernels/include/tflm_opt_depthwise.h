@@ -1,16 +1,20 @@
 /*
- * Depthwise convolutions on cores with the DSP extension: not part of the public interface, and
- * without functions on other cores.
+ * Depthwise convolutions on cores with the DSP extension: not part of the public interface, and of use
+ * on other cores only for what it says about scratch.
  *
  * Four channels at a time. Of the input rows that a band of output rows reads, each channel gets
  * words of two neighbouring values in scratch, borders filled with the zero point, and of the
  * filter's rows words of two neighbouring taps. With E(i) the word of columns 2i and 2i + 1, and
- * w01 that of taps 0 and 1, a row of a 3x3 window with stride 1 adds
+ * w01 that of taps 0 and 1, a row of a window of three columns adds
  *
  *     even outputs:   E(i).low w0 + E(i).high w1 + E(i + 1).low w2    = E(i) w01 + E(i + 1).low w2
  *     odd outputs:    E(i).high w0 + E(i + 1).low w1 + E(i + 1).high w2
  *
- * two products an instruction but for the odd one out. Four outputs are made at once.
+ * two products an instruction but for the odd one out. Several outputs are made at once, so that words
+ * and taps are loaded once for all of them. The input's offset is part of the bias.
+ *
+ * A band is the block that is promised to whoever lays an output over an input: its outputs are
+ * written in any order, some before its last inputs are read.
  */
 #ifndef TFLM_OPT_DEPTHWISE_H
 #define TFLM_OPT_DEPTHWISE_H
@@ -23,19 +27,18 @@
 extern "C" {
 #endif
 
-#define TFLM_OPT_DEPTHWISE_TAPS 7    /* rows and columns of the largest filter that words serve */
-#define TFLM_OPT_DEPTHWISE_GROUP 4   /* outputs of a row, and channels, made together */
-#define TFLM_OPT_DEPTHWISE_COLUMNS 65532 /* of a strip, at most */
+#define TFLM_OPT_DEPTHWISE_TAPS 7        /* rows and columns of the largest filter */
+#define TFLM_OPT_DEPTHWISE_DIRECT 16     /* rows of the largest filter that needs no scratch */
+#define TFLM_OPT_DEPTHWISE_COLUMNS 65532 /* outputs of a row that are made in one go, at most */
 
 /* A filter, its steps, and what follows from them. */
 typedef struct {
-    int32_t height;   /* taps down */
-    int32_t stride_h; /* output rows to input rows */
-    int32_t stride_w; /* 1 or 2 */
+    int32_t height;    /* taps down */
+    int32_t stride_h;  /* input rows from one output row to the next */
+    int32_t stride_w;  /* 1 or 2 */
     int32_t width;     /* taps across, as many as down, 3, 5 or 7; those that aren't there are 0 */
     int32_t tap_words; /* words of a row of taps */
-    int32_t reach;     /* words of an input row that a group reads */
-    int32_t is_3x3;    /* whether it is what tflm_opt_depthwise_3x3_s8 is for */
+    int32_t reach;     /* words of an input row that four outputs read */
 } tflm_opt_depthwise_shape;
 
 TFLM_OPT_INLINE tflm_opt_depthwise_shape tflm_opt_depthwise_shape_of(int32_t height,
@@ -48,7 +51,6 @@ TFLM_OPT_INLINE tflm_opt_depthwise_shape tflm_opt_depthwise_shape_of(int32_t hei
     shape.stride_h = stride_h;
     shape.stride_w = stride_w;
     shape.width = tflm_opt_max(tflm_opt_max(width, height) | 1, 3);
-    shape.is_3x3 = height == 3 && shape.width == 3 && stride_h == 1 && stride_w == 1;
     if (stride_w == 1) {
         shape.tap_words = shape.width - 1;
         shape.reach = (shape.width + 3) / 2;
@@ -59,55 +61,44 @@ TFLM_OPT_INLINE tflm_opt_depthwise_shape tflm_opt_depthwise_shape_of(int32_t hei
     return shape;
 }
 
-/* Whether a band of so many rows works on values one above the other. */
-TFLM_OPT_INLINE int32_t tflm_opt_depthwise_is_stacked(const tflm_opt_depthwise_shape *shape,
-                                                      int32_t rows)
-{
-    return shape->is_3x3 && rows > 1;
-}
-
-/* Words of an input row that `columns` neighbouring outputs read, rounded up to groups. */
+/* Words of an input row that `columns` neighbouring outputs read, rounded up to fours of them. */
 TFLM_OPT_INLINE int32_t tflm_opt_depthwise_row_words(const tflm_opt_depthwise_shape *shape,
                                                      int32_t columns)
 {
     return (columns + 3) / 4 * 2 * shape->stride_w - 2 * shape->stride_w + shape->reach;
 }
 
+/* Words of taps, bias and scale of a channel. */
+TFLM_OPT_INLINE int32_t tflm_opt_depthwise_record_words(const tflm_opt_depthwise_shape *shape)
+{
+    return shape->height * shape->tap_words + 7;
+}
+
 /*
- * Bytes of scratch for bands of `rows` output rows, `columns` wide: words of taps, bias and scale of
- * four channels, and their words of the input rows.
+ * Bytes of scratch for bands of `rows` output rows, `columns` wide: four channels' words.
  *
  *     16 * (height * tap_words + 7) + 16 * ((rows - 1) * stride_h + height) * row_words
- *
- * 3x3 with both strides 1 and rows even has columns of (rows + 2) / 2 words instead:
- *
- *     16 * 13 + 16 * (rows + 2) / 2 * (columns rounded up to even + 2)
  */
 TFLM_OPT_INLINE int32_t tflm_opt_depthwise_scratch(const tflm_opt_depthwise_shape *shape,
                                                    int32_t rows,
                                                    int32_t columns)
 {
-    const int32_t record = shape->height * shape->tap_words + 7;
     const int32_t input_rows = (rows - 1) * shape->stride_h + shape->height;
-    if (tflm_opt_depthwise_is_stacked(shape, rows)) {
-        return 16 * (record + input_rows / 2 * ((columns + 3) & ~1));
-    }
-    return 16 * (record + input_rows * tflm_opt_depthwise_row_words(shape, columns));
+    return 16 * (tflm_opt_depthwise_record_words(shape) +
+                 input_rows * tflm_opt_depthwise_row_words(shape, columns));
 }
 
-/* Of `most` output rows, those that a band has with so much scratch; one at least. */
+/* Rows of a band with so much scratch: the most that the formula above allows, but one at least. */
 TFLM_OPT_INLINE int32_t tflm_opt_depthwise_rows_in(const tflm_opt_depthwise_shape *shape,
                                                    int32_t size,
-                                                   int32_t columns,
-                                                   int32_t most)
+                                                   int32_t columns)
 {
-    int32_t rows = 1;
-    int32_t more = 2;
-    while (more <= most && tflm_opt_depthwise_scratch(shape, more, columns) <= size) {
-        rows = more;
-        more = shape->is_3x3 ? 2 * more : more + 1;
+    const int32_t words = size / 16 - tflm_opt_depthwise_record_words(shape);
+    const int32_t input_rows = words / tflm_opt_depthwise_row_words(shape, columns);
+    if (input_rows < shape->height + shape->stride_h) {
+        return 1;
     }
-    return shape->is_3x3 ? tflm_opt_min(rows, 4) : rows;
+    return 1 + (input_rows - shape->height) / shape->stride_h;
 }
 
 /*
@@ -121,14 +112,16 @@ TFLM_OPT_INLINE int32_t tflm_opt_depthwise_buffer_size(const cmsis_nn_dims *inpu
     const tflm_opt_depthwise_shape one = tflm_opt_depthwise_shape_of(filter->h, filter->w, 1, 1);
     const tflm_opt_depthwise_shape two = tflm_opt_depthwise_shape_of(filter->h, filter->w, 2, 2);
     if (filter->h > TFLM_OPT_DEPTHWISE_TAPS || filter->w > TFLM_OPT_DEPTHWISE_TAPS ||
-        filter->c != input->c) {
+        filter->c != input->c || input->c < 4) {
         return 0;
     }
     return tflm_opt_max(tflm_opt_depthwise_scratch(&one, 2, input->w),
                         tflm_opt_depthwise_scratch(&two, 2, (input->w + 1) / 2));
 }
 
-/* One call of a depthwise kernel that works in scratch. */
+/* ---- calls and bands ---- */
+
+/* One call of a kernel that may work in scratch. */
 typedef struct {
     const cmsis_nn_dw_conv_params *params;
     const cmsis_nn_per_channel_quant_params *quant;
@@ -139,7 +132,8 @@ typedef struct {
     tflm_opt_depthwise_shape shape;
     int32_t *scratch;
     int32_t size;     /* bytes of it, enough for a row of 4 columns */
-    int32_t in_words; /* whether this way of working serves the call, if its channels do */
+    int32_t in_words; /* whether tflm_opt_depthwise_band_s8 serves the call, if its channels do */
+    int32_t directly; /* whether tflm_opt_depthwise_direct_s8 does, if its windows do */
 } tflm_opt_depthwise_call;
 
 /* Rows y to y + rows of the output, from column x on. */
@@ -151,27 +145,54 @@ typedef struct {
 } tflm_opt_depthwise_band;
 
 /*
- * Words of neighbouring values for four channels: `rows` times `pairs` words a channel, one more
- * before them if `first` (the zero point, the first value), one more behind if `last` (the last
- * value, the zero point). Channels are `plane` bytes apart. `rows` is 0 afterwards.
+ * Begins a call of which all before `shape` is set, for so many columns and rows of an output.
+ * ARM_CMSIS_NN_ARG_ERROR for wrong dims and for scratch that is too small.
  */
-typedef struct {
-    const int8_t *source;
-    int32_t channels; /* of the source: from one value to the next */
-    uint32_t *words;
-    int32_t plane;
-    int32_t first;
-    int32_t pairs;
-    int32_t last;
-    uint32_t zero;       /* the zero point four times */
-    int32_t source_skip; /* from behind a row's last value to the next row */
-    int32_t words_skip;  /* from behind its last word, in bytes */
-    int32_t rows;
-} tflm_opt_depthwise_unpacking;
+arm_cmsis_nn_status tflm_opt_depthwise_start_s8(const cmsis_nn_context *ctx,
+                                                const cmsis_nn_dims *output,
+                                                int32_t columns,
+                                                int32_t rows,
+                                                tflm_opt_depthwise_call *call);
 
 /*
- * What becomes bias and scale of some channels, in their records: the bias four times, `rows` rows
- * of words of taps, multiplier, constant, shift. The words are there already.
+ * Some of the first rows of a band for which there is scratch; how many. `output` is where the band's
+ * first pixel goes, `output_row` leads from one row to the next. 0, and they are not written, or in
+ * part, if a channel has no short form.
+ */
+int32_t tflm_opt_depthwise_band_s8(const tflm_opt_depthwise_call *call,
+                                   const tflm_opt_lines *lines,
+                                   const tflm_opt_depthwise_band *band,
+                                   int8_t *output,
+                                   int32_t output_row);
+
+/*
+ * A span without scratch, in blocks of one output element. 0, and nothing is written, if one of its
+ * windows holds no value.
+ */
+int32_t tflm_opt_depthwise_direct_s8(const tflm_opt_depthwise_call *call,
+                                     const tflm_opt_lines *lines,
+                                     const tflm_opt_span *span,
+                                     int8_t *output);
+
+/* Any depthwise convolution, without scratch: the portable kernel, whose place the fast ones take. */
+arm_cmsis_nn_status tflm_opt_depthwise_any_s8(const cmsis_nn_context *ctx,
+                                              const cmsis_nn_dw_conv_params *dw_conv_params,
+                                              const cmsis_nn_per_channel_quant_params *quant_params,
+                                              const cmsis_nn_dims *input_dims,
+                                              const tflm_opt_lines *input,
+                                              const cmsis_nn_dims *filter_dims,
+                                              const int8_t *filter_data,
+                                              const cmsis_nn_dims *bias_dims,
+                                              const int32_t *bias_data,
+                                              const cmsis_nn_dims *output_dims,
+                                              const tflm_opt_span *span,
+                                              int8_t *output_data);
+
+/* ---- cores: assembly, which knows where the fields of these records are ---- */
+
+/*
+ * What scratch holds of four channels: the bias four times, `rows` rows of words of taps, multiplier,
+ * constant, shift, in `size` bytes a channel.
  */
 typedef struct {
     const int32_t *bias;
@@ -182,14 +203,67 @@ typedef struct {
     int32_t most;          /* of a bias's absolute value */
     int32_t *records;
     int32_t rows;
-    int32_t size; /* of a record, in bytes */
-    int32_t count;
-    int32_t bias_step; /* in bytes, 0 to have the same for all */
-} tflm_opt_depthwise_scales;
+    int32_t size;
+    int32_t bias_step;  /* in bytes, 0 to have the same for all */
+    const int8_t *taps; /* NULL if their words are there already */
+    int32_t channels;   /* from one tap to the next */
+    int32_t kind; /* 0, 1, 2: width 3, 5, 7; 3, 4, 5: with stride 2; 6: columns of 3, not rows */
+} tflm_opt_depthwise_records;
+
+/* Fills them; 0 and not 1 where a channel has no short form (tflm_opt_set_short). */
+int32_t tflm_opt_depthwise_records_s8(const tflm_opt_depthwise_records *records);
 
 /*
- * Output rows of some channels, from words. `state` belongs to the core. Addresses and steps are
- * those of the first row and channel; deltas are added after the last row of a channel.
+ * Words of neighbouring values for four channels: `rows` times `pairs` words a channel, one more
+ * before them if `first` (the zero point, the first value), one more behind if `last` (the last
+ * value, the zero point).
+ */
+typedef struct {
+    const int8_t *source;
+    int32_t channels; /* of the source: from one value to the next */
+    uint32_t *words;
+    int32_t plane; /* bytes from one channel's words to the next */
+    int32_t first;
+    int32_t pairs;
+    int32_t last;
+    uint32_t zero;       /* the zero point four times */
+    int32_t source_skip; /* from behind a row's last value to the next row */
+    int32_t words_skip;  /* from behind its last word, in bytes */
+    int32_t rows;
+} tflm_opt_depthwise_words;
+
+/* They lie `step` bytes apart: 4, 12 or 20. */
+void tflm_opt_depthwise_words_s8(const tflm_opt_depthwise_words *words, int32_t step);
+
+/* Words of values one above the other, of two rows. One row may be four bytes that repeat: step 0. */
+typedef struct {
+    const int8_t *upper;
+    int32_t upper_step;
+    const int8_t *lower;
+    int32_t lower_step;
+    int32_t columns;
+    uint32_t *words;
+    int32_t plane;
+    int32_t step; /* bytes from one word to the next */
+} tflm_opt_depthwise_two;
+
+void tflm_opt_depthwise_two_s8(const tflm_opt_depthwise_two *two);
+
+/* The same of four rows, two words side by side, those of the next column after 8 bytes or 12. */
+typedef struct {
+    int32_t source_row;
+    const int8_t *source;
+    int32_t channels;
+    uint32_t *words;
+    int32_t plane;
+    int32_t columns;
+} tflm_opt_depthwise_four;
+
+void tflm_opt_depthwise_four_s8(const tflm_opt_depthwise_four *four, int32_t step);
+
+/*
+ * Output rows of four channels, from words. `state` belongs to the core. Addresses and steps are those
+ * of the first row and channel; deltas are added after the last row of a channel.
  */
 typedef struct {
     int32_t state0;
@@ -197,8 +271,8 @@ typedef struct {
     int32_t state1;
     int32_t words_group; /* bytes of words from one group of columns to the next */
     int32_t state2;
-    const int32_t *records; /* of the first channel, as tflm_opt_depthwise_scales has them */
-    int32_t code;           /* where the code of a row of taps begins, for as many as there are */
+    const int32_t *records; /* of the first channel */
+    int32_t code;           /* as each core says */
     int32_t kink;           /* what is added to negative sums: -128 or 0 */
     int32_t words_step;     /* as each core says */
     int8_t *output;
@@ -215,97 +289,44 @@ typedef struct {
 } tflm_opt_depthwise_rows;
 
 /*
- * The cores. Words of the input lie `step` bytes apart, which is 4, 12 or 16; taps of four channels
- * need `width` columns of the filter to be there, not only of the shape. No scales where a channel
- * has no short form (tflm_opt_set_short): then it is 0 and not 1.
- */
-void tflm_opt_depthwise_words_s8(tflm_opt_depthwise_unpacking *unpacking, int32_t step);
-void tflm_opt_depthwise_taps_s8(const tflm_opt_depthwise_shape *shape,
-                                const int8_t *taps,
-                                int32_t channels,
-                                uint32_t *words,
-                                int32_t size);
-int32_t tflm_opt_depthwise_scales_s8(const tflm_opt_depthwise_scales *scales,
-                                     const tflm_opt_depthwise_shape *shape);
-
-/*
  * Words lie row by row: words_step is from one to the next, less 24 for 7 taps at stride 2; columns
- * are all columns, less 65536 where there is a kink.
+ * are all columns, less 65536 where there is a kink; code is where that of a row of taps begins, for
+ * as many as there are.
  */
 void tflm_opt_depthwise_rows_s8(const tflm_opt_depthwise_rows *rows);
 
 /*
- * 3x3 with stride 1. Words lie column by column: words_step is the bytes of all whole groups, columns
- * those that are left. With a kink, no group is whole. The first works on one row of outputs, the
- * second on 2 or 4, on words of values one above the other; a group is 4 columns or 2.
+ * 3x3 alone, with words that lie column by column. words_step is the bytes of all whole groups,
+ * columns those that are left; with a kink, no group is whole. One row with stride 1, groups of four
+ * columns. Or two rows and two columns, once or, for 4 rows, twice: with stride 1 on words of values
+ * one above the other (code is 0 for 2 rows, 1 for 4), with stride 2 on words of neighbours (code 2).
  */
-void tflm_opt_depthwise_3x3_s8(const tflm_opt_depthwise_rows *rows);
+void tflm_opt_depthwise_1x4_s8(const tflm_opt_depthwise_rows *rows);
 void tflm_opt_depthwise_2x2_s8(const tflm_opt_depthwise_rows *rows);
 
-/* The second's words of taps, a column at a time. */
-void tflm_opt_depthwise_taps_down_s8(const int8_t *taps,
-                                     int32_t channels,
-                                     uint32_t *words,
-                                     int32_t size);
-
-/* Its words of four rows of the input, a column's two side by side, columns 8 or 12 bytes apart. */
+/*
+ * One pixel's channels, four by four, straight from the input: taps of the window that lie inside.
+ * The record is used up.
+ */
 typedef struct {
-    int32_t source_row;
-    const int8_t *source;
+    const int8_t *source; /* of the first tap */
+    const int8_t *taps;
+    const int32_t *bias;
+    const int32_t *multiplier;
+    const int32_t *shift;
+    int8_t *output;
+    int32_t groups;
+    uint32_t input_offset; /* twice in a word */
     int32_t channels;
-    uint32_t *words;
-    int32_t plane; /* bytes from one channel's words to the next */
+    const int32_t *distances; /* from the first row to each other one, then 0 */
     int32_t columns;
-} tflm_opt_depthwise_stack;
+    int32_t taps_row;      /* from one row of taps to the next */
+    int32_t output_factor; /* 2 * output_offset + 1 */
+    int32_t kink;          /* what is added to negative sums: -128 or 0 */
+    int32_t bias_step;     /* from one group to the next in bytes, 0 to have the same for all */
+} tflm_opt_depthwise_pixel;
 
-void tflm_opt_depthwise_stack_s8(const tflm_opt_depthwise_stack *stack, int32_t step);
-
-/* Its words of two rows, of which one may be the same four bytes again and again, with step 0. */
-typedef struct {
-    const int8_t *upper;
-    int32_t upper_step;
-    const int8_t *lower;
-    int32_t lower_step;
-    int32_t columns;
-    uint32_t *words;
-    int32_t plane;
-    int32_t step; /* bytes from a column's words to the next */
-} tflm_opt_depthwise_two;
-
-void tflm_opt_depthwise_two_s8(const tflm_opt_depthwise_two *two);
-
-/*
- * Begins a call of which all before `shape` is set. ARM_CMSIS_NN_ARG_ERROR for wrong dims and for
- * scratch that is too small.
- */
-arm_cmsis_nn_status tflm_opt_depthwise_start_s8(const cmsis_nn_context *ctx,
-                                                const cmsis_nn_dims *output,
-                                                tflm_opt_depthwise_call *call);
-
-/*
- * Some rows of the output, as many as there is scratch for and not more than the band has; how many.
- * `output` is where the band's first pixel goes, `output_row` leads from one row to the next. 0, and
- * they are not written, or in part, if a channel has no short form.
- */
-int32_t tflm_opt_depthwise_band_s8(const tflm_opt_depthwise_call *call,
-                                   const tflm_opt_lines *lines,
-                                   const tflm_opt_depthwise_band *band,
-                                   int8_t *output,
-                                   int32_t output_row);
-
-/* Any depthwise convolution, without scratch: the portable kernel, whose place the fast ones take. */
-arm_cmsis_nn_status tflm_opt_depthwise_any_s8(const cmsis_nn_context *ctx,
-                                              const cmsis_nn_dw_conv_params *dw_conv_params,
-                                              const cmsis_nn_per_channel_quant_params *quant_params,
-                                              const cmsis_nn_dims *input_dims,
-                                              const tflm_opt_lines *input,
-                                              const cmsis_nn_dims *filter_dims,
-                                              const int8_t *filter_data,
-                                              const cmsis_nn_dims *bias_dims,
-                                              const int32_t *bias_data,
-                                              const cmsis_nn_dims *output_dims,
-                                              const tflm_opt_span *span,
-                                              int8_t *output_data);
+void tflm_opt_depthwise_taps_s8(tflm_opt_depthwise_pixel *pixel);
 
 #ifdef __cplusplus
 }

@@ -28,6 +28,16 @@ typedef struct {
     int32_t filter_row_skip;
 } tflm_opt_patch;
 
+/*
+ * Keeps a pointer in the register that it is in: compilers count it again from its start otherwise,
+ * after each loop that moves it.
+ */
+#if defined(__GNUC__)
+#define TFLM_OPT_KEEP(pointer) __asm__("" : "+r"(pointer))
+#else
+#define TFLM_OPT_KEEP(pointer) ((void)0)
+#endif
+
 /* Output channels that are computed together. */
 #define TFLM_OPT_BLOCK 4
 
@@ -63,6 +73,22 @@ void tflm_opt_dot_window_s8(tflm_opt_channels *channels,
                             int32_t count,
                             int8_t *output);
 
+/* What two pixels have at the same place: their inputs, with the offset added. */
+typedef struct {
+    int32_t first;
+    int32_t second;
+} tflm_opt_pair;
+
+/*
+ * `count` output channels of two pixels whose windows were gathered, filter_size pairs: first all of
+ * one pixel, then all of the other.
+ */
+void tflm_opt_dot_pair_s8(const tflm_opt_channels *channels,
+                          const tflm_opt_pair *window,
+                          const int8_t *filter,
+                          int32_t count,
+                          int8_t *output);
+
 /* `count` output channels of one line: the filter_size neighbouring elements at `input`. */
 void tflm_opt_dot_line_s8(const tflm_opt_channels *channels,
                           const int8_t *input,
@@ -85,6 +111,50 @@ TFLM_OPT_INLINE int32_t tflm_opt_dot_s8(
     return sum;
 }
 
+/* Clamped to int8. */
+TFLM_OPT_INLINE int8_t tflm_opt_saturated_s8(int32_t x)
+{
+#if defined(__GNUC__) && defined(__ARM_FEATURE_SAT) && defined(__thumb2__)
+    int32_t result;
+    __asm__("ssat %0, #8, %1" : "=r"(result) : "r"(x)); /* compilers don't see it in a clamp */
+    return (int8_t)result;
+#else
+    return (int8_t)tflm_opt_clamp(x, -128, 127);
+#endif
+}
+
+/*
+ * A sum scaled and moved to the output's zero point, clamped to int8, for a shift right by 2 or more.
+ *
+ * As tflm_opt_requantize, which says why both roundings are one sum; here they are added before the
+ * product, so that one shift is left.
+ */
+TFLM_OPT_INLINE int8_t tflm_opt_requantized_down_s8(int32_t sum,
+                                               int32_t multiplier,
+                                               int32_t shift,
+                                               int32_t offset)
+{
+    const int32_t right = ~shift; /* one less than the shift: the upper half is 2^32, not 2^31 */
+    const int32_t sign = sum >> 31;
+    const uint32_t low = ((uint32_t)sign << 31) + ((uint32_t)1 << 30);
+    const uint32_t high = (uint32_t)sign + (((uint32_t)1 << right) >> 1);
+    const int64_t start = (int64_t)(((uint64_t)high << 32) | low);
+    const int32_t upper = (int32_t)((start + (int64_t)sum * multiplier) >> 32);
+    return tflm_opt_saturated_s8((upper >> right) + offset);
+}
+
+/* The same for any shift. */
+TFLM_OPT_INLINE int8_t tflm_opt_requantized_s8(int32_t sum,
+                                          int32_t multiplier,
+                                          int32_t shift,
+                                          int32_t offset)
+{
+    if (TFLM_OPT_LIKELY(shift <= -2)) {
+        return tflm_opt_requantized_down_s8(sum, multiplier, shift, offset);
+    }
+    return tflm_opt_saturated_s8(tflm_opt_requantize_up(sum, multiplier, shift) + offset);
+}
+
 /* A sum as an output value: scaled, moved to the output's zero point, clamped. */
 TFLM_OPT_INLINE int8_t tflm_opt_output_s8(int32_t sum,
                                           int32_t multiplier,
@@ -96,6 +166,52 @@ TFLM_OPT_INLINE int8_t tflm_opt_output_s8(int32_t sum,
     return (int8_t)tflm_opt_clamp(scaled, activation.min, activation.max);
 }
 
+/* Outputs that are int8 values, clamped further; most activations ask for no more. */
+TFLM_OPT_INLINE void tflm_opt_clamp_line(cmsis_nn_activation activation,
+                                         int8_t *output,
+                                         int32_t count)
+{
+    if (activation.min > -128 || activation.max < 127) {
+        const int8_t *end = output + count;
+        for (; output != end; output++) {
+            *output = (int8_t)tflm_opt_clamp(*output, activation.min, activation.max);
+        }
+    }
+}
+
+/* Scratch for the windows of two pixels, or NULL where there is too little. */
+TFLM_OPT_INLINE tflm_opt_pair *tflm_opt_pairs(const cmsis_nn_context *ctx, int32_t window)
+{
+    const int32_t bytes = window * (int32_t)sizeof(tflm_opt_pair);
+    return ctx->buf != NULL && ctx->size >= bytes ? (tflm_opt_pair *)ctx->buf : NULL;
+}
+
+/* Two pixels' inputs, place by place. */
+TFLM_OPT_APART void tflm_opt_set_pairs(
+    const int8_t *first, const int8_t *second, int32_t count, int32_t offset, tflm_opt_pair *pairs)
+{
+    const tflm_opt_pair *end = pairs + count;
+    for (; end - pairs >= 4; pairs += 4) {
+        pairs[0].first = first[0] + offset;
+        pairs[0].second = second[0] + offset;
+        pairs[1].first = first[1] + offset;
+        pairs[1].second = second[1] + offset;
+        pairs[2].first = first[2] + offset;
+        pairs[2].second = second[2] + offset;
+        pairs[3].first = first[3] + offset;
+        pairs[3].second = second[3] + offset;
+        first += 4;
+        second += 4;
+        TFLM_OPT_KEEP(pairs);
+        TFLM_OPT_KEEP(first);
+        TFLM_OPT_KEEP(second);
+    }
+    for (; pairs != end; pairs++) {
+        pairs->first = *first++ + offset;
+        pairs->second = *second++ + offset;
+    }
+}
+
 /* Biases, or zeros where there are none. */
 TFLM_OPT_INLINE void tflm_opt_set_bias(tflm_opt_channels *channels, const int32_t *bias)
 {
@@ -104,22 +220,28 @@ TFLM_OPT_INLINE void tflm_opt_set_bias(tflm_opt_channels *channels, const int32_
     channels->bias_step = bias != NULL ? 1 : 0;
 }
 
-/* A block of outputs, with the scales that begin at `multiplier` and `shift`. */
-TFLM_OPT_INLINE void tflm_opt_write_block(const tflm_opt_channels *channels,
-                                          const int32_t *multiplier,
-                                          const int32_t *shift,
-                                          int32_t sum0,
-                                          int32_t sum1,
-                                          int32_t sum2,
-                                          int32_t sum3,
-                                          int8_t *output)
+/* `count` sums that lie side by side as outputs, clamped to int8; a step of 0 is one scale for all. */
+TFLM_OPT_APART void tflm_opt_write_requantized(const int32_t *sums,
+                                               int32_t count,
+                                               const int32_t *multiplier,
+                                               const int32_t *shift,
+                                               int32_t quant_step,
+                                               int32_t offset,
+                                               int8_t *output)
 {
-    const int32_t offset = channels->output_offset;
-    const cmsis_nn_activation activation = channels->activation;
-    output[0] = tflm_opt_output_s8(sum0, multiplier[0], shift[0], offset, activation);
-    output[1] = tflm_opt_output_s8(sum1, multiplier[1], shift[1], offset, activation);
-    output[2] = tflm_opt_output_s8(sum2, multiplier[2], shift[2], offset, activation);
-    output[3] = tflm_opt_output_s8(sum3, multiplier[3], shift[3], offset, activation);
+    const int8_t *end = output + count;
+    if (quant_step == 0 && *shift <= -2) {
+        const int32_t factor = *multiplier;
+        const int32_t right = *shift;
+        while (output != end) {
+            *output++ = tflm_opt_requantized_down_s8(*sums++, factor, right, offset);
+        }
+    }
+    while (output != end) {
+        *output++ = tflm_opt_requantized_s8(*sums++, *multiplier, *shift, offset);
+        multiplier += quant_step;
+        shift += quant_step;
+    }
 }
 
 /* One output, with the first of the scales. */

@@ -12,6 +12,7 @@
 #ifndef TFLM_OPT_KERNELS_H
 #define TFLM_OPT_KERNELS_H
 
+#include "tflm_opt_tier.h"
 #include "tflm_opt_types.h"
 
 #include "tflm_opt_arithmetic.h"

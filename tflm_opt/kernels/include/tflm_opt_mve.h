@@ -23,9 +23,10 @@ extern "C" {
 /*
  * Inner products of `lines` neighbouring lines, `step` apart, with `count` filters: outputs
  * line by line, `output_step` apart. Lines are taken three at a time; the outputs of three lines are
- * written in any order, after which those lines are not read again.
+ * written in any order, after which those lines are not read again. `care` is tflm_opt_care's.
  */
 void tflm_opt_dot_lines_s8(const tflm_opt_channels *channels,
+                           int32_t care,
                            const int8_t *input,
                            int32_t step,
                            int32_t lines,
@@ -34,9 +35,69 @@ void tflm_opt_dot_lines_s8(const tflm_opt_channels *channels,
                            int8_t *output,
                            int32_t output_step);
 
+/* A span of a depthwise convolution without scratch: four channels of a pixel after the other. */
+void tflm_opt_depthwise_pixels_s8(const cmsis_nn_dw_conv_params *params,
+                                  const tflm_opt_channels *channels,
+                                  const cmsis_nn_dims *input_dims,
+                                  const tflm_opt_lines *input,
+                                  const cmsis_nn_dims *filter_dims,
+                                  const int8_t *filter_data,
+                                  const tflm_opt_span *span,
+                                  int8_t *output_data);
+
+/*
+ * `rows` rows of a depthwise convolution from row y on, 3x3 with steps of one, of the whole width of an
+ * image. Scratch has room for them: see below. All shifts are right ones.
+ */
+void tflm_opt_depthwise_pairs_s8(const cmsis_nn_dw_conv_params *params,
+                                 const tflm_opt_channels *channels,
+                                 const cmsis_nn_dims *input_dims,
+                                 const tflm_opt_lines *input,
+                                 const int8_t *filter,
+                                 const cmsis_nn_dims *output_dims,
+                                 int32_t y,
+                                 int32_t rows,
+                                 int8_t *scratch,
+                                 int8_t *output);
+
 #ifdef __cplusplus
 }
 #endif
+
+/*
+ * Depthwise convolutions in scratch read words of four rows, of 16 channels a column. A window is
+ * one tile of four columns, or two by two of them.
+ */
+#define TFLM_OPT_TALL 4
+#define TFLM_OPT_COLUMN 64
+#define TFLM_OPT_FULL 16 /* channels of a vector */
+
+/* Tiles side by side, and one below the other. */
+TFLM_OPT_INLINE int32_t tflm_opt_tiles(const cmsis_nn_dims *filter)
+{
+    return filter->h > TFLM_OPT_TALL || filter->w > TFLM_OPT_TALL ? 2 : 1;
+}
+
+/* Bytes of the weights' words. */
+TFLM_OPT_INLINE int32_t tflm_opt_tap_words(const cmsis_nn_dims *filter)
+{
+    const int32_t tiles = tflm_opt_tiles(filter);
+    return tiles * tiles * TFLM_OPT_TALL * TFLM_OPT_COLUMN;
+}
+
+/* Bytes of a pair of rows' words, and of the weights' that go before them. */
+#define TFLM_OPT_PAIR_TAPS (5 * TFLM_OPT_COLUMN)
+
+TFLM_OPT_INLINE int32_t tflm_opt_pair_words(int32_t width)
+{
+    return TFLM_OPT_COLUMN * (((width + 1) & ~1) + 2);
+}
+
+/* Bytes that a convolution's window takes in scratch. */
+TFLM_OPT_INLINE int32_t tflm_opt_window_bytes(const cmsis_nn_dims *filter)
+{
+    return (filter->h * filter->w * filter->c + 3) & ~3;
+}
 
 #define TFLM_OPT_LINES 3 /* that share one load of a filter */
 
@@ -46,11 +107,13 @@ void tflm_opt_dot_lines_s8(const tflm_opt_channels *channels,
  * one less where a negative product is shifted right rounds them away from zero. Left shifts come
  * first and wrap.
  *
- * TFLM_OPT_NEGATIVE: products below 0 may end above the lower bound. Where they don't, how their
- * halves are rounded makes no difference. TFLM_OPT_LEFT: some shifts are left ones.
+ * TFLM_OPT_RIGHT: all shifts are right ones or 0, and negative products end at the lower bound: how
+ * their halves are rounded makes no difference. TFLM_OPT_NEGATIVE: they may end above it, and all
+ * shifts are right ones. TFLM_OPT_ANY: neither is sure.
  */
+#define TFLM_OPT_RIGHT 0
 #define TFLM_OPT_NEGATIVE 1
-#define TFLM_OPT_LEFT 2
+#define TFLM_OPT_ANY 2
 
 TFLM_OPT_INLINE int32x4_t tflm_opt_scale_x4(
     int32x4_t sums, int32x4_t multiplier, int32x4_t shift)
@@ -58,21 +121,23 @@ TFLM_OPT_INLINE int32x4_t tflm_opt_scale_x4(
     return vrshlq_s32(vqrdmulhq_s32(sums, multiplier), shift);
 }
 
-/* With TFLM_OPT_NEGATIVE. */
+/* The same where negative products count and all shifts are right ones. */
 TFLM_OPT_INLINE int32x4_t tflm_opt_scale_away_x4(
     int32x4_t sums, int32x4_t multiplier, int32x4_t shift)
 {
     const int32x4_t product = vqrdmulhq_s32(sums, multiplier);
-    return vrshlq_s32(vaddq_s32(product, vshrq_n_s32(vandq_s32(product, shift), 31)), shift);
+    return vrshlq_s32(vaddq_s32(product, vshrq_n_s32(product, 31)), shift);
 }
 
-/* With both. */
+/* Whatever the shifts are. */
 TFLM_OPT_APART int32x4_t tflm_opt_scale_any_x4(
     int32x4_t sums, int32x4_t multiplier, int32x4_t shift)
 {
     const int32x4_t zero = vdupq_n_s32(0);
-    return tflm_opt_scale_away_x4(vshlq_s32(sums, vmaxq_s32(shift, zero)), multiplier,
-                                  vminq_s32(shift, zero));
+    const int32x4_t right = vminq_s32(shift, zero);
+    const int32x4_t product = vqrdmulhq_s32(vshlq_s32(sums, vmaxq_s32(shift, zero)), multiplier);
+    const int32x4_t less = vshrq_n_s32(vandq_s32(product, right), 31);
+    return vrshlq_s32(vaddq_s32(product, less), right);
 }
 
 TFLM_OPT_INLINE int32x4_t tflm_opt_clamp_x4(
@@ -81,25 +146,39 @@ TFLM_OPT_INLINE int32x4_t tflm_opt_clamp_x4(
     return vminq_s32(vmaxq_s32(vaddq_n_s32(values, offset), low), high);
 }
 
+/* The last with one scale for all four. */
+TFLM_OPT_APART int32x4_t tflm_opt_scale_n_x4(int32x4_t sums, int32_t multiplier, int32_t shift)
+{
+    return tflm_opt_scale_any_x4(sums, vdupq_n_s32(multiplier), vdupq_n_s32(shift));
+}
+
+/* Four sums as a vector. */
+TFLM_OPT_INLINE int32x4_t tflm_opt_lanes(int32_t a, int32_t b, int32_t c, int32_t d)
+{
+    int32x4_t lanes;
+    __asm__("vmov %q0[2], %q0[0], %1, %3\n\t"
+            "vmov %q0[3], %q0[1], %2, %4"
+            : "=&w"(lanes)
+            : "r"(a), "r"(b), "r"(c), "r"(d));
+    return lanes;
+}
+
 /* What requantization of `count` channels must take care of. */
 TFLM_OPT_INLINE int32_t tflm_opt_care(const tflm_opt_channels *channels, int32_t count)
 {
     const int32_t *shift = channels->shift;
     int32_t greatest = *shift;
     int32_t left = channels->quant_step != 0 ? count : 1;
-    int32_t care = 0;
+    int32_t care = TFLM_OPT_RIGHT;
     for (; left > 0; left -= 4) {
         const mve_pred16_t some = vctp32q((uint32_t)left);
         greatest = vmaxvq_p_s32(greatest, vldrwq_z_s32(shift, some), some);
         shift += 4;
     }
     if (channels->activation.min < channels->output_offset) {
-        care |= TFLM_OPT_NEGATIVE;
+        care = TFLM_OPT_NEGATIVE;
     }
-    if (greatest > 0) {
-        care |= TFLM_OPT_LEFT;
-    }
-    return care;
+    return greatest > -care ? TFLM_OPT_ANY : care;
 }
 
 /* The sum of `count` weights, at least 1. */

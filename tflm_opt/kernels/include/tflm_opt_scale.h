@@ -49,6 +49,14 @@ TFLM_OPT_INLINE uint32_t tflm_opt_sxtab16_odd(uint32_t sum, uint32_t word)
     return result;
 }
 
+/* sum + 2 * x, saturated, and so is the double. */
+TFLM_OPT_INLINE int32_t tflm_opt_add_twice(int32_t sum, int32_t x)
+{
+    int32_t result;
+    __asm__("qdadd %0, %1, %2" : "=r"(result) : "r"(sum), "r"(x));
+    return result;
+}
+
 /* The greater of two signed bytes, four times. SSUB8 sets the flags that SEL reads. */
 TFLM_OPT_INLINE uint32_t tflm_opt_greater_bytes(uint32_t a, uint32_t b)
 {

@@ -10,6 +10,9 @@
  *     TFLM_OPT_DSP   SMLAD and its kin; a core with vectors has them too
  *     TFLM_OPT_VFP   beside that, floats of 32 bits in hardware
  *
+ * Of generated code, TFLM_OPT_PAIRED chooses the constants for kernels that multiply in pairs
+ * (tflm_opt_fully_connected_s8).
+ *
  * With TFLM_OPT_PORTABLE defined for the whole library, all are 0 on any core.
  */
 #ifndef TFLM_OPT_TIER_H
@@ -32,6 +35,8 @@
 #else
 #define TFLM_OPT_VFP 0
 #endif
+
+#define TFLM_OPT_PAIRED (TFLM_OPT_DSP && !TFLM_OPT_MVE)
 
 /* C wants a declaration in every source, also in one that is empty otherwise. */
 typedef int tflm_opt_tier;

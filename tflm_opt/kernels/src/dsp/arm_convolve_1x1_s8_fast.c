@@ -3,6 +3,7 @@
 
 #if TFLM_OPT_DSP && !TFLM_OPT_MVE
 
+#include "tflm_opt_check.h"
 #include "tflm_opt_dot.h"
 #include "tflm_opt_gemm.h"
 
@@ -40,17 +41,21 @@ arm_cmsis_nn_status arm_convolve_1x1_s8_fast(const cmsis_nn_context *ctx,
                                              const cmsis_nn_dims *output_dims,
                                              int8_t *output_data)
 {
-    const int32_t pixels = input_dims->n * input_dims->h * input_dims->w;
-    const int32_t depth = input_dims->c;
+    int32_t pixels;
+    int32_t depth;
     tflm_opt_gemm_problem problem;
     tflm_opt_gemm gemm;
-    int32_t size = ctx->size;
+    int32_t size;
+    (void)filter_dims;
     (void)bias_dims;
-    if (conv_params->padding.h != 0 || conv_params->padding.w != 0 ||
-        conv_params->stride.h != 1 || conv_params->stride.w != 1 || filter_dims->c != depth ||
-        (ctx->buf == NULL && size != TFLM_OPT_WITHOUT_SCRATCH)) {
+    if (!tflm_opt_pointwise_fits(conv_params, quant_params, input_dims, output_dims) ||
+        ctx == NULL || input_data == NULL || filter_data == NULL || output_data == NULL ||
+        (ctx->buf == NULL && ctx->size != TFLM_OPT_WITHOUT_SCRATCH)) {
         return ARM_CMSIS_NN_ARG_ERROR;
     }
+    size = ctx->size;
+    pixels = input_dims->n * input_dims->h * input_dims->w;
+    depth = input_dims->c;
     problem.filter = filter_data;
     problem.bias = bias_data;
     problem.multiplier = quant_params->multiplier;

@@ -4,8 +4,9 @@
  */
 #include "tflm_opt_tier.h"
 
-#if TFLM_OPT_DSP
+#if TFLM_OPT_DSP && !TFLM_OPT_MVE
 
+#include "tflm_opt_check.h"
 #include "tflm_opt_kernels.h"
 #include "tflm_opt_scale.h"
 
@@ -68,6 +69,11 @@ arm_cmsis_nn_status arm_elementwise_mul_s8(const int8_t *input_1_vect,
 {
     tflm_opt_scale scale;
     int32_t i = 0;
+    if (!tflm_opt_pair_fits(input_1_vect, input_2_vect, output, block_size, out_activation_min,
+                            out_activation_max) ||
+        !tflm_opt_is_shift(out_shift)) {
+        return ARM_CMSIS_NN_ARG_ERROR;
+    }
     if (tflm_opt_is_offset(input_1_offset) && tflm_opt_is_offset(input_2_offset) &&
         tflm_opt_set_scale(out_mult, out_shift, out_offset, TFLM_OPT_SCALE_SMALL, &scale)) {
         i = blocks(input_1_vect, input_2_vect, input_1_offset, input_2_offset, scale, block_size,

@@ -1,6 +1,6 @@
 #include "tflm_opt_tier.h"
 
-#if TFLM_OPT_DSP
+#if TFLM_OPT_DSP && !TFLM_OPT_MVE
 
 #include "tflm_opt_dense.h"
 #include "tflm_opt_kernels.h"
@@ -32,7 +32,7 @@ arm_cmsis_nn_status arm_fully_connected_per_channel_s8(
     channels.output_offset = fc_params->output_offset;
     channels.activation = fc_params->activation;
     for (row = 0; row < input_dims->n; row++) {
-        tflm_opt_dense_line_s8(&channels, 0, input_data, filter_data, output_dims->c, output_data);
+        tflm_opt_dense_line_s8(&channels, input_data, filter_data, output_dims->c, output_data);
         input_data += depth;
         output_data += output_dims->c;
     }

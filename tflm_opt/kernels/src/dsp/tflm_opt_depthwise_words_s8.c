@@ -26,6 +26,7 @@
     "str " first ", [" pointer "], #" #step "             \n" \
     "str " second ", [" pointer "], #" #step "            \n"
 #define STORE_TWO_12(pointer, first, second) STORE_TWO_APART(pointer, first, second, 12)
+#define STORE_TWO_20(pointer, first, second) STORE_TWO_APART(pointer, first, second, 20)
 
 /* The same of four pixels from r7 on; r8 is from one to the next, r0 three times that. */
 #define TWO_PAIRS(step)                 \
@@ -53,7 +54,9 @@
 
 /* All rows. From the end of one, r7 and r9 to r12 have the same steps to the next. */
 #define WORDS(step)                                                          \
-    "push {r0, r4-r11, lr}      \n"                                          \
+    "push {r0, r1, r4-r11, lr}  \n"                                          \
+    "ldr r1, [r0, #40]          \n" /* rows */                               \
+    "str r1, [sp, #4]           \n"                                          \
     "ldm r0, {r7-r10}           \n" /* source, channels, words, plane */     \
     "add r11, r9, r10, lsl #1   \n"                                          \
     "add r12, r11, r10          \n"                                          \
@@ -89,33 +92,37 @@
     PAIR(step)                                                               \
     "6:                         \n"                                          \
     "add r3, r0, #32            \n"                                          \
-    "ldm r3, {r1, r2, r5}       \n" /* source_skip, words_skip, rows */      \
+    "ldm r3, {r1, r2}           \n" /* source_skip, words_skip */            \
+    "ldr r5, [sp, #4]           \n"                                          \
     "add r7, r7, r1             \n"                                          \
     "add r9, r9, r2             \n"                                          \
     "add r10, r10, r2           \n"                                          \
     "add r11, r11, r2           \n"                                          \
     "add r12, r12, r2           \n"                                          \
     "subs r5, r5, #1            \n"                                          \
-    "str r5, [r0, #40]          \n"                                          \
+    "str r5, [sp, #4]           \n"                                          \
     "bne 1b                     \n"                                          \
-    "pop {r0, r4-r11, pc}       \n"
+    "pop {r0, r1, r4-r11, pc}   \n"
 
 #define CORE(name, step)                                                  \
     __attribute__((naked, noinline)) static void name(                    \
-        __attribute__((unused)) tflm_opt_depthwise_unpacking *unpacking)  \
+        __attribute__((unused)) const tflm_opt_depthwise_words *words)    \
     {                                                                     \
         __asm__(WORDS(step));                                             \
     }
 
 CORE(words_by_4, 4)
 CORE(words_by_12, 12)
+CORE(words_by_20, 20)
 
-void tflm_opt_depthwise_words_s8(tflm_opt_depthwise_unpacking *unpacking, int32_t step)
+void tflm_opt_depthwise_words_s8(const tflm_opt_depthwise_words *words, int32_t step)
 {
     if (step == 4) {
-        words_by_4(unpacking);
+        words_by_4(words);
+    } else if (step == 12) {
+        words_by_12(words);
     } else {
-        words_by_12(unpacking);
+        words_by_20(words);
     }
 }
 

@@ -1,3 +1,4 @@
+#include "tflm_opt_check.h"
 #include "tflm_opt_kernels.h"
 #include "tflm_opt_mve.h"
 
@@ -15,15 +16,17 @@ arm_cmsis_nn_status arm_convolve_1x1_s8_fast(const cmsis_nn_context *ctx,
                                              const cmsis_nn_dims *output_dims,
                                              int8_t *output_data)
 {
-    const int32_t pixels = input_dims->n * input_dims->h * input_dims->w;
-    const int32_t depth = input_dims->c;
+    int32_t pixels;
+    int32_t depth;
     tflm_opt_channels channels;
-    (void)ctx;
+    (void)filter_dims;
     (void)bias_dims;
-    if (conv_params->padding.h != 0 || conv_params->padding.w != 0 ||
-        conv_params->stride.h != 1 || conv_params->stride.w != 1 || filter_dims->c != depth) {
+    if (!tflm_opt_pointwise_fits(conv_params, quant_params, input_dims, output_dims) ||
+        ctx == NULL || input_data == NULL || filter_data == NULL || output_data == NULL) {
         return ARM_CMSIS_NN_ARG_ERROR;
     }
+    pixels = input_dims->n * input_dims->h * input_dims->w;
+    depth = input_dims->c;
     channels.filter_size = depth;
     channels.input_offset = conv_params->input_offset;
     tflm_opt_set_bias(&channels, bias_data);
@@ -32,8 +35,8 @@ arm_cmsis_nn_status arm_convolve_1x1_s8_fast(const cmsis_nn_context *ctx,
     channels.quant_step = 1;
     channels.output_offset = conv_params->output_offset;
     channels.activation = conv_params->activation;
-    tflm_opt_dot_lines_s8(&channels, input_data, depth, pixels, filter_data, output_dims->c,
-                          output_data, output_dims->c);
+    tflm_opt_dot_lines_s8(&channels, tflm_opt_care(&channels, output_dims->c), input_data, depth,
+                          pixels, filter_data, output_dims->c, output_data, output_dims->c);
     return ARM_CMSIS_NN_SUCCESS;
 }
 

@@ -3,6 +3,7 @@
 
 #if !TFLM_OPT_DSP
 
+#include "tflm_opt_check.h"
 #include "tflm_opt_dot.h"
 
 arm_cmsis_nn_status arm_convolve_1x1_s8_fast(const cmsis_nn_context *ctx,
@@ -17,16 +18,21 @@ arm_cmsis_nn_status arm_convolve_1x1_s8_fast(const cmsis_nn_context *ctx,
                                              const cmsis_nn_dims *output_dims,
                                              int8_t *output_data)
 {
-    const int32_t pixels = input_dims->n * input_dims->h * input_dims->w;
-    const int32_t depth = input_dims->c;
+    int32_t pixels;
+    int32_t depth;
     tflm_opt_channels channels;
-    int32_t pixel;
-    (void)ctx;
+    tflm_opt_pair *window;
+    int32_t left;
+    (void)filter_dims;
     (void)bias_dims;
-    if (conv_params->padding.h != 0 || conv_params->padding.w != 0 ||
-        conv_params->stride.h != 1 || conv_params->stride.w != 1 || filter_dims->c != depth) {
+    if (!tflm_opt_pointwise_fits(conv_params, quant_params, input_dims, output_dims) ||
+        ctx == NULL || input_data == NULL || filter_data == NULL || output_data == NULL) {
         return ARM_CMSIS_NN_ARG_ERROR;
     }
+    pixels = input_dims->n * input_dims->h * input_dims->w;
+    depth = input_dims->c;
+    window = tflm_opt_pairs(ctx, depth);
+    left = pixels;
     channels.filter_size = depth;
     channels.input_offset = conv_params->input_offset;
     tflm_opt_set_bias(&channels, bias_data);
@@ -35,7 +41,13 @@ arm_cmsis_nn_status arm_convolve_1x1_s8_fast(const cmsis_nn_context *ctx,
     channels.quant_step = 1;
     channels.output_offset = conv_params->output_offset;
     channels.activation = conv_params->activation;
-    for (pixel = 0; pixel < pixels; pixel++) {
+    for (; window != NULL && left > 1; left -= 2) {
+        tflm_opt_set_pairs(input_data, input_data + depth, depth, channels.input_offset, window);
+        tflm_opt_dot_pair_s8(&channels, window, filter_data, output_dims->c, output_data);
+        input_data += 2 * depth;
+        output_data += 2 * output_dims->c;
+    }
+    for (; left > 0; left--) {
         tflm_opt_dot_line_s8(&channels, input_data, filter_data, output_dims->c, output_data);
         input_data += depth;
         output_data += output_dims->c;

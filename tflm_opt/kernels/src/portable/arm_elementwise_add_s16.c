@@ -1,13 +1,6 @@
+#include "tflm_opt_check.h"
 #include "tflm_opt_kernels.h"
 #include "tflm_opt_sum.h"
-
-#include <stddef.h>
-
-/* Shifts that tflm_opt_term can do. */
-static int is_down(int32_t shift)
-{
-    return shift > -31 && shift <= 0;
-}
 
 arm_cmsis_nn_status arm_elementwise_add_s16(const int16_t *input_1_vect,
                                             const int16_t *input_2_vect,
@@ -27,9 +20,10 @@ arm_cmsis_nn_status arm_elementwise_add_s16(const int16_t *input_1_vect,
                                             const int32_t block_size)
 {
     int32_t i;
-    if (input_1_vect == NULL || input_2_vect == NULL || output == NULL || block_size < 0 ||
-        left_shift < 0 || left_shift > 15 || out_activation_min > out_activation_max ||
-        !is_down(input_1_shift) || !is_down(input_2_shift) || !is_down(out_shift)) {
+    if (!tflm_opt_pair_fits(input_1_vect, input_2_vect, output, block_size, out_activation_min,
+                            out_activation_max) ||
+        !tflm_opt_are_down(input_1_shift, input_2_shift, out_shift) || left_shift < 0 ||
+        left_shift > 15) {
         return ARM_CMSIS_NN_ARG_ERROR;
     }
     for (i = 0; i < block_size; i++) {

@@ -14,8 +14,9 @@ arm_cmsis_nn_status arm_elementwise_mul_s16(const int16_t *input_1_vect,
                                             const int32_t block_size)
 {
     int32_t i;
-    if (input_1_vect == NULL || input_2_vect == NULL || output == NULL || block_size < 0 ||
-        out_activation_min > out_activation_max || !tflm_opt_is_shift(out_shift)) {
+    if (!tflm_opt_pair_fits(input_1_vect, input_2_vect, output, block_size, out_activation_min,
+                            out_activation_max) ||
+        !tflm_opt_is_shift(out_shift)) {
         return ARM_CMSIS_NN_ARG_ERROR;
     }
     for (i = 0; i < block_size; i++) {

@@ -43,7 +43,8 @@ static void softmax_row(const int16_t *input,
         output[i] = (int16_t)look_up(centred, tables->exp_lut);
         sum += output[i];
     }
-    zeros = tflm_opt_leading_zeros((uint32_t)sum);
+    /* The greatest exponential is nearly 2^15; only tables of something else go beyond this. */
+    zeros = tflm_opt_clamp(tflm_opt_leading_zeros((uint32_t)sum), 1, 29);
     shifted = (int32_t)((((int64_t)sum << (zeros - 1)) + (1 << 13)) >> 14);
     reciprocal = look_up(tflm_opt_clamp_s16(shifted - ((1 << 15) + (1 << 16))),
                          tables->one_by_one_lut);

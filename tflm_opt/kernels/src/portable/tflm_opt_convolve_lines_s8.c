@@ -5,6 +5,154 @@
 
 #include "tflm_opt_convolve.h"
 
+/*
+ * Without scratch: pixel by pixel, a block is one element. With 8 bytes for each value of a window:
+ * pixels two by two as long as there are two, a block is their channels.
+ */
+
+/* What is the same for all pixels of a span that are made two by two. */
+typedef struct {
+    const cmsis_nn_conv_params *params;
+    const cmsis_nn_dims *input;
+    const cmsis_nn_dims *filter;
+    int32_t count;     /* output channels */
+    int32_t first_row; /* of the filter's, inside the input; and how many are */
+    int32_t inner_rows;
+    tflm_opt_channels channels;
+    tflm_opt_window_rows rows;
+} pairs;
+
+/* `count` places of nothing, or of neighbouring elements. */
+TFLM_OPT_INLINE int32_t *set_zeros(int32_t *place, int32_t count)
+{
+    for (; count > 0; count--) {
+        *place = 0;
+        place += 2;
+    }
+    return place;
+}
+
+TFLM_OPT_INLINE int32_t *set_places(
+    int32_t *place, const int8_t *input, int32_t count, int32_t offset)
+{
+    for (; count > 0; count--) {
+        *place = *input++ + offset;
+        place += 2;
+    }
+    return place;
+}
+
+/* One row of taps of one window. */
+static int32_t *gather_row(
+    const pairs *conv, tflm_opt_taps columns, const int8_t *input, int32_t *place)
+{
+    const int32_t depth = conv->filter->c;
+    const int32_t step = conv->params->dilation.w * depth;
+    int32_t x;
+    place = set_zeros(place, columns.first * depth);
+    for (x = columns.first; x < columns.last; x++) {
+        place = set_places(place, input, depth, conv->params->input_offset);
+        input += step;
+    }
+    return set_zeros(place, (conv->filter->w - columns.last) * depth);
+}
+
+/* A window that may reach out of the input. */
+static void gather_some(const pairs *conv, int32_t in_x, int32_t *place)
+{
+    const int32_t row = conv->filter->w * conv->filter->c;
+    const int32_t dilation = conv->params->dilation.w;
+    const tflm_opt_taps columns =
+        tflm_opt_window(in_x, conv->filter->w, dilation, conv->input->w);
+    const int8_t *input = conv->rows.origin;
+    const tflm_opt_run *run;
+    int32_t rows = conv->filter->h - conv->first_row;
+    int32_t y;
+    if (columns.last > columns.first) {
+        input += conv->rows.offset + (in_x + columns.first * dilation) * conv->input->c;
+    }
+    place = set_zeros(place, conv->first_row * row);
+    for (run = conv->rows.runs; run->rows > 0; run++) {
+        for (y = 0; y < run->rows; y++) {
+            place = gather_row(conv, columns, input, place);
+            input += run->step;
+        }
+        input += run->jump;
+        rows -= run->rows;
+    }
+    set_zeros(place, rows * row);
+}
+
+/* Two whole windows with neighbouring columns. */
+static void gather_whole(const pairs *conv, int32_t in_x, tflm_opt_pair *window)
+{
+    const int32_t row = conv->filter->w * conv->filter->c;
+    const int32_t next = conv->params->stride.w * conv->input->c;
+    const int8_t *input = conv->rows.origin + conv->rows.offset + in_x * conv->input->c;
+    const tflm_opt_run *run;
+    int32_t y;
+    for (run = conv->rows.runs; run->rows > 0; run++) {
+        for (y = 0; y < run->rows; y++) {
+            tflm_opt_set_pairs(input, input + next, row, conv->params->input_offset, window);
+            window += row;
+            input += run->step;
+        }
+        input += run->jump;
+    }
+}
+
+/* Pixels two by two, as far as there are two; how many. */
+static int32_t convolve_pairs(const pairs *conv,
+                              tflm_opt_pair *window,
+                              const int8_t *filter_data,
+                              const tflm_opt_span *span,
+                              int8_t *output)
+{
+    const cmsis_nn_conv_params *params = conv->params;
+    const int32_t width = conv->filter->w;
+    const int whole = params->dilation.w == 1 && conv->inner_rows == conv->filter->h;
+    int32_t in_x = span->x * params->stride.w - params->padding.w;
+    int32_t done;
+    for (done = 0; done + 2 <= span->count; done += 2) {
+        const int32_t next_x = in_x + params->stride.w;
+        if (whole && in_x >= 0 && next_x + width <= conv->input->w) {
+            gather_whole(conv, in_x, window);
+        } else {
+            gather_some(conv, in_x, &window->first);
+            gather_some(conv, next_x, &window->second);
+        }
+        tflm_opt_dot_pair_s8(&conv->channels, window, filter_data, conv->count, output);
+        output += 2 * conv->count;
+        in_x = next_x + params->stride.w;
+    }
+    return done;
+}
+
+static void set_span(pairs *conv,
+                     const cmsis_nn_per_channel_quant_params *quant_params,
+                     const tflm_opt_lines *input,
+                     const int32_t *bias_data,
+                     const tflm_opt_span *span)
+{
+    const cmsis_nn_conv_params *params = conv->params;
+    const int32_t in_y = span->y * params->stride.h - params->padding.h;
+    const int32_t in_x = span->x * params->stride.w - params->padding.w;
+    const tflm_opt_taps rows =
+        tflm_opt_window(in_y, conv->filter->h, params->dilation.h, conv->input->h);
+    conv->first_row = rows.first;
+    conv->inner_rows = rows.last - rows.first;
+    conv->channels.filter_size = conv->filter->h * conv->filter->w * conv->filter->c;
+    conv->channels.input_offset = params->input_offset;
+    tflm_opt_set_bias(&conv->channels, bias_data);
+    conv->channels.multiplier = quant_params->multiplier;
+    conv->channels.shift = quant_params->shift;
+    conv->channels.quant_step = 1;
+    conv->channels.output_offset = params->output_offset;
+    conv->channels.activation = params->activation;
+    tflm_opt_set_rows(input, in_y + rows.first * params->dilation.h, params->dilation.h,
+                      conv->inner_rows, tflm_opt_max(in_x, 0), conv->input->c, &conv->rows);
+}
+
 arm_cmsis_nn_status tflm_opt_convolve_lines_s8(
     const cmsis_nn_context *ctx,
     const cmsis_nn_conv_params *conv_params,
@@ -19,19 +167,30 @@ arm_cmsis_nn_status tflm_opt_convolve_lines_s8(
     const tflm_opt_span *span,
     int8_t *output_data)
 {
-    tflm_opt_convolution conv;
-    tflm_opt_taps taps;
-    (void)ctx;
+    tflm_opt_pair *const window =
+        tflm_opt_pairs(ctx, filter_dims->h * filter_dims->w * filter_dims->c);
+    tflm_opt_span rest = *span;
     (void)bias_dims;
     if (!tflm_opt_groups_fit(input_dims, filter_dims, output_dims)) {
         return ARM_CMSIS_NN_ARG_ERROR;
     }
-    tflm_opt_set_convolution(&conv, conv_params, quant_params, input_dims, filter_dims, bias_data,
-                             output_dims);
-    taps = tflm_opt_convolution_rows(conv_params, input_dims, input, filter_dims, span->y, span->x,
-                                     &conv.rows);
-    tflm_opt_convolve_span(&conv, filter_data + taps.first * filter_dims->w * filter_dims->c, span,
-                           output_dims->c, output_data);
+    if (window != NULL && filter_dims->c == input_dims->c) {
+        pairs conv;
+        int32_t done;
+        conv.params = conv_params;
+        conv.input = input_dims;
+        conv.filter = filter_dims;
+        conv.count = output_dims->c;
+        set_span(&conv, quant_params, input, bias_data, span);
+        done = convolve_pairs(&conv, window, filter_data, span, output_data);
+        rest.x += done;
+        rest.count -= done;
+        output_data += done * output_dims->c;
+    }
+    if (rest.count > 0) {
+        tflm_opt_convolve_windows(conv_params, quant_params, input_dims, input, filter_dims,
+                                  filter_data, bias_data, output_dims, &rest, output_data);
+    }
     return ARM_CMSIS_NN_SUCCESS;
 }
 

@@ -1,5 +1,7 @@
 #include "tflm_opt_dot.h"
 
+#define SUMS 16 /* output channels between two rounds of scaling */
+
 /* Position k of the input meets four filters: one load serves four products. */
 #define MEET(k)                                                                                    \
     do {                                                                                           \
@@ -10,6 +12,14 @@
         sum3 += x_ * filter3[k];                                                                   \
     } while (0)
 
+#define MEET_FOUR(k)                                                                               \
+    do {                                                                                           \
+        MEET(k);                                                                                   \
+        MEET((k) + 1);                                                                             \
+        MEET((k) + 2);                                                                             \
+        MEET((k) + 3);                                                                             \
+    } while (0)
+
 #define ADVANCE(count)                                                                             \
     do {                                                                                           \
         in += (count);                                                                             \
@@ -17,17 +27,61 @@
         filter1 += (count);                                                                        \
         filter2 += (count);                                                                        \
         filter3 += (count);                                                                        \
+        TFLM_OPT_KEEP(in);                                                                         \
+        TFLM_OPT_KEEP(filter0);                                                                    \
+        TFLM_OPT_KEEP(filter1);                                                                    \
+        TFLM_OPT_KEEP(filter2);                                                                    \
+        TFLM_OPT_KEEP(filter3);                                                                    \
     } while (0)
 
-/* What an offset of the input adds to the sum of one channel. */
-TFLM_OPT_APART int32_t offset_share(const int8_t *filter, int32_t length, int32_t offset)
+/* The sums of four channels. */
+TFLM_OPT_APART void sum_four(
+    const int8_t *in, int32_t length, const int8_t *filter0, const int32_t *bias, int32_t *sums)
 {
-    int32_t sum = 0;
-    int32_t i;
-    for (i = 0; i < length; i++) {
-        sum += filter[i];
+    const int8_t *filter1 = filter0 + length;
+    const int8_t *filter2 = filter1 + length;
+    const int8_t *filter3 = filter2 + length;
+    const int8_t *end = in + (length & ~15);
+    int32_t sum0 = bias[0];
+    int32_t sum1 = bias[1];
+    int32_t sum2 = bias[2];
+    int32_t sum3 = bias[3];
+    while (in != end) {
+        MEET_FOUR(0);
+        MEET_FOUR(4);
+        MEET_FOUR(8);
+        MEET_FOUR(12);
+        ADVANCE(16);
     }
-    return sum * offset;
+    end += length & 12;
+    while (in != end) {
+        MEET_FOUR(0);
+        ADVANCE(4);
+    }
+    end += length & 3;
+    while (in != end) {
+        MEET(0);
+        ADVANCE(1);
+    }
+    sums[0] = sum0;
+    sums[1] = sum1;
+    sums[2] = sum2;
+    sums[3] = sum3;
+}
+
+/* What an offset of the input adds to sums; generated code folds it into the bias. */
+TFLM_OPT_APART void add_offset(
+    int32_t *sums, int32_t count, const int8_t *filter, int32_t length, int32_t offset)
+{
+    const int32_t *end = sums + count;
+    int32_t i;
+    for (; sums != end; sums++) {
+        int32_t sum = 0;
+        for (i = 0; i < length; i++) {
+            sum += *filter++;
+        }
+        *sums += sum * offset;
+    }
 }
 
 void tflm_opt_dot_line_s8(const tflm_opt_channels *channels,
@@ -37,56 +91,33 @@ void tflm_opt_dot_line_s8(const tflm_opt_channels *channels,
                           int8_t *output)
 {
     const int32_t length = channels->filter_size;
-    const int32_t offset = channels->input_offset;
+    const int32_t step = channels->quant_step;
     const int32_t *bias = channels->bias;
     const int32_t *multiplier = channels->multiplier;
     const int32_t *shift = channels->shift;
-    for (; count >= TFLM_OPT_BLOCK; count -= TFLM_OPT_BLOCK) {
-        const int8_t *filter0 = filter;
-        const int8_t *filter1 = filter0 + length;
-        const int8_t *filter2 = filter1 + length;
-        const int8_t *filter3 = filter2 + length;
-        const int8_t *in = input;
-        const int8_t *end = input + (length & ~7);
-        int32_t sum0 = bias[0];
-        int32_t sum1 = bias[1];
-        int32_t sum2 = bias[2];
-        int32_t sum3 = bias[3];
-        if (offset != 0) { /* generated code folds it into the bias */
-            sum0 += offset_share(filter0, length, offset);
-            sum1 += offset_share(filter1, length, offset);
-            sum2 += offset_share(filter2, length, offset);
-            sum3 += offset_share(filter3, length, offset);
+    int32_t done;
+    for (done = 0; done < count; done += SUMS) {
+        const int32_t some = tflm_opt_min(count - done, SUMS);
+        const int8_t *first = filter;
+        int32_t sums[SUMS];
+        int32_t i;
+        for (i = 0; i <= some - 4; i += 4) {
+            sum_four(input, length, filter, bias, sums + i);
+            bias += 4 * channels->bias_step;
+            filter += 4 * length;
         }
-        while (in != end) {
-            MEET(0);
-            MEET(1);
-            MEET(2);
-            MEET(3);
-            MEET(4);
-            MEET(5);
-            MEET(6);
-            MEET(7);
-            ADVANCE(8);
+        for (; i < some; i++) {
+            sums[i] = tflm_opt_dot_s8(*bias, input, filter, length, 0);
+            bias += channels->bias_step;
+            filter += length;
         }
-        end = input + length;
-        while (in != end) {
-            MEET(0);
-            ADVANCE(1);
+        if (channels->input_offset != 0) {
+            add_offset(sums, some, first, length, channels->input_offset);
         }
-        tflm_opt_write_block(channels, multiplier, shift, sum0, sum1, sum2, sum3, output);
-        bias += TFLM_OPT_BLOCK * channels->bias_step;
-        multiplier += TFLM_OPT_BLOCK * channels->quant_step;
-        shift += TFLM_OPT_BLOCK * channels->quant_step;
-        filter += TFLM_OPT_BLOCK * length;
-        output += TFLM_OPT_BLOCK;
+        tflm_opt_write_requantized(sums, some, multiplier, shift, step, channels->output_offset,
+                              output + done);
+        multiplier += SUMS * step;
+        shift += SUMS * step;
     }
-    for (; count > 0; count--) {
-        const int32_t sum = tflm_opt_dot_s8(*bias, input, filter, length, offset);
-        *output++ = tflm_opt_one_output(channels, multiplier, shift, sum);
-        bias += channels->bias_step;
-        multiplier += channels->quant_step;
-        shift += channels->quant_step;
-        filter += length;
-    }
+    tflm_opt_clamp_line(channels->activation, output, count);
 }

@@ -1,3 +1,7 @@
+#include "tflm_opt_tier.h"
+
+#if !TFLM_OPT_MVE
+
 #include "tflm_opt_dot.h"
 
 /* Position k of the input meets four filters: one load serves four products. */
@@ -128,3 +132,5 @@ void tflm_opt_dot_window_s8(tflm_opt_channels *channels,
         count -= block;
     }
 }
+
+#endif /* !TFLM_OPT_MVE */

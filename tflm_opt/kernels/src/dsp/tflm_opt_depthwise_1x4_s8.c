@@ -4,9 +4,9 @@
 #if TFLM_OPT_DSP
 
 /*
- * Stride 1. A channel's taps stay in registers: w01 and w12 of the three rows in r4 to r9. Words lie
- * column by column, so that one instruction loads three rows; lr walks over them. The record lies on the stack from sp + 12
- * on, behind multiplier, constant and shift.
+ * 3x3 with stride 1, one row of outputs at a time. A channel's taps stay in registers: w01 and w12 of
+ * the three rows in r4 to r9. Words lie column by column, so that one instruction loads three rows; lr
+ * walks over them. The record lies on the stack from sp + 12 on, behind multiplier, constant, shift.
  *
  *     sp + 12  output     20  words' end of whole groups    28  bias    40  kink
  *          16  channels   24  columns left                  32  taps    44  bytes of whole groups
@@ -152,7 +152,7 @@
     "pop {r4-r11, pc}           \n"
 
 __attribute__((naked))
-void tflm_opt_depthwise_3x3_s8(__attribute__((unused)) const tflm_opt_depthwise_rows *rows)
+void tflm_opt_depthwise_1x4_s8(__attribute__((unused)) const tflm_opt_depthwise_rows *rows)
 {
     __asm__(ROWS);
 }

@@ -1,0 +1,234 @@
+"""Depthwise kernels for cores with the DSP extension, on an emulated Cortex-M4."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from depthwise_calls import WITHOUT_SCRATCH, Call, Result, asked, run, scratch_bytes
+
+from tflm_opt import boards
+from tflm_opt.codegen.forms import Depthwise
+
+pytestmark = [
+    pytest.mark.skipif(shutil.which("arm-none-eabi-gcc") is None, reason="no Arm compiler"),
+    pytest.mark.skipif(shutil.which("qemu-system-arm") is None, reason="no QEMU"),
+]
+Rng = np.random.Generator
+ARGUMENT_ERROR = -1
+CHANNELS = (4, 5, 6, 7, 8, 9, 11, 16, 23, 67)
+
+
+def shape(rng: Rng, kernel: tuple[int, int], stride: tuple[int, int]) -> dict[str, Any]:
+    """An image and padding on all sides, up to a kernel less one; there is an output."""
+    while True:
+        source = tuple(int(n) for n in rng.integers(1, 14, 2))
+        before = tuple(int(rng.integers(0, k)) for k in kernel)
+        after = tuple(int(rng.integers(0, k)) for k in kernel)
+        output = tuple(
+            (n + p + q - k) // s + 1
+            for n, p, q, k, s in zip(source, before, after, kernel, stride, strict=True)
+        )
+        if min(output) > 0:
+            return {"source": source, "padding": before, "output": output}
+
+
+def numbers(rng: Rng) -> dict[str, Any]:
+    """Quantization: all of it as wide as it may get, mostly in reach of the short form."""
+    zero = int(rng.choice([-128, 127, 0, *rng.integers(-128, 128, 3)]))
+    offset = int(rng.choice([-128, 127, *rng.integers(-128, 128, 2)]))
+    bounds = [
+        (-128, 127),
+        (-128, 127),
+        (offset, 127),
+        (max(-128, offset - 9), min(127, offset + 60)),
+    ]
+    return {
+        "zero_point": zero,
+        "output_offset": offset,
+        "bounds": bounds[rng.integers(len(bounds))],
+        "shifts": [(-15, -1), (-9, -5), (-9, -5), (-9, -5), (-16, 3)][rng.integers(5)],
+        "bias": [None, 1 << 8, 1 << 12, 1 << 17, (1 << 23) - 1, (1 << 31) - 1][rng.integers(6)],
+        "last": ["input", "filter"][rng.integers(2)],
+    }
+
+
+def drawn(rng: Rng, kernel: tuple[int, int], stride: tuple[int, int]) -> Call:
+    """A call with some amount of scratch, from the least to all that helps, or none."""
+    call = Call(
+        rng,
+        kernel=kernel,
+        stride=stride,
+        channels=int(rng.choice(CHANNELS)),
+        **shape(rng, kernel, stride),
+        **numbers(rng),
+        noise=int(rng.integers(1 << 31)),
+    )
+    rows, columns = int(rng.integers(1, 6)), int(rng.integers(1, call.output[1] + 1))
+    least, some = scratch_bytes(call, 1, 1), scratch_bytes(call, rows, call.output[1])
+    narrow = scratch_bytes(call, 1, columns)
+    call.scratch = int(rng.choice([least, narrow, some, some + 15, 0, WITHOUT_SCRATCH]))
+    return call
+
+
+def words() -> Iterator[Call]:
+    """Filters and strides that words serve."""
+    rng = np.random.default_rng(1)
+    for kernel in ((3, 3), (5, 5), (7, 7)):
+        for stride in ((1, 1), (2, 2)):
+            for _ in range(24 if kernel == (3, 3) else 9):
+                yield drawn(rng, kernel, stride)
+    for _ in range(50):
+        kernel = int(rng.integers(1, 8)), int(rng.integers(1, 8))
+        yield drawn(rng, kernel, (int(rng.integers(1, 4)), int(rng.integers(1, 3))))
+
+
+def general() -> Iterator[Call]:
+    """What they don't: few channels, larger filters, steps of three, dilation, multipliers."""
+    rng = np.random.default_rng(2)
+    for kernel, stride, dilation, multiplier, channels in (
+        ((3, 3), (1, 1), (1, 1), 1, 1),
+        ((3, 3), (2, 2), (1, 1), 1, 3),
+        ((5, 5), (1, 1), (1, 1), 1, 2),
+        ((9, 1), (1, 1), (1, 1), 1, 5),
+        ((1, 8), (2, 1), (1, 1), 1, 4),
+        ((3, 3), (3, 3), (1, 1), 1, 8),
+        ((3, 3), (1, 1), (2, 2), 1, 9),
+        ((3, 3), (1, 1), (1, 1), 2, 5),
+    ):
+        call = Call(
+            rng,
+            kernel=kernel,
+            stride=stride,
+            dilation=dilation,
+            multiplier=multiplier,
+            channels=channels,
+            source=(11, 12),
+            padding=(1, 1),
+            output=(3, 3),
+            **numbers(rng),
+        )
+        call.scratch = 0 if asked(call) else WITHOUT_SCRATCH
+        yield call
+
+
+def spans() -> Iterator[Call]:
+    """Parts of rows, of an input whose rows lie in up to three runs."""
+    rng = np.random.default_rng(3)
+    for kernel, stride in (((3, 3), (1, 1)), ((3, 3), (2, 2)), ((5, 5), (1, 1)), ((7, 3), (2, 1))):
+        for _ in range(9):
+            call = drawn(rng, kernel, stride)
+            rows, columns = call.output
+            fresh = int(rng.integers(1, call.source[0] + 1))
+            x = int(rng.integers(0, columns))
+            call.ring = int(rng.integers(0, fresh)), fresh
+            call.span = int(rng.integers(0, rows)), x, int(rng.integers(1, columns - x + 1))
+            yield call
+
+
+def large() -> list[Call]:
+    """The commonest layers, in bands of two rows as the kernel asks for them."""
+    rng = np.random.default_rng(4)
+    made = []
+    for k, s, size, channels in (
+        (3, 1, 20, 16),
+        (3, 2, 20, 16),
+        (5, 1, 20, 16),
+        (5, 2, 20, 16),
+        (7, 1, 20, 16),
+        (3, 1, 40, 7),
+    ):
+        out = size // s
+        call = Call(
+            rng,
+            kernel=(k, k),
+            stride=(s, s),
+            source=(size, size),
+            output=(out, out),
+            padding=((k - s) // 2, (k - s) // 2),
+            channels=channels,
+            zero_point=-128,
+            output_offset=-128,
+        )
+        call.scratch = scratch_bytes(call, 2, out)
+        made.append(call)
+    return made
+
+
+def refused() -> list[Call]:
+    """Scratch that is too small, and none without saying so."""
+    rng = np.random.default_rng(5)
+    calls = []
+    for kernel in ((3, 3), (5, 5)):
+        call = Call(rng, kernel=kernel)
+        for scratch in (4, scratch_bytes(call, 1, 1) - 1, -2):
+            calls.append(Call(rng, kernel=kernel, scratch=scratch))
+        calls.append(Call(rng, kernel=kernel, buffer=False))
+        calls.append(Call(rng, kernel=kernel, buffer=False, scratch=1 << 12))
+    return calls
+
+
+SETS: dict[str, Callable[[], Any]] = {
+    "words": words,
+    "general": general,
+    "spans": spans,
+    "large": large,
+    "refused": refused,
+}
+
+
+@cache
+def results(folder: Path) -> dict[str, list[tuple[Call, Result]]]:
+    """All sets in one run."""
+    calls = {name: list(make()) for name, make in SETS.items()}
+    found = iter(run([c for some in calls.values() for c in some], boards.get("qemu_m4"), folder))
+    return {name: [(call, next(found)) for call in some] for name, some in calls.items()}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("depthwise")
+
+
+@pytest.mark.parametrize("name", ["words", "general", "spans", "large"])
+def test_outputs_are_right_and_nothing_else_changes(name: str, folder: Path) -> None:
+    for call, result in results(folder)[name]:
+        call.check(result)
+
+
+def test_too_little_scratch_is_refused_and_nothing_written(folder: Path) -> None:
+    for call, result in results(folder)["refused"]:
+        assert result.status == ARGUMENT_ERROR, str(call)
+        call.check_untouched(result)
+
+
+def test_both_entry_points_ask_for_the_same_that_the_formula_gives(folder: Path) -> None:
+    for name in ("words", "general", "large"):
+        for call, result in results(folder)[name]:
+            assert result.sizes == (asked(call), asked(call)), str(call)
+
+
+def test_the_planner_knows_how_many_rows_a_band_has() -> None:
+    for call in words():
+        form = Depthwise(*call.output, call.channels, call.kernel, call.stride)
+        (height, columns), bytes_of = call.output, scratch_bytes
+        for rows in range(1, height + 1):
+            size = max(bytes_of(call, rows, columns), form.least)
+            found = [n for n in range(1, height + 1) if bytes_of(call, n, columns) <= size]
+            assert form.block(size) == found[-1] * columns * call.channels
+
+
+@pytest.mark.parametrize(
+    ("number", "most"),
+    list(enumerate([2.5, 4.0, 1.6, 2.4, 1.3, 3.5])),
+    ids=["3x3", "3x3 stride 2", "5x5", "5x5 stride 2", "7x7", "3x3 of 7 channels"],
+)
+def test_instructions_per_product(number: int, most: float, folder: Path) -> None:
+    """The general kernel would take 6 to 10."""
+    call, result = results(folder)["large"][number]
+    assert result.instructions / call.macs < most
