@@ -269,8 +269,7 @@ static void convolve_alone(convolver *conv,
         tflm_opt_span span = {conv->y, conv->x, tflm_opt_min(pixels, conv->width - conv->x)};
         set_row(conv);
         windows->rows = conv->rows;
-        tflm_opt_convolve_span(windows, filter_data + conv->taps.first * row, &span, channels,
-                               output);
+        tflm_opt_convolve_row_s8(windows, filter_data + conv->taps.first * row, &span, output);
         output += span.count * channels;
         pixels -= span.count;
         conv->y++;
