@@ -232,7 +232,7 @@ typedef struct {
     int32_t rows;
 } tflm_opt_depthwise_words;
 
-/* They lie `step` bytes apart: 4, 12 or 20. */
+/* They lie `step` bytes apart: 4, 12, 20 or 36. */
 void tflm_opt_depthwise_words_s8(const tflm_opt_depthwise_words *words, int32_t step);
 
 /* Words of values one above the other, of two rows. One row may be four bytes that repeat: step 0. */
@@ -299,7 +299,7 @@ void tflm_opt_depthwise_rows_s8(const tflm_opt_depthwise_rows *rows);
  * 3x3 alone, with words that lie column by column. words_step is the bytes of all whole groups,
  * columns those that are left; with a kink, no group is whole. One row with stride 1, groups of four
  * columns. Or two rows and two columns, once or, for 4 rows, twice: with stride 1 on words of values
- * one above the other (code is 0 for 2 rows, 1 for 4), with stride 2 on words of neighbours (code 2).
+ * one above the other (code is 0 for 2 rows, 1 for 4), with stride 2 on words of neighbours (2, 3).
  */
 void tflm_opt_depthwise_1x4_s8(const tflm_opt_depthwise_rows *rows);
 void tflm_opt_depthwise_2x2_s8(const tflm_opt_depthwise_rows *rows);

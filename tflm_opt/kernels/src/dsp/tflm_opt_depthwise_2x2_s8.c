@@ -40,10 +40,10 @@
 
 /*
  * 3x3 with stride 2: words are of neighbouring values, in columns of the five rows that two rows of
- * outputs read. w01 and w2 of the rows are in r4 to r9; the middle row is the upper outputs' last
+ * outputs read, or nine for four rows; from the fifth it is `skip` bytes to the next column. w01 and w2 of the rows are in r4 to r9; the middle row is the upper outputs' last
  * and the lower outputs' first.
  */
-#define SUMS_2                         \
+#define SUMS_2(skip)                       \
     "ldr r3, [sp, #24]          \n"    \
     "ldrd r10, r11, [lr], #8    \n"    \
     "smlad r0, r10, r4, r3      \n"    \
@@ -52,7 +52,7 @@
     "smlad r0, r10, r8, r0      \n"    \
     "smlad r2, r10, r4, r3      \n"    \
     "smlad r2, r11, r6, r2      \n"    \
-    "ldr r10, [lr], #4          \n"    \
+    "ldr r10, [lr], #" skip "    \n"    \
     "smlad r2, r10, r8, r2      \n"    \
     "ldrd r10, r11, [lr], #8    \n"    \
     "smlad r0, r10, r5, r0      \n"    \
@@ -66,7 +66,7 @@
     "smlad r3, r10, r4, r3      \n"    \
     "smlad r2, r11, r7, r2      \n"    \
     "smlad r3, r11, r6, r3      \n"    \
-    "ldr r10, [lr], #4          \n"    \
+    "ldr r10, [lr], #" skip "    \n"    \
     "smlad r2, r10, r9, r2      \n"    \
     "smlad r3, r10, r8, r3      \n"    \
     "ldrd r10, r11, [lr]        \n"    \
@@ -143,7 +143,7 @@
  *          8  shift         24  bias                             52  the record      64  words
  *         12  channels      28  columns left                                         68  taps
  *                                                                                    72  count
- * In the record, `code` is 0, 1 or 2: which of the sums.
+ * In the record, `code` is 0 to 3: which of the sums.
  */
 __attribute__((naked))
 void tflm_opt_depthwise_2x2_s8(__attribute__((unused)) const tflm_opt_depthwise_rows *rows)
@@ -185,10 +185,11 @@ void tflm_opt_depthwise_2x2_s8(__attribute__((unused)) const tflm_opt_depthwise_
         "ldr r3, [r3, #24]          \n"
         "tbh [pc, r3, lsl #1]       \n"
         "30:                        \n"
-        ".short (31f - 30b) / 2, (32f - 30b) / 2, (33f - 30b) / 2, 0 \n"
+        ".short (31f - 30b) / 2, (32f - 30b) / 2, (33f - 30b) / 2, (34f - 30b) / 2 \n"
         GROUPS(31, SUMS_1("8"))
         GROUPS(32, SUMS_1("12"))
-        GROUPS(33, SUMS_2)
+        GROUPS(33, SUMS_2("4"))
+        GROUPS(34, SUMS_2("20"))
         "4:                         \n"
         "ldr r3, [sp, #28]          \n"
         "cmp r3, #0                 \n"

@@ -291,7 +291,7 @@ static void set_rows(const strip *part, int32_t output_row, tflm_opt_depthwise_r
     const int kink = tflm_opt_has_kink(params->output_offset, params->activation);
     const int32_t group = part->how == BY_ROWS || part->how == ONE_BY_FOUR ? 4 : 2;
     const int32_t whole = kink ? 0 : part->columns / group;
-    const int32_t last = part->how == STACKED ? part->rows - 2 : part->rows - 1;
+    const int32_t last = part->rows - (part->how == STACKED || part->how == TWO_BY_TWO ? 2 : 1);
     rows->channels = call->input->c;
     rows->words_group = 8 * part->column;
     rows->records = call->scratch;
@@ -316,13 +316,14 @@ static void set_rows(const strip *part, int32_t output_row, tflm_opt_depthwise_r
     }
     rows->words_step = whole * rows->words_group;
     rows->columns = part->columns - whole * group;
-    rows->code = 2;
+    rows->code = last > 0;
     if (part->how == STACKED) {
-        rows->code = last > 0;
         rows->words_row = 4;
         rows->words_delta -= 2 * last;
     } else if (part->how == TWO_BY_TWO) {
-        rows->output_delta = 1;
+        rows->code += 2;
+        rows->words_row = 16;
+        rows->words_delta -= 8 * last;
     }
 }
 
@@ -405,7 +406,7 @@ static void choose(strip *part, int32_t most)
     part->how = BY_ROWS;
     if (is_3x3 && most > 1) {
         part->how = shape->stride_w == 1 ? STACKED : TWO_BY_TWO;
-        part->rows = most >= 4 && part->how == STACKED ? 4 : 2;
+        part->rows = most >= 4 ? 4 : 2;
     } else if (is_3x3 && shape->stride_w == 1) {
         part->how = ONE_BY_FOUR;
     }
