@@ -101,6 +101,15 @@ TFLM_OPT_INLINE int32_t tflm_opt_depthwise_rows_in(const tflm_opt_depthwise_shap
     return 1 + (input_rows - shape->height) / shape->stride_h;
 }
 
+/* Whether a band has enough outputs to make up for the words of taps: measured. */
+TFLM_OPT_INLINE int32_t tflm_opt_depthwise_is_worth_it(const tflm_opt_depthwise_shape *shape,
+                                                       int32_t columns,
+                                                       int32_t rows)
+{
+    const int32_t is_cheap = shape->width == 3 && shape->stride_w == 1 && columns > 3;
+    return columns * rows >= (is_cheap ? 7 : 10);
+}
+
 /*
  * What both entry points ask for: bands of two rows as wide as the input, whatever the strides; 0 for
  * filters that words don't serve. It is a size to start from: any other will do that has room for
