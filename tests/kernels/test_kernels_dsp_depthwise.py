@@ -69,7 +69,7 @@ def drawn(rng: Rng, kernel: tuple[int, int], stride: tuple[int, int]) -> Call:
         **numbers(rng),
         noise=int(rng.integers(1 << 31)),
     )
-    rows, columns = int(rng.integers(1, 6)), int(rng.integers(1, call.output[1] + 1))
+    rows, columns = int(rng.integers(1, 10)), int(rng.integers(1, call.output[1] + 1))
     least, some = scratch_bytes(call, 1, 1), scratch_bytes(call, rows, call.output[1])
     narrow = scratch_bytes(call, 1, columns)
     call.scratch = int(rng.choice([least, narrow, some, some + 15, 0, WITHOUT_SCRATCH]))
@@ -81,7 +81,7 @@ def words() -> Iterator[Call]:
     rng = np.random.default_rng(1)
     for kernel in ((3, 3), (5, 5), (7, 7)):
         for stride in ((1, 1), (2, 2)):
-            for _ in range(24 if kernel == (3, 3) else 9):
+            for _ in range(32 if kernel == (3, 3) else 9):
                 yield drawn(rng, kernel, stride)
     for _ in range(50):
         kernel = int(rng.integers(1, 8)), int(rng.integers(1, 8))

@@ -258,7 +258,7 @@ typedef struct {
 
 void tflm_opt_depthwise_two_s8(const tflm_opt_depthwise_two *two);
 
-/* The same of four rows, two words side by side, those of the next column after 8 bytes or 12. */
+/* The same of four rows, two words side by side, those of the next column after 8, 12 or 20 bytes. */
 typedef struct {
     int32_t source_row;
     const int8_t *source;
@@ -307,8 +307,8 @@ void tflm_opt_depthwise_rows_s8(const tflm_opt_depthwise_rows *rows);
 /*
  * 3x3 alone, with words that lie column by column. words_step is the bytes of all whole groups,
  * columns those that are left; with a kink, no group is whole. One row with stride 1, groups of four
- * columns. Or two rows and two columns, once or, for 4 rows, twice: with stride 1 on words of values
- * one above the other (code is 0 for 2 rows, 1 for 4), with stride 2 on words of neighbours (2, 3).
+ * columns. Or two rows and two columns, again and again: with stride 1 on words of values one above the
+ * other (code is 0, 1, 2 for 2, 4, 8 rows), with stride 2 on words of neighbours (3, 4 for 2, 4 rows).
  */
 void tflm_opt_depthwise_1x4_s8(const tflm_opt_depthwise_rows *rows);
 void tflm_opt_depthwise_2x2_s8(const tflm_opt_depthwise_rows *rows);

@@ -8,7 +8,8 @@
 /* Which core makes the outputs; it says how words lie. */
 typedef enum { BY_ROWS, ONE_BY_FOUR, TWO_BY_TWO, STACKED } way;
 
-#define PARTS 3 /* runs of input rows, or pairs of pairs of them */
+#define RUNS 3  /* of input rows */
+#define PAIRS 5 /* of input rows, of eight output rows */
 
 /*
  * A strip: some columns of all of a band's rows. Its words: `column` from one to the next of a row,
@@ -37,9 +38,9 @@ typedef struct {
 typedef struct {
     int32_t count;
     int32_t fours; /* the first of them are four rows at once */
-    tflm_opt_depthwise_words words[PARTS];
-    tflm_opt_depthwise_two two[PARTS];
-    tflm_opt_depthwise_four four[PARTS];
+    tflm_opt_depthwise_words words[RUNS];
+    tflm_opt_depthwise_two two[PAIRS];
+    tflm_opt_depthwise_four four[PAIRS / 2];
 } sources;
 
 /* Of `count` positions from `start` on, those that lie before `size` and not before 0. */
@@ -316,12 +317,12 @@ static void set_rows(const strip *part, int32_t output_row, tflm_opt_depthwise_r
     }
     rows->words_step = whole * rows->words_group;
     rows->columns = part->columns - whole * group;
-    rows->code = last > 0;
+    rows->code = (last > 0) + (last > 2);
     if (part->how == STACKED) {
         rows->words_row = 4;
         rows->words_delta -= 2 * last;
     } else if (part->how == TWO_BY_TWO) {
-        rows->code += 2;
+        rows->code += 3;
         rows->words_row = 16;
         rows->words_delta -= 8 * last;
     }
@@ -407,6 +408,9 @@ static void choose(strip *part, int32_t most)
     if (is_3x3 && most > 1) {
         part->how = shape->stride_w == 1 ? STACKED : TWO_BY_TWO;
         part->rows = most >= 4 ? 4 : 2;
+        if (most >= 8 && part->how == STACKED) {
+            part->rows = 8;
+        }
     } else if (is_3x3 && shape->stride_w == 1) {
         part->how = ONE_BY_FOUR;
     }
