@@ -48,6 +48,7 @@ def numbers(rng: Rng) -> dict[str, Any]:
         (offset, 127),
         (max(-128, offset - 9), min(127, offset + 60)),
     ]
+    fine = {"weights": 2, "halves": True, "shifts": (-3, -1), "bias": 1 << 7}
     return {
         "zero_point": zero,
         "output_offset": offset,
@@ -55,6 +56,7 @@ def numbers(rng: Rng) -> dict[str, Any]:
         "shifts": [(-15, -1), (-9, -5), (-9, -5), (-9, -5), (-16, 3)][rng.integers(5)],
         "bias": [None, 1 << 8, 1 << 12, 1 << 17, (1 << 23) - 1, (1 << 31) - 1][rng.integers(6)],
         "last": ["input", "filter"][rng.integers(2)],
+        **(fine if rng.random() < 0.3 else {}),
     }
 
 
