@@ -281,6 +281,12 @@ void tflm_opt_dot_lines_s8(const tflm_opt_channels *channels,
                       (channels->quant_step != 0 || lines == 1);
     target to;
     tile at;
+    if (plain && channels->quant_step != 0 && count >= 4 && care != TFLM_OPT_ANY &&
+        channels->filter_size <= TFLM_OPT_SHORT_LINE) {
+        tflm_opt_dot_short_s8(channels, care, input, step, lines, filter, count, output,
+                              output_step);
+        return;
+    }
     to.channels = channels;
     to.low = vdupq_n_s32(channels->activation.min);
     to.high = vdupq_n_s32(channels->activation.max);
