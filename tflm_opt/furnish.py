@@ -15,6 +15,7 @@ Work is the estimate of `codegen.forms`: it ranks, and is never shown as a measu
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -32,6 +33,8 @@ from .progress import Progress
 
 # More than any arena.
 _ANY = 1 << 40
+# Bytes to which the least memory of a schedule that is fast enough is found.
+_STEP = 32
 # Of the schedules that fit, how many are planned anew, best first.
 _BEST = 3
 # Times that a plan which came out too high is tried with less.
@@ -92,6 +95,8 @@ class Furnishing:
         graph: after all passes.
         tier: of the core whose instructions count.
         input, max_extra_macs, progress, seed: as `patch_split.search.search`.
+        slowdown: without a budget, how many times the work of the fastest schedule the smallest
+            one may take.
     """
 
     def __init__(
@@ -102,9 +107,11 @@ class Furnishing:
         input: str = "resident",
         max_extra_macs: float = 0.0,
         progress: Progress | None = None,
+        slowdown: float = math.inf,
         seed: int = 0,
     ) -> None:
         self._tier = tier
+        self._slowdown = slowdown
         self._seed = seed
         self._runs = Orders(
             graph,
@@ -121,8 +128,8 @@ class Furnishing:
     def found(self, budget: int | None = None) -> Found:
         """The fastest schedule within a budget of arena, or the smallest; and the front.
 
-        With a budget, all schedules that fit it are furnished up to it. Without, the smallest one
-        gets what it leaves free, and no more.
+        With a budget, all schedules that fit it are furnished up to it. Without, the one that needs
+        least memory to be fast enough gets just that.
 
         Raises: as `patch_split.search.search`.
         """
@@ -134,10 +141,37 @@ class Furnishing:
             best = (self._furnished(p, budget) for p in ranked[:_BEST])
             chosen = min(best, key=by_time)
         else:
-            chosen = self._furnished(found.chosen, found.chosen.peak)
+            chosen = (
+                self._smallest(found)
+                if budget is None
+                else self._furnished(found.chosen, found.chosen.peak)
+            )
         every = [self._furnished(p, p.peak, again=False) for p in found.front]
         every.append(self._furnished(found.front[0], _ANY))
         return replace(found, chosen=chosen, front=pareto([*every, chosen]))
+
+    def _smallest(self, found: Found) -> Point:
+        """The least memory that is not too slow."""
+        every = sorted(found.front, key=lambda p: p.peak)
+        allowed = self._slowdown * min(self._work(p, _ANY) for p in every)
+        best, least = found.chosen, found.chosen.peak
+        known = self._work(best, least) <= allowed
+        for point in () if known else every:
+            most = self._furnished(point, _ANY, again=False).peak
+            high = min(most, least - 1) if known else most
+            if point.peak > high or self._work(point, high) > allowed:
+                continue
+            low = point.peak - 1
+            while high - low > _STEP:
+                middle = (low + high) // 2
+                low, high = (
+                    (low, middle) if self._work(point, middle) <= allowed else (middle, high)
+                )
+            best, least, known = point, high, True
+        return min((self._furnished(best, least, again=a) for a in (False, True)), key=by_time)
+
+    def _work(self, point: Point, limit: int) -> int:
+        return self._furnished(point, limit, again=False).work
 
     def _furnished(self, point: Point, limit: int, *, again: bool = True) -> Point:
         key = id(point), limit, again

@@ -23,9 +23,10 @@ extern "C" {
 /*
  * Inner products of `lines` neighbouring lines, `step` apart, with `count` filters: outputs
  * line by line, `output_step` apart. Lines are taken three at a time; the outputs of three lines are
- * written in any order, after which those lines are not read again.
+ * written in any order, after which those lines are not read again. `care` is tflm_opt_care's.
  */
 void tflm_opt_dot_lines_s8(const tflm_opt_channels *channels,
+                           int32_t care,
                            const int8_t *input,
                            int32_t step,
                            int32_t lines,
@@ -44,6 +45,21 @@ void tflm_opt_depthwise_pixels_s8(const cmsis_nn_dw_conv_params *params,
                                   const tflm_opt_span *span,
                                   int8_t *output_data);
 
+/*
+ * `rows` rows of a depthwise convolution from row y on, 3x3 with steps of one, of the whole width of an
+ * image. Scratch has room for them: see below. All shifts are right ones.
+ */
+void tflm_opt_depthwise_pairs_s8(const cmsis_nn_dw_conv_params *params,
+                                 const tflm_opt_channels *channels,
+                                 const cmsis_nn_dims *input_dims,
+                                 const tflm_opt_lines *input,
+                                 const int8_t *filter,
+                                 const cmsis_nn_dims *output_dims,
+                                 int32_t y,
+                                 int32_t rows,
+                                 int8_t *scratch,
+                                 int8_t *output);
+
 #ifdef __cplusplus
 }
 #endif
@@ -54,6 +70,7 @@ void tflm_opt_depthwise_pixels_s8(const cmsis_nn_dw_conv_params *params,
  */
 #define TFLM_OPT_TALL 4
 #define TFLM_OPT_COLUMN 64
+#define TFLM_OPT_FULL 16 /* channels of a vector */
 
 /* Tiles side by side, and one below the other. */
 TFLM_OPT_INLINE int32_t tflm_opt_tiles(const cmsis_nn_dims *filter)
@@ -66,6 +83,14 @@ TFLM_OPT_INLINE int32_t tflm_opt_tap_words(const cmsis_nn_dims *filter)
 {
     const int32_t tiles = tflm_opt_tiles(filter);
     return tiles * tiles * TFLM_OPT_TALL * TFLM_OPT_COLUMN;
+}
+
+/* Bytes of a pair of rows' words, and of the weights' that go before them. */
+#define TFLM_OPT_PAIR_TAPS (5 * TFLM_OPT_COLUMN)
+
+TFLM_OPT_INLINE int32_t tflm_opt_pair_words(int32_t width)
+{
+    return TFLM_OPT_COLUMN * (((width + 1) & ~1) + 2);
 }
 
 /* Bytes that a convolution's window takes in scratch. */

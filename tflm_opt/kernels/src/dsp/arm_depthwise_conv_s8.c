@@ -26,8 +26,9 @@ arm_cmsis_nn_status arm_depthwise_conv_s8(const cmsis_nn_context *ctx,
     const int32_t output_row = output_dims->w * output_dims->c;
     tflm_opt_depthwise_call call = {dw_conv_params, quant_params, input_dims, filter_dims,
                                     filter_data,    bias_data,    {0},        NULL,
-                                    0,              0};
-    arm_cmsis_nn_status status = tflm_opt_depthwise_start_s8(ctx, output_dims, &call);
+                                    0,              0,            0};
+    arm_cmsis_nn_status status =
+        tflm_opt_depthwise_start_s8(ctx, output_dims, output_dims->w, output_dims->h, &call);
     int32_t block = 1;
     int32_t n;
     if (status != ARM_CMSIS_NN_SUCCESS) {
@@ -50,9 +51,12 @@ arm_cmsis_nn_status arm_depthwise_conv_s8(const cmsis_nn_context *ctx,
             }
             if (rows == 0) {
                 const tflm_opt_span span = {band.y, 0, band.columns};
-                status = tflm_opt_depthwise_any_s8(
-                    ctx, dw_conv_params, quant_params, input_dims, &lines, filter_dims, filter_data,
-                    bias_dims, bias_data, output_dims, &span, output_data);
+                if (!call.directly ||
+                    !tflm_opt_depthwise_direct_s8(&call, &lines, &span, output_data)) {
+                    status = tflm_opt_depthwise_any_s8(
+                        ctx, dw_conv_params, quant_params, input_dims, &lines, filter_dims,
+                        filter_data, bias_dims, bias_data, output_dims, &span, output_data);
+                }
                 if (status != ARM_CMSIS_NN_SUCCESS) {
                     return status;
                 }

@@ -132,6 +132,7 @@ TFLM_OPT_INLINE void make_lines(
     const tflm_opt_channels *channels = to->channels;
     const int32_t *multiplier = channels->multiplier;
     const int32_t *shift = channels->shift;
+    const int32_t quant_step = lines > 1 ? 1 : channels->quant_step;
     const int32_t offset = channels->output_offset;
     const int32_t output_step = to->output_step;
     const int32_t care = to->care;
@@ -165,8 +166,8 @@ TFLM_OPT_INLINE void make_lines(
             vstrbq_s32(output + 2 * output_step, tflm_opt_clamp_x4(line2, offset, low, high));
         }
         output += 4;
-        multiplier += 4;
-        shift += 4;
+        multiplier += 4 * quant_step;
+        shift += 4 * quant_step;
         left -= 4;
         if (left < 4) {
             const int32_t back = 4 - left;
@@ -175,8 +176,8 @@ TFLM_OPT_INLINE void make_lines(
             }
             at->filter -= back * at->length;
             at->bias -= back;
-            multiplier -= back;
-            shift -= back;
+            multiplier -= back * quant_step;
+            shift -= back * quant_step;
             output -= back;
             left = 4;
         }
@@ -211,7 +212,7 @@ TFLM_OPT_INLINE void make(
 }
 
 /*
- * The same where biases or scales are shared, or where the input has an offset (generated code folds
+ * The same where biases are shared, or scales of several lines, or where the input has an offset (generated code folds
  * it into the bias): tile by tile, with biases and scales of their own.
  */
 TFLM_OPT_APART void make_apart(const target *to, tile *at, int32_t lines, const int8_t *filter,
@@ -267,6 +268,7 @@ TFLM_OPT_APART void few_channels(const tflm_opt_channels *channels,
 }
 
 void tflm_opt_dot_lines_s8(const tflm_opt_channels *channels,
+                           int32_t care,
                            const int8_t *input,
                            int32_t step,
                            int32_t lines,
@@ -275,14 +277,14 @@ void tflm_opt_dot_lines_s8(const tflm_opt_channels *channels,
                            int8_t *output,
                            int32_t output_step)
 {
-    const int plain =
-        channels->bias_step != 0 && channels->quant_step != 0 && channels->input_offset == 0;
+    const int plain = channels->bias_step != 0 && channels->input_offset == 0 &&
+                      (channels->quant_step != 0 || lines == 1);
     target to;
     tile at;
     to.channels = channels;
     to.low = vdupq_n_s32(channels->activation.min);
     to.high = vdupq_n_s32(channels->activation.max);
-    to.care = tflm_opt_care(channels, count);
+    to.care = care;
     to.output_step = output_step;
     at.length = channels->filter_size;
     while (lines > 0) {
