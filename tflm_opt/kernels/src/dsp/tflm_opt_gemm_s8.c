@@ -20,7 +20,7 @@
 
 #define TWICE(text) text text
 #define FOUR(text) TWICE(text) TWICE(text)
-#define SIXTEEN(text) FOUR(text) FOUR(text) FOUR(text) FOUR(text)
+#define EIGHT(text) FOUR(text) FOUR(text)
 
 /*
  * ---- The core. ----
@@ -28,7 +28,7 @@
  * r0 weights, r1 inputs; sums of (channel, pixel): r2 (0, 0), r3 (1, 0), r12 (0, 1), r14 (1, 1);
  * weights r4 to r7, inputs r8 to r11. At sp are words 2 to 12 of tflm_opt_gemm_tiles.
  */
-#define UNROLLED 16
+#define UNROLLED 24
 #define STEP_BYTES 40
 
 #define FIRST_STEP                                                                                 \
@@ -160,7 +160,7 @@ NAKED static void run_tiles(tflm_opt_gemm_tiles *tiles IGNORED,
             "push.w {r2, r3, r4, r5, r6, r7, r8, r9, r10, r11, r12}\n"
             "1:\n\t" FIRST_STEP
             "ldr.w pc, [sp, #28]\n"
-            "5:\n\t" SIXTEEN(STEP)
+            "5:\n\t" EIGHT(STEP) EIGHT(STEP) EIGHT(STEP)
             "6:\n\t"
             "ldr.w pc, [sp, #32]\n"
             "10:\n\t" REQUANTIZE NARROW STORE_ALONG
@@ -187,7 +187,7 @@ NAKED static void run_tiles(tflm_opt_gemm_tiles *tiles IGNORED,
  * ---- Spreading out. ----
  *
  * r0 target, r1 first of the pair, r2 from there to the second, r4 words of a row, r5 rows, r6 skip,
- * r7 constant, r12 rest of a row, r14 its place. Four, two and one step at a time.
+ * r7 constant, r12 rest of a row, r14 its place. A step alone, two, then four at a time.
  */
 #define SPREAD_INPUTS                                                                              \
     "ldr.w r11, [r1, r2]\n\t"                                                                      \
@@ -229,13 +229,14 @@ NAKED static void run_tiles(tflm_opt_gemm_tiles *tiles IGNORED,
     "push.w {r3, r4, r5, r6, r7, r8, r9, r10, r11, lr}\n\t"                                       \
     "ldmia.w r3, {r4, r5, r6, r7, r12, r14}\n"                                                    \
     "1:\n\t"                                                                                      \
-    "lsls.w r3, r4, #31\n\t"                                                                      \
-    "bpl.w 2f\n\t" step "2:\n\t"                                                                 \
-    "bcc.w 3f\n\t" TWICE(step) "3:\n\t"                                                          \
-    "lsrs.w r3, r4, #2\n\t"                                                                       \
-    "beq.w 5f\n"                                                                                  \
-    "4:\n\t" FOUR(step) "subs.w r3, r3, #1\n\t"                                                  \
-    "bne.w 4b\n"                                                                                  \
+    "lsrs.w r3, r4, #1\n\t"                                                                       \
+    "bcc.w 2f\n\t" step "2:\n\t"                                                                 \
+    "beq.w 5f\n\t"                                                                                \
+    "lsrs.w r3, r3, #1\n\t"                                                                       \
+    "bcs.w 4f\n\t"                                                                                \
+    "sub.w r3, r3, #1\n"                                                                          \
+    "3:\n\t" TWICE(step) "4:\n\t" TWICE(step) "subs.w r3, r3, #1\n\t"                           \
+    "bpl.w 3b\n"                                                                                  \
     "5:\n\t"                                                                                      \
     "cmp.w r12, #0\n\t"                                                                           \
     "bne.w 6f\n\t"                                                                                \
