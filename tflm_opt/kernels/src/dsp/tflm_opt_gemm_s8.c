@@ -97,8 +97,8 @@
     "strb.w r3, [r6], #1\n\t"                                                                      \
     "strd r5, r6, [sp, #8]\n\t"                                                                    \
     "bgt.w 1b\n\t"                                                                                 \
-    "beq.w 8f\n\t"                                                                                 \
-    "b.w 2f\n\t"
+    "bne.w 2f\n\t"                                                                                 \
+    "b.w 8f\n\t"
 
 /*
  * The same weights meet the next pixels. Here a second channel may also be at the first's place, and
@@ -114,8 +114,8 @@
     "add.w r6, r6, r9\n\t"                                                                         \
     "strd r5, r6, [sp, #8]\n\t"                                                                    \
     "bgt.w 1b\n\t"                                                                                 \
-    "beq.w 7f\n\t"                                                                                 \
-    "b.w 2f\n\t"
+    "bne.w 2f\n\t"                                                                                 \
+    "b.w 7f\n\t"
 
 /* Another round of the unrolled loop, or not. */
 #define AGAIN(shared)                                                                              \
@@ -573,6 +573,7 @@ int32_t tflm_opt_gemm_windows(tflm_opt_gemm *gemm,
 {
     const int32_t channels = gemm->problem->channels;
     const int32_t pairs = pixels >> 1;
+    const int32_t threes = gemm->threes ? pairs : 0;
     int32_t i;
     if (!gemm->plan.all_weights || !gemm->all_short || !gemm->second || gemm->narrow ||
         run->rows != gemm->problem->rows) {
@@ -582,12 +583,15 @@ int32_t tflm_opt_gemm_windows(tflm_opt_gemm *gemm,
     gemm->input_rows.rows = run->rows;
     gemm->input_rows.skip = run->step - gemm->problem->length;
     gemm->along.second_pixel = channels;
-    for (i = 0; i < pairs; i++) {
-        (void)spread(gemm, gemm->inputs, window, step);
-        gemm->along.output = output;
+    for (i = 0; i < threes; i++) {
+        (void)spread_threes(gemm->inputs, window + 2 * i * step, step, &gemm->input_rows);
+        gemm->along.output = output + 2 * i * channels;
         run_tiles(&gemm->along, 0);
-        window += 2 * step;
-        output += 2 * channels;
+    }
+    for (; i < pairs; i++) {
+        (void)spread_inputs(gemm->inputs, window + 2 * i * step, step, &gemm->input_rows);
+        gemm->along.output = output + 2 * i * channels;
+        run_tiles(&gemm->along, 0);
     }
     return 2 * pairs;
 }
