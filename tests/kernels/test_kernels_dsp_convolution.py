@@ -182,7 +182,7 @@ def test_more_scratch_takes_fewer_instructions(tmp_path: Path) -> None:
 def test_assembly_is_taken_at_every_level(core: str, tmp_path: Path) -> None:
     """Where registers are short and where functions are copied; in debug builds too."""
     sources = [table.SOURCES / "dsp" / f"{name}.c" for name in ASSEMBLY]
-    for level in ("-O0", "-O1", "-Os", "-O3", "-Og -g"):
+    for level in ("-O0 -g", "-Os", "-O3"):
         flags = [f"-mcpu={core}", "-mthumb", "-std=c99", *level.split(), "-Wall", "-Wextra"]
         command = [machine.compiler(), *flags, "-Wpedantic", "-Werror", f"-I{table.INCLUDE}", "-c"]
         done = subprocess.run([*command, *map(str, sources)], cwd=tmp_path, check=False)

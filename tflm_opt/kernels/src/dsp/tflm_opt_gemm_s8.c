@@ -92,9 +92,9 @@
     "ldmia.w sp, {r1, r4, r5, r6}\n\t"                                                             \
     "subs r5, r5, #2\n\t"                                                                          \
     "strb.w r12, [r6, r4]\n\t"                                                                     \
-    "strb.w r2, [r6], #1\n\t"                                                                      \
+    "strb r2, [r6], #1\n\t"                                                                        \
     "strb.w r14, [r6, r4]\n\t"                                                                     \
-    "strb.w r3, [r6], #1\n\t"                                                                      \
+    "strb r3, [r6], #1\n\t"                                                                        \
     "strd r5, r6, [sp, #8]\n\t"                                                                    \
     "bgt.w 1b\n\t"                                                                                 \
     "bne.w 2f\n\t"                                                                                 \
@@ -191,7 +191,7 @@ NAKED static void run_tiles(tflm_opt_gemm_tiles *tiles IGNORED,
  */
 #define SPREAD_INPUTS                                                                              \
     "ldr.w r11, [r1, r2]\n\t"                                                                      \
-    "ldr.w r9, [r1], #4\n\t"                                                                       \
+    "ldr r9, [r1], #4\n\t"                                                                         \
     "sxtab16 r10, r7, r11\n\t"                                                                    \
     "sxtab16 r11, r7, r11, ror #8\n\t"                                                            \
     "sxtab16 r8, r7, r9\n\t"                                                                      \
@@ -200,7 +200,7 @@ NAKED static void run_tiles(tflm_opt_gemm_tiles *tiles IGNORED,
 
 #define SPREAD_WEIGHTS                                                                             \
     "ldr.w r11, [r1, r2]\n\t"                                                                      \
-    "ldr.w r9, [r1], #4\n\t"                                                                       \
+    "ldr r9, [r1], #4\n\t"                                                                         \
     "sxtb16 r10, r11\n\t"                                                                         \
     "sxtb16 r7, r11, ror #8\n\t"                                                                  \
     "sxtab16 r10, r10, r11\n\t"                                                                   \
@@ -213,9 +213,9 @@ NAKED static void run_tiles(tflm_opt_gemm_tiles *tiles IGNORED,
 
 #define REST_BYTE                                                                                  \
     "ldrb.w r10, [r1, r2]\n\t"                                                                    \
-    "ldrb.w r11, [r1], #1\n\t"                                                                    \
+    "ldrb r11, [r1], #1\n\t"                                                                       \
     "strb.w r10, [r14, #12]\n\t"                                                                  \
-    "strb.w r11, [r14], #1\n\t"
+    "strb r11, [r14], #1\n\t"
 
 /* From the end of what was written, where what rows left over is, and that there is no more. */
 #define REST_ROW                                                                                   \
@@ -248,9 +248,9 @@ NAKED static void run_tiles(tflm_opt_gemm_tiles *tiles IGNORED,
     "lsls.w r3, r12, #31\n\t"                                                                     \
     "bcc.w 7f\n\t"                                                                                \
     "ldrh.w r10, [r1, r2]\n\t"                                                                    \
-    "ldrh.w r11, [r1], #2\n\t"                                                                    \
+    "ldrh r11, [r1], #2\n\t"                                                                       \
     "strh.w r10, [r14, #12]\n\t"                                                                  \
-    "strh.w r11, [r14], #2\n"                                                                     \
+    "strh r11, [r14], #2\n"                                                                        \
     "7:\n\t"                                                                                      \
     "bpl.w 8f\n\t" REST_BYTE "8:\n\t"                                                            \
     "add.w r1, r1, r6\n\t"                                                                        \
