@@ -168,7 +168,25 @@ class Depthwise:
         width = (columns - 1) * self.stride[1] + 4 * tiles
         return 64 * tiles * (4 * tiles + width)
 
+    @property
+    def _paired(self) -> bool:
+        return self.kernel == (3, 3) and self.stride == (1, 1) and self.rows > 1
+
+    def _mve_pairs(self, pairs: int) -> int:
+        """Bytes with which it makes bands of so many pairs of rows."""
+        return 64 * (5 + pairs * (up(self.columns, 2) + 2))
+
+    def _mve_band(self, size: int) -> int:
+        """Rows of its bands."""
+        if not self._paired:
+            return 1
+        fit = [n for n in range(1, up(self.rows, 2) // 2 + 1) if self._mve_pairs(n) <= size]
+        return min(2 * max(fit, default=0), self.rows) or 1
+
     def sizes(self) -> Iterator[int]:
+        if self.in_words and self._paired:
+            for pairs in (1, 2, 4, up(self.rows, 2) // 2):
+                yield max(self._mve_pairs(pairs), self.least)
         if self.in_words:
             for rows in (*self._BANDS, self.rows):
                 if rows <= self.rows:
@@ -182,7 +200,8 @@ class Depthwise:
         return max(n for n in range(1, self.rows + 1) if self._bytes(n, self.columns) <= size)
 
     def block(self, size: int) -> int:
-        return max(self._band(size) * self.columns * self.channels, 1)
+        band = self._band(size)
+        return max(band, self._mve_band(size)) * self.columns * self.channels if band else 1
 
     def work(self, size: int, tier: str) -> float:
         outputs = self.rows * self.columns * self.channels
@@ -192,8 +211,11 @@ class Depthwise:
             return outputs * (9.0 * taps + 4)
         if tier == "mve":
             tiles = 1 + (max(self.kernel) > 4)
+            if self._mve_band(size) > 1:
+                bands = -(-self.rows // self._mve_band(size))
+                return outputs * 6 + (10 * self.rows + 60 * bands) * self.channels
             chunks = 1 + (size < self._mve(up(self.columns, 4)))
-            return outputs * (4 + 2 * tiles * tiles) + 4 * self.rows * self.channels * chunks
+            return outputs * (4 + 2 * tiles * tiles) + 70 * self.rows * self.channels * chunks
         bands = -(-self.rows // band)
         read = bands * ((band - 1) * self.stride[0] + self.kernel[0])
         words = 1.3 * read * self.columns * self.stride[1] * self.channels

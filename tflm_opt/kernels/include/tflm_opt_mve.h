@@ -23,9 +23,10 @@ extern "C" {
 /*
  * Inner products of `lines` neighbouring lines, `step` apart, with `count` filters: outputs
  * line by line, `output_step` apart. Lines are taken three at a time; the outputs of three lines are
- * written in any order, after which those lines are not read again.
+ * written in any order, after which those lines are not read again. `care` is tflm_opt_care's.
  */
 void tflm_opt_dot_lines_s8(const tflm_opt_channels *channels,
+                           int32_t care,
                            const int8_t *input,
                            int32_t step,
                            int32_t lines,
@@ -33,6 +34,22 @@ void tflm_opt_dot_lines_s8(const tflm_opt_channels *channels,
                            int32_t count,
                            int8_t *output,
                            int32_t output_step);
+
+/*
+ * The same for lines of up to TFLM_OPT_SHORT_LINE elements, and at least four channels; `care` is not
+ * TFLM_OPT_ANY, the input has no offset, and biases and scales are each channel's own.
+ */
+void tflm_opt_dot_short_s8(const tflm_opt_channels *channels,
+                           int32_t care,
+                           const int8_t *input,
+                           int32_t step,
+                           int32_t lines,
+                           const int8_t *filter,
+                           int32_t count,
+                           int8_t *output,
+                           int32_t output_step);
+
+#define TFLM_OPT_SHORT_LINE 16
 
 /* A span of a depthwise convolution without scratch: four channels of a pixel after the other. */
 void tflm_opt_depthwise_pixels_s8(const cmsis_nn_dw_conv_params *params,
@@ -44,6 +61,21 @@ void tflm_opt_depthwise_pixels_s8(const cmsis_nn_dw_conv_params *params,
                                   const tflm_opt_span *span,
                                   int8_t *output_data);
 
+/*
+ * `rows` rows of a depthwise convolution from row y on, 3x3 with steps of one, of the whole width of an
+ * image. Scratch has room for them: see below. All shifts are right ones.
+ */
+void tflm_opt_depthwise_pairs_s8(const cmsis_nn_dw_conv_params *params,
+                                 const tflm_opt_channels *channels,
+                                 const cmsis_nn_dims *input_dims,
+                                 const tflm_opt_lines *input,
+                                 const int8_t *filter,
+                                 const cmsis_nn_dims *output_dims,
+                                 int32_t y,
+                                 int32_t rows,
+                                 int8_t *scratch,
+                                 int8_t *output);
+
 #ifdef __cplusplus
 }
 #endif
@@ -54,6 +86,7 @@ void tflm_opt_depthwise_pixels_s8(const cmsis_nn_dw_conv_params *params,
  */
 #define TFLM_OPT_TALL 4
 #define TFLM_OPT_COLUMN 64
+#define TFLM_OPT_FULL 16 /* channels of a vector */
 
 /* Tiles side by side, and one below the other. */
 TFLM_OPT_INLINE int32_t tflm_opt_tiles(const cmsis_nn_dims *filter)
@@ -66,6 +99,14 @@ TFLM_OPT_INLINE int32_t tflm_opt_tap_words(const cmsis_nn_dims *filter)
 {
     const int32_t tiles = tflm_opt_tiles(filter);
     return tiles * tiles * TFLM_OPT_TALL * TFLM_OPT_COLUMN;
+}
+
+/* Bytes of a pair of rows' words, and of the weights' that go before them. */
+#define TFLM_OPT_PAIR_TAPS (5 * TFLM_OPT_COLUMN)
+
+TFLM_OPT_INLINE int32_t tflm_opt_pair_words(int32_t width)
+{
+    return TFLM_OPT_COLUMN * (((width + 1) & ~1) + 2);
 }
 
 /* Bytes that a convolution's window takes in scratch. */
@@ -154,6 +195,23 @@ TFLM_OPT_INLINE int32_t tflm_opt_care(const tflm_opt_channels *channels, int32_t
         care = TFLM_OPT_NEGATIVE;
     }
     return greatest > -care ? TFLM_OPT_ANY : care;
+}
+
+/* Outputs that were clamped to int8 only, clamped to narrower bounds if those are. */
+TFLM_OPT_APART void tflm_opt_clamp_all(
+    int8_t *output, int32_t count, cmsis_nn_activation activation)
+{
+    const int8x16_t low = vdupq_n_s8((int8_t)activation.min);
+    const int8x16_t high = vdupq_n_s8((int8_t)activation.max);
+    if (activation.min == INT8_MIN && activation.max == INT8_MAX) {
+        return;
+    }
+    for (; count > 0; count -= TFLM_OPT_FULL) {
+        const mve_pred16_t some = vctp8q((uint32_t)count);
+        const int8x16_t values = vldrbq_z_s8(output, some);
+        vstrbq_p_s8(output, vminq_s8(vmaxq_s8(values, low), high), some);
+        output += TFLM_OPT_FULL;
+    }
 }
 
 /* The sum of `count` weights, at least 1. */

@@ -1,6 +1,6 @@
 #include "tflm_opt_tier.h"
 
-#if TFLM_OPT_DSP
+#if TFLM_OPT_DSP && !TFLM_OPT_MVE
 
 #include "tflm_opt_dense.h"
 #include "tflm_opt_kernels.h"

@@ -35,8 +35,8 @@ arm_cmsis_nn_status arm_convolve_1x1_s8_fast(const cmsis_nn_context *ctx,
     channels.quant_step = 1;
     channels.output_offset = conv_params->output_offset;
     channels.activation = conv_params->activation;
-    tflm_opt_dot_lines_s8(&channels, input_data, depth, pixels, filter_data, output_dims->c,
-                          output_data, output_dims->c);
+    tflm_opt_dot_lines_s8(&channels, tflm_opt_care(&channels, output_dims->c), input_data, depth,
+                          pixels, filter_data, output_dims->c, output_data, output_dims->c);
     return ARM_CMSIS_NN_SUCCESS;
 }
 

@@ -26,6 +26,8 @@ typedef struct {
     tflm_opt_window_rows rows; /* of the input, for output row y */
     tflm_opt_taps taps;
     int32_t width; /* of the output */
+    int32_t inner; /* columns inner <= x < outer have windows that hang over no border */
+    int32_t outer;
     int32_t y;
     int32_t x;
 } convolver;
@@ -92,12 +94,40 @@ TFLM_OPT_INLINE void copy_window(
     }
 }
 
-/* The window of the next pixel. */
-static void gather(convolver *conv, int8_t *target)
+/* The same of a window that lies inside, in evenly spaced rows. */
+TFLM_OPT_INLINE void copy_inside(const convolver *conv, const int8_t *source, int8_t *target)
+{
+    const int32_t row = conv->filter->w * conv->filter->c;
+    const int32_t step = conv->rows.runs->step;
+    int32_t left;
+    if (row > 16) {
+        for (left = conv->filter->h; left > 0; left--) {
+            copy(target, source, row);
+            source += step;
+            target += row;
+        }
+        return;
+    }
+    __asm__ volatile("vctp.8 %[row]\n\t"
+                     "dls lr, %[rows]\n"
+                     "1:\n\t"
+                     "vpst\n\t"
+                     "vldrbt.u8 q0, [%[source]]\n\t"
+                     "add %[source], %[step]\n\t"
+                     "vpst\n\t"
+                     "vstrbt.8 q0, [%[target]]\n\t"
+                     "add %[target], %[row]\n\t"
+                     "le lr, 1b"
+                     : [source] "+r"(source), [target] "+r"(target)
+                     : [row] "r"(row), [step] "r"(step), [rows] "r"(conv->filter->h)
+                     : "lr", "q0", "memory", "cc", "p0");
+}
+
+/* A window that hangs over the border, or has taps or rows apart. */
+TFLM_OPT_APART void gather_apart(const convolver *conv, int32_t in_x, int8_t *target)
 {
     const cmsis_nn_conv_params *params = conv->params;
     const cmsis_nn_dims *filter = conv->filter;
-    const int32_t in_x = conv->x * params->stride.w - params->padding.w;
     const tflm_opt_taps columns =
         tflm_opt_window(in_x, filter->w, params->dilation.w, conv->input->w);
     const int32_t inside =
@@ -110,10 +140,40 @@ static void gather(convolver *conv, int8_t *target)
         copy_window(conv, &columns, conv->rows.origin + conv->rows.offset + first_x * filter->c,
                     target);
     }
+}
+
+/* The window of the next pixel. */
+TFLM_OPT_INLINE void gather(convolver *conv, int8_t *target)
+{
+    const int32_t in_x = conv->x * conv->params->stride.w - conv->params->padding.w;
+    if (conv->x >= conv->inner && conv->x < conv->outer &&
+        conv->rows.runs->rows == conv->filter->h) {
+        copy_inside(conv, conv->rows.origin + conv->rows.offset + in_x * conv->filter->c, target);
+    } else {
+        gather_apart(conv, in_x, target);
+    }
     if (++conv->x == conv->width) {
         conv->x = 0;
         conv->y++;
         set_row(conv);
+    }
+}
+
+/* Which columns' windows hang over no border; none where taps lie apart. */
+static void set_columns(convolver *conv)
+{
+    const cmsis_nn_conv_params *params = conv->params;
+    const int32_t last = conv->input->w - conv->filter->w + params->padding.w;
+    conv->inner = 0;
+    conv->outer = 0;
+    if (params->dilation.w == 1 && last >= 0) {
+        while (conv->inner * params->stride.w < params->padding.w) {
+            conv->inner++;
+        }
+        conv->outer = conv->inner;
+        while (conv->outer < conv->width && conv->outer * params->stride.w <= last) {
+            conv->outer++;
+        }
     }
 }
 
@@ -140,11 +200,13 @@ static void convolve(convolver *conv,
                      int32_t count,
                      int8_t *output)
 {
+    const int32_t care = tflm_opt_care(&conv->channels, count);
     const int32_t step = tflm_opt_window_bytes(conv->filter);
     int8_t *windows = (int8_t *)ctx->buf;
     if (conv->channels.input_offset != 0 && size >= TFLM_OPT_LINES * step + 4 * count) {
         fold(conv, filter, count, (int32_t *)(void *)(windows + TFLM_OPT_LINES * step));
     }
+    set_columns(conv);
     set_row(conv);
     while (pixels > 0) {
         const int32_t block = tflm_opt_min(pixels, TFLM_OPT_LINES);
@@ -152,9 +214,33 @@ static void convolve(convolver *conv,
         for (i = 0; i < block; i++) {
             gather(conv, windows + i * step);
         }
-        tflm_opt_dot_lines_s8(&conv->channels, windows, step, block, filter, count, output, count);
+        tflm_opt_dot_lines_s8(&conv->channels, care, windows, step, block, filter, count, output,
+                              count);
         output += block * count;
         pixels -= block;
+    }
+}
+
+/* A filter of one tap: windows are pixels, and lie in the input as well as in scratch. */
+static void convolve_pixels(convolver *conv,
+                            const int8_t *filter,
+                            int32_t pixels,
+                            int32_t count,
+                            int8_t *output)
+{
+    const int32_t care = tflm_opt_care(&conv->channels, count);
+    const int32_t stride = conv->params->stride.w;
+    const int32_t depth = conv->input->c;
+    while (pixels > 0) {
+        const int32_t block = tflm_opt_min(pixels, conv->width - conv->x);
+        set_row(conv);
+        tflm_opt_dot_lines_s8(&conv->channels, care,
+                              conv->rows.origin + conv->rows.offset + conv->x * stride * depth,
+                              stride * depth, block, filter, count, output, count);
+        output += block * count;
+        pixels -= block;
+        conv->x = 0;
+        conv->y++;
     }
 }
 
@@ -219,7 +305,10 @@ arm_cmsis_nn_status tflm_opt_convolve_lines_s8(
     if (size == 0) {
         size = arm_convolve_s8_get_buffer_size(input_dims, filter_dims);
     }
-    if (size == TFLM_OPT_WITHOUT_SCRATCH || filter_dims->c != input_dims->c) {
+    if (filter_dims->h == 1 && filter_dims->w == 1 && filter_dims->c == input_dims->c &&
+        conv_params->padding.h == 0 && conv_params->padding.w == 0) {
+        convolve_pixels(&conv, filter_data, span->count, output_dims->c, output_data);
+    } else if (size == TFLM_OPT_WITHOUT_SCRATCH || filter_dims->c != input_dims->c) {
         convolve_alone(&conv, quant_params, filter_data, bias_data, output_dims, span->count,
                        output_data);
     } else {
