@@ -94,7 +94,7 @@ def optimize(
         max_extra_macs: how much recomputation may save memory, as a fraction of the model's MACs.
             With a budget, no more is spent than it takes.
         max_slowdown: without a budget, how many times the instructions of the fastest schedule the
-            one of least SRAM may take, by estimate. `math.inf` for the least SRAM whatever the speed.
+            one of least SRAM may take, by estimate. `math.inf` for the least whatever the speed.
         kernels: those that stock TFLM is built with: "reference", or "cmsis_nn" as for the board's
             core. Their scratch is left room for and counted.
         reserve: bytes of SRAM to set aside for the application, counted in the total.

@@ -109,8 +109,8 @@ def optimize(
     """Optimize MODEL: a .tflite, .keras or .h5 file, or a SavedModel folder.
 
     With --sram, the fastest that fits; without, the least SRAM that is not much slower
-    (--max-slowdown), at no extra MACs unless --max-extra-macs allows some. Exit status 3 if it can't fit: the best result is reported (and
-    written) all the same.
+    (--max-slowdown), at no extra MACs unless --max-extra-macs allows some. Exit status 3 if it
+    can't fit: the best result is reported (and written) all the same.
     """
     from .api import optimize as run
     from .errors import DoesNotFit

@@ -197,8 +197,10 @@ def test_scratch_is_divided_as_planned(tmp_path: Path) -> None:
         form = Products(pixels, channels, depth, bool(rng.random() < 0.5))
         staging = (depth + 3) // 4 * 4 if form.gathered else 0
         for size in (*form.sizes(), *(int(v) for v in rng.integers(1, 200_000, 4)), form.least - 1):
-            pixels_together = library.block(depth, channels, staging, size)
-            assert form.block(size) == (pixels_together * channels or 1)
+            block = library.block(depth, channels, staging, size) * channels
+            assert (block > 0) == (size >= form.least)
+            others = Products(1, channels, depth, form.gathered).block(form.least)  # of other tiers
+            assert form.block(size) == max(block, others) or block == 0
 
 
 def squeezed(cases: Cases, sizes: list[int]) -> Layout:

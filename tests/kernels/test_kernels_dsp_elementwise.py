@@ -360,3 +360,14 @@ def test_rows_at_their_bounds(per_channel: bool, tmp_path: Path) -> None:
             samples.append([np.full(t.shape, value, np.int8) for t in cases.inputs])
         battery = Battery.of(cases.graph(), samples)
         battery.check(boards.get("qemu_m4"), tmp_path / f"{depth}")
+
+
+@pytest.mark.parametrize("level", [["-O0"], ["-Og", "-fno-omit-frame-pointer"]])
+def test_assembly_leaves_compilers_the_registers_they_want(
+    level: list[str], tmp_path: Path
+) -> None:
+    names = ("arm_elementwise", "arm_fully", "tflm_opt_dense", "tflm_opt_fully", "tflm_opt_quant")
+    sources = [p for p in (table.SOURCES / "dsp").glob("*.c") if p.name.startswith(names)]
+    assert len(sources) == 7
+    flags = [*boards.get("qemu_m4").flags, "-std=c99", *level, f"-I{table.INCLUDE}", "-c"]
+    run([machine.compiler(), *flags, *map(str, sources)], tmp_path)

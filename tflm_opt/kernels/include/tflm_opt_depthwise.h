@@ -101,6 +101,15 @@ TFLM_OPT_INLINE int32_t tflm_opt_depthwise_rows_in(const tflm_opt_depthwise_shap
     return 1 + (input_rows - shape->height) / shape->stride_h;
 }
 
+/* Whether a band has enough outputs to make up for the words of taps: measured. */
+TFLM_OPT_INLINE int32_t tflm_opt_depthwise_is_worth_it(const tflm_opt_depthwise_shape *shape,
+                                                       int32_t columns,
+                                                       int32_t rows)
+{
+    const int32_t is_cheap = shape->width == 3 && shape->stride_w == 1 && columns > 3;
+    return columns * rows >= (is_cheap ? 7 : 10);
+}
+
 /*
  * What both entry points ask for: bands of two rows as wide as the input, whatever the strides; 0 for
  * filters that words don't serve. It is a size to start from: any other will do that has room for
@@ -232,7 +241,7 @@ typedef struct {
     int32_t rows;
 } tflm_opt_depthwise_words;
 
-/* They lie `step` bytes apart: 4, 12 or 20. */
+/* They lie `step` bytes apart: 4, 12, 20 or 36. */
 void tflm_opt_depthwise_words_s8(const tflm_opt_depthwise_words *words, int32_t step);
 
 /* Words of values one above the other, of two rows. One row may be four bytes that repeat: step 0. */
@@ -249,7 +258,7 @@ typedef struct {
 
 void tflm_opt_depthwise_two_s8(const tflm_opt_depthwise_two *two);
 
-/* The same of four rows, two words side by side, those of the next column after 8 bytes or 12. */
+/* The same of four rows, two words side by side, those of the next column after 8, 12 or 20 bytes. */
 typedef struct {
     int32_t source_row;
     const int8_t *source;
@@ -298,8 +307,8 @@ void tflm_opt_depthwise_rows_s8(const tflm_opt_depthwise_rows *rows);
 /*
  * 3x3 alone, with words that lie column by column. words_step is the bytes of all whole groups,
  * columns those that are left; with a kink, no group is whole. One row with stride 1, groups of four
- * columns. Or two rows and two columns, once or, for 4 rows, twice: with stride 1 on words of values
- * one above the other (code is 0 for 2 rows, 1 for 4), with stride 2 on words of neighbours (code 2).
+ * columns. Or two rows and two columns, again and again: with stride 1 on words of values one above the
+ * other (code is 0, 1, 2 for 2, 4, 8 rows), with stride 2 on words of neighbours (3, 4 for 2, 4 rows).
  */
 void tflm_opt_depthwise_1x4_s8(const tflm_opt_depthwise_rows *rows);
 void tflm_opt_depthwise_2x2_s8(const tflm_opt_depthwise_rows *rows);

@@ -35,6 +35,22 @@ void tflm_opt_dot_lines_s8(const tflm_opt_channels *channels,
                            int8_t *output,
                            int32_t output_step);
 
+/*
+ * The same for lines of up to TFLM_OPT_SHORT_LINE elements, and at least four channels; `care` is not
+ * TFLM_OPT_ANY, the input has no offset, and biases and scales are each channel's own.
+ */
+void tflm_opt_dot_short_s8(const tflm_opt_channels *channels,
+                           int32_t care,
+                           const int8_t *input,
+                           int32_t step,
+                           int32_t lines,
+                           const int8_t *filter,
+                           int32_t count,
+                           int8_t *output,
+                           int32_t output_step);
+
+#define TFLM_OPT_SHORT_LINE 16
+
 /* A span of a depthwise convolution without scratch: four channels of a pixel after the other. */
 void tflm_opt_depthwise_pixels_s8(const cmsis_nn_dw_conv_params *params,
                                   const tflm_opt_channels *channels,
@@ -179,6 +195,23 @@ TFLM_OPT_INLINE int32_t tflm_opt_care(const tflm_opt_channels *channels, int32_t
         care = TFLM_OPT_NEGATIVE;
     }
     return greatest > -care ? TFLM_OPT_ANY : care;
+}
+
+/* Outputs that were clamped to int8 only, clamped to narrower bounds if those are. */
+TFLM_OPT_APART void tflm_opt_clamp_all(
+    int8_t *output, int32_t count, cmsis_nn_activation activation)
+{
+    const int8x16_t low = vdupq_n_s8((int8_t)activation.min);
+    const int8x16_t high = vdupq_n_s8((int8_t)activation.max);
+    if (activation.min == INT8_MIN && activation.max == INT8_MAX) {
+        return;
+    }
+    for (; count > 0; count -= TFLM_OPT_FULL) {
+        const mve_pred16_t some = vctp8q((uint32_t)count);
+        const int8x16_t values = vldrbq_z_s8(output, some);
+        vstrbq_p_s8(output, vminq_s8(vmaxq_s8(values, low), high), some);
+        output += TFLM_OPT_FULL;
+    }
 }
 
 /* The sum of `count` weights, at least 1. */

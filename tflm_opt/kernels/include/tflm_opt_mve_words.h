@@ -152,23 +152,6 @@ TFLM_OPT_INLINE int8x16_t tflm_opt_tile_at(const int8_t *words, uint32x4_t colum
         vldrwq_gather_offset_s32((const int32_t *)(const void *)words, columns));
 }
 
-/* Outputs that were clamped to int8 only, clamped to narrower bounds if those are. */
-TFLM_OPT_APART void tflm_opt_clamp_all(
-    int8_t *output, int32_t count, cmsis_nn_activation activation)
-{
-    const int8x16_t low = vdupq_n_s8((int8_t)activation.min);
-    const int8x16_t high = vdupq_n_s8((int8_t)activation.max);
-    if (activation.min == INT8_MIN && activation.max == INT8_MAX) {
-        return;
-    }
-    for (; count > 0; count -= TFLM_OPT_FULL) {
-        const mve_pred16_t some = vctp8q((uint32_t)count);
-        const int8x16_t values = vldrbq_z_s8(output, some);
-        vstrbq_p_s8(output, vminq_s8(vmaxq_s8(values, low), high), some);
-        output += TFLM_OPT_FULL;
-    }
-}
-
 /* Four sums in registers a to d become int8 in the words of q0; `kink` is for negative ones. */
 #define TFLM_OPT_OUTPUTS(kink)                                                                     \
     "vmov q0[2], q0[0], %[a], %[c]\n\t"                                                            \

@@ -44,10 +44,12 @@ arm_cmsis_nn_status arm_depthwise_conv_s8(const cmsis_nn_context *ctx,
         int32_t end = block;
         while (band.y < output_dims->h) {
             int32_t rows = 0;
-            if (call.in_words) {
-                band.rows = tflm_opt_min(end, output_dims->h) - band.y;
+            band.rows = tflm_opt_min(end, output_dims->h) - band.y;
+            if (call.in_words && (band.y == 0 || tflm_opt_depthwise_is_worth_it(
+                                                     &call.shape, band.columns, band.rows))) {
                 rows = tflm_opt_depthwise_band_s8(&call, &lines, &band, output_data, output_row);
                 call.in_words = rows > 0;
+                call.directly = call.in_words; /* all channels have short forms, or one has none */
             }
             if (rows == 0) {
                 const tflm_opt_span span = {band.y, 0, band.columns};

@@ -11,8 +11,6 @@
 #include "tflm_opt_convolve.h"
 #include "tflm_opt_gemm.h"
 
-#include <string.h>
-
 /* Where the next pixel is, and the windows of its row. */
 typedef struct {
     const cmsis_nn_conv_params *params;
@@ -57,24 +55,60 @@ static void set_columns(convolver *conv)
     }
 }
 
-TFLM_OPT_INLINE void copy(int8_t *target, const int8_t *source, int32_t count)
+/*
+ * `rows` pieces of `length` bytes, which begin so many bytes apart, to and from any addresses. All
+ * assembly: the loops are short, and the compiler's need twice the instructions.
+ */
+__attribute__((naked, noinline, used)) static void copy_rows(
+    int8_t *target __attribute__((unused)),
+    const int8_t *source __attribute__((unused)),
+    int32_t length __attribute__((unused)),
+    int32_t rows __attribute__((unused)),
+    int32_t target_step __attribute__((unused)),
+    int32_t source_step __attribute__((unused)))
 {
-    for (; count >= 16; count -= 16) {
-        memcpy(target, source, 4);
-        memcpy(target + 4, source + 4, 4);
-        memcpy(target + 8, source + 8, 4);
-        memcpy(target + 12, source + 12, 4);
-        target += 16;
-        source += 16;
-    }
-    for (; count >= 4; count -= 4) {
-        memcpy(target, source, 4);
-        target += 4;
-        source += 4;
-    }
-    for (; count > 0; count--) {
-        *target++ = *source++;
-    }
+    __asm__(".syntax unified\n\t"
+            "push.w {r4, r5, r6, r7, r8, lr}\n\t"
+            "ldrd r6, r7, [sp, #24]\n\t"
+            "sub.w r6, r6, r2\n\t"
+            "sub.w r7, r7, r2\n"
+            "1:\n\t"
+            "subs.w r12, r2, #16\n\t"
+            "blo.w 3f\n"
+            "2:\n\t"
+            "ldr.w r4, [r1], #4\n\t"
+            "ldr.w r5, [r1], #4\n\t"
+            "ldr.w r8, [r1], #4\n\t"
+            "ldr.w lr, [r1], #4\n\t"
+            "str.w r4, [r0], #4\n\t"
+            "str.w r5, [r0], #4\n\t"
+            "str.w r8, [r0], #4\n\t"
+            "str.w lr, [r0], #4\n\t"
+            "subs.w r12, r12, #16\n\t"
+            "bhs.w 2b\n"
+            "3:\n\t"
+            "adds.w r12, r12, #12\n\t"
+            "bmi.w 5f\n"
+            "4:\n\t"
+            "ldr.w r4, [r1], #4\n\t"
+            "str.w r4, [r0], #4\n\t"
+            "subs.w r12, r12, #4\n\t"
+            "bpl.w 4b\n"
+            "5:\n\t"
+            "lsls.w r12, r12, #31\n\t"
+            "bcc.w 6f\n\t"
+            "ldrh.w r4, [r1], #2\n\t"
+            "strh.w r4, [r0], #2\n"
+            "6:\n\t"
+            "bpl.w 7f\n\t"
+            "ldrb.w r4, [r1], #1\n\t"
+            "strb.w r4, [r0], #1\n"
+            "7:\n\t"
+            "add.w r0, r0, r6\n\t"
+            "add.w r1, r1, r7\n\t"
+            "subs.w r3, r3, #1\n\t"
+            "bne.w 1b\n\t"
+            "pop.w {r4, r5, r6, r7, r8, pc}\n\t");
 }
 
 /* At least `count` bytes of the inputs' zero point, at an aligned address; whole words. */
@@ -130,20 +164,17 @@ TFLM_OPT_APART void gather(const convolver *conv, int8_t *target)
         fill(conv, target, conv->gemm.words);
     }
     for (; count > 0 && run->rows > 0; run++) {
-        int32_t y;
-        for (y = 0; y < run->rows; y++) {
-            int32_t i;
-            for (i = 0; i < pieces; i++) {
-                copy(row + i * depth, source + i * dilation * depth, whole);
-            }
-            for (i = whole; i < length; i++) {
-                rests[i - whole] = source[i];
-            }
-            row += words;
-            rests += rest;
-            source += run->step;
+        int32_t i;
+        for (i = 0; i < pieces && whole > 0; i++) {
+            copy_rows(row + i * depth, source + i * dilation * depth, whole, run->rows, words,
+                      run->step);
         }
-        source += run->jump;
+        if (length > whole) {
+            copy_rows(rests, source + whole, length - whole, run->rows, rest, run->step);
+        }
+        row += run->rows * words;
+        rests += run->rows * rest;
+        source += run->rows * run->step + run->jump;
     }
 }
 
@@ -238,8 +269,7 @@ static void convolve_alone(convolver *conv,
         tflm_opt_span span = {conv->y, conv->x, tflm_opt_min(pixels, conv->width - conv->x)};
         set_row(conv);
         windows->rows = conv->rows;
-        tflm_opt_convolve_span(windows, filter_data + conv->taps.first * row, &span, channels,
-                               output);
+        tflm_opt_convolve_row_s8(windows, filter_data + conv->taps.first * row, &span, output);
         output += span.count * channels;
         pixels -= span.count;
         conv->y++;

@@ -11,7 +11,7 @@
  *     lower row:  P.high w0 + Q.low w1 + Q.high w2    = P.high w0 + Q w12
  *
  * With four rows of outputs a third word follows, and the second pair of rows is made of the second
- * and the third. A column's words lie side by side, `step` bytes from those of the column before.
+ * and the third; with eight there are five. A column's words lie side by side, `step` bytes from those of the column before.
  */
 
 /* One column of taps, w01 and w12, with P and Q in r10 and r11, added to an upper and a lower sum. */
@@ -40,10 +40,10 @@
 
 /*
  * 3x3 with stride 2: words are of neighbouring values, in columns of the five rows that two rows of
- * outputs read. w01 and w2 of the rows are in r4 to r9; the middle row is the upper outputs' last
+ * outputs read, or nine for four rows; from the fifth it is `skip` bytes to the next column. w01 and w2 of the rows are in r4 to r9; the middle row is the upper outputs' last
  * and the lower outputs' first.
  */
-#define SUMS_2                         \
+#define SUMS_2(skip)                       \
     "ldr r3, [sp, #24]          \n"    \
     "ldrd r10, r11, [lr], #8    \n"    \
     "smlad r0, r10, r4, r3      \n"    \
@@ -52,7 +52,7 @@
     "smlad r0, r10, r8, r0      \n"    \
     "smlad r2, r10, r4, r3      \n"    \
     "smlad r2, r11, r6, r2      \n"    \
-    "ldr r10, [lr], #4          \n"    \
+    "ldr r10, [lr], #" skip "    \n"    \
     "smlad r2, r10, r8, r2      \n"    \
     "ldrd r10, r11, [lr], #8    \n"    \
     "smlad r0, r10, r5, r0      \n"    \
@@ -66,7 +66,7 @@
     "smlad r3, r10, r4, r3      \n"    \
     "smlad r2, r11, r7, r2      \n"    \
     "smlad r3, r11, r6, r3      \n"    \
-    "ldr r10, [lr], #4          \n"    \
+    "ldr r10, [lr], #" skip "    \n"    \
     "smlad r2, r10, r9, r2      \n"    \
     "smlad r3, r10, r8, r3      \n"    \
     "ldrd r10, r11, [lr]        \n"    \
@@ -143,7 +143,7 @@
  *          8  shift         24  bias                             52  the record      64  words
  *         12  channels      28  columns left                                         68  taps
  *                                                                                    72  count
- * In the record, `code` is 0, 1 or 2: which of the sums.
+ * In the record, `code` is 0 to 4: which of the sums.
  */
 __attribute__((naked))
 void tflm_opt_depthwise_2x2_s8(__attribute__((unused)) const tflm_opt_depthwise_rows *rows)
@@ -185,10 +185,13 @@ void tflm_opt_depthwise_2x2_s8(__attribute__((unused)) const tflm_opt_depthwise_
         "ldr r3, [r3, #24]          \n"
         "tbh [pc, r3, lsl #1]       \n"
         "30:                        \n"
-        ".short (31f - 30b) / 2, (32f - 30b) / 2, (33f - 30b) / 2, 0 \n"
+        ".short (31f - 30b) / 2, (32f - 30b) / 2, (33f - 30b) / 2          \n"
+        ".short (34f - 30b) / 2, (35f - 30b) / 2, 0                        \n"
         GROUPS(31, SUMS_1("8"))
         GROUPS(32, SUMS_1("12"))
-        GROUPS(33, SUMS_2)
+        GROUPS(33, SUMS_1("20"))
+        GROUPS(34, SUMS_2("4"))
+        GROUPS(35, SUMS_2("20"))
         "4:                         \n"
         "ldr r3, [sp, #28]          \n"
         "cmp r3, #0                 \n"
@@ -278,6 +281,7 @@ void tflm_opt_depthwise_2x2_s8(__attribute__((unused)) const tflm_opt_depthwise_
 
 CORE(two_words, tflm_opt_depthwise_four, FOUR_ROWS("8"))
 CORE(three_words, tflm_opt_depthwise_four, FOUR_ROWS("12"))
+CORE(five_words, tflm_opt_depthwise_four, FOUR_ROWS("20"))
 
 /* Words of two rows that need not be evenly spaced; one may be the same value again and again. */
 CORE(two_of_any,
@@ -313,8 +317,10 @@ void tflm_opt_depthwise_four_s8(const tflm_opt_depthwise_four *four, int32_t ste
 {
     if (step == 8) {
         two_words(four);
-    } else {
+    } else if (step == 12) {
         three_words(four);
+    } else {
+        five_words(four);
     }
 }
 

@@ -8,7 +8,8 @@
 /* Which core makes the outputs; it says how words lie. */
 typedef enum { BY_ROWS, ONE_BY_FOUR, TWO_BY_TWO, STACKED } way;
 
-#define PARTS 3 /* runs of input rows, or pairs of pairs of them */
+#define RUNS 3  /* of input rows */
+#define PAIRS 5 /* of input rows, of eight output rows */
 
 /*
  * A strip: some columns of all of a band's rows. Its words: `column` from one to the next of a row,
@@ -37,9 +38,9 @@ typedef struct {
 typedef struct {
     int32_t count;
     int32_t fours; /* the first of them are four rows at once */
-    tflm_opt_depthwise_words words[PARTS];
-    tflm_opt_depthwise_two two[PARTS];
-    tflm_opt_depthwise_four four[PARTS];
+    tflm_opt_depthwise_words words[RUNS];
+    tflm_opt_depthwise_two two[PAIRS];
+    tflm_opt_depthwise_four four[PAIRS / 2];
 } sources;
 
 /* Of `count` positions from `start` on, those that lie before `size` and not before 0. */
@@ -291,7 +292,7 @@ static void set_rows(const strip *part, int32_t output_row, tflm_opt_depthwise_r
     const int kink = tflm_opt_has_kink(params->output_offset, params->activation);
     const int32_t group = part->how == BY_ROWS || part->how == ONE_BY_FOUR ? 4 : 2;
     const int32_t whole = kink ? 0 : part->columns / group;
-    const int32_t last = part->how == STACKED ? part->rows - 2 : part->rows - 1;
+    const int32_t last = part->rows - (part->how == STACKED || part->how == TWO_BY_TWO ? 2 : 1);
     rows->channels = call->input->c;
     rows->words_group = 8 * part->column;
     rows->records = call->scratch;
@@ -316,13 +317,14 @@ static void set_rows(const strip *part, int32_t output_row, tflm_opt_depthwise_r
     }
     rows->words_step = whole * rows->words_group;
     rows->columns = part->columns - whole * group;
-    rows->code = 2;
+    rows->code = (last > 0) + (last > 2);
     if (part->how == STACKED) {
-        rows->code = last > 0;
         rows->words_row = 4;
         rows->words_delta -= 2 * last;
     } else if (part->how == TWO_BY_TWO) {
-        rows->output_delta = 1;
+        rows->code += 3;
+        rows->words_row = 16;
+        rows->words_delta -= 8 * last;
     }
 }
 
@@ -405,7 +407,10 @@ static void choose(strip *part, int32_t most)
     part->how = BY_ROWS;
     if (is_3x3 && most > 1) {
         part->how = shape->stride_w == 1 ? STACKED : TWO_BY_TWO;
-        part->rows = most >= 4 && part->how == STACKED ? 4 : 2;
+        part->rows = most >= 4 ? 4 : 2;
+        if (most >= 8 && part->how == STACKED) {
+            part->rows = 8;
+        }
     } else if (is_3x3 && shape->stride_w == 1) {
         part->how = ONE_BY_FOUR;
     }

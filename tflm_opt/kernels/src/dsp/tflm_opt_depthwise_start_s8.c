@@ -22,15 +22,6 @@ static int32_t all_short(const tflm_opt_depthwise_call *call)
     return 1;
 }
 
-/* Whether a band has enough outputs to make up for the words of taps: measured. */
-static int32_t are_worth_it(const tflm_opt_depthwise_call *call, int32_t columns, int32_t rows)
-{
-    const tflm_opt_depthwise_shape *shape = &call->shape;
-    const int32_t room = tflm_opt_depthwise_rows_in(shape, call->size, columns);
-    const int32_t least = shape->width == 3 && shape->stride_w == 1 && columns > 3 ? 7 : 10;
-    return columns * tflm_opt_min(rows, room) >= least;
-}
-
 arm_cmsis_nn_status tflm_opt_depthwise_start_s8(const cmsis_nn_context *ctx,
                                                 const cmsis_nn_dims *output,
                                                 int32_t columns,
@@ -55,7 +46,9 @@ arm_cmsis_nn_status tflm_opt_depthwise_start_s8(const cmsis_nn_context *ctx,
         if (ctx->buf == NULL || call->size < tflm_opt_depthwise_scratch(&call->shape, 1, 1)) {
             return ARM_CMSIS_NN_ARG_ERROR;
         }
-        call->in_words = simple && params->stride.w <= 2 && are_worth_it(call, columns, rows);
+        rows = tflm_opt_min(rows, tflm_opt_depthwise_rows_in(&call->shape, call->size, columns));
+        call->in_words = simple && params->stride.w <= 2 &&
+                         tflm_opt_depthwise_is_worth_it(&call->shape, columns, rows);
     }
     if (!call->in_words && simple && filter->h <= TFLM_OPT_DEPTHWISE_DIRECT) {
         call->directly = all_short(call);
