@@ -3,6 +3,9 @@
 
 #if TFLM_OPT_DSP
 
+#define NAKED __attribute__((naked, noinline))
+#define IGNORED __attribute__((unused))
+
 #define TWICE(text) text text
 
 /*
@@ -87,20 +90,18 @@
     "bne.w 1b\n\t"                                                                                 \
     "pop.w {r3, r4, r5, r6, r7, r8, r9, r10, r11, pc}\n\t"
 
-__attribute__((naked, noinline)) uint32_t *tflm_opt_spread_inputs_s8(
-    uint32_t *target __attribute__((unused)),
-    const int8_t *first __attribute__((unused)),
-    ptrdiff_t second __attribute__((unused)),
-    const tflm_opt_gemm_rows *rows __attribute__((unused)))
+NAKED uint32_t *tflm_opt_spread_inputs_s8(uint32_t *target IGNORED,
+                                          const int8_t *first IGNORED,
+                                          ptrdiff_t second IGNORED,
+                                          const tflm_opt_gemm_rows *rows IGNORED)
 {
     __asm__(SPREAD_ROWS(SPREAD_INPUTS));
 }
 
-__attribute__((naked, noinline)) uint32_t *tflm_opt_spread_threes_s8(
-    uint32_t *target __attribute__((unused)),
-    const int8_t *first __attribute__((unused)),
-    ptrdiff_t second __attribute__((unused)),
-    const tflm_opt_gemm_rows *rows __attribute__((unused)))
+NAKED uint32_t *tflm_opt_spread_threes_s8(uint32_t *target IGNORED,
+                                          const int8_t *first IGNORED,
+                                          ptrdiff_t second IGNORED,
+                                          const tflm_opt_gemm_rows *rows IGNORED)
 {
     __asm__(".syntax unified\n\t"
             "push.w {r3, r4, r5, r6, r7, r8, r9, r10, r11, lr}\n\t"
@@ -119,11 +120,10 @@ __attribute__((naked, noinline)) uint32_t *tflm_opt_spread_threes_s8(
             "pop.w {r3, r4, r5, r6, r7, r8, r9, r10, r11, pc}\n\t");
 }
 
-__attribute__((naked, noinline)) uint32_t *tflm_opt_spread_weights_s8(
-    uint32_t *target __attribute__((unused)),
-    const int8_t *first __attribute__((unused)),
-    ptrdiff_t second __attribute__((unused)),
-    const tflm_opt_gemm_rows *rows __attribute__((unused)))
+NAKED uint32_t *tflm_opt_spread_weights_s8(uint32_t *target IGNORED,
+                                           const int8_t *first IGNORED,
+                                           ptrdiff_t second IGNORED,
+                                           const tflm_opt_gemm_rows *rows IGNORED)
 {
     __asm__(SPREAD_ROWS(SPREAD_WEIGHTS));
 }

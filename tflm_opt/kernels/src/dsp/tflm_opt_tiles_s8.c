@@ -3,6 +3,9 @@
 
 #if TFLM_OPT_DSP
 
+#define NAKED __attribute__((naked, noinline))
+#define IGNORED __attribute__((unused))
+
 /*
  * All assembly: of every instruction the compiler sees no length, and loops need all registers.
  *
@@ -113,8 +116,7 @@
  * Where `back` isn't 0, nothing but addresses of code: the loop's first round begins back - 1 bytes
  * before its end, then `next` and at last `tail` come, so far places in a table.
  */
-__attribute__((naked, noinline)) void tflm_opt_tiles_s8(
-    tflm_opt_gemm_tiles *tiles __attribute__((unused)), int32_t back __attribute__((unused)))
+NAKED void tflm_opt_tiles_s8(tflm_opt_gemm_tiles *tiles IGNORED, int32_t back IGNORED)
 {
     __asm__(".syntax unified\n\t"
             "cbz r1, 3f\n\t"
