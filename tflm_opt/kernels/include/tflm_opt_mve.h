@@ -63,7 +63,7 @@ void tflm_opt_depthwise_pixels_s8(const cmsis_nn_dw_conv_params *params,
 
 /*
  * `rows` rows of a depthwise convolution from row y on, 3x3 with steps of one, of the whole width of an
- * image. Scratch has room for them: see below. All shifts are right ones.
+ * image, of two columns at least. Scratch has room for them: see below. All shifts are right ones.
  */
 void tflm_opt_depthwise_pairs_s8(const cmsis_nn_dw_conv_params *params,
                                  const tflm_opt_channels *channels,
