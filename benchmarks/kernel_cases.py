@@ -28,6 +28,7 @@ PAIRS: dict[str, type[opt.AddOptions] | type[opt.MulOptions]] = {
     "ADD": opt.AddOptions,
     "MUL": opt.MulOptions,
 }
+FLOATS = ("QUANTIZE", "DEQUANTIZE")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +105,8 @@ def sweep() -> Iterator[Case]:
         yield from (Case(kind, (1, size, size, 16)) for size in (20, 3))
     yield from (pool("AVERAGE", 8, 64, 8, 8), pool("AVERAGE", 16, 16, 3, 1))
     yield from (pool("MAX", 16, 16, 2, 2), pool("MAX", 16, 16, 3, 1))
-    yield Case("SOFTMAX", (1, 12))
+    yield from (Case("MEAN", (1, 8, 8, 64)), Case("SOFTMAX", (1, 12)))
+    yield from (Case(kind, (1, 32, 32, 3)) for kind in FLOATS)
 
 
 def pool(kind: str, size: int, channels: int, k: int, stride: int) -> Case:
@@ -185,7 +187,7 @@ def model(case: Case, seed: int = 0) -> tuple[bytes, int, int]:
     inputs = (source, *weights)
     steps, stretch = (case.stride, case.stride), (case.dilation, case.dilation)
     result = case.source
-    record: opt.Options
+    record: opt.Options | None = None
     if case.kind in ("CONV_2D", "DEPTHWISE_CONV_2D"):
         borders, size = padding(case)
         result = (1, *size, weights[1].shape[0])
@@ -198,11 +200,19 @@ def model(case: Case, seed: int = 0) -> tuple[bytes, int, int]:
         result = (1, *size, case.source[3])
         record = opt.PoolOptions(case.window, steps, borders)
     elif case.kind in PAIRS:
-        inputs = (*inputs, tensor("y", case.source, 0.07, 3))
+        inputs = (tensor("x", case.source, 0.05, -7), tensor("y", case.source, 0.07, 3))
         record = PAIRS[case.kind]()
-    else:
+    elif case.kind == "MEAN":
+        result = (1, case.depth)
+        inputs = (source, ir.Tensor("axes", (2,), "int32", None, np.array([1, 2], np.int32)))
+        record = opt.ReducerOptions()
+    elif case.kind == "QUANTIZE":
+        inputs = (ir.Tensor("x", case.source, "float32"),)
+    elif case.kind == "SOFTMAX":
         record = opt.SoftmaxOptions(beta=1.0)
     output = tensor("out", result, *_output_scale(case))
+    if case.kind == "DEQUANTIZE":
+        output = ir.Tensor("out", result, "float32")
     op = ir.Op(case.kind, inputs, (output,), record)
     free = tuple(t for t in inputs if t.data is None)
     elements = int(np.prod(result))

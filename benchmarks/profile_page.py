@@ -69,7 +69,7 @@ Cortex-M0+ program on an M3, an M33's on an M7.
 neighbours do to each other is added: loads that overlap, addresses that come late, two
 instructions or two halves of vectors in a cycle. Branches that were taken are counted, not guessed.
 `tflm_opt/runtime/cycles.toml` is the one table; `tflm_opt.runtime.cycles.estimate(counts, core)` is
-the sum of products, for whoever has counts by class.
+the sum of products, for whoever has counts by class; `--json` has them for each function.
 
 How far to trust them: for M0+, M3 and M4 Arm documents every instruction, and ranges are taken at
 their middle. For M7, M33 and M55 it does not; pairs and overlaps follow what Arm says of the cores

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import settings
 
 _HERE = Path(__file__).resolve().parent
-# The rooms whose random nets other rooms draw too.
-for _room in ("patch_split", "codegen", "."):
+# The rooms whose random nets and emulated boards other rooms use too.
+for _room in ("patch_split", "codegen", "kernels", "."):
     if str(_HERE / _room) not in sys.path:
         sys.path.insert(0, str(_HERE / _room))
 

@@ -49,6 +49,11 @@ def test_json_contract(result: tflm_opt.Result) -> None:
         assert set(data["tflm"][side]) == {"head", "tail", "total"}
 
 
+def test_a_file_for_stock_tflm_has_no_code_to_profile(result: tflm_opt.Result) -> None:
+    with pytest.raises(TflmOptError, match="no generated code to profile"):
+        dataclasses.replace(result, runtime="tflm").profile("qemu_m4")
+
+
 def test_summary_names_the_figures(result: tflm_opt.Result) -> None:
     text = str(result)
     assert f"{result.sram.total:,}" in text

@@ -30,6 +30,7 @@ RUNTIMES = ("engine", "tflm")
 INPUTS = ("resident", "streamed")
 KERNELS = ("reference", "cmsis_nn")
 IO = ("int8", "float32")
+SLOWDOWN = 1.3
 DEFAULT_BOARD = "qemu_m4"
 UNUSED_CALIBRATION = (
     "the calibration data was not used: a .tflite is quantized already. To calibrate again, give "
@@ -59,6 +60,7 @@ def optimize(
     input: str = "resident",
     io: str = "int8",
     max_extra_macs: float = 0.0,
+    max_slowdown: float = SLOWDOWN,
     kernels: str = "reference",
     reserve: int | str = 0,
     name: str | None = None,
@@ -79,7 +81,8 @@ def optimize(
             folder, or the bytes of a `.tflite`. It is never changed.
         sram: the budget for everything in RAM that the model causes, in bytes, or as text
             ("320KiB"). The result is the fastest that fits: layer by layer if that does. Without
-            a budget of yours or of a board, it is the one of least SRAM within `max_extra_macs`.
+            a budget of yours or of a board, it is the one of least SRAM within `max_extra_macs` and
+            `max_slowdown`.
         calibration: real inputs for quantization (see `quant.quantize`); only for Keras models.
             Without it the ranges come from drawn data, and a warning says so.
         board: a board's id; its core decides stack and code, its SRAM and flash are budgets too.
@@ -90,6 +93,8 @@ def optimize(
         io: element type of the inputs and outputs: "int8", or "float32" to keep float ones.
         max_extra_macs: how much recomputation may save memory, as a fraction of the model's MACs.
             With a budget, no more is spent than it takes.
+        max_slowdown: without a budget, how many times the instructions of the fastest schedule the
+            one of least SRAM may take, by estimate. `math.inf` for the least whatever the speed.
         kernels: those that stock TFLM is built with: "reference", or "cmsis_nn" as for the board's
             core. Their scratch is left room for and counted.
         reserve: bytes of SRAM to set aside for the application, counted in the total.
@@ -119,6 +124,8 @@ def optimize(
     if runtime == "tflm" and input == "streamed":
         raise TflmOptError("stock TFLM takes whole inputs; input='streamed' needs runtime='engine'")
     _check_fraction(max_extra_macs)
+    if not max_slowdown >= 1:
+        raise TflmOptError(f"max_slowdown of {max_slowdown!r} is below 1: write 1.5")
     target = board if isinstance(board, boards.Board) else boards.get(board or DEFAULT_BOARD)
     with reporter(verbose) as progress:
         loaded = load(model, calibration=calibration, io=io, seed=seed, progress=progress)
@@ -130,6 +137,7 @@ def optimize(
             input=input,
             io=io,
             max_extra_macs=max_extra_macs,
+            max_slowdown=max_slowdown,
             kernels=kernels,
             reserve=set_aside or 0,
             name=name,
@@ -232,6 +240,7 @@ def _optimize(
     input: str,
     io: str,
     max_extra_macs: float,
+    max_slowdown: float,
     kernels: str,
     reserve: int,
     name: str | None,
@@ -255,7 +264,9 @@ def _optimize(
         kernels=arena.tflm_scratch.kernels_of(kernels, target.core),
         seed=seed,
     )
-    shape = _Shape(name or identifier(loaded.name), target, runtime, input, max_extra_macs, seed)
+    shape = _Shape(
+        name or identifier(loaded.name), target, runtime, input, max_extra_macs, max_slowdown, seed
+    )
     room = None if limit is None else max(limit - reserve, 0)
     built = _built(optimized, stock, shape, room, progress)
     sources = built.sources
@@ -299,6 +310,7 @@ class _Shape:
     runtime: str
     input: str
     max_extra_macs: float
+    max_slowdown: float
     seed: int
 
 
@@ -343,6 +355,7 @@ def _built(
         target=shape.target,
         input=shape.input,
         max_extra_macs=shape.max_extra_macs,
+        slowdown=shape.max_slowdown,
         progress=progress,
         seed=shape.seed,
     )

@@ -38,6 +38,14 @@ _max_extra_macs = click.option(
     show_default=True,
     help="Recomputation allowed to save memory, as a share of the model's MACs.",
 )
+_max_slowdown = click.option(
+    "--max-slowdown",
+    metavar="FACTOR",
+    type=click.FloatRange(1),
+    default=1.3,
+    show_default=True,
+    help="Without a budget: how much slower than the fastest the smallest may be. inf: any.",
+)
 _seed = click.option("--seed", type=int, default=0, show_default=True, help="For test vectors.")
 
 
@@ -55,6 +63,7 @@ def cli() -> None:
 @click.option("--board", metavar="ID", help="Target board; `tflm-opt boards` lists them.")
 @click.option("--io", type=click.Choice(["int8", "float32"]), default="int8", show_default=True)
 @_max_extra_macs
+@_max_slowdown
 @click.option(
     "--kernels",
     type=click.Choice(["reference", "cmsis_nn"]),
@@ -84,6 +93,7 @@ def optimize(
     board: str | None,
     io: str,
     max_extra_macs: float,
+    max_slowdown: float,
     kernels: str,
     reserve: str,
     calibration: str | None,
@@ -98,9 +108,9 @@ def optimize(
 ) -> None:
     """Optimize MODEL: a .tflite, .keras or .h5 file, or a SavedModel folder.
 
-    With --sram, the fastest that fits; without, the least SRAM (at no extra MACs, unless
-    --max-extra-macs allows some). Exit status 3 if it can't fit: the best result is reported (and
-    written) all the same.
+    With --sram, the fastest that fits; without, the least SRAM that is not much slower
+    (--max-slowdown), at no extra MACs unless --max-extra-macs allows some. Exit status 3 if it
+    can't fit: the best result is reported (and written) all the same.
     """
     from .api import optimize as run
     from .errors import DoesNotFit
@@ -121,6 +131,7 @@ def optimize(
             input=input,
             io=io,
             max_extra_macs=max_extra_macs,
+            max_slowdown=max_slowdown,
             kernels=kernels,
             reserve=0 if reserve in ("", "0") else reserve,
             name=name,

@@ -9,6 +9,7 @@ smallest schedule is taken.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -68,6 +69,7 @@ def fit(
     target: Board,
     input: str = "resident",
     max_extra_macs: float = 0.0,
+    slowdown: float = math.inf,
     progress: Progress,
     seed: int = 0,
 ) -> Fitted:
@@ -80,6 +82,8 @@ def fit(
         target: whose core is compiled for.
         input: "resident" or "streamed".
         max_extra_macs: how much may be computed again, as a fraction of the graph's MACs.
+        slowdown: without a budget, how many times the work of the fastest schedule the smallest
+            one may take.
 
     Raises:
         UnsupportedModel: an op that the engine can't run, or an input that can't be streamed.
@@ -90,6 +94,7 @@ def fit(
         table.tier_of(target.core),
         input=input,
         max_extra_macs=max_extra_macs,
+        slowdown=slowdown,
         progress=progress,
         seed=seed,
     )

@@ -15,7 +15,8 @@ Work is the estimate of `codegen.forms`: it ranks, and is never shown as a measu
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from . import arena, codegen
@@ -23,7 +24,7 @@ from .arena.lifetimes import SCRATCH
 from .arena.plan import ALIGNMENT, Plan, Spacing, spacing
 from .arena.problem import Buffer, Problem, align_up
 from .codegen.rooms import Kernels, key
-from .codegen.uses import Use, uses
+from .codegen.uses import uses
 from .graph.ir import Graph, Op, Tensor
 from .patch_split.cost import BYTE_WORK
 from .patch_split.orders import Orders
@@ -32,8 +33,15 @@ from .progress import Progress
 
 # More than any arena.
 _ANY = 1 << 40
+# Bytes to which the least memory of a schedule that is fast enough is found.
+_STEP = 32
+# Steps of the front from the smallest to the fastest.
+_PARTS = 7
 # Of the schedules that fit, how many are planned anew, best first.
 _BEST = 3
+# How much more memory is tried where a plan is slower than its bound, and how near is good enough.
+_MORE = 1.04
+_CLOSE = 1.02
 # Times that a plan which came out too high is tried with less.
 _RETRIES = 4
 
@@ -66,18 +74,9 @@ def furnish(point: Point, limit: int, tier: str, *, again: bool = True, seed: in
         point: planned without optional scratch. If its arena is above the limit, none is given.
         limit: bytes of arena.
         tier: of the core, one of `kernels.table.TIERS`: whose work counts.
-        again: whether to plan anew, which takes most of the time.
         seed: of the planner.
     """
-    job = _Job(point, limit, tier, uses(point.graph, point.schedule), seed)
-    found = [job.plain()]
-    if point.peak <= limit and any(len(sizes) > 1 for sizes in job.sizes.values()):
-        anew = job.anew() if again else None
-        if anew is not None:
-            found.append(anew)
-        if anew is None or not job.is_full(anew):
-            found.append(job.in_gaps())
-    return min(found, key=lambda one: one.point.work)
+    return _Job(point, tier, seed).furnished(limit)
 
 
 class Furnishing:
@@ -92,6 +91,8 @@ class Furnishing:
         graph: after all passes.
         tier: of the core whose instructions count.
         input, max_extra_macs, progress, seed: as `patch_split.search.search`.
+        slowdown: without a budget, how many times the work of the fastest schedule the smallest
+            one may take.
     """
 
     def __init__(
@@ -102,9 +103,11 @@ class Furnishing:
         input: str = "resident",
         max_extra_macs: float = 0.0,
         progress: Progress | None = None,
+        slowdown: float = math.inf,
         seed: int = 0,
     ) -> None:
         self._tier = tier
+        self._slowdown = slowdown
         self._seed = seed
         self._runs = Orders(
             graph,
@@ -115,36 +118,78 @@ class Furnishing:
             progress=progress,
             seed=seed,
         )
-        self._points: dict[tuple[int, int, bool], Point] = {}
-        self._kept: list[Point] = []
+        self._points: dict[tuple[int, int], Point] = {}
+        self._jobs: dict[int, _Job] = {}  # by id of their points, which they keep
 
     def found(self, budget: int | None = None) -> Found:
         """The fastest schedule within a budget of arena, or the smallest; and the front.
 
-        With a budget, all schedules that fit it are furnished up to it. Without, the smallest one
-        gets what it leaves free, and no more.
+        With a budget, all schedules that fit it are furnished up to it. Without, the one that needs
+        least memory to be fast enough gets just that.
 
         Raises: as `patch_split.search.search`.
         """
         found = self._runs.found(budget)
-        fitting = [p for p in (*found.front, found.chosen) if budget is not None]
-        fitting = [p for p in fitting if budget is not None and p.peak <= budget]
-        if fitting and budget is not None:
-            ranked = sorted(fitting, key=lambda p: by_time(self._furnished(p, budget, again=False)))
-            best = (self._furnished(p, budget) for p in ranked[:_BEST])
-            chosen = min(best, key=by_time)
+        if budget is None:
+            chosen = self._smallest(found)
         else:
-            chosen = self._furnished(found.chosen, found.chosen.peak)
-        every = [self._furnished(p, p.peak, again=False) for p in found.front]
-        every.append(self._furnished(found.front[0], _ANY))
-        return replace(found, chosen=chosen, front=pareto([*every, chosen]))
+            chosen = self._fastest(found, budget) or self._point(found.chosen, found.chosen.peak)
+        return replace(found, chosen=chosen, front=pareto([*self._front(found), chosen]))
 
-    def _furnished(self, point: Point, limit: int, *, again: bool = True) -> Point:
-        key = id(point), limit, again
+    def _front(self, found: Found) -> list[Point]:
+        """Schedules at their own peaks, and some between the smallest and the fastest of all."""
+        full = self._full(found)
+        every = [self._point(p, p.peak) for p in found.front]
+        least = min(p.peak for p in every)
+        for part in range(1, _PARTS):
+            limit = round(least * (full.peak / max(least, 1)) ** (part / _PARTS))
+            between = self._fastest(found, limit, best=1)
+            every += [] if between is None else [between]
+        return [*every, full]
+
+    def _fastest(self, found: Found, budget: int, *, best: int = _BEST) -> Point | None:
+        """The fastest within a budget; None if nothing fits it. The `best` ones are planned."""
+        fitting = [p for p in (*found.front, found.chosen) if p.peak <= budget]
+        ranked = sorted(fitting, key=lambda p: (p.extra_macs, self._job(p).bound(budget)))
+        return min((self._point(p, budget) for p in ranked[:best]), key=by_time, default=None)
+
+    def _smallest(self, found: Found) -> Point:
+        """The least memory that is not too slow."""
+        allowed = self._slowdown * self._full(found).work
+        best = self._point(found.chosen, found.chosen.peak)
+        if best.work <= allowed:
+            return best
+        tried = []
+        for point in found.front:
+            least = self._job(point).least(allowed)
+            if least is not None:
+                tried.append((least, point))
+        fit: Point | None = None
+        for least, point in sorted(tried, key=lambda one: one[0])[:_BEST]:
+            limit = least
+            while fit is None or limit < fit.peak:
+                made = self._point(point, limit)
+                if made.work <= allowed:
+                    fit = made
+                    break
+                limit = round(limit * _MORE)
+                if limit > 2 * least:
+                    break
+        return fit or self._full(found)
+
+    def _full(self, found: Found) -> Point:
+        """The fastest of all."""
+        return self._point(found.front[0], _ANY)
+
+    def _job(self, point: Point) -> _Job:
+        if id(point) not in self._jobs:
+            self._jobs[id(point)] = _Job(point, self._tier, self._seed)
+        return self._jobs[id(point)]
+
+    def _point(self, point: Point, limit: int) -> Point:
+        key = id(point), limit
         if key not in self._points:
-            self._kept.append(point)  # so that its id stays its own
-            found = furnish(point, limit, self._tier, again=again, seed=self._seed)
-            self._points[key] = found.point
+            self._points[key] = self._job(point).furnished(limit).point
         return self._points[key]
 
 
@@ -156,28 +201,55 @@ def by_time(point: Point) -> tuple[float, int, int]:
 class _Job:
     """One schedule to be furnished."""
 
-    def __init__(self, point: Point, limit: int, tier: str, used: Sequence[Use], seed: int) -> None:
+    def __init__(self, point: Point, tier: str, seed: int) -> None:
         self.point = point
-        self.limit = limit
         self.tier = tier
         self.seed = seed
-        self.used = used
+        self.used = uses(point.graph, point.schedule)
         self.graph: Graph = point.graph
-        self.sizes = {use.op: use.sizes(tier) for use in used}
+        self.sizes = {use.op: use.sizes(tier) for use in self.used}
         self.spacings = [self._spacing(sizes) for sizes in self._levels()]
+        self.needs = [spacing.needs() for spacing in self.spacings]
+
+    def furnished(self, limit: int) -> Furnished:
+        """See `furnish`."""
+        found = [self.plain()]
+        if self.point.peak <= limit and len(self.spacings) > 1:
+            found.append(self.in_gaps(limit))
+            if found[-1].point.work > self.bound(limit) * _CLOSE:
+                anew = self.anew(limit)
+                found += [] if anew is None else [anew]
+        return min(found, key=lambda one: one.point.work)
+
+    def bound(self, limit: int) -> float:
+        """The work with what every step could hold by itself: hardly less can be had."""
+        return self._work(self._by_bound(limit)) if limit >= self.point.peak else math.inf
+
+    def least(self, allowed: float) -> int | None:
+        """Bytes with which the bound on the work is as low as allowed; None: never."""
+        low = self.point.peak - 1
+        high = max((need for needs in self.needs for need in needs.values()), default=low)
+        high = max(high, low + 1)
+        if self.bound(high) > allowed:
+            return None
+        while high - low > _STEP:
+            middle = (low + high) // 2
+            if self.bound(middle) <= allowed:
+                high = middle
+            else:
+                low = middle
+        return high
 
     def plain(self) -> Furnished:
         """Without optional scratch."""
         return self._furnished(self.point.plan, {})
 
-    def is_full(self, found: Furnished) -> bool:
-        """Whether every op has all that helps it."""
-        return all(found.sizes.get(op, 0) == sizes[-1] for op, sizes in self.sizes.items())
+    def _work(self, sizes: Mapping[Op, int]) -> float:
+        work = self.point.moved * BYTE_WORK
+        return work + sum(use.work(sizes.get(use.op, 0), self.tier) for use in self.used)
 
     def _furnished(self, plan: Plan, sizes: Mapping[Op, int]) -> Furnished:
-        work = self.point.moved * BYTE_WORK
-        for use in self.used:
-            work += use.work(sizes.get(use.op, 0), self.tier)
+        work = self._work(sizes)
         given = {op: size for op, size in sizes.items() if size}
         return Furnished(replace(self.point, plan=plan, work=round(work)), given)
 
@@ -199,9 +271,9 @@ class _Job:
 
     # ---- planned again ----
 
-    def anew(self) -> Furnished | None:
+    def anew(self, limit: int) -> Furnished | None:
         """What every step could hold, planned again; None if that ends above the limit."""
-        sizes = self._by_bound()
+        sizes = self._by_bound(limit)
         for _ in range(_RETRIES):
             if not any(sizes.values()):
                 return None
@@ -213,28 +285,28 @@ class _Job:
                 access=kernels.access,
                 seed=self.seed,
             )
-            if plan.peak <= self.limit:
+            if plan.peak <= limit:
                 return self._furnished(plan, {op: kernels.size(op) for op in sizes})
-            sizes = self._less(sizes, plan)
+            sizes = self._less(sizes, plan, limit)
         return None
 
-    def _by_bound(self) -> dict[Op, int]:
+    def _by_bound(self, limit: int) -> dict[Op, int]:
         """For every op the largest size that its step can hold beside what is alive then."""
         found = dict.fromkeys(self.sizes, 0)
         for level, tried in enumerate(self._levels()):
-            bounds = self.spacings[level].needs()
+            bounds = self.needs[level]
             for step, op in enumerate(self.point.schedule.ops, start=1):
-                if bounds.get(step, 0) <= self.limit:
+                if bounds.get(step, 0) <= limit:
                     found[op] = max(found[op], tried[op])
         return found
 
-    def _less(self, sizes: Mapping[Op, int], plan: Plan) -> dict[Op, int]:
+    def _less(self, sizes: Mapping[Op, int], plan: Plan, limit: int) -> dict[Op, int]:
         """One size less for the ops in whose steps the plan is too high."""
         problem, places = plan.problem, plan.places
         high = [
             buffer
             for buffer, at in zip(problem.buffers, places, strict=True)
-            if at + buffer.size > self.limit
+            if at + buffer.size > limit
         ]
         found = dict(sizes)
         for step, op in enumerate(self.point.schedule.ops, start=1):
@@ -245,7 +317,7 @@ class _Job:
 
     # ---- in the gaps ----
 
-    def in_gaps(self) -> Furnished:
+    def in_gaps(self, limit: int) -> Furnished:
         """Rooms in the bytes that the plan leaves free, step by step; nothing else moves."""
         plan = self.point.plan
         pairs = self.spacings[0].problem.overlaps
@@ -253,7 +325,7 @@ class _Job:
         for step, op, offsets in _steps(plan):
             sizes = self.sizes[op]
             for level in range(len(sizes) - 1, 0, -1):
-                at = self._gap(plan, step, sizes[level])
+                at = _gap(plan, step, sizes[level], limit)
                 if at is not None and self.spacings[level].keeps(step, offsets, pairs):
                     given[op] = at, sizes[level]
                     break
@@ -266,20 +338,21 @@ class _Job:
         for level in range(max((len(sizes) for sizes in self.sizes.values()), default=1)):
             yield {op: s[min(level, len(s) - 1)] for op, s in self.sizes.items()}
 
-    def _gap(self, plan: Plan, step: int, size: int) -> int | None:
-        """Where `size` bytes are free in a step, lowest first; None if nowhere below the limit."""
-        taken = sorted(
-            (at, at + buffer.size)
-            for buffer, at in zip(plan.problem.buffers, plan.places, strict=True)
-            if buffer.start <= step < buffer.stop
-        )
-        end = 0
-        for start, stop in taken:
-            if align_up(end, ALIGNMENT) + size <= start:
-                break
-            end = max(end, stop)
-        at = align_up(end, ALIGNMENT)
-        return at if at + size <= max(self.limit, 0) else None
+
+def _gap(plan: Plan, step: int, size: int, limit: int) -> int | None:
+    """Where `size` bytes are free in a step, lowest first; None if nowhere below the limit."""
+    taken = sorted(
+        (at, at + buffer.size)
+        for buffer, at in zip(plan.problem.buffers, plan.places, strict=True)
+        if buffer.start <= step < buffer.stop
+    )
+    end = 0
+    for start, stop in taken:
+        if align_up(end, ALIGNMENT) + size <= start:
+            break
+        end = max(end, stop)
+    at = align_up(end, ALIGNMENT)
+    return at if at + size <= limit else None
 
 
 def _steps(plan: Plan) -> Iterator[tuple[int, Op, Mapping[Tensor, int]]]:

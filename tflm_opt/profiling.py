@@ -42,11 +42,14 @@ class Share:
         instructions: exact.
         cycles: estimated, waits for flash included; None where there is no estimate.
         waits: cycles of these that are waits for flash.
+        classes: instructions by class of `runtime/cycles.toml`, and effects between neighbours;
+            empty where they are not known.
     """
 
     instructions: int
     cycles: float | None
     waits: float = 0.0
+    classes: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +93,6 @@ class Profile:
         rest: what belongs to no op, by what it is: loops of stages, rows taken from the caller,
             moves of tensors between ops, and `invoke` itself.
         functions: by function, most instructions first; empty where QEMU takes no plugins.
-        classes: instructions by class of `runtime/cycles.toml`, and effects between neighbours.
         notes: what a person should know, a sentence each.
     """
 
@@ -101,7 +103,6 @@ class Profile:
     layers: tuple[Layer, ...]
     rest: tuple[tuple[str, Share], ...]
     functions: tuple[tuple[str, Share], ...]
-    classes: Mapping[str, int]
     notes: tuple[str, ...] = field(default=())
 
     @property
@@ -255,7 +256,6 @@ def _assemble(
         layers=tuple(layers),
         rest=tuple(rest),
         functions=tuple(sorted(functions, key=lambda item: (-item[1].instructions, item[0]))),
-        classes=dict(total.counts),
         notes=notes or _notes(total),
     )
 
@@ -266,7 +266,8 @@ def share_of(one: Tally, board: Board) -> Share:
 
     waits = tally.waits(one, board.flash_reads)
     cycles = tally.cycles(one, board.core)
-    return Share(one.instructions, None if cycles is None else cycles + waits, waits)
+    known = None if cycles is None else cycles + waits
+    return Share(one.instructions, known, waits, dict(one.counts))
 
 
 def _ranked(counts: Mapping[str, int]) -> tuple[tuple[str, int], ...]:

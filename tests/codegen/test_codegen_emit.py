@@ -76,6 +76,18 @@ def test_constants_of_one_name_are_kept_apart() -> None:
     assert [constants.arrays[name][1].tolist() for name in names] == [[1], [2], [3], [2]]
 
 
+def test_constants_for_pairs_stand_beside_the_others_and_weigh_nothing() -> None:
+    constants = Constants()
+    array = np.array([1, 2], np.int32)
+    same = constants.pointer("op0_bias", array, "x")
+    pairs = constants.pointer("op1_bias", array, "x", np.array([-1, -2], np.int32))
+    again = constants.pointer("op2_bias", array, "x", np.array([-1, -2], np.int32))
+    assert (same, pairs, again) == ("op0_bias", "op1_bias", "op1_bias")
+    assert constants.nbytes == 16
+    both = "#if TFLM_OPT_PAIRED\n-1,-2\n#else\n1,2\n#endif\n"
+    assert both in constants.definitions()
+
+
 @pytest.mark.parametrize("array", [np.zeros(0, np.int8), np.zeros(1, np.complex64)])
 def test_constants_without_a_place_in_c_are_refused(array: np.ndarray) -> None:
     with pytest.raises(UnsupportedModel):

@@ -8,18 +8,19 @@ Nets are those of `row_nets` (what runs on rows: kernels to 7, strides to 3, dil
 residuals, concatenation, pooling, tall and wide images), with now and then one that ends in a
 global pool, or one of any ops at all (`randomnets`). Schedules are drawn too; a few are found by
 the search instead, so that what it chooses to do is among them. Every fourth case is for stock
-TFLM.
+TFLM, every other of these a net whose bands keep rows (`tflm_nets.kept_net`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from randomnets import random_net
 from row_nets import pooled_net, pooled_schedules, random_schedule, row_net, with_columns
+from tflm_nets import kept_net
 
 from tflm_opt import codegen
 from tflm_opt.errors import UnsupportedModel
@@ -33,6 +34,7 @@ from tflm_opt.patch_split.walk import walks
 Rng = np.random.Generator
 STOCK = 4  # every so many cases, one for stock TFLM
 TRIES = 40
+DRAWS = 8  # of stages for a net that can keep rows
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -108,11 +110,24 @@ def _runs(graph: Graph, schedule: Schedule) -> bool:
 def _stock(seed: int, number: int, rng: Rng) -> Case:
     """A net that has stages for stock TFLM: most drawn ones have, but not all."""
     for _ in range(TRIES):
-        graph = row_net(rng, int(rng.integers(2, 9)), wide=bool(rng.random() < 0.3))
-        bodies = tuple(_bodies(graph, rng))
+        if number // STOCK % 2:
+            graph = row_net(rng, int(rng.integers(2, 9)), wide=bool(rng.random() < 0.3))
+            bodies = tuple(_bodies(graph, rng))
+        else:
+            graph = kept_net(rng)
+            bodies = tuple(_keeping(graph, rng))
         if bodies:
             return Case(seed, number, graph, layer_by_layer(graph), bodies)
     raise RuntimeError(f"no net for stock TFLM in {TRIES} drawn ones")
+
+
+def _keeping(graph: Graph, rng: Rng) -> Iterator[Body]:
+    """Stages some of which keep rows, if any of some draws has such; some run as copies."""
+    for _ in range(DRAWS):
+        bodies = tuple(_bodies(graph, rng))
+        if any(body.kept for body in bodies):
+            yield from (replace(b, copied=bool(rng.random() < 0.25)) for b in bodies)
+            return
 
 
 def _bodies(graph: Graph, rng: Rng) -> Iterator[Body]:

@@ -2,6 +2,7 @@
 
     python tests/fuzz/run.py [--seed S] [--cases N]       # TFLM_OPT_FUZZ_SEED, TFLM_OPT_FUZZ_CASES
     python tests/fuzz/run.py --seed S --case K            # one case again: its net and schedule
+    python tests/fuzz/run.py --board qemu_m4 ...          # emulated; TFLM_OPT_FUZZ_BOARD
 
 Cases go in batches to child processes, one for each core, so that code which crashes takes only its
 batch along; the cases of such a batch then run one by one. Exit status 1 if a case failed.
@@ -24,12 +25,13 @@ from dataclasses import astuple
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT / "tests" / room) for room in ("", "codegen", "patch_split")]
+sys.path[:0] = [str(ROOT / "tests" / room) for room in ("", "codegen", "kernels", "patch_split")]
 
-from fuzz import battery  # noqa: E402
+from fuzz import battery, on_board  # noqa: E402
 from fuzz.battery import Failure  # noqa: E402
 from fuzz.cases import Case, drawn  # noqa: E402
 
+from tflm_opt import boards  # noqa: E402
 from tflm_opt.graph.text import dump  # noqa: E402
 
 BATCH = 40
@@ -41,23 +43,27 @@ PATIENCE = 900.0  # seconds for a batch
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit status: 0 if all cases are equal to TFLM."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    cases, seed = (os.environ.get(f"TFLM_OPT_FUZZ_{word}") for word in ("CASES", "SEED"))
+    cases, seed, board = (
+        os.environ.get(f"TFLM_OPT_FUZZ_{word}") for word in ("CASES", "SEED", "BOARD")
+    )
     parser.add_argument("--cases", type=int, default=int(cases or CASES))
     parser.add_argument("--seed", type=int, default=int(seed or secrets.randbelow(10**6)))
     parser.add_argument("--case", type=int, help="only this one, and show it")
+    parser.add_argument("--board", default=board, help="an emulated one; by default this host")
     parser.add_argument("--batch", type=int, nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     if options.batch:
-        print(json.dumps([astuple(f) for f in _batch(options.seed, range(*options.batch))]))
+        print(json.dumps([astuple(f) for f in _batch(options, range(*options.batch))]))
         return 0
     if options.case is not None:
-        return _one(options.seed, options.case)
-    return _many(options.seed, options.cases)
+        return _one(options, options.case)
+    return _many(options)
 
 
-def again(seed: int, number: int) -> str:
+def again(seed: int, number: int, board: str | None = None) -> str:
     """The command that runs a case again."""
-    return f"{Path(sys.executable).name} tests/fuzz/run.py --seed {seed} --case {number}"
+    where = f" --board {board}" if board else ""
+    return f"{Path(sys.executable).name} tests/fuzz/run.py --seed {seed} --case {number}{where}"
 
 
 def batches(count: int, size: int) -> list[range]:
@@ -85,11 +91,18 @@ def text(case: Case) -> str:
     return "\n".join(lines)
 
 
-def _one(seed: int, number: int) -> int:
-    case = drawn(seed, number)
-    print(text(case))
+def _failures(cases: Sequence[Case], board: str | None) -> Iterator[Failure]:
     with tempfile.TemporaryDirectory() as folder:
-        found = battery.failures([case], Path(folder))
+        if board:
+            yield from on_board.failures(cases, boards.get(board), Path(folder))
+        else:
+            yield from battery.failures(cases, Path(folder))
+
+
+def _one(options: argparse.Namespace, number: int) -> int:
+    case = drawn(options.seed, number)
+    print(text(case))
+    found = list(_failures([case], options.board))
     for failure in found:
         print(failure.what)
     if not found:
@@ -97,15 +110,16 @@ def _one(seed: int, number: int) -> int:
     return int(any(not failure.refused for failure in found))
 
 
-def _many(seed: int, count: int) -> int:
+def _many(options: argparse.Namespace) -> int:
+    seed, count = options.seed, options.cases
     began = time.monotonic()
     wrong: list[Failure] = []
     refused: list[Failure] = []
     done = 0
-    print(f"{count:,} cases of seed {seed}")
+    print(f"{count:,} cases of seed {seed}" + (f" on {options.board}" if options.board else ""))
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         waiting = {
-            pool.submit(_guarded, seed, numbers): numbers for numbers in batches(count, BATCH)
+            pool.submit(_guarded, options, numbers): numbers for numbers in batches(count, BATCH)
         }
         for future in as_completed(waiting):
             found = future.result()
@@ -114,12 +128,12 @@ def _many(seed: int, count: int) -> int:
             for failure in (f for f in found if not f.refused):
                 wrong.append(failure)
                 if len(wrong) <= MOST_SHOWN:
-                    print(f"\nFAILED: {again(seed, failure.number)}\n{failure.what}")
+                    print(f"\nFAILED: {again(seed, failure.number, options.board)}\n{failure.what}")
             _progress(done, count, len(wrong), began)
     equal = count - len(wrong) - len(refused)
     print(f"\n{equal:,} equal, {len(wrong)} failed, {len(refused)} refused, which is no failure")
     for failure in refused[:MOST_SHOWN]:
-        print(f"refused: {again(seed, failure.number)}: {failure.what}")
+        print(f"refused: {again(seed, failure.number, options.board)}: {failure.what}")
     return int(bool(wrong))
 
 
@@ -131,9 +145,10 @@ def _progress(done: int, count: int, wrong: int, began: float) -> None:
     sys.stdout.flush()
 
 
-def _guarded(seed: int, numbers: range) -> list[Failure]:
+def _guarded(options: argparse.Namespace, numbers: range) -> list[Failure]:
     """A batch in a child process; where that breaks, each of its cases in one of its own."""
-    command = [sys.executable, str(Path(__file__)), "--seed", str(seed)]
+    command = [sys.executable, str(Path(__file__)), "--seed", str(options.seed)]
+    command += ["--board", options.board] if options.board else []
     command += ["--batch", str(numbers.start), str(numbers.stop)]
     try:
         child = subprocess.run(
@@ -147,18 +162,17 @@ def _guarded(seed: int, numbers: range) -> list[Failure]:
             return [Failure(*row) for row in json.loads(child.stdout)]
     if len(numbers) == 1:
         return [Failure(numbers.start, f"the process ended with status {status}\n{tail}")]
-    return [f for number in numbers for f in _guarded(seed, range(number, number + 1))]
+    return [f for number in numbers for f in _guarded(options, range(number, number + 1))]
 
 
-def _batch(seed: int, numbers: range) -> Iterator[Failure]:
+def _batch(options: argparse.Namespace, numbers: range) -> Iterator[Failure]:
     cases = []
     for number in numbers:
         try:
-            cases.append(drawn(seed, number))
+            cases.append(drawn(options.seed, number))
         except Exception:
             yield Failure(number, f"while it was drawn:\n{traceback.format_exc(limit=-6)}")
-    with tempfile.TemporaryDirectory() as folder:
-        yield from battery.failures(cases, Path(folder))
+    yield from _failures(cases, options.board)
 
 
 if __name__ == "__main__":

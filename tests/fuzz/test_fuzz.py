@@ -7,20 +7,24 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
-from fuzz import battery, run
+from fuzz import battery, on_board, run
 from fuzz.cases import Case, drawn
 
+from tflm_opt import boards, codegen
 from tflm_opt.arena.plan import Plan
+from tflm_opt.kernels import table
 from tflm_opt.patch_split.schedule import Schedule, Stage
 from tflm_opt.patch_split.walk import walks
 
 CASES = int(os.environ.get("TFLM_OPT_FUZZ_CASES", "240"))
 SEED = int(os.environ.get("TFLM_OPT_FUZZ_SEED", "0"))
 CHUNKS = 4
+BOARD_CASES = 10
 
 
 @pytest.mark.parametrize("chunk", range(CHUNKS))
@@ -77,6 +81,9 @@ def test_stock_cases_have_stages_of_many_ops() -> None:
     assert sum(len(body.ops) > 1 for body in bodies) > 25
     assert sum(body.bands > 2 for body in bodies) > 30
     assert sum(body.extra_macs > 0 for body in bodies) > 10
+    assert sum(bool(body.kept) for body in bodies) > 15
+    assert sum(body.upwards for body in bodies) > 10
+    assert sum(body.copied for body in bodies) > 5
 
 
 @pytest.mark.parametrize("number", range(4))
@@ -115,3 +122,27 @@ def test_the_command_runs_one_case(capsys: pytest.CaptureFixture[str]) -> None:
     assert "equal to TFLM" in told
     assert "in  t1 int8" in told
     assert np.all([line.isascii() for line in told.splitlines()])
+
+
+@pytest.mark.qemu
+@pytest.mark.skipif(
+    not (shutil.which("arm-none-eabi-gcc") and shutil.which("qemu-system-arm")),
+    reason="needs the Arm compiler and qemu-system-arm",
+)
+@pytest.mark.parametrize("board", ["qemu_m3", "qemu_m4", "qemu_m55"])
+def test_streams_on_boards_give_tflms_bits(board: str, tmp_path: Path) -> None:
+    cases = [drawn(SEED, number) for number in range(BOARD_CASES)]
+    found = list(on_board.failures(cases, boards.get(board), tmp_path))
+    wrong = [f for f in found if not f.refused]
+    assert not wrong, "\n".join(f"{run.again(SEED, f.number, board)}\n{f.what}" for f in wrong)
+
+
+def test_streams_call_every_kernel_of_rows() -> None:
+    """Those that exist for some cores only, too."""
+    called: set[str] = set()
+    for number in range(BOARD_CASES):
+        case = drawn(SEED, number)
+        if not case.bodies:
+            called |= set(codegen.generate(case.graph, battery.planned(case)).kernels)
+    rows = {kernel.lines for kernel in table.kernels().values() if kernel.lines}
+    assert rows <= called

@@ -109,6 +109,8 @@ class Call:
         kernel, stride, padding, dilation: down and across; padding is above and to the left.
         source, output: rows and columns.
         scratch: bytes; `WITHOUT_SCRATCH`; 0 for as much as the kernel asks for.
+        weights: more than the largest of the filter.
+        halves: whether all multipliers are 1/2, so that many sums lie between two outputs.
         buffer: whether there is one, but for `WITHOUT_SCRATCH`.
         span: y, x and count of the pixels that are made through rings; None for the whole image.
         ring: rows before the ring begins anew (`base`), and those that come from the front
@@ -132,6 +134,8 @@ class Call:
     bounds: Pair = (-128, 127)
     shifts: Pair = (-9, -6)
     bias: int | None = 1 << 11
+    weights: int = 128
+    halves: bool = False
     span: tuple[int, int, int] | None = None
     ring: Pair = (0, 0)
     last: str = "input"
@@ -143,7 +147,9 @@ class Call:
 
     def __post_init__(self) -> None:
         outputs = self.channels * self.multiplier
-        self.filters = self.rng.integers(-128, 128, (*self.kernel, outputs), np.int8)
+        self.filters = self.rng.integers(
+            -self.weights, self.weights, (*self.kernel, outputs), np.int8
+        )
         self.image = self.rng.integers(-128, 128, (*self.source, self.channels), np.int8)
         most = 0 if self.bias is None else self.bias
         self.biases = self.rng.integers(-most, most + 1, outputs).astype(np.int32)
@@ -154,6 +160,8 @@ class Call:
                 self.rng.integers(low, high + 1, outputs),
             ]
         ).astype(np.int32)
+        if self.halves:
+            self.quant[0] = 1 << 30
 
     @property
     def macs(self) -> int:

@@ -47,9 +47,12 @@ INT = ctypes.c_int32
 
 @cache
 def library() -> ctypes.CDLL:
-    """All portable kernels; with sanitizers in a process that has them loaded."""
-    options = SANITIZE if "libasan" in os.environ.get("LD_PRELOAD", "") else ()
-    sources = sorted((table.SOURCES / "portable").glob("*.c"))
+    """All portable kernels; in a process with sanitizers, those that the engine has no use for."""
+    sanitized = "libasan" in os.environ.get("LD_PRELOAD", "")
+    options = SANITIZE if sanitized else ()
+    names = [k.function for k in table.kernels().values() if not (sanitized and k.engine)]
+    kernels = [k for k in table.closure(names) if "portable" in k.tiers]
+    sources = sorted({table.source(k) for k in kernels})
     with tempfile.TemporaryDirectory() as folder:
         product = Path(folder, "kernels.so")
         command = [compiler(), "-std=c99", "-O1", "-shared", "-fPIC", *options]

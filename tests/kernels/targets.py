@@ -29,7 +29,7 @@ from tflm_opt import boards, codegen, graph
 from tflm_opt.boards import Board
 from tflm_opt.graph.ir import Graph, Op, Tensor
 from tflm_opt.kernels import table
-from tflm_opt.runtime import machine, qemu, tflm
+from tflm_opt.runtime import firmware, machine, qemu, tflm
 from tflm_opt.runtime.firmware import Interface, Port
 
 Samples = list[list[np.ndarray]]
@@ -71,8 +71,8 @@ class Battery:
     def of(cls, g: Graph, samples: Samples) -> Battery:
         return cls(g, samples, tflm.run(graph.write(g), samples))
 
-    def check(self, board: Board, folder: Path, plan: Layout | None = None) -> Path:
-        """Fail unless outputs are TFLM's and nothing else changed; the program that ran.
+    def check(self, board: Board, folder: Path, plan: Layout | None = None) -> None:
+        """Fail unless outputs are TFLM's and nothing else changed.
 
         Args:
             plan: where buffers lie; by default nothing overlaps.
@@ -86,7 +86,6 @@ class Battery:
         for number, (was, (now,)) in enumerate(zip(before, run.outputs, strict=True)):
             self._compare(plan, self.expected[number // 2], now)
             untouched(self.graph, plan, was, now)
-        return program
 
     def _arenas(self, plan: Layout, seed: int = 0) -> Sequence[np.ndarray]:
         """Each sample in two arenas, of which no byte that is no input's is the same."""
@@ -146,22 +145,36 @@ def untouched(g: Graph, plan: Layout, was: np.ndarray, now: np.ndarray) -> None:
 def build(g: Graph, plan: Layout, board: Board, folder: Path) -> Path:
     """A program that serves the arena of a graph's code as one input and one output."""
     sources = codegen.generate(g, plan, name="cases")
+    main = _MAIN.format(before=plan.offsets[g.inputs[0]], peak=plan.peak)
+    return linked(sources, main, board, folder)
+
+
+def served(sources: codegen.Sources, samples: Samples, board: Board, folder: Path) -> Samples:
+    """Outputs of generated code on a board."""
+    ports = (tuple(Port(p.bytes, p.dtype, p.shape) for p in sources.inputs),)
+    ports += (tuple(Port(p.bytes, p.dtype, p.shape) for p in sources.outputs),)
+    interface = Interface(sources.name, sources.arena, *ports, sources.streamed)
+    program = linked(sources, firmware.main_source(interface), board, folder)
+    return qemu.run_elf(program, interface, board, samples).outputs
+
+
+def linked(sources: codegen.Sources, main: str, board: Board, folder: Path) -> Path:
+    """Generated code, a `main` and the library as a program."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in sources.files.items():
         (folder / Path(name).name).write_text(text, "utf-8")
-    main = _MAIN.format(before=plan.offsets[g.inputs[0]], peak=plan.peak)
     (folder / "main.c").write_text(main, "utf-8")
-    (folder / "cases.ld").write_text(machine.linker_script(board), "utf-8")
-    program = folder / "cases.elf"
+    (folder / "script.ld").write_text(machine.linker_script(board), "utf-8")
+    program = folder / f"{sources.name}.elf"
     gcc = [machine.compiler(), *board.flags, *machine.ENGINE_FLAGS, f"-I{table.INCLUDE}"]
-    run([*gcc, f"-I{folder}", "-c", "cases.c"], folder)
+    run([*gcc, f"-I{folder}", "-c", f"{sources.name}.c"], folder)
     run(
         [
             *(*gcc, "-std=gnu11", f"-I{folder}", f"-I{machine.CORE}"),
             *(f"-D{macro}" for macro in machine.defines(board)),
-            *("main.c", "cases.o", *map(str, sorted(machine.CORE.glob("*.c")))),
+            *("main.c", f"{sources.name}.o", *map(str, sorted(machine.CORE.glob("*.c")))),
             *map(str, library(board.id)),
-            *(*machine.LINK_FLAGS, "-Tcases.ld", "-lm", "-o", str(program)),
+            *(*machine.LINK_FLAGS, "-Tscript.ld", "-lm", "-o", str(program)),
         ],
         folder,
     )
@@ -184,12 +197,6 @@ def library(board_id: str) -> tuple[Path, ...]:
             gcc = [machine.compiler(), *board.flags, *machine.ENGINE_FLAGS]
             run([*gcc, f"-I{table.INCLUDE}", "-c", *sources], root / tier)
     return tuple(sorted(root.rglob("*.o")))
-
-
-def symbols(program: Path) -> set[str]:
-    """Names of the functions that are in a program."""
-    lines = run([machine.compiler("nm"), str(program)], program.parent).splitlines()
-    return {words[2] for words in map(str.split, lines) if len(words) == 3 and words[1] in "tT"}
 
 
 def run(command: Sequence[str], cwd: Path) -> str:

@@ -83,14 +83,14 @@ class Svdf:
         rows = []
         for op, x in zip(cases.ops, sample, strict=True):
             source, feature, time, bias, kept = (operand(op, i) for i in range(5))
-            one = np.float32(source.scale) * np.float32(feature.scale) / np.float32(kept.scale)
-            two = np.float32(kept.scale) * np.float32(time.scale) / np.float32(op.output.scale)
-            low, high = np.iinfo(self.dtype).min, np.iinfo(self.dtype).max
-            params = ints(self.rank, source.zero_point, op.output.zero_point, low, high, -128, 127)
+            one = source.scale * feature.scale / kept.scale
+            two = kept.scale * time.scale / op.output.scale
+            bounds = -(2**15), 2**15 - 1, -128, 127  # the glue's, whatever the state's type
+            params = ints(self.rank, source.zero_point, op.output.zero_point, *bounds)
             out = memory.put(np.zeros(op.output.shape, np.int8))
             arguments = (
-                params, ints(*quantize_multiplier(float(one))),
-                ints(*quantize_multiplier(float(two))),
+                params, ints(*quantize_multiplier(one)),
+                ints(*quantize_multiplier(two)),
                 ints(self.batch, self.size), pointer(memory.put(x)), None, pointer(state),
                 ints(filters, self.size), pointer(memory.put(constant(feature))),
                 ints(filters, self.memory), pointer(memory.put(constant(time))),

@@ -13,12 +13,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from targets import library, run
+from opgraph import Cases
+from targets import Battery, library, run
 
 from tflm_opt import boards
+from tflm_opt.graph.ir import Quantization, Tensor
+from tflm_opt.graph.options import FullyConnectedOptions
 from tflm_opt.kernels import table
 from tflm_opt.quant.numerics import add_parameters, quantize_multiplier
 from tflm_opt.runtime import machine, qemu
+from tflm_opt.runtime.host import compiler
 
 pytestmark = [
     pytest.mark.qemu,
@@ -122,6 +126,9 @@ def sums(rng: Rng, count: int) -> Iterable[tuple[int, ...]]:
         ratio = [1.0, 0.5, 10 ** rng.uniform(-0.4, 0.4), 10 ** rng.uniform(-4, 4)][number % 4]
         second = float(np.float32(first * ratio))
         factor = [1.0, 2.0, 10 ** rng.uniform(-0.5, 1.0), 10 ** rng.uniform(-4, 4)][number // 4 % 4]
+        if number % 8 == 3:  # terms of few units with halves, and outputs that show each
+            second = first * 2.0 ** -int(rng.integers(17, 21))
+            factor = 2.0**-16
         out = max(float(np.float32(max(first, second) * factor)), max(first, second) * 2e-6)
         p = add_parameters(first, second, out)
         yield (-zero(rng), *p.input1, -zero(rng), *p.input2, zero(rng), *p.output, *bounds(rng))
@@ -167,7 +174,7 @@ int main(void)
 
 @pytest.mark.parametrize("board", BOARDS)
 def test_sums_of_all_pairs(board: str, tmp_path: Path) -> None:
-    count = 48 if board == "qemu_m4" else 8
+    count = 32 if board == "qemu_m4" else 16
     body = ADD.replace("CASES", rows(sums(np.random.default_rng(1), count)))
     assert program(board, body, tmp_path) == "done\n"
 
@@ -218,3 +225,149 @@ def test_products_of_all_pairs(board: str, tmp_path: Path) -> None:
     count = 36 if board == "qemu_m4" else 6
     body = MUL.replace("CASES", rows(products(np.random.default_rng(2), count)))
     assert program(board, body, tmp_path) == "done\n"
+
+
+FLOATS = """
+static const float scales[] = {SCALES};
+static union { uint32_t bits[4096]; float values[4096]; } in;
+static int8_t guarded[4096 + 8];
+
+static int8_t expected(float value, float scale, int zero_point)
+{
+    const double real = value / scale; /* rounded to a float, as TFLM does */
+    const double size = (real < 0 ? -real : real) + 0.5; /* exact */
+    if (real != real) {
+        return (int8_t)zero_point;
+    }
+    const int64_t whole = size < 1e6 ? (int64_t)size : 1000000;
+    return clamped(zero_point + (real < 0 ? -whole : whole), -128, 127);
+}
+
+int main(void)
+{
+    int8_t *const out = guarded + 4;
+    uint32_t seed = 1;
+    for (int c = 0; c < (int)(sizeof scales / sizeof scales[0]); c++) {
+        const int zero_point = c % 3 == 0 ? -128 : c % 3 == 1 ? 127 : (c * 37 & 255) - 128;
+        const int count = 4096 - (c & 7);
+        for (int i = 0; i < 4096; i++) {
+            if (i < 2100) { /* halves, and their neighbours */
+                in.values[i] = ((float)(i / 3 - 350) + 0.5f) * scales[c];
+                in.bits[i] += (uint32_t)(i % 3 - 1);
+            } else { /* any bits, among them infinities and no numbers */
+                seed = seed * 1664525u + 1013904223u;
+                in.bits[i] = i % 16 ? seed : seed | 0x7f800000u;
+                in.bits[i] = i % 64 ? in.bits[i] : seed & 0xff800000u;
+            }
+        }
+        memset(guarded, 0x55, sizeof guarded);
+        tflm_opt_quantize_f32_s8(in.values, scales[c], zero_point, count, out);
+        int wrong = out[-1] != 0x55 || out[count] != 0x55;
+        for (int i = 0; i < count; i++) {
+            wrong |= out[i] != expected(in.values[i], scales[c], zero_point);
+        }
+        if (wrong) {
+            fail("a float", c);
+        }
+    }
+    semihost_print("done\\n");
+    return 0;
+}
+"""
+
+
+@pytest.mark.parametrize("board", BOARDS)
+def test_floats_round_away_from_zero_and_saturate(board: str, tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    scales = [1.0, 0.5, 1 / 255, *(10 ** rng.uniform(-6, 4, 40)), 1e-38, 1e38]
+    body = FLOATS.replace("SCALES", ", ".join(f"{scale:.17g}" for scale in scales))
+    assert program(board, body, tmp_path) == "done\n"
+
+
+MEANS = """
+#include <stdio.h>
+#include "tflm_opt_mean.h"
+
+static int differs(int64_t sum, int64_t count)
+{
+    const tflm_opt_mean mean = tflm_opt_mean_of((int32_t)count);
+    const int64_t size = ((sum < 0 ? -sum : sum) * 2 + count) / (2 * count);
+    return tflm_opt_take_mean(&mean, (int32_t)sum) != (sum < 0 ? -size : size);
+}
+
+int main(void)
+{
+    int64_t wrong = 0, count, sum;
+    for (count = 1; count <= 200; count++) {
+        for (sum = -128 * count; sum <= 127 * count; sum++) {
+            wrong += differs(sum, count);
+        }
+    }
+    for (; count < 1 << 23; count = count * 9 / 8 + 1) {
+        for (int k = -256; k < 254; k++) { /* means and halves, and their neighbours */
+            for (sum = count * k / 2 - 2; sum <= count * k / 2 + 2; sum++) {
+                wrong += sum >= -128 * count && sum <= 127 * count && differs(sum, count);
+            }
+        }
+    }
+    printf("%d", wrong != 0);
+    return 0;
+}
+"""
+
+
+def test_means_need_no_division(tmp_path: Path) -> None:
+    (tmp_path / "means.c").write_text(MEANS, "utf-8")
+    options = ["-std=c99", "-O2", f"-I{table.INCLUDE}", "means.c", "-o", "means"]
+    run([compiler(), *options], tmp_path)
+    assert run([str(tmp_path / "means")], tmp_path) == "0"
+
+
+def extremes(depth: int, channels: int, per_channel: bool) -> Cases:
+    """Sums as large as they get: with weights and inputs at their bounds, in any mixture."""
+    rng = np.random.default_rng(depth)
+    cases = Cases()
+    for number in range(6):
+        source = cases.input((2, depth), scale=0.5, zero_point=[0, -128, 127][number % 3])
+        drawn = rng.integers(-128, 128, (channels, depth))
+        bounds = np.where(rng.random((channels, depth)) < 0.5, -128, 127)
+        data = [drawn, bounds, np.full((channels, depth), -128)][number // 2].astype(np.int8)
+        count = channels if per_channel else 1
+        scales = (10 ** rng.uniform(-3, 1, count)).astype(np.float32)
+        quant = Quantization(scales, np.zeros(count, np.int64), 0)
+        filters = Tensor("w", data.shape, "int8", quant, data)
+        added = rng.integers(-(2**20), 2**20, channels).astype(np.int32)
+        inputs = [source, filters, bias(added, quant.scale * np.float32(source.scale))]
+        spread = 128 * 128 * depth * 0.5 * float(scales.mean())
+        target = cases.tensor(
+            (2, channels), scale=float(np.float32(spread / 10 ** rng.uniform(1, 4))), zero_point=5
+        )
+        cases.op("FULLY_CONNECTED", inputs, [target], FullyConnectedOptions())
+    return cases
+
+
+def bias(values: np.ndarray, scale: np.ndarray) -> Tensor:
+    quant = Quantization(scale.astype(np.float32), np.zeros(scale.size, np.int64), 0)
+    return Tensor("b", values.shape, "int32", quant, values)
+
+
+@pytest.mark.parametrize("per_channel", [False, True])
+def test_rows_at_their_bounds(per_channel: bool, tmp_path: Path) -> None:
+    for depth, channels in ((6, 5), (71, 13), (640, 8)):
+        cases = extremes(depth, channels, per_channel)
+        samples = cases.samples(1)
+        for value in (-128, 127):
+            samples.append([np.full(t.shape, value, np.int8) for t in cases.inputs])
+        battery = Battery.of(cases.graph(), samples)
+        battery.check(boards.get("qemu_m4"), tmp_path / f"{depth}")
+
+
+@pytest.mark.parametrize("level", [["-O0"], ["-Og", "-fno-omit-frame-pointer"]])
+def test_assembly_leaves_compilers_the_registers_they_want(
+    level: list[str], tmp_path: Path
+) -> None:
+    names = ("arm_elementwise", "arm_fully", "tflm_opt_dense", "tflm_opt_fully", "tflm_opt_quant")
+    sources = [p for p in (table.SOURCES / "dsp").glob("*.c") if p.name.startswith(names)]
+    assert len(sources) == 7
+    flags = [*boards.get("qemu_m4").flags, "-std=c99", *level, f"-I{table.INCLUDE}", "-c"]
+    run([machine.compiler(), *flags, *map(str, sources)], tmp_path)

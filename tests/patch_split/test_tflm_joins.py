@@ -13,6 +13,7 @@ from tflm_nets import Layer, append
 
 from tflm_opt import graph as tflite
 from tflm_opt.graph import Graph, Tensor
+from tflm_opt.patch_split import tflm_cost
 from tflm_opt.patch_split.tflm_bands import STYLES, Body, Unfit, body
 from tflm_opt.patch_split.tflm_check import violations
 from tflm_opt.patch_split.tflm_cost import Part, Way
@@ -106,6 +107,14 @@ def test_kept_rows_are_not_written_over(beginning: str, end: str) -> None:
                 joined += 1
     assert joined >= 2
     assert_equal_in_tflm(cases)
+
+
+def test_the_estimate_of_the_head_counts_one_place_for_them() -> None:
+    for beginning, width in (("sum", 4), ("sum", 8), ("sum of a sum", 8)):
+        g, _ = net(beginning, "padded above", width)
+        ways = [w for w in tflm_cost.ways(g, 0.0) if any(made.kept for made in w.bodies)]
+        assert ways
+        assert [w.head for w in ways] == [candidate(g, w).layout.peak for w in ways]
 
 
 @pytest.mark.parametrize(("apart", "same"), [(0, True), (16, False)])

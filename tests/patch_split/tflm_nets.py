@@ -57,6 +57,32 @@ def random_net(seed: int) -> Graph:
     return net(shape, layers, seed)
 
 
+def kept_net(rng: np.random.Generator) -> Graph:
+    """Layers whose bands can keep rows: windows padded on one side, sums and masks before them.
+
+    Rows of 16 bytes are frequent, which kept rows and new ones must have to lie side by side.
+    """
+    shape = (
+        int(rng.integers(8, 22)),
+        int(rng.choice([3, 4, 5, 8, 12])),
+        int(rng.choice([2, 4, 8])),
+    )
+    layers = []
+    for _ in range(int(rng.integers(2, 9))):
+        kind = str(rng.choice(["conv", "depthwise", "point", "max", "add", "add", "add"]))
+        kernel = (int(rng.choice([1, 2, 3, 3, 5])), int(rng.choice([1, 3, 3, 4])))
+        stride = (int(rng.choice([1, 1, 2])), int(rng.choice([1, 1, 2])))
+        halo, columns = max(kernel[0] - stride[0], 0), (kernel[1] - 1) // 2
+        above = int(rng.choice([0, halo]))
+        padding = (above, halo - above, columns, columns)
+        if kind == "max" or rng.random() < 0.2:
+            padding = None if rng.random() < 0.5 else (0, 0, 0, 0)
+        activation = "RELU" if rng.random() < 0.8 else "NONE"
+        channels = int(rng.choice([shape[2], shape[2], 3, 16]))
+        layers.append(Layer(kind, kernel, stride, padding, (1, 1), channels, activation))
+    return net(shape, layers, int(rng.integers(0, 2**31)))
+
+
 def append(made: Net, x: Tensor, layer: Layer, before: Sequence[Tensor] = ()) -> Tensor:
     if layer.kind == "add":
         alike = [t for t in before[:-1] if t.shape == x.shape]

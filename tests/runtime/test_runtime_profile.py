@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import shutil
 import stat
+import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -125,10 +127,13 @@ def test_lines_of_flash_that_are_read(kept: int, lines: int, tmp_path: Path) -> 
 
 
 @pytest.fixture(scope="module")
-def optimized(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("profile")
-    result = tflm_opt.optimize(residual_tflite(), vectors=1, name="small", verbose=0)
-    return result.save(folder / "whole")
+def result() -> tflm_opt.Result:
+    return tflm_opt.optimize(residual_tflite(), vectors=1, name="small", verbose=0)
+
+
+@pytest.fixture(scope="module")
+def optimized(result: tflm_opt.Result, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return result.save(tmp_path_factory.mktemp("profile") / "whole")
 
 
 @pytest.fixture(scope="module")
@@ -228,6 +233,10 @@ def test_cores_without_a_machine_run_on_one_that_executes_their_code(
     assert data["cycles_estimate"]["cycles"] > data["instructions"] / 2
 
 
+def test_a_result_s_own_profile(result: tflm_opt.Result, profiles: Profiles) -> None:
+    assert result.profile("qemu_m4").to_dict() == profiles("optimized").to_dict()
+
+
 def test_data_text_and_page(profiles: Profiles) -> None:
     profile = profiles("optimized")
     data = json.loads(profile.to_json())
@@ -235,6 +244,14 @@ def test_data_text_and_page(profiles: Profiles) -> None:
     assert data["instructions"] == profile.instructions
     assert sum(layer["share"] for layer in data["layers"]) <= 1
     assert set(data["classes"]) <= set(cycles.rows())
+    for one in (data, *data["functions"]):
+        assert round(cycles.estimate(one["classes"], "cortex-m4")) == one["cycles"]
+    summed = Counter[str]()
+    for function in data["functions"]:
+        summed.update(function["classes"])
+    assert {name: n for name, n in summed.items() if n} == {
+        k: n for k, n in data["classes"].items() if n
+    }
     text = str(profile)
     assert f"{profile.instructions:,} instructions" in text
     assert "ESTIMATE" in text
@@ -266,6 +283,21 @@ def fresh_plugin(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Pa
     monkeypatch.setattr(host_build, "folder", lambda: tmp_path)
     yield tmp_path
     profiler._plugin.cache_clear()
+
+
+def test_the_plugin_compiles_without_a_warning(tmp_path: Path) -> None:
+    flags = [
+        "-std=gnu11",
+        "-O2",
+        "-fPIC",
+        "-shared",
+        "-Wall",
+        "-Wextra",
+        "-Wconversion",
+        "-Wshadow",
+    ]
+    command = ["gcc", *flags, "-Wpedantic", "-Werror", str(profiler.PLUGIN), "-o", "plugin.so"]
+    subprocess.run(command, cwd=tmp_path, check=True)
 
 
 def test_another_version_of_qemu_s_interface(

@@ -35,6 +35,12 @@ def test_compiler_figures_come_first() -> None:
     assert worst_case("entry", ENTRY + LEAF + BIG, [usage]).size == 16 + 456 + 12
 
 
+def test_functions_of_nothing_but_assembly_push_by_themselves() -> None:
+    usage = "a.c:3:6:leaf\t0\tstatic\n"
+    code = "00000000 <leaf>:\n   0:\tpush\t{r4, r5, lr}\n   2:\tsub\tsp, #44\t@ 0x2c\n"
+    assert worst_case("leaf", code, [usage]).size == 12 + 44
+
+
 def test_clones_take_their_origin_s_figure() -> None:
     code = "00008000 <f.constprop.0>:\n    8000:\tbx\tlr\n"
     assert worst_case("f.constprop.0", code, ["a.c:1:5:f\t24\tstatic\n"]).size == 24

@@ -37,9 +37,10 @@ def profile_data(profile: Profile) -> dict[str, Any]:
         "layers": layers,
         "rest": [{"what": what, **_share(s, total.instructions)} for what, s in profile.rest],
         "functions": [
-            {"name": name, **_share(share, total.instructions)} for name, share in profile.functions
+            {"name": name, **_share(share, total.instructions), "classes": _classes(share)}
+            for name, share in profile.functions
         ],
-        "classes": dict(sorted(profile.classes.items(), key=lambda item: -item[1])),
+        "classes": _classes(total),
         "notes": list(profile.notes),
     }
 
@@ -71,6 +72,10 @@ def _layer(layer: Layer, total: int) -> dict[str, Any]:
         **_share(layer.share, total, layer.macs),
         "functions": [{"name": name, "instructions": n} for name, n in layer.functions],
     }
+
+
+def _classes(share: Share) -> dict[str, int]:
+    return dict(sorted(share.classes.items(), key=lambda item: -item[1]))
 
 
 def _share(share: Share, total: int, macs: int | None = None) -> dict[str, Any]:

@@ -3,9 +3,9 @@
 GCC writes the frame of each function it compiles (`-fstack-usage`); who calls whom is read from
 the disassembly of the linked file, which has the tail calls, the calls the compiler made up
 (`memcpy`, 64-bit division) and nothing that was inlined away or dropped. Functions that came
-compiled (the C library's) get a frame from their own pushes: an upper bound. The deepest path
-through that graph is the answer; recursion, calls through pointers and frames that grow at run
-time have no bound and are named instead.
+compiled (the C library's) and those of nothing but assembly get a frame from their own pushes: an
+upper bound. The deepest path through that graph is the answer; recursion, calls through pointers
+and frames that grow at run time have no bound and are named instead.
 
 The idea is that of Bosch's StackAnalyzer and of GNAT's `gnatstack`.
 """
@@ -148,6 +148,8 @@ def _list_bytes(operands: str) -> int:
 def _frame(name: str, function: _Function, frames: Mapping[str, int | None]) -> int:
     key = name if name in frames else _SUFFIX.sub("", name)
     size = frames.get(key, None if function.grows else function.frame)
+    if size == 0:  # the compiler says so of functions that are all assembly, too
+        size = None if function.grows else function.frame
     if size is None:
         raise _NoBound(f"the frame of {name} grows at run time")
     return size

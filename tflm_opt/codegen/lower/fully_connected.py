@@ -17,6 +17,10 @@ from tflm_opt.graph.operands import bias, int8, of_rank, source, weights
 from tflm_opt.graph.options import FullyConnectedOptions
 from tflm_opt.quant.numerics import activation_range, channel_multipliers, product_multiplier
 
+# What kernels that multiply in pairs take, so that no sum saturates before it is whole.
+_PAIRED_DEPTH = 1 << 13
+_PAIRED_BIAS = 1 << 29
+
 _BIAS_TOLERANCE = 0.02  # of one output step, as in TFLM
 
 
@@ -51,8 +55,8 @@ def fully_connected(op: Op) -> Lowered:
         "params",
         (offset, 0, output.zero_point, (low, high)),
     )
-    paired = offset == 0 and added is not None
-    function, quant = _function(multipliers, shifts, paired=paired)
+    pairs = _less_pairs(added, values) if offset == 0 and added is not None else None
+    function, quant = _function(multipliers, shifts, paired=pairs is not None)
     return Lowered(
         (
             Call(
@@ -66,9 +70,7 @@ def fully_connected(op: Op) -> Lowered:
                     Struct("cmsis_nn_dims", "filter_dims", (depth, 1, 1, channels)),
                     Constant("weights", values),
                     dims("bias_dims", (channels,)),
-                    Null()
-                    if added is None
-                    else Constant("bias", added, _less_pairs(added, values) if paired else None),
+                    Null() if added is None else Constant("bias", added, pairs),
                     Struct("cmsis_nn_dims", "output_dims", (rows, 1, 1, channels)),
                     Pointer(output),
                 ),
@@ -91,15 +93,19 @@ def _function(multipliers: np.ndarray, shifts: np.ndarray, *, paired: bool) -> t
     return "arm_fully_connected_s8", Struct("cmsis_nn_per_tensor_quant_params", "quant", factor)
 
 
-def _less_pairs(added: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Biases less products of neighbouring weights, modulo 2^32: see `tflm_opt_arithmetic.h`.
+def _less_pairs(added: np.ndarray, values: np.ndarray) -> np.ndarray | None:
+    """Biases less products of neighbouring weights, as `tflm_opt_fully_connected_s8` has them.
 
     >>> _less_pairs(np.array([100], np.int32), np.array([[1, 2, 3, 4, 5]], np.int8))
     array([86], dtype=int32)
+
+    None where they or the sums that they start could be too large for it.
     """
     whole = values[:, : values.shape[1] & ~3].astype(np.int64)
-    products = (whole[:, 0::2] * whole[:, 1::2]).sum(axis=1)
-    return (added.astype(np.int64) - products).astype(np.int32)
+    less = added.astype(np.int64) - (whole[:, 0::2] * whole[:, 1::2]).sum(axis=1)
+    if values.shape[1] > _PAIRED_DEPTH or np.abs(less).max() >= _PAIRED_BIAS:
+        return None
+    return less.astype(np.int32)
 
 
 def _factors(

@@ -112,6 +112,10 @@ int32_t arm_depthwise_conv_s8_get_buffer_size(const cmsis_nn_dims *input_dims,
  * input [n, depth], filter [c, depth], bias [c] or NULL, output [n, c]. As in CMSIS-NN,
  * filter_dims->n is the depth, input_dims->n the rows and output_dims->c the channels.
  * filter_offset is minus the filter's zero point: 0 but in files of old converters.
+ *
+ * The buffer's size must be 0 or room for 4 * filter_dims->c bytes at least, and not depend on more
+ * than the filter's depth and channels: TFLM writes sums of weights there (arm_vector_sum_s8), which
+ * may lie in a context's buffer when these functions are called.
  */
 arm_cmsis_nn_status arm_fully_connected_s8(const cmsis_nn_context *ctx,
                                            const cmsis_nn_fc_params *fc_params,
@@ -154,9 +158,10 @@ arm_cmsis_nn_status arm_fully_connected_wrapper_s8(const cmsis_nn_context *ctx,
                                                    int8_t *output_data);
 
 /*
- * The same for generated code: both offsets are 0, and there are biases. Where TFLM_OPT_PAIRED is 1,
- * each is less by what products of neighbouring weights add up to, modulo 2^32: w[0] * w[1] +
- * w[2] * w[3] and so on, of the first (depth & ~3) weights of its channel.
+ * The same for generated code: both offsets are 0, and there are biases. Where TFLM_OPT_PAIRED is
+ * 1, each is less by what products of neighbouring weights add up to: w[0] * w[1] + w[2] * w[3] and
+ * so on, of the first (depth & ~3) weights of its channel. With that, all biases are smaller than
+ * 2^29, and there are at most 2^13 weights in a channel.
  */
 arm_cmsis_nn_status tflm_opt_fully_connected_s8(const cmsis_nn_context *ctx,
                                                 const cmsis_nn_fc_params *fc_params,

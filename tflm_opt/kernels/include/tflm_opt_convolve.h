@@ -22,6 +22,23 @@ typedef struct {
     tflm_opt_patch patch;
 } tflm_opt_convolution;
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/*
+ * The span's pixels, one after the other; the windows' rows are set, and filter_data is that of their
+ * first row. Only on cores with the DSP extension; others have tflm_opt_convolve_span.
+ */
+void tflm_opt_convolve_row_s8(tflm_opt_convolution *conv,
+                              const int8_t *filter_data,
+                              const tflm_opt_span *span,
+                              int8_t *output);
+
+#ifdef __cplusplus
+}
+#endif
+
 /* `columns` taps of a row lie side by side or apart. */
 TFLM_OPT_APART void tflm_opt_set_columns(tflm_opt_convolution *conv, int32_t columns)
 {
@@ -94,7 +111,50 @@ TFLM_OPT_APART void tflm_opt_convolve_span(tflm_opt_convolution *conv,
     }
 }
 
-/* The same from the arguments of tflm_opt_convolve_lines_s8; the dims' channels are sound. */
+/* From the arguments of tflm_opt_convolve_lines_s8, all but the rows; the dims' channels are sound. */
+TFLM_OPT_INLINE void tflm_opt_set_convolution(
+    tflm_opt_convolution *conv,
+    const cmsis_nn_conv_params *conv_params,
+    const cmsis_nn_per_channel_quant_params *quant_params,
+    const cmsis_nn_dims *input_dims,
+    const cmsis_nn_dims *filter_dims,
+    const int32_t *bias_data,
+    const cmsis_nn_dims *output_dims)
+{
+    conv->params = conv_params;
+    conv->input = input_dims;
+    conv->filter = filter_dims;
+    conv->groups = input_dims->c / filter_dims->c;
+    conv->group_channels = output_dims->c / conv->groups;
+    conv->channels.filter_size = filter_dims->h * filter_dims->w * filter_dims->c;
+    conv->channels.input_offset = conv_params->input_offset;
+    tflm_opt_set_bias(&conv->channels, bias_data);
+    conv->channels.multiplier = quant_params->multiplier;
+    conv->channels.shift = quant_params->shift;
+    conv->channels.quant_step = 1;
+    conv->channels.output_offset = conv_params->output_offset;
+    conv->channels.activation = conv_params->activation;
+}
+
+/* The part inside the image of the windows of output row y, which begins at column x; the taps. */
+TFLM_OPT_INLINE tflm_opt_taps tflm_opt_convolution_rows(const cmsis_nn_conv_params *params,
+                                                        const cmsis_nn_dims *input_dims,
+                                                        const tflm_opt_lines *input,
+                                                        const cmsis_nn_dims *filter_dims,
+                                                        int32_t y,
+                                                        int32_t x,
+                                                        tflm_opt_window_rows *rows)
+{
+    const int32_t dilation = params->dilation.h;
+    const int32_t in_y = y * params->stride.h - params->padding.h;
+    const int32_t in_x = x * params->stride.w - params->padding.w;
+    const tflm_opt_taps taps = tflm_opt_window(in_y, filter_dims->h, dilation, input_dims->h);
+    tflm_opt_set_rows(input, in_y + taps.first * dilation, dilation, taps.last - taps.first,
+                      tflm_opt_max(in_x, 0), input_dims->c, rows);
+    return taps;
+}
+
+/* A span of output pixels, one by one; the dims' channels are sound. */
 TFLM_OPT_INLINE void tflm_opt_convolve_windows(
     const cmsis_nn_conv_params *conv_params,
     const cmsis_nn_per_channel_quant_params *quant_params,
@@ -107,29 +167,14 @@ TFLM_OPT_INLINE void tflm_opt_convolve_windows(
     const tflm_opt_span *span,
     int8_t *output_data)
 {
-    const int32_t in_y = span->y * conv_params->stride.h - conv_params->padding.h;
-    const int32_t in_x = span->x * conv_params->stride.w - conv_params->padding.w;
-    const tflm_opt_taps rows =
-        tflm_opt_window(in_y, filter_dims->h, conv_params->dilation.h, input_dims->h);
     tflm_opt_convolution conv;
-    conv.params = conv_params;
-    conv.input = input_dims;
-    conv.filter = filter_dims;
-    conv.groups = input_dims->c / filter_dims->c;
-    conv.group_channels = output_dims->c / conv.groups;
-    conv.channels.filter_size = filter_dims->h * filter_dims->w * filter_dims->c;
-    conv.channels.input_offset = conv_params->input_offset;
-    tflm_opt_set_bias(&conv.channels, bias_data);
-    conv.channels.multiplier = quant_params->multiplier;
-    conv.channels.shift = quant_params->shift;
-    conv.channels.quant_step = 1;
-    conv.channels.output_offset = conv_params->output_offset;
-    conv.channels.activation = conv_params->activation;
-    tflm_opt_set_rows(input, in_y + rows.first * conv_params->dilation.h,
-                      conv_params->dilation.h, rows.last - rows.first, tflm_opt_max(in_x, 0),
-                      input_dims->c, &conv.rows);
-    tflm_opt_convolve_span(&conv, filter_data + rows.first * filter_dims->w * filter_dims->c,
-                           span, output_dims->c, output_data);
+    tflm_opt_taps taps;
+    tflm_opt_set_convolution(&conv, conv_params, quant_params, input_dims, filter_dims, bias_data,
+                             output_dims);
+    taps = tflm_opt_convolution_rows(conv_params, input_dims, input, filter_dims, span->y, span->x,
+                                     &conv.rows);
+    tflm_opt_convolve_span(&conv, filter_data + taps.first * filter_dims->w * filter_dims->c, span,
+                           output_dims->c, output_data);
 }
 
 /* Whether the channels of filter and output fit those of the input. */

@@ -1,17 +1,19 @@
 /*
- * Rows of a fully connected layer for cores with the DSP extension: not part of the public interface.
+ * Rows of a fully connected layer for cores with the DSP extension: not part of the public
+ * interface.
  *
  * A source includes this with TFLM_OPT_DENSE_PAIRED defined as 0 or 1 and gets tflm_opt_dense_line,
  * in the one form or the other. Four channels at a time, weights in their natural order, four
- * positions of the row and four words of weights a step. In pairs of positions (Winograd 1968, "A New
- * Algorithm for Inner Product"),
+ * positions of the row and four words of weights a step. In pairs of positions (Winograd 1968, "A
+ * New Algorithm for Inner Product"),
  *
  *     x0 * w0 + x1 * w1 = (x0 + w1) * (x1 + w0) - x0 * x1 - w0 * w1
  *
- * SXTAB16 unpacks bytes and adds them to halves at once, so that a word of weights takes two of them
- * and one SMLAD, where products of their own take two SXTB16 and two SMLAD. The products of
- * neighbouring inputs are the same for all channels; those of weights are in the biases. Sums wrap
- * on the way, which changes nothing.
+ * SXTAB16 unpacks bytes and adds them to halves at once: a word of weights takes two of them and
+ * one SMLAD, where products of their own take two SXTB16 and two SMLAD. The products of neighbouring
+ * inputs are the same for all channels, and come in when the sum is doubled for its output; those of
+ * weights are in the biases. With biases below 2^29 and at most 2^13 positions, what is doubled
+ * stays below 2^30, so that QDADD saturates only where the true sum does.
  */
 #ifndef TFLM_OPT_DENSE_H
 #define TFLM_OPT_DENSE_H
@@ -104,7 +106,7 @@ typedef struct {
     TFLM_OPT_DENSE_STEP TFLM_OPT_DENSE_STEP TFLM_OPT_DENSE_STEP TFLM_OPT_DENSE_STEP                \
         TFLM_OPT_DENSE_STEP TFLM_OPT_DENSE_STEP TFLM_OPT_DENSE_STEP TFLM_OPT_DENSE_STEP
 
-/* tflm_opt_dense_output, and the store. */
+/* What tflm_opt_scaled_s8 does with twice a sum, and the store. */
 #define TFLM_OPT_DENSE_OUTPUT(a)                                                                   \
     TFLM_OPT_DENSE_TWICE(a)                                                                        \
     "smmulr " a ", " a ", lr\n\t"                                                                  \

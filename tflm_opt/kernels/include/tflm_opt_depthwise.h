@@ -28,6 +28,7 @@ extern "C" {
 #endif
 
 #define TFLM_OPT_DEPTHWISE_TAPS 7        /* rows and columns of the largest filter */
+#define TFLM_OPT_DEPTHWISE_DIRECT 16     /* rows of the largest filter that needs no scratch */
 #define TFLM_OPT_DEPTHWISE_COLUMNS 65532 /* outputs of a row that are made in one go, at most */
 
 /* A filter, its steps, and what follows from them. */
@@ -100,6 +101,15 @@ TFLM_OPT_INLINE int32_t tflm_opt_depthwise_rows_in(const tflm_opt_depthwise_shap
     return 1 + (input_rows - shape->height) / shape->stride_h;
 }
 
+/* Whether a band has enough outputs to make up for the words of taps: measured. */
+TFLM_OPT_INLINE int32_t tflm_opt_depthwise_is_worth_it(const tflm_opt_depthwise_shape *shape,
+                                                       int32_t columns,
+                                                       int32_t rows)
+{
+    const int32_t is_cheap = shape->width == 3 && shape->stride_w == 1 && columns > 3;
+    return columns * rows >= (is_cheap ? 7 : 10);
+}
+
 /*
  * What both entry points ask for: bands of two rows as wide as the input, whatever the strides; 0 for
  * filters that words don't serve. It is a size to start from: any other will do that has room for
@@ -131,7 +141,8 @@ typedef struct {
     tflm_opt_depthwise_shape shape;
     int32_t *scratch;
     int32_t size;     /* bytes of it, enough for a row of 4 columns */
-    int32_t in_words; /* whether this way of working serves the call, if its channels do */
+    int32_t in_words; /* whether tflm_opt_depthwise_band_s8 serves the call, if its channels do */
+    int32_t directly; /* whether tflm_opt_depthwise_direct_s8 does, if its windows do */
 } tflm_opt_depthwise_call;
 
 /* Rows y to y + rows of the output, from column x on. */
@@ -143,11 +154,13 @@ typedef struct {
 } tflm_opt_depthwise_band;
 
 /*
- * Begins a call of which all before `shape` is set. ARM_CMSIS_NN_ARG_ERROR for wrong dims and for
- * scratch that is too small.
+ * Begins a call of which all before `shape` is set, for so many columns and rows of an output.
+ * ARM_CMSIS_NN_ARG_ERROR for wrong dims and for scratch that is too small.
  */
 arm_cmsis_nn_status tflm_opt_depthwise_start_s8(const cmsis_nn_context *ctx,
                                                 const cmsis_nn_dims *output,
+                                                int32_t columns,
+                                                int32_t rows,
                                                 tflm_opt_depthwise_call *call);
 
 /*
@@ -160,6 +173,15 @@ int32_t tflm_opt_depthwise_band_s8(const tflm_opt_depthwise_call *call,
                                    const tflm_opt_depthwise_band *band,
                                    int8_t *output,
                                    int32_t output_row);
+
+/*
+ * A span without scratch, in blocks of one output element. 0, and nothing is written, if one of its
+ * windows holds no value.
+ */
+int32_t tflm_opt_depthwise_direct_s8(const tflm_opt_depthwise_call *call,
+                                     const tflm_opt_lines *lines,
+                                     const tflm_opt_span *span,
+                                     int8_t *output);
 
 /* Any depthwise convolution, without scratch: the portable kernel, whose place the fast ones take. */
 arm_cmsis_nn_status tflm_opt_depthwise_any_s8(const cmsis_nn_context *ctx,
@@ -194,13 +216,11 @@ typedef struct {
     int32_t bias_step;  /* in bytes, 0 to have the same for all */
     const int8_t *taps; /* NULL if their words are there already */
     int32_t channels;   /* from one tap to the next */
+    int32_t kind; /* 0, 1, 2: width 3, 5, 7; 3, 4, 5: with stride 2; 6: columns of 3, not rows */
 } tflm_opt_depthwise_records;
 
-/*
- * Fills them; 0 and not 1 where a channel has no short form (tflm_opt_set_short). `kind` is 0, 1, 2
- * for a width of 3, 5, 7, three more for stride 2; 6 for columns of three taps and not rows.
- */
-int32_t tflm_opt_depthwise_records_s8(const tflm_opt_depthwise_records *records, int32_t kind);
+/* Fills them; 0 and not 1 where a channel has no short form (tflm_opt_set_short). */
+int32_t tflm_opt_depthwise_records_s8(const tflm_opt_depthwise_records *records);
 
 /*
  * Words of neighbouring values for four channels: `rows` times `pairs` words a channel, one more
@@ -221,7 +241,7 @@ typedef struct {
     int32_t rows;
 } tflm_opt_depthwise_words;
 
-/* They lie `step` bytes apart: 4, 12 or 20. */
+/* They lie `step` bytes apart: 4, 12, 20 or 36. */
 void tflm_opt_depthwise_words_s8(const tflm_opt_depthwise_words *words, int32_t step);
 
 /* Words of values one above the other, of two rows. One row may be four bytes that repeat: step 0. */
@@ -238,7 +258,7 @@ typedef struct {
 
 void tflm_opt_depthwise_two_s8(const tflm_opt_depthwise_two *two);
 
-/* The same of four rows, two words side by side, those of the next column after 8 bytes or 12. */
+/* The same of four rows, two words side by side, those of the next column after 8, 12 or 20 bytes. */
 typedef struct {
     int32_t source_row;
     const int8_t *source;
@@ -261,7 +281,7 @@ typedef struct {
     int32_t words_group; /* bytes of words from one group of columns to the next */
     int32_t state2;
     const int32_t *records; /* of the first channel */
-    int32_t code;           /* where the code of a row of taps begins, for as many as there are */
+    int32_t code;           /* as each core says */
     int32_t kink;           /* what is added to negative sums: -128 or 0 */
     int32_t words_step;     /* as each core says */
     int8_t *output;
@@ -279,18 +299,43 @@ typedef struct {
 
 /*
  * Words lie row by row: words_step is from one to the next, less 24 for 7 taps at stride 2; columns
- * are all columns, less 65536 where there is a kink.
+ * are all columns, less 65536 where there is a kink; code is where that of a row of taps begins, for
+ * as many as there are.
  */
 void tflm_opt_depthwise_rows_s8(const tflm_opt_depthwise_rows *rows);
 
 /*
  * 3x3 alone, with words that lie column by column. words_step is the bytes of all whole groups,
  * columns those that are left; with a kink, no group is whole. One row with stride 1, groups of four
- * columns; two rows and two columns with stride 1 and words of values one above the other, of which
- * four rows make two; the same with stride 2 and words of neighbours.
+ * columns. Or two rows and two columns, again and again: with stride 1 on words of values one above the
+ * other (code is 0, 1, 2 for 2, 4, 8 rows), with stride 2 on words of neighbours (3, 4 for 2, 4 rows).
  */
 void tflm_opt_depthwise_1x4_s8(const tflm_opt_depthwise_rows *rows);
-void tflm_opt_depthwise_2x2_s8(const tflm_opt_depthwise_rows *rows, int32_t stride);
+void tflm_opt_depthwise_2x2_s8(const tflm_opt_depthwise_rows *rows);
+
+/*
+ * One pixel's channels, four by four, straight from the input: taps of the window that lie inside.
+ * The record is used up.
+ */
+typedef struct {
+    const int8_t *source; /* of the first tap */
+    const int8_t *taps;
+    const int32_t *bias;
+    const int32_t *multiplier;
+    const int32_t *shift;
+    int8_t *output;
+    int32_t groups;
+    uint32_t input_offset; /* twice in a word */
+    int32_t channels;
+    const int32_t *distances; /* from the first row to each other one, then 0 */
+    int32_t columns;
+    int32_t taps_row;      /* from one row of taps to the next */
+    int32_t output_factor; /* 2 * output_offset + 1 */
+    int32_t kink;          /* what is added to negative sums: -128 or 0 */
+    int32_t bias_step;     /* from one group to the next in bytes, 0 to have the same for all */
+} tflm_opt_depthwise_pixel;
+
+void tflm_opt_depthwise_taps_s8(tflm_opt_depthwise_pixel *pixel);
 
 #ifdef __cplusplus
 }

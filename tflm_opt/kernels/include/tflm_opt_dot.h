@@ -220,16 +220,23 @@ TFLM_OPT_INLINE void tflm_opt_set_bias(tflm_opt_channels *channels, const int32_
     channels->bias_step = bias != NULL ? 1 : 0;
 }
 
-/* `count` sums that lie side by side as outputs, clamped to int8. */
+/* `count` sums that lie side by side as outputs, clamped to int8; a step of 0 is one scale for all. */
 TFLM_OPT_APART void tflm_opt_write_requantized(const int32_t *sums,
-                                          int32_t count,
-                                          const int32_t *multiplier,
-                                          const int32_t *shift,
-                                          int32_t quant_step,
-                                          int32_t offset,
-                                          int8_t *output)
+                                               int32_t count,
+                                               const int32_t *multiplier,
+                                               const int32_t *shift,
+                                               int32_t quant_step,
+                                               int32_t offset,
+                                               int8_t *output)
 {
     const int8_t *end = output + count;
+    if (quant_step == 0 && *shift <= -2) {
+        const int32_t factor = *multiplier;
+        const int32_t right = *shift;
+        while (output != end) {
+            *output++ = tflm_opt_requantized_down_s8(*sums++, factor, right, offset);
+        }
+    }
     while (output != end) {
         *output++ = tflm_opt_requantized_s8(*sums++, *multiplier, *shift, offset);
         multiplier += quant_step;

@@ -115,7 +115,7 @@ typedef struct {
     const uint32_t *inputs;
     const uint32_t *fixed; /* weights or inputs: what all tiles share */
     int32_t second_pixel;  /* from the first pixel's output */
-    int32_t count;         /* of tiles; of pixels less 1 where tiles share weights */
+    int32_t count;         /* of channels, or where tiles share weights of pixels, less 1 */
     int8_t *output;
     int32_t second_channel; /* from the first channel's output */
     int32_t both;           /* second_pixel + second_channel */
@@ -130,6 +130,9 @@ typedef struct {
 typedef struct {
     const tflm_opt_gemm_problem *problem;
     tflm_opt_gemm_plan plan;
+    int32_t depth;      /* products of an output */
+    int32_t second;     /* whether there is more than one channel */
+    int32_t last_pair;  /* the first channel of the last pair */
     int32_t words;      /* of a pair of pixels, and of the weights of a pair of channels */
     int32_t pair_words; /* of a pair of channels with its forms */
     int32_t rests;      /* where, in a pair's words, what rows leave over is put together */
@@ -158,13 +161,16 @@ arm_cmsis_nn_status tflm_opt_gemm_start(tflm_opt_gemm *gemm,
 
 /*
  * Spread out a pair of windows whose rows lie as `runs` say, from `window` on; those of the second
- * one `second` bytes behind the first one's. `pair` counts from 0 in a block.
+ * one `second` bytes behind the first one's. `pair` counts from 0 in a block. Where no row leaves
+ * anything over, `above` rows may be missing before the first run, and more behind the last one: they
+ * are padding.
  */
 void tflm_opt_gemm_inputs(tflm_opt_gemm *gemm,
                           int32_t pair,
                           const int8_t *window,
                           ptrdiff_t second,
-                          const tflm_opt_run *runs);
+                          const tflm_opt_run *runs,
+                          int32_t above);
 
 /*
  * The same for windows that were put together, the whole words of all their rows first, then what
@@ -178,7 +184,7 @@ void tflm_opt_gemm_gathered(tflm_opt_gemm *gemm,
 
 /*
  * The outputs of as many of `pixels` neighbouring windows, `step` bytes apart, as can be made at once
- * with no blocks in between; all rows must be in the first run.
+ * with no blocks in between: none where not all rows are in the first run.
  */
 int32_t tflm_opt_gemm_windows(tflm_opt_gemm *gemm,
                               const int8_t *window,

@@ -26,7 +26,8 @@ typedef struct {
 
 /*
  * rank: filters that are summed to one output. input_offset is the input's zero point itself, which
- * is subtracted; input_activation bounds what is put into the state.
+ * is subtracted; input_activation bounds what is put into the state, and so does the state's type:
+ * TFLM passes the bounds of int16 for an int8 state too.
  */
 typedef struct {
     int32_t rank;

@@ -38,6 +38,26 @@ TFLM_OPT_INLINE int8_t tflm_opt_saturated(int32_t x)
 }
 
 /*
+ * An output of twice a sum, 1 <= right <= 22: times multiplier / 2^32 to nearest, which is TFLM's
+ * first rounding, by 2^right to nearest with halves away from zero, plus the offset, saturated.
+ * `half` is from below; with |twice| < 2^30 nothing overflows.
+ */
+TFLM_OPT_INLINE int8_t tflm_opt_output_of_twice(
+    int32_t twice, int32_t multiplier, int32_t half, int32_t right)
+{
+    const int32_t high = (int32_t)(((int64_t)twice * multiplier + ((int64_t)1 << 31)) >> 32);
+    return tflm_opt_saturated((high + (high >> 31) + half) >> right);
+}
+
+/* Half an output step and the offset, on the scale of what is shifted. */
+TFLM_OPT_INLINE int32_t tflm_opt_half_and_offset(int32_t right, int32_t offset)
+{
+    return ((int32_t)1 << (right - 1)) + offset * ((int32_t)1 << right);
+}
+
+#define TFLM_OPT_TWICE_MOST 22
+
+/*
  * One line of a broadcast: how far to go along the innermost axis, and what to add to the two
  * input pointers afterwards. A loop over lines needs no multiplication:
  *

@@ -4,30 +4,7 @@
 #if TFLM_OPT_DSP && !TFLM_OPT_MVE
 
 #include "tflm_opt_check.h"
-#include "tflm_opt_dot.h"
 #include "tflm_opt_gemm.h"
-
-/* Without scratch: an output after the other. */
-TFLM_OPT_APART void convolve_alone(const tflm_opt_gemm_problem *problem,
-                                   const int8_t *input,
-                                   int32_t pixels,
-                                   int8_t *output)
-{
-    tflm_opt_channels channels;
-    channels.filter_size = problem->length;
-    channels.input_offset = problem->input_offset;
-    tflm_opt_set_bias(&channels, problem->bias);
-    channels.multiplier = problem->multiplier;
-    channels.shift = problem->shift;
-    channels.quant_step = 1;
-    channels.output_offset = problem->output_offset;
-    channels.activation = problem->activation;
-    for (; pixels > 0; pixels--) {
-        tflm_opt_dot_line_s8(&channels, input, problem->filter, problem->channels, output);
-        input += problem->length;
-        output += problem->channels;
-    }
-}
 
 arm_cmsis_nn_status arm_convolve_1x1_s8_fast(const cmsis_nn_context *ctx,
                                              const cmsis_nn_conv_params *conv_params,
@@ -47,7 +24,6 @@ arm_cmsis_nn_status arm_convolve_1x1_s8_fast(const cmsis_nn_context *ctx,
     tflm_opt_gemm gemm;
     int32_t size;
     (void)filter_dims;
-    (void)bias_dims;
     if (!tflm_opt_pointwise_fits(conv_params, quant_params, input_dims, output_dims) ||
         ctx == NULL || input_data == NULL || filter_data == NULL || output_data == NULL ||
         (ctx->buf == NULL && ctx->size != TFLM_OPT_WITHOUT_SCRATCH)) {
@@ -56,6 +32,10 @@ arm_cmsis_nn_status arm_convolve_1x1_s8_fast(const cmsis_nn_context *ctx,
     size = ctx->size;
     pixels = input_dims->n * input_dims->h * input_dims->w;
     depth = input_dims->c;
+    if (size == TFLM_OPT_WITHOUT_SCRATCH) {
+        return arm_convolve_s8(ctx, conv_params, quant_params, input_dims, input_data, filter_dims,
+                               filter_data, bias_dims, bias_data, NULL, output_dims, output_data);
+    }
     problem.filter = filter_data;
     problem.bias = bias_data;
     problem.multiplier = quant_params->multiplier;
@@ -67,10 +47,6 @@ arm_cmsis_nn_status arm_convolve_1x1_s8_fast(const cmsis_nn_context *ctx,
     problem.rows = 1;
     problem.length = depth;
     problem.staging = 0;
-    if (size == TFLM_OPT_WITHOUT_SCRATCH) {
-        convolve_alone(&problem, input_data, pixels, output_data);
-        return ARM_CMSIS_NN_SUCCESS;
-    }
     if (size == 0) {
         size = arm_convolve_1x1_s8_fast_get_buffer_size(input_dims);
     }

@@ -26,8 +26,9 @@ arm_cmsis_nn_status arm_depthwise_conv_s8(const cmsis_nn_context *ctx,
     const int32_t output_row = output_dims->w * output_dims->c;
     tflm_opt_depthwise_call call = {dw_conv_params, quant_params, input_dims, filter_dims,
                                     filter_data,    bias_data,    {0},        NULL,
-                                    0,              0};
-    arm_cmsis_nn_status status = tflm_opt_depthwise_start_s8(ctx, output_dims, &call);
+                                    0,              0,            0};
+    arm_cmsis_nn_status status =
+        tflm_opt_depthwise_start_s8(ctx, output_dims, output_dims->w, output_dims->h, &call);
     int32_t block = 1;
     int32_t n;
     if (status != ARM_CMSIS_NN_SUCCESS) {
@@ -43,16 +44,21 @@ arm_cmsis_nn_status arm_depthwise_conv_s8(const cmsis_nn_context *ctx,
         int32_t end = block;
         while (band.y < output_dims->h) {
             int32_t rows = 0;
-            if (call.in_words) {
-                band.rows = tflm_opt_min(end, output_dims->h) - band.y;
+            band.rows = tflm_opt_min(end, output_dims->h) - band.y;
+            if (call.in_words && (band.y == 0 || tflm_opt_depthwise_is_worth_it(
+                                                     &call.shape, band.columns, band.rows))) {
                 rows = tflm_opt_depthwise_band_s8(&call, &lines, &band, output_data, output_row);
                 call.in_words = rows > 0;
+                call.directly = call.in_words; /* all channels have short forms, or one has none */
             }
             if (rows == 0) {
                 const tflm_opt_span span = {band.y, 0, band.columns};
-                status = tflm_opt_depthwise_any_s8(
-                    ctx, dw_conv_params, quant_params, input_dims, &lines, filter_dims, filter_data,
-                    bias_dims, bias_data, output_dims, &span, output_data);
+                if (!call.directly ||
+                    !tflm_opt_depthwise_direct_s8(&call, &lines, &span, output_data)) {
+                    status = tflm_opt_depthwise_any_s8(
+                        ctx, dw_conv_params, quant_params, input_dims, &lines, filter_dims,
+                        filter_data, bias_dims, bias_data, output_dims, &span, output_data);
+                }
                 if (status != ARM_CMSIS_NN_SUCCESS) {
                     return status;
                 }

@@ -17,61 +17,55 @@
 
 #define LEFT_SHIFT 20 /* TFLM's for 8 bits */
 
-/* A sum of x * 2^19 and a scaled term. Of the scaled term, `multiplier` and `shift` right. */
+/* A sum of x * 2^19 and a scaled term. Assembly loads all of it at once. */
 typedef struct {
     const int8_t *whole;
     const int8_t *scaled;
+    int8_t *output;
+    const int8_t *end;
     int32_t whole_offset;  /* times 2^20 */
-    int32_t scaled_offset; /* times 2^21 */
-    int32_t multiplier;
+    int32_t scaled_offset; /* times 2^21, or the sum of both times 2^20 */
+    int32_t factor;        /* the scaled term's, with a shift right */
     int32_t shift;
     tflm_opt_scale out;
 } sum;
 
-/* What the inputs make twice their sum of: both whole, or one scaled that may be negative or not. */
+/*
+ * What r12 and lr, the inputs, make twice their sum of: both whole, or one scaled that may be
+ * negative or not.
+ */
 #define BOTH_WHOLE                                                                                 \
-    "add %[y], %[y_offset], %[y], lsl #20\n\t"                                                     \
-    "add %[y], %[y], %[x], lsl #20\n\t"
+    "add lr, r5, lr, lsl #20\n\t"                                                                  \
+    "add lr, lr, r12, lsl #20\n\t"
 #define SCALED_(away)                                                                              \
-    "add %[y], %[y_offset], %[y], lsl #21\n\t"                                                     \
-    "smmulr %[y], %[y], %[factor]\n\t" away "asrs %[y], %[y], %[shift]\n\t"                        \
-    "adc %[y], %[y], %[x], lsl #19\n\t"                                                            \
-    "add %[y], %[x_offset], %[y], lsl #1\n\t"
-#define SCALED SCALED_("add %[y], %[y], %[y], asr #31\n\t")
+    "add lr, r5, lr, lsl #21\n\t"                                                                  \
+    "smmulr lr, lr, r6\n\t" away "asrs lr, lr, r8\n\t"                                             \
+    "adc lr, lr, r12, lsl #19\n\t"                                                                 \
+    "add lr, r4, lr, lsl #1\n\t"
+#define SCALED SCALED_("add lr, lr, lr, asr #31\n\t")
 #define POSITIVE SCALED_("")
 
 #define ELEMENT(terms)                                                                             \
-    "ldrsb %[x], [%[xs]], #1\n\t"                                                                  \
-    "ldrsb %[y], [%[ys]], #1\n\t" terms "smmulr %[y], %[y], %[multiplier]\n\t"                     \
-    "add %[y], %[y], %[y], asr #31\n\t"                                                            \
-    "smmlar %[y], %[y], %[unit], %[offset]\n\t"                                                    \
-    "ssat %[y], #8, %[y]\n\t"                                                                      \
-    "strb %[y], [%[to]], #1\n\t"
+    "ldrsb r12, [r0], #1\n\t"                                                                      \
+    "ldrsb lr, [r1], #1\n\t" terms "smmulr lr, lr, r9\n\t"                                         \
+    "add lr, lr, lr, asr #31\n\t"                                                                  \
+    "smmlar lr, lr, r10, r11\n\t"                                                                  \
+    "ssat lr, #8, lr\n\t"                                                                          \
+    "strb lr, [r2], #1\n\t"
 
-/* All outputs but the last 0 to 3: TERMS is one of the three above. */
+/* Four outputs or more, a multiple of that. r7 is left to the compiler. */
 #define LOOP(name, terms)                                                                          \
-    TFLM_OPT_APART int8_t *name(const sum *s, int8_t *output, const int8_t *end)                   \
+    TFLM_OPT_APART void name(const sum *s)                                                         \
     {                                                                                              \
-        const int8_t *xs = s->whole;                                                               \
-        const int8_t *ys = s->scaled;                                                              \
-        const int32_t x_offset = s->whole_offset;                                                  \
-        const int32_t y_offset = s->scaled_offset;                                                 \
-        const int32_t factor = s->multiplier;                                                      \
-        const int32_t shift = s->shift;                                                            \
-        const tflm_opt_scale out = s->out;                                                         \
-        while (output != end) {                                                                    \
-            int32_t x;                                                                             \
-            int32_t y;                                                                             \
-            __asm__ volatile(ELEMENT(terms) ELEMENT(terms) ELEMENT(terms) ELEMENT(terms)           \
-                             : [xs] "+r"(xs), [ys] "+r"(ys), [to] "+r"(output), [x] "=&r"(x),      \
-                               [y] "=&r"(y)                                                        \
-                             : [x_offset] "r"(x_offset), [y_offset] "r"(y_offset),                 \
-                               [factor] "r"(factor), [shift] "r"(shift),                           \
-                               [multiplier] "r"(out.multiplier), [unit] "r"(out.unit),             \
-                               [offset] "r"(out.offset)                                            \
-                             : "cc", "memory");                                                    \
-        }                                                                                          \
-        return output;                                                                             \
+        register const sum *r0 __asm__("r0") = s;                                                  \
+        __asm__ volatile("ldm r0, {r0, r1, r2, r3, r4, r5, r6, r8, r9, r10, r11}\n"                \
+                         "1:\n\t" ELEMENT(terms) ELEMENT(terms) ELEMENT(terms) ELEMENT(terms)      \
+                         "cmp r2, r3\n\t"                                                          \
+                         "bne 1b"                                                                  \
+                         : "+r"(r0)                                                                \
+                         :                                                                         \
+                         : "r1", "r2", "r3", "r4", "r5", "r6", "r8", "r9", "r10", "r11", "r12",    \
+                           "lr", "cc", "memory");                                                  \
     }
 
 LOOP(add_whole, BOTH_WHOLE)
@@ -95,22 +89,26 @@ static int32_t blocks(const int8_t *whole,
                       int32_t count,
                       int8_t *output)
 {
-    const int8_t *end = output + (count & ~3);
     sum s;
     s.whole = whole;
     s.scaled = scaled;
+    s.output = output;
+    s.end = output + (count & ~3);
     s.whole_offset = whole_offset * ((int32_t)1 << 20);
     s.scaled_offset = scaled_offset * ((int32_t)1 << 21);
-    s.multiplier = multiplier;
+    s.factor = multiplier;
     s.shift = -shift;
     s.out = *out;
+    if (count < 4) {
+        return 0;
+    }
     if (is_half(multiplier, shift)) {
         s.scaled_offset = (whole_offset + scaled_offset) * ((int32_t)1 << 20);
-        add_whole(&s, output, end);
+        add_whole(&s);
     } else if (scaled_offset == -INT8_MIN) {
-        add_positive(&s, output, end);
+        add_positive(&s);
     } else {
-        add_scaled(&s, output, end);
+        add_scaled(&s);
     }
     return count & ~3;
 }

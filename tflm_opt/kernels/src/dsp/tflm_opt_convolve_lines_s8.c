@@ -11,8 +11,6 @@
 #include "tflm_opt_convolve.h"
 #include "tflm_opt_gemm.h"
 
-#include <string.h>
-
 /* Where the next pixel is, and the windows of its row. */
 typedef struct {
     const cmsis_nn_conv_params *params;
@@ -34,17 +32,14 @@ typedef struct {
 } convolver;
 
 /* Where the row of the next pixel has its windows. */
-static void set_row(convolver *conv)
+TFLM_OPT_APART void set_row(convolver *conv)
 {
-    const cmsis_nn_conv_params *params = conv->params;
-    const int32_t dilation = params->dilation.h;
-    const int32_t in_y = conv->y * params->stride.h - params->padding.h;
-    const int32_t in_x = conv->x * params->stride.w - params->padding.w;
-    conv->taps = tflm_opt_window(in_y, conv->filter->h, dilation, conv->input_dims->h);
-    tflm_opt_set_rows(conv->input, in_y + conv->taps.first * dilation, dilation,
-                      conv->taps.last - conv->taps.first, tflm_opt_max(in_x, 0),
-                      conv->input_dims->c, &conv->rows);
-    conv->limit = conv->taps.last - conv->taps.first == conv->filter->h ? conv->outer : 0;
+    conv->taps = tflm_opt_convolution_rows(conv->params, conv->input_dims, conv->input,
+                                           conv->filter, conv->y, conv->x, &conv->rows);
+    conv->limit = conv->outer;
+    if (conv->taps.last - conv->taps.first < conv->filter->h && conv->row_rest != 0) {
+        conv->limit = 0;
+    }
 }
 
 /* Which columns' windows hang over no border; none where taps lie apart. */
@@ -60,97 +55,130 @@ static void set_columns(convolver *conv)
     }
 }
 
-TFLM_OPT_INLINE void copy(int8_t *target, const int8_t *source, int32_t count)
+/*
+ * `rows` pieces of `length` bytes, which begin so many bytes apart, to and from any addresses. All
+ * assembly: the loops are short, and the compiler's need twice the instructions.
+ */
+__attribute__((naked, noinline, used)) static void copy_rows(
+    int8_t *target __attribute__((unused)),
+    const int8_t *source __attribute__((unused)),
+    int32_t length __attribute__((unused)),
+    int32_t rows __attribute__((unused)),
+    int32_t target_step __attribute__((unused)),
+    int32_t source_step __attribute__((unused)))
 {
-    for (; count >= 4; count -= 4) {
-        memcpy(target, source, 4);
-        target += 4;
-        source += 4;
+    __asm__(".syntax unified\n\t"
+            "push.w {r4, r5, r6, r7, r8, lr}\n\t"
+            "ldrd r6, r7, [sp, #24]\n\t"
+            "sub.w r6, r6, r2\n\t"
+            "sub.w r7, r7, r2\n"
+            "1:\n\t"
+            "subs.w r12, r2, #16\n\t"
+            "blo.w 3f\n"
+            "2:\n\t"
+            "ldr.w r4, [r1], #4\n\t"
+            "ldr.w r5, [r1], #4\n\t"
+            "ldr.w r8, [r1], #4\n\t"
+            "ldr.w lr, [r1], #4\n\t"
+            "str.w r4, [r0], #4\n\t"
+            "str.w r5, [r0], #4\n\t"
+            "str.w r8, [r0], #4\n\t"
+            "str.w lr, [r0], #4\n\t"
+            "subs.w r12, r12, #16\n\t"
+            "bhs.w 2b\n"
+            "3:\n\t"
+            "adds.w r12, r12, #12\n\t"
+            "bmi.w 5f\n"
+            "4:\n\t"
+            "ldr.w r4, [r1], #4\n\t"
+            "str.w r4, [r0], #4\n\t"
+            "subs.w r12, r12, #4\n\t"
+            "bpl.w 4b\n"
+            "5:\n\t"
+            "lsls.w r12, r12, #31\n\t"
+            "bcc.w 6f\n\t"
+            "ldrh.w r4, [r1], #2\n\t"
+            "strh.w r4, [r0], #2\n"
+            "6:\n\t"
+            "bpl.w 7f\n\t"
+            "ldrb.w r4, [r1], #1\n\t"
+            "strb.w r4, [r0], #1\n"
+            "7:\n\t"
+            "add.w r0, r0, r6\n\t"
+            "add.w r1, r1, r7\n\t"
+            "subs.w r3, r3, #1\n\t"
+            "bne.w 1b\n\t"
+            "pop.w {r4, r5, r6, r7, r8, pc}\n\t");
+}
+
+/* At least `count` bytes of the inputs' zero point, at an aligned address; whole words. */
+TFLM_OPT_INLINE void fill(const convolver *conv, int8_t *target, int32_t count)
+{
+    const uint32_t zero = ((uint32_t)-conv->params->input_offset & 0xFFU) * 0x01010101U;
+    uint32_t *word = (uint32_t *)(void *)target;
+    for (; count >= 16; count -= 16) {
+        word[0] = zero;
+        word[1] = zero;
+        word[2] = zero;
+        word[3] = zero;
+        word += 4;
     }
-    for (; count > 0; count--) {
-        *target++ = *source++;
+    for (; count > 0; count -= 4) {
+        *word++ = zero;
     }
 }
 
-/* Where the window of the next pixel begins. */
-TFLM_OPT_INLINE const int8_t *window(const convolver *conv, int32_t tap)
+/* Where the window of the next pixel begins, or a column of it. */
+TFLM_OPT_INLINE const int8_t *window(const convolver *conv, int32_t column)
 {
     const cmsis_nn_conv_params *params = conv->params;
-    const int32_t in_x = conv->x * params->stride.w - params->padding.w + tap;
+    const int32_t in_x = conv->x * params->stride.w - params->padding.w + column;
     return conv->rows.origin + conv->rows.offset + in_x * conv->input_dims->c;
 }
 
 /*
- * The window of the next pixel; what lies outside of the image is the inputs' zero point. Of each row
- * bytes first <= k < last are there. Their whole words come first, of all rows, then the rest.
+ * The window of the next pixel; what lies outside of the image is the inputs' zero point. The whole
+ * words of all rows come first, then the rest. Of a row, `pieces` pieces of neighbouring bytes are
+ * there, which begin with byte `first`.
  */
-static void gather(const convolver *conv, int8_t *target)
-{
-    const int32_t depth = conv->input_dims->c;
-    const int32_t in_x = conv->x * conv->params->stride.w - conv->params->padding.w;
-    const tflm_opt_taps columns = tflm_opt_window(in_x, conv->filter->w, 1, conv->input_dims->w);
-    const int32_t first = columns.first * depth;
-    const int32_t last = columns.last * depth;
-    const int32_t words = conv->row_words;
-    const int32_t rest = conv->row_rest;
-    const int32_t whole = tflm_opt_max(tflm_opt_min(last, words) - first, 0);
-    const int8_t *source = window(conv, columns.first);
-    const tflm_opt_run *run = conv->rows.runs;
-    int8_t *row = target + conv->taps.first * words + first;
-    int8_t *left_over = target + conv->filter->h * words + conv->taps.first * rest +
-                        tflm_opt_max(first - words, 0);
-    if (last - first + conv->taps.last - conv->taps.first < words + rest + conv->filter->h) {
-        const uint32_t zero = ((uint32_t)-conv->params->input_offset & 0xFFU) * 0x01010101U;
-        int32_t i;
-        for (i = 0; i < conv->gemm.words; i += 4) {
-            memcpy(target + i, &zero, 4);
-        }
-    }
-    for (; last > first && run->rows > 0; run++) {
-        int32_t i;
-        for (i = 0; i < run->rows; i++) {
-            copy(row, source, whole);
-            copy(left_over, source + whole, last - first - whole);
-            row += words;
-            left_over += rest;
-            source += run->step;
-        }
-        source += run->jump;
-    }
-}
-
-/* The same where taps lie apart. */
-static void gather_apart(const convolver *conv, int8_t *target)
+TFLM_OPT_APART void gather(const convolver *conv, int8_t *target)
 {
     const int32_t depth = conv->input_dims->c;
     const int32_t dilation = conv->params->dilation.w;
     const int32_t in_x = conv->x * conv->params->stride.w - conv->params->padding.w;
     const tflm_opt_taps columns =
         tflm_opt_window(in_x, conv->filter->w, dilation, conv->input_dims->w);
-    const uint32_t zero = ((uint32_t)-conv->params->input_offset & 0xFFU) * 0x01010101U;
+    const int32_t count = columns.last - columns.first;
+    const int32_t pieces = dilation == 1 ? 1 : count;
+    const int32_t length = dilation == 1 ? count * depth : depth;
+    const int32_t words = conv->row_words;
+    const int32_t rest = conv->row_rest;
+    const int32_t first = columns.first * depth;
+    const int32_t whole = tflm_opt_max(tflm_opt_min(length, words - first), 0);
     const int8_t *source = window(conv, columns.first * dilation);
     const tflm_opt_run *run = conv->rows.runs;
-    int32_t row = conv->taps.first * conv->filter->w;
-    int32_t i;
-    for (i = 0; i < conv->gemm.words; i += 4) {
-        memcpy(target + i, &zero, 4);
+    int8_t *row = target + conv->taps.first * words + first;
+    int8_t *rests = target + conv->filter->h * words + conv->taps.first * rest +
+                    tflm_opt_max(first - words, 0);
+    if (count < conv->filter->w || conv->taps.last - conv->taps.first < conv->filter->h) {
+        fill(conv, target, conv->gemm.words);
     }
-    for (; run->rows > 0; run++) {
-        for (i = 0; i < run->rows; i++) {
-            const int8_t *tap = source;
-            int32_t x;
-            for (x = columns.first; x < columns.last; x++) {
-                copy(target + (row + x) * depth, tap, depth);
-                tap += dilation * depth;
-            }
-            row += conv->filter->w;
-            source += run->step;
+    for (; count > 0 && run->rows > 0; run++) {
+        int32_t i;
+        for (i = 0; i < pieces && whole > 0; i++) {
+            copy_rows(row + i * depth, source + i * dilation * depth, whole, run->rows, words,
+                      run->step);
         }
-        source += run->jump;
+        if (length > whole) {
+            copy_rows(rests, source + whole, length - whole, run->rows, rest, run->step);
+        }
+        row += run->rows * words;
+        rests += run->rows * rest;
+        source += run->rows * run->step + run->jump;
     }
 }
 
-static void advance(convolver *conv, int32_t pixels)
+TFLM_OPT_APART void advance(convolver *conv, int32_t pixels)
 {
     conv->x += pixels;
     if (conv->x == conv->width) {
@@ -160,26 +188,17 @@ static void advance(convolver *conv, int32_t pixels)
     }
 }
 
-static void gather_next(convolver *conv, int8_t *target)
-{
-    if (conv->params->dilation.w == 1) {
-        gather(conv, target);
-    } else {
-        gather_apart(conv, target);
-    }
-}
-
 /* The next pair of windows, or one window twice. */
 static void gather_pair(convolver *conv, int32_t pair, int32_t count)
 {
     tflm_opt_gemm *gemm = &conv->gemm;
     int8_t *first = tflm_opt_gemm_place(gemm, 0);
     int8_t *second = first;
-    gather_next(conv, first);
+    gather(conv, first);
     if (count > 1) {
         second = tflm_opt_gemm_place(gemm, 1);
         advance(conv, 1);
-        gather_next(conv, second);
+        gather(conv, second);
     }
     tflm_opt_gemm_gathered(gemm, pair, first, second - first);
 }
@@ -199,7 +218,7 @@ static void spread_block(convolver *conv, int32_t pixels)
         const int32_t count = tflm_opt_min(pixels, 2);
         if (inside(conv, count) == count) {
             tflm_opt_gemm_inputs(&conv->gemm, pair, window(conv, 0), count > 1 ? step : 0,
-                                 conv->rows.runs);
+                                 conv->rows.runs, conv->taps.first);
             advance(conv, count);
         } else {
             gather_pair(conv, pair, count);
@@ -238,23 +257,23 @@ static void set_problem(convolver *conv,
 }
 
 /* Without scratch, and with groups: row by row. */
-static void convolve_alone(const convolver *conv,
-                           const cmsis_nn_per_channel_quant_params *quant_params,
+static void convolve_alone(convolver *conv,
+                           tflm_opt_convolution *windows,
                            const int8_t *filter_data,
-                           const int32_t *bias_data,
-                           const cmsis_nn_dims *output_dims,
                            int32_t pixels,
                            int8_t *output)
 {
-    tflm_opt_span span = {conv->y, conv->x, 0};
-    for (; pixels > 0; pixels -= span.count) {
-        span.count = tflm_opt_min(pixels, output_dims->w - span.x);
-        tflm_opt_convolve_windows(conv->params, quant_params, conv->input_dims, conv->input,
-                                  conv->filter, filter_data, bias_data, output_dims, &span,
-                                  output);
-        output += span.count * output_dims->c;
-        span.y++;
-        span.x = 0;
+    const int32_t row = conv->filter->w * conv->filter->c;
+    const int32_t channels = windows->groups * windows->group_channels;
+    while (pixels > 0) {
+        tflm_opt_span span = {conv->y, conv->x, tflm_opt_min(pixels, conv->width - conv->x)};
+        set_row(conv);
+        windows->rows = conv->rows;
+        tflm_opt_convolve_row_s8(windows, filter_data + conv->taps.first * row, &span, output);
+        output += span.count * channels;
+        pixels -= span.count;
+        conv->y++;
+        conv->x = 0;
     }
 }
 
@@ -310,8 +329,12 @@ arm_cmsis_nn_status tflm_opt_convolve_lines_s8(
     conv.y = span->y;
     conv.x = span->x;
     if (size == TFLM_OPT_WITHOUT_SCRATCH || filter_dims->c != input_dims->c) {
-        convolve_alone(&conv, quant_params, filter_data, bias_data, output_dims, span->count,
-                       output_data);
+        tflm_opt_convolution windows;
+        tflm_opt_set_convolution(&windows, conv_params, quant_params, input_dims, filter_dims,
+                                 bias_data, output_dims);
+        conv.outer = 0;
+        conv.row_rest = 0;
+        convolve_alone(&conv, &windows, filter_data, span->count, output_data);
         return ARM_CMSIS_NN_SUCCESS;
     }
     set_problem(&conv, quant_params, filter_data, bias_data, output_dims->c);

@@ -11,7 +11,7 @@
  *     lower row:  P.high w0 + Q.low w1 + Q.high w2    = P.high w0 + Q w12
  *
  * With four rows of outputs a third word follows, and the second pair of rows is made of the second
- * and the third. A column's words lie side by side, `step` bytes from those of the column before.
+ * and the third; with eight there are five. A column's words lie side by side, `step` bytes from those of the column before.
  */
 
 /* One column of taps, w01 and w12, with P and Q in r10 and r11, added to an upper and a lower sum. */
@@ -40,10 +40,10 @@
 
 /*
  * 3x3 with stride 2: words are of neighbouring values, in columns of the five rows that two rows of
- * outputs read. w01 and w2 of the rows are in r4 to r9; the middle row is the upper outputs' last
+ * outputs read, or nine for four rows; from the fifth it is `skip` bytes to the next column. w01 and w2 of the rows are in r4 to r9; the middle row is the upper outputs' last
  * and the lower outputs' first.
  */
-#define SUMS_2                         \
+#define SUMS_2(skip)                       \
     "ldr r3, [sp, #24]          \n"    \
     "ldrd r10, r11, [lr], #8    \n"    \
     "smlad r0, r10, r4, r3      \n"    \
@@ -52,7 +52,7 @@
     "smlad r0, r10, r8, r0      \n"    \
     "smlad r2, r10, r4, r3      \n"    \
     "smlad r2, r11, r6, r2      \n"    \
-    "ldr r10, [lr], #4          \n"    \
+    "ldr r10, [lr], #" skip "    \n"    \
     "smlad r2, r10, r8, r2      \n"    \
     "ldrd r10, r11, [lr], #8    \n"    \
     "smlad r0, r10, r5, r0      \n"    \
@@ -66,7 +66,7 @@
     "smlad r3, r10, r4, r3      \n"    \
     "smlad r2, r11, r7, r2      \n"    \
     "smlad r3, r11, r6, r3      \n"    \
-    "ldr r10, [lr], #4          \n"    \
+    "ldr r10, [lr], #" skip "    \n"    \
     "smlad r2, r10, r9, r2      \n"    \
     "smlad r3, r10, r8, r3      \n"    \
     "ldrd r10, r11, [lr]        \n"    \
@@ -79,142 +79,162 @@
     "ldr r10, [lr, #16]         \n"    \
     "smlad r3, r10, r9, r3      \n"
 
-/* The output of a sum on the stack, with a kink. */
-#define ONE(place)                  \
-    "ldr r10, [sp, #" place "]  \n" \
-    "smmla r11, r10, r0, r1     \n" \
-    "and r10, r3, r10, asr #31  \n" \
-    "add r11, r11, r10          \n" \
-    "asr r11, r11, r2           \n" \
-    "ssat r11, #8, r11          \n"
+/*
+ * Sums of two columns of two rows, and their outputs, until all whole groups are done: then r10 is where
+ * their words end. Else it is for those with a kink or without a right column.
+ */
+#define GROUPS(label, sums)             \
+    #label ":                       \n" \
+    sums                                \
+    "ldr r10, [sp, #20]             \n" \
+    "cmp lr, r10                    \n" \
+    "bhi.w 5f                       \n" \
+    "ldrd r10, r11, [sp]            \n" \
+    "smmla r0, r0, r10, r11         \n" \
+    "smmla r1, r1, r10, r11         \n" \
+    "smmla r2, r2, r10, r11         \n" \
+    "smmla r3, r3, r10, r11         \n" \
+    "ldrd r10, r11, [sp, #8]        \n" \
+    "asr r0, r0, r10                \n" \
+    "asr r1, r1, r10                \n" \
+    "asr r2, r2, r10                \n" \
+    "asr r3, r3, r10                \n" \
+    "ldr r10, [sp, #16]             \n" \
+    "ssat r0, #8, r0                \n" \
+    "ssat r1, #8, r1                \n" \
+    "ssat r2, #8, r2                \n" \
+    "ssat r3, #8, r3                \n" \
+    "add r10, r10, r12              \n" \
+    "strb r0, [r12]                 \n" \
+    "strb r1, [r12, r11]            \n" \
+    "strb r2, [r10]                 \n" \
+    "strb r3, [r10, r11]            \n" \
+    "add r12, r12, r11, lsl #1      \n" \
+    "bne " #label "b                \n" \
+    "b.w 4f                         \n"
+
+/* The output of a sum on the stack, with the kink if there is one. */
+#define ONE(place)                      \
+    "ldr r10, [sp, #" #place "]     \n" \
+    "smmla r11, r10, r0, r1         \n" \
+    "and r10, r3, r10, asr #31      \n" \
+    "add r11, r11, r10              \n" \
+    "asr r11, r11, r2               \n" \
+    "ssat r11, #8, r11              \n"
+
+/* Those of a column, upper and lower; the next column, unless it was the last. */
+#define ONE_COLUMN(upper, lower)        \
+    ONE(upper)                          \
+    "strb r11, [r12]                \n" \
+    ONE(lower)                          \
+    "ldr r10, [sp, #16]             \n" \
+    "strb r11, [r12, r10]           \n" \
+    "ldrd r10, r11, [sp, #28]       \n" \
+    "ldr r11, [sp, #12]             \n" \
+    "add r12, r12, r11              \n" \
+    "subs r10, r10, #1              \n" \
+    "str r10, [sp, #28]             \n" \
+    "beq 6f                         \n"
 
 /*
  * The stack:
- *     sp + 0  multiplier    16  output_row                       28  columns left    52  the record
- *          4  constant      20  words' end of whole groups       32  kink            56  pairs of rows
- *          8  shift         24  bias                             36  four sums       60  output
- *         12  channels                                           72  count           64  words
- *                                                                                    68  taps
+ *     sp + 0  multiplier    16  output_row                       32  kink            56  rows left
+ *          4  constant      20  words' end of whole groups       36  four sums       60  output
+ *          8  shift         24  bias                             52  the record      64  words
+ *         12  channels      28  columns left                                         68  taps
+ *                                                                                    72  count
+ * In the record, `code` is 0 to 4: which of the sums.
  */
-#define ROWS(sums)                                                             \
-    "push {r4-r11, lr}          \n"                                            \
-    "sub sp, sp, #76            \n"                                            \
-    "ldr r1, [r0, #4]           \n"                                            \
-    "ldr r2, [r0, #44]          \n"                                            \
-    "ldr r3, [r0, #28]          \n"                                            \
-    "ldrd r4, r5, [r0, #36]     \n"                                            \
-    "ldr r6, [r0, #20]          \n"                                            \
-    "ldr r7, [r0, #72]          \n"                                            \
-    "strd r1, r2, [sp, #12]     \n"                                            \
-    "str r3, [sp, #32]          \n"                                            \
-    "strd r4, r5, [sp, #60]     \n"                                            \
-    "strd r6, r7, [sp, #68]     \n"                                            \
-    "str r0, [sp, #52]          \n"                                            \
-    "1:                         \n" /* a channel */                            \
-    "ldr r12, [sp, #68]         \n"                                            \
-    "ldr r10, [sp, #52]         \n"                                            \
-    "ldr r3, [r12], #16         \n"                                            \
-    "ldr r10, [r10, #56]        \n"                                            \
-    "str r3, [sp, #24]          \n"                                            \
-    "str r10, [sp, #56]         \n"                                            \
-    "ldmia r12!, {r4-r9}        \n"                                            \
-    "ldm r12, {r0-r2}           \n"                                            \
-    "stm sp, {r0-r2}            \n"                                            \
-    "2:                         \n" /* two rows of outputs */                  \
-    "ldr r10, [sp, #52]         \n"                                            \
-    "ldrd r12, lr, [sp, #60]    \n"                                            \
-    "ldr r1, [r10, #32]         \n"                                            \
-    "ldr r2, [r10, #52]         \n"                                            \
-    "add r1, r1, lr             \n"                                            \
-    "str r1, [sp, #20]          \n"                                            \
-    "str r2, [sp, #28]          \n"                                            \
-    "cmp r1, lr                 \n"                                            \
-    "beq 4f                     \n"                                            \
-    "3:                         \n" /* two columns of both */                  \
-    sums                                                                       \
-    "ldrd r10, r11, [sp]        \n"                                            \
-    "smmla r0, r0, r10, r11     \n"                                            \
-    "smmla r1, r1, r10, r11     \n"                                            \
-    "smmla r2, r2, r10, r11     \n"                                            \
-    "smmla r3, r3, r10, r11     \n"                                            \
-    "ldrd r10, r11, [sp, #8]    \n"                                            \
-    "asr r0, r0, r10            \n"                                            \
-    "asr r1, r1, r10            \n"                                            \
-    "asr r2, r2, r10            \n"                                            \
-    "asr r3, r3, r10            \n"                                            \
-    "ldr r10, [sp, #16]         \n"                                            \
-    "ssat r0, #8, r0            \n"                                            \
-    "ssat r1, #8, r1            \n"                                            \
-    "ssat r2, #8, r2            \n"                                            \
-    "ssat r3, #8, r3            \n"                                            \
-    "add r10, r10, r12          \n"                                            \
-    "strb r0, [r12]             \n"                                            \
-    "strb r1, [r12, r11]        \n"                                            \
-    "strb r2, [r10]             \n"                                            \
-    "strb r3, [r10, r11]        \n"                                            \
-    "ldr r10, [sp, #20]         \n"                                            \
-    "add r12, r12, r11, lsl #1  \n"                                            \
-    "cmp lr, r10                \n"                                            \
-    "bne 3b                     \n"                                            \
-    "4:                         \n"                                            \
-    "ldr r3, [sp, #28]          \n"                                            \
-    "cmp r3, #0                 \n"                                            \
-    "beq 6f                     \n"                                            \
-    "5:                         \n" /* the last column, or all if there is a kink */ \
-    sums                                                                       \
-    "add r10, sp, #36           \n"                                            \
-    "stm r10, {r0-r3}           \n"                                            \
-    "ldm sp, {r0-r2}            \n"                                            \
-    "ldr r3, [sp, #32]          \n"                                            \
-    ONE("36")                                                                  \
-    "strb r11, [r12]            \n"                                            \
-    ONE("44")                                                                  \
-    "ldr r10, [sp, #16]         \n"                                            \
-    "strb r11, [r12, r10]       \n"                                            \
-    "ldr r10, [sp, #28]         \n"                                            \
-    "ldr r11, [sp, #12]         \n"                                            \
-    "subs r10, r10, #1          \n"                                            \
-    "beq 6f                     \n"                                            \
-    "str r10, [sp, #28]         \n"                                            \
-    "add r12, r12, r11          \n"                                            \
-    ONE("40")                                                                  \
-    "strb r11, [r12]            \n"                                            \
-    ONE("48")                                                                  \
-    "ldr r10, [sp, #16]         \n"                                            \
-    "strb r11, [r12, r10]       \n"                                            \
-    "ldr r10, [sp, #28]         \n"                                            \
-    "ldr r11, [sp, #12]         \n"                                            \
-    "subs r10, r10, #1          \n"                                            \
-    "str r10, [sp, #28]         \n"                                            \
-    "add r12, r12, r11          \n"                                            \
-    "bne 5b                     \n"                                            \
-    "6:                         \n" /* the next rows, or else the next channel */ \
-    "ldr r10, [sp, #52]         \n"                                            \
-    "ldr r2, [sp, #56]          \n"                                            \
-    "ldrd r0, r1, [sp, #60]     \n"                                            \
-    "subs r2, r2, #2            \n"                                            \
-    "beq 7f                     \n"                                            \
-    "ldr r3, [sp, #16]          \n"                                            \
-    "str r2, [sp, #56]          \n"                                            \
-    "add r0, r0, r3, lsl #1     \n"                                            \
-    "add r1, r1, #4             \n"                                            \
-    "strd r0, r1, [sp, #60]     \n"                                            \
-    "b 2b                       \n"                                            \
-    "7:                         \n"                                            \
-    "ldrd r2, r3, [sp, #68]     \n"                                            \
-    "subs r3, r3, #1            \n"                                            \
-    "beq 8f                     \n"                                            \
-    "add r10, r10, #60          \n"                                            \
-    "ldm r10, {r4-r6}           \n" /* output_delta, words_delta, size */      \
-    "add r0, r0, r4             \n"                                            \
-    "add r1, r1, r5             \n"                                            \
-    "add r2, r2, r6             \n"                                            \
-    "strd r0, r1, [sp, #60]     \n"                                            \
-    "strd r2, r3, [sp, #68]     \n"                                            \
-    "b 1b                       \n"                                            \
-    "8:                         \n"                                            \
-    "add sp, sp, #76            \n"                                            \
-    "pop {r4-r11, pc}           \n"
+__attribute__((naked))
+void tflm_opt_depthwise_2x2_s8(__attribute__((unused)) const tflm_opt_depthwise_rows *rows)
+{
+    __asm__(
+        "push {r4-r11, lr}          \n"
+        "sub sp, sp, #76            \n"
+        "ldr r1, [r0, #4]           \n"
+        "ldr r2, [r0, #44]          \n"
+        "ldr r3, [r0, #28]          \n"
+        "ldrd r4, r5, [r0, #36]     \n"
+        "ldr r6, [r0, #20]          \n"
+        "ldr r7, [r0, #72]          \n"
+        "strd r1, r2, [sp, #12]     \n"
+        "str r3, [sp, #32]          \n"
+        "strd r4, r5, [sp, #60]     \n"
+        "strd r6, r7, [sp, #68]     \n"
+        "str r0, [sp, #52]          \n"
+        "1:                         \n" /* a channel */
+        "ldr r12, [sp, #68]         \n"
+        "ldr r10, [sp, #52]         \n"
+        "ldr r3, [r12], #16         \n"
+        "ldr r10, [r10, #56]        \n"
+        "str r3, [sp, #24]          \n"
+        "str r10, [sp, #56]         \n"
+        "ldmia r12!, {r4-r9}        \n"
+        "ldm r12, {r0-r2}           \n"
+        "stm sp, {r0-r2}            \n"
+        "2:                         \n" /* two rows of outputs */
+        "ldr r10, [sp, #52]         \n"
+        "ldrd r12, lr, [sp, #60]    \n"
+        "ldr r1, [r10, #32]         \n"
+        "ldr r2, [r10, #52]         \n"
+        "add r1, r1, lr             \n"
+        "str r1, [sp, #20]          \n"
+        "str r2, [sp, #28]          \n"
+        "3:                         \n" /* groups of two columns */
+        "ldr r3, [sp, #52]          \n"
+        "ldr r3, [r3, #24]          \n"
+        "tbh [pc, r3, lsl #1]       \n"
+        "30:                        \n"
+        ".short (31f - 30b) / 2, (32f - 30b) / 2, (33f - 30b) / 2          \n"
+        ".short (34f - 30b) / 2, (35f - 30b) / 2, 0                        \n"
+        GROUPS(31, SUMS_1("8"))
+        GROUPS(32, SUMS_1("12"))
+        GROUPS(33, SUMS_1("20"))
+        GROUPS(34, SUMS_2("4"))
+        GROUPS(35, SUMS_2("20"))
+        "4:                         \n"
+        "ldr r3, [sp, #28]          \n"
+        "cmp r3, #0                 \n"
+        "bne.w 3b                   \n"
+        "b 6f                       \n"
+        "5:                         \n" /* the last column, or all if there is a kink */
+        "add r10, sp, #36           \n"
+        "stm r10, {r0-r3}           \n"
+        "ldm sp, {r0-r2}            \n"
+        "ldr r3, [sp, #32]          \n"
+        ONE_COLUMN(36, 44)
+        ONE_COLUMN(40, 48)
+        "b.w 3b                     \n"
+        "6:                         \n" /* the next rows, or else the next channel */
+        "ldr r10, [sp, #52]         \n"
+        "ldr r2, [sp, #56]          \n"
+        "ldrd r0, r1, [sp, #60]     \n"
+        "subs r2, r2, #2            \n"
+        "beq 7f                     \n"
+        "ldrd r3, r4, [r10, #44]    \n" /* output_row, words_row */
+        "str r2, [sp, #56]          \n"
+        "add r0, r0, r3, lsl #1     \n"
+        "add r1, r1, r4             \n"
+        "strd r0, r1, [sp, #60]     \n"
+        "ldr r4, [sp, #68]          \n" /* r4 held a tap */
+        "ldr r4, [r4, #16]          \n"
+        "b.w 2b                     \n"
+        "7:                         \n"
+        "ldrd r2, r3, [sp, #68]     \n"
+        "subs r3, r3, #1            \n"
+        "beq 8f                     \n"
+        "add r10, r10, #60          \n"
+        "ldm r10, {r4-r6}           \n" /* output_delta, words_delta, size */
+        "add r0, r0, r4             \n"
+        "add r1, r1, r5             \n"
+        "add r2, r2, r6             \n"
+        "strd r0, r1, [sp, #60]     \n"
+        "strd r2, r3, [sp, #68]     \n"
+        "b.w 1b                     \n"
+        "8:                         \n"
+        "add sp, sp, #76            \n"
+        "pop {r4-r11, pc}           \n");
+}
 
 /*
  * Words of four rows, `r6` bytes apart, of four channels: r7 walks over the pixels of the first row
@@ -259,11 +279,9 @@
         __asm__(text);                                                                    \
     }
 
-CORE(two_rows, tflm_opt_depthwise_rows, ROWS(SUMS_1("8")))
-CORE(four_rows, tflm_opt_depthwise_rows, ROWS(SUMS_1("12")))
-CORE(two_rows_2, tflm_opt_depthwise_rows, ROWS(SUMS_2))
 CORE(two_words, tflm_opt_depthwise_four, FOUR_ROWS("8"))
 CORE(three_words, tflm_opt_depthwise_four, FOUR_ROWS("12"))
+CORE(five_words, tflm_opt_depthwise_four, FOUR_ROWS("20"))
 
 /* Words of two rows that need not be evenly spaced; one may be the same value again and again. */
 CORE(two_of_any,
@@ -295,23 +313,14 @@ CORE(two_of_any,
      "bne 1b                     \n"
      "pop {r4-r11, pc}           \n")
 
-void tflm_opt_depthwise_2x2_s8(const tflm_opt_depthwise_rows *rows, int32_t stride)
-{
-    if (stride == 2) {
-        two_rows_2(rows);
-    } else if (rows->rows == 2) {
-        two_rows(rows);
-    } else {
-        four_rows(rows);
-    }
-}
-
 void tflm_opt_depthwise_four_s8(const tflm_opt_depthwise_four *four, int32_t step)
 {
     if (step == 8) {
         two_words(four);
-    } else {
+    } else if (step == 12) {
         three_words(four);
+    } else {
+        five_words(four);
     }
 }
 

@@ -8,7 +8,8 @@
 /* Which core makes the outputs; it says how words lie. */
 typedef enum { BY_ROWS, ONE_BY_FOUR, TWO_BY_TWO, STACKED } way;
 
-#define PARTS 3 /* runs of input rows, or pairs of pairs of them */
+#define RUNS 3  /* of input rows */
+#define PAIRS 5 /* of input rows, of eight output rows */
 
 /*
  * A strip: some columns of all of a band's rows. Its words: `column` from one to the next of a row,
@@ -37,10 +38,23 @@ typedef struct {
 typedef struct {
     int32_t count;
     int32_t fours; /* the first of them are four rows at once */
-    tflm_opt_depthwise_words words[PARTS];
-    tflm_opt_depthwise_two two[PARTS];
-    tflm_opt_depthwise_four four[PARTS];
+    tflm_opt_depthwise_words words[RUNS];
+    tflm_opt_depthwise_two two[PAIRS];
+    tflm_opt_depthwise_four four[PAIRS / 2];
 } sources;
+
+/* Of `count` positions from `start` on, those that lie before `size` and not before 0. */
+TFLM_OPT_INLINE tflm_opt_taps inside(int32_t start, int32_t count, int32_t size)
+{
+    tflm_opt_taps range;
+    range.last = tflm_opt_clamp(size - start, 0, count);
+    range.first = tflm_opt_clamp(-start, 0, count);
+    if (range.first >= range.last) {
+        range.first = 0;
+        range.last = 0;
+    }
+    return range;
+}
 
 /* The zero point, twice in a word. */
 TFLM_OPT_INLINE uint32_t zero_word(const strip *part)
@@ -64,9 +78,9 @@ TFLM_OPT_APART void fill_borders(const strip *part)
     const int32_t right = (part->inside_w.last + 1) / 2;
     int32_t y;
     for (y = 0; y < part->input_rows; y++) {
-        const int inside = y >= part->inside_h.first && y < part->inside_h.last;
-        const int32_t before = inside ? left : part->input_words;
-        const int32_t after = inside ? part->input_words - right : 0;
+        const int has_values = y >= part->inside_h.first && y < part->inside_h.last;
+        const int32_t before = has_values ? left : part->input_words;
+        const int32_t after = has_values ? part->input_words - right : 0;
         uint32_t *words = part->words + y * part->row;
         int32_t channel;
         for (channel = 0; channel < 4 && before + after > 0; channel++) {
@@ -215,9 +229,10 @@ TFLM_OPT_APART void unpack_some_taps(const strip *part, const int8_t *taps, uint
     }
 }
 
-static void set_records(const tflm_opt_depthwise_call *call, tflm_opt_depthwise_records *records)
+static void set_records(const strip *part, tflm_opt_depthwise_records *records)
 {
     static const int32_t no_bias = 0;
+    const tflm_opt_depthwise_call *call = part->call;
     const cmsis_nn_dw_conv_params *params = call->params;
     const int32_t reach = tflm_opt_reach(params->input_offset);
     records->bias = call->bias != NULL ? call->bias : &no_bias;
@@ -232,19 +247,16 @@ static void set_records(const tflm_opt_depthwise_call *call, tflm_opt_depthwise_
     records->bias_step = call->bias != NULL ? 4 : 0;
     records->taps = call->filter->w == call->shape.width ? call->filter_data : NULL;
     records->channels = call->input->c;
+    records->kind = call->shape.width / 2 - 1 + (call->shape.stride_w == 2 ? 3 : 0);
+    if (part->how == STACKED) {
+        records->kind = 6;
+    }
 }
 
 /* Taps, biases and scales of four channels from `channel` on; 0 if one has no short form. */
 static int32_t prepare(const strip *part, tflm_opt_depthwise_records *records, int32_t channel)
 {
     const tflm_opt_depthwise_call *call = part->call;
-    int32_t kind = call->shape.width / 2 - 1;
-    if (call->shape.stride_w == 2) {
-        kind += 3;
-    }
-    if (part->how == STACKED) {
-        kind = 6;
-    }
     if (records->taps != NULL) {
         records->taps = call->filter_data + channel;
     } else {
@@ -255,7 +267,7 @@ static int32_t prepare(const strip *part, tflm_opt_depthwise_records *records, i
     }
     records->multiplier = call->quant->multiplier + channel;
     records->shift = call->quant->shift + channel;
-    return tflm_opt_depthwise_records_s8(records, kind);
+    return tflm_opt_depthwise_records_s8(records);
 }
 
 /* Bytes of code of a row of taps, and where the rows of each kernel are (tflm_opt_depthwise_rows_s8). */
@@ -280,7 +292,7 @@ static void set_rows(const strip *part, int32_t output_row, tflm_opt_depthwise_r
     const int kink = tflm_opt_has_kink(params->output_offset, params->activation);
     const int32_t group = part->how == BY_ROWS || part->how == ONE_BY_FOUR ? 4 : 2;
     const int32_t whole = kink ? 0 : part->columns / group;
-    const int32_t last = part->how == STACKED ? part->rows - 2 : part->rows - 1;
+    const int32_t last = part->rows - (part->how == STACKED || part->how == TWO_BY_TWO ? 2 : 1);
     rows->channels = call->input->c;
     rows->words_group = 8 * part->column;
     rows->records = call->scratch;
@@ -305,10 +317,14 @@ static void set_rows(const strip *part, int32_t output_row, tflm_opt_depthwise_r
     }
     rows->words_step = whole * rows->words_group;
     rows->columns = part->columns - whole * group;
+    rows->code = (last > 0) + (last > 2);
     if (part->how == STACKED) {
+        rows->words_row = 4;
         rows->words_delta -= 2 * last;
     } else if (part->how == TWO_BY_TWO) {
-        rows->output_delta = 1;
+        rows->code += 3;
+        rows->words_row = 16;
+        rows->words_delta -= 8 * last;
     }
 }
 
@@ -346,7 +362,7 @@ static int32_t make_strip(const strip *part,
     sources from;
     source.origin = NULL;
     source.runs[0].rows = 0;
-    if (part->inside_w.last > part->inside_w.first) {
+    if (part->inside_w.last > 0 && part->inside_h.last > 0) {
         tflm_opt_set_rows(lines, part->in_y + part->inside_h.first, 1,
                           part->inside_h.last - part->inside_h.first,
                           part->in_x + part->inside_w.first, call->input->c, &source);
@@ -358,7 +374,7 @@ static int32_t make_strip(const strip *part,
         fill_borders(part);
         set_words(part, &source, &from);
     }
-    set_records(call, &records);
+    set_records(part, &records);
     set_rows(part, output_row, &rows);
     while (left > 0) {
         const int32_t step = left >= 8 ? 4 : left - 4;
@@ -372,7 +388,7 @@ static int32_t make_strip(const strip *part,
         } else if (part->how == ONE_BY_FOUR) {
             tflm_opt_depthwise_1x4_s8(&rows);
         } else {
-            tflm_opt_depthwise_2x2_s8(&rows, call->shape.stride_w);
+            tflm_opt_depthwise_2x2_s8(&rows);
         }
         left -= left > 4 ? step : left;
         channel += step;
@@ -391,7 +407,10 @@ static void choose(strip *part, int32_t most)
     part->how = BY_ROWS;
     if (is_3x3 && most > 1) {
         part->how = shape->stride_w == 1 ? STACKED : TWO_BY_TWO;
-        part->rows = most >= 4 && part->how == STACKED ? 4 : 2;
+        part->rows = most >= 4 ? 4 : 2;
+        if (most >= 8 && part->how == STACKED) {
+            part->rows = 8;
+        }
     } else if (is_3x3 && shape->stride_w == 1) {
         part->how = ONE_BY_FOUR;
     }
@@ -401,7 +420,7 @@ static void choose(strip *part, int32_t most)
 static void lay_out(strip *part)
 {
     const tflm_opt_depthwise_shape *shape = &part->call->shape;
-    const int32_t reach = (part->columns - 1) * shape->stride_w + part->call->filter->w;
+    int32_t reach = (part->columns - 1) * shape->stride_w + part->call->filter->w;
     const int32_t even = (part->columns + 1) & ~1;
     int32_t words = tflm_opt_depthwise_row_words(shape, part->columns);
     part->input_words = part->how == STACKED ? reach : (reach + 1) / 2;
@@ -418,12 +437,8 @@ static void lay_out(strip *part)
         words = even + 1;
     }
     part->plane = part->column * words;
-    part->inside_w = tflm_opt_window(
-        part->in_x, part->how == STACKED ? reach : 2 * part->input_words, 1, part->call->input->w);
-    if (part->inside_w.first >= part->inside_w.last) {
-        part->inside_w.first = 0;
-        part->inside_w.last = 0;
-    }
+    reach = part->how == STACKED ? reach : 2 * part->input_words;
+    part->inside_w = inside(part->in_x, reach, part->call->input->w);
 }
 
 /* Outputs of a row that the scratch has room for. */
@@ -454,7 +469,7 @@ int32_t tflm_opt_depthwise_band_s8(const tflm_opt_depthwise_call *call,
     most = strip_columns(call, part.rows, left);
     part.in_y = band->y * shape->stride_h - params->padding.h;
     part.input_rows = (part.rows - 1) * shape->stride_h + shape->height;
-    part.inside_h = tflm_opt_window(part.in_y, part.input_rows, 1, call->input->h);
+    part.inside_h = inside(part.in_y, part.input_rows, call->input->h);
     part.words = (uint32_t *)call->scratch + 4 * tflm_opt_depthwise_record_words(shape);
     while (left > 0) {
         part.columns = tflm_opt_min(left, most);

@@ -72,7 +72,7 @@
 #define TAPS_7_2 FOUR THREE
 
 /*
- * Sums of taps times the input's offset, one row at a time, added to the bias in r8: words come from
+ * Sums of taps times the input's offset, one row of words at a time, added to the bias in r8: words come from
  * r0, the offset is in both halves of r4. With stride 1 each tap is in two words.
  */
 #define SUM_3_1                         \
@@ -107,97 +107,111 @@
     "smlad r8, r11, r4, r8          \n" \
     "smlad r8, r12, r4, r8          \n"
 
+/* All rows of taps, of which the stack has the number; all rows of words, of which r7 has it. */
+#define TAPS(number, row)   \
+    #number "1:         \n" \
+    row                     \
+    "ldr r3, [sp, #4]   \n" \
+    "subs r3, r3, #1    \n" \
+    "str r3, [sp, #4]   \n" \
+    "bne " #number "1b  \n" \
+    "b.w 20f            \n"
+#define SUM(number, row)   \
+    #number "2:         \n" \
+    row                    \
+    "subs r7, r7, #1    \n" \
+    "bne " #number "2b  \n" \
+    "b 40f              \n"
+
 /*
  * Words of taps first, if they aren't there. Then biases and scales, channel by channel: the bias must
  * be no larger than r6; a shift right by 1 to 15 has a short form (tflm_opt_set_short), whose constant
  * is 64 + (2 * output_offset + 1) * 2^(right + 6).
  */
-#define RECORDS(taps, sum)                                                       \
-    "push {r0-r2, r4-r11, lr}   \n"                                              \
-    "ldrd r7, r8, [r0, #40]     \n" /* taps, channels */                         \
-    "ldr r9, [r0, #24]          \n" /* records */                                \
-    "ldrd r1, r3, [r0, #28]     \n" /* rows, size */                             \
-    "cmp r7, #0                 \n"                                              \
-    "beq 2f                     \n"                                              \
-    "add r9, r9, #16            \n"                                              \
-    "add r10, r9, r3            \n"                                              \
-    "add r11, r10, r3           \n"                                              \
-    "add r12, r11, r3           \n"                                              \
-    "mov lr, #0xFF00FF00        \n"                                              \
-    "str r1, [sp, #4]           \n"                                              \
-    "1:                         \n" /* a row of taps */                          \
-    taps                                                                         \
-    "ldr r3, [sp, #4]           \n"                                              \
-    "subs r3, r3, #1            \n"                                              \
-    "str r3, [sp, #4]           \n"                                              \
-    "bne 1b                     \n"                                              \
-    "ldr r0, [sp]               \n"                                              \
-    "2:                         \n"                                              \
-    "ldmia r0!, {r1-r6}         \n" /* bias, multiplier, shift, offset, factor, most */ \
-    "ldm r0, {r7-r9, lr}        \n" /* records, rows, size, bias_step */         \
-    "mov r0, r7                 \n"                                              \
-    "sub r9, r9, #12            \n"                                              \
-    "mov r10, #4                \n"                                              \
-    "stm sp, {r8-r10}           \n"                                              \
-    "3:                         \n" /* a channel */                              \
-    "ldr r8, [r1]               \n"                                              \
-    "add r1, r1, lr             \n"                                              \
-    "add r9, r8, r6             \n"                                              \
-    "cmp r9, r6, lsl #1         \n"                                              \
-    "bhi 5f                     \n"                                              \
-    "lsl r8, r8, #8             \n"                                              \
-    "ldr r7, [sp]               \n"                                              \
-    "add r0, r0, #16            \n"                                              \
-    "4:                         \n"                                              \
-    sum                                                                          \
-    "subs r7, r7, #1            \n"                                              \
-    "bne 4b                     \n"                                              \
-    "ldrd r10, r7, [sp, #4]     \n"                                              \
-    "sub r9, r0, r10            \n"                                              \
-    "strd r8, r8, [r9]          \n"                                              \
-    "strd r8, r8, [r9, #8]      \n"                                              \
-    "ldr r10, [r3], #4          \n" /* shift */                                  \
-    "ldr r9, [r2], #4           \n" /* multiplier */                             \
-    "mvn r11, r10               \n"                                              \
-    "cmp r11, #14               \n"                                              \
-    "bhi 5f                     \n"                                              \
-    "add r10, r11, #7           \n"                                              \
-    "lsl r10, r5, r10           \n"                                              \
-    "add r10, r10, #64          \n"                                              \
-    "add r11, r11, #8           \n"                                              \
-    "stmia r0!, {r9-r11}        \n"                                              \
-    "subs r7, r7, #1            \n"                                              \
-    "str r7, [sp, #8]           \n"                                              \
-    "bne 3b                     \n"                                              \
-    "mov r0, #1                 \n"                                              \
-    "b 6f                       \n"                                              \
-    "5:                         \n"                                              \
-    "mov r0, #0                 \n"                                              \
-    "6:                         \n"                                              \
-    "pop {r1-r11, pc}           \n"
-
-#define CORE(name, taps, sum)                                             \
-    __attribute__((naked, noinline)) static int32_t name(                 \
-        __attribute__((unused)) const tflm_opt_depthwise_records *records) \
-    {                                                                     \
-        __asm__(RECORDS(taps, sum));                                      \
-    }
-
-CORE(records_3_1, TAPS_3_1, SUM_3_1)
-CORE(records_5_1, TAPS_5_1, SUM_5_1)
-CORE(records_7_1, TAPS_7_1, SUM_7_1)
-CORE(records_3_2, TAPS_3_2, SUM_3_2)
-CORE(records_5_2, TAPS_5_2, SUM_5_2)
-CORE(records_7_2, TAPS_7_2, SUM_7_2)
-CORE(records_down, TAPS_DOWN, SUM_3_1)
-
-typedef int32_t make_records(const tflm_opt_depthwise_records *records);
-
-int32_t tflm_opt_depthwise_records_s8(const tflm_opt_depthwise_records *records, int32_t kind)
+__attribute__((naked))
+int32_t tflm_opt_depthwise_records_s8(
+    __attribute__((unused)) const tflm_opt_depthwise_records *records)
 {
-    static make_records *const kinds[7] = {records_3_1, records_5_1, records_7_1, records_3_2,
-                                           records_5_2, records_7_2, records_down};
-    return kinds[kind](records);
+    __asm__(
+        "push {r0-r3, r4-r11, lr}   \n"
+        "ldrd r7, r8, [r0, #40]     \n" /* taps, channels */
+        "ldr r9, [r0, #24]          \n" /* records */
+        "ldrd r1, r3, [r0, #28]     \n" /* rows, size */
+        "cmp r7, #0                 \n"
+        "beq 21f                    \n"
+        "add r9, r9, #16            \n"
+        "add r10, r9, r3            \n"
+        "add r11, r10, r3           \n"
+        "add r12, r11, r3           \n"
+        "mov lr, #0xFF00FF00        \n"
+        "str r1, [sp, #4]           \n"
+        "ldr r0, [r0, #48]          \n" /* kind */
+        "tbh [pc, r0, lsl #1]       \n"
+        "11:                        \n"
+        ".short (101f - 11b) / 2, (201f - 11b) / 2, (301f - 11b) / 2, (401f - 11b) / 2 \n"
+        ".short (501f - 11b) / 2, (601f - 11b) / 2, (701f - 11b) / 2, 0                \n"
+        TAPS(10, TAPS_3_1)
+        TAPS(20, TAPS_5_1)
+        TAPS(30, TAPS_7_1)
+        TAPS(40, TAPS_3_2)
+        TAPS(50, TAPS_5_2)
+        TAPS(60, TAPS_7_2)
+        TAPS(70, TAPS_DOWN)
+        "20:                        \n"
+        "ldr r0, [sp]               \n"
+        "21:                        \n"
+        "ldmia r0!, {r1-r6}         \n" /* bias, multiplier, shift, offset, factor, most */
+        "ldm r0, {r7-r9, lr}        \n" /* records, rows, size, bias_step */
+        "ldr r11, [r0, #24]         \n" /* kind */
+        "mov r0, r7                 \n"
+        "sub r9, r9, #12            \n"
+        "mov r10, #4                \n"
+        "stm sp, {r8-r11}           \n"
+        "30:                        \n" /* a channel */
+        "ldr r8, [r1]               \n"
+        "add r1, r1, lr             \n"
+        "add r9, r8, r6             \n"
+        "cmp r9, r6, lsl #1         \n"
+        "bhi 50f                    \n"
+        "lsl r8, r8, #8             \n"
+        "ldr r7, [sp]               \n"
+        "ldr r9, [sp, #12]          \n"
+        "add r0, r0, #16            \n"
+        "tbb [pc, r9]               \n"
+        "31:                        \n"
+        ".byte (102f - 31b) / 2, (202f - 31b) / 2, (302f - 31b) / 2, (402f - 31b) / 2 \n"
+        ".byte (502f - 31b) / 2, (602f - 31b) / 2, (102f - 31b) / 2, 0                \n"
+        SUM(10, SUM_3_1)
+        SUM(20, SUM_5_1)
+        SUM(30, SUM_7_1)
+        SUM(40, SUM_3_2)
+        SUM(50, SUM_5_2)
+        SUM(60, SUM_7_2)
+        "40:                        \n"
+        "ldrd r10, r7, [sp, #4]     \n"
+        "sub r9, r0, r10            \n"
+        "strd r8, r8, [r9]          \n"
+        "strd r8, r8, [r9, #8]      \n"
+        "ldr r10, [r3], #4          \n" /* shift */
+        "ldr r9, [r2], #4           \n" /* multiplier */
+        "mvn r11, r10               \n"
+        "cmp r11, #14               \n"
+        "bhi 50f                    \n"
+        "add r10, r11, #7           \n"
+        "lsl r10, r5, r10           \n"
+        "add r10, r10, #64          \n"
+        "add r11, r11, #8           \n"
+        "stmia r0!, {r9-r11}        \n"
+        "subs r7, r7, #1            \n"
+        "str r7, [sp, #8]           \n"
+        "bne 30b                    \n"
+        "mov r0, #1                 \n"
+        "b 51f                      \n"
+        "50:                        \n"
+        "mov r0, #0                 \n"
+        "51:                        \n"
+        "add sp, sp, #16            \n"
+        "pop {r4-r11, pc}           \n");
 }
 
 #endif

@@ -27,6 +27,7 @@
     "str " second ", [" pointer "], #" #step "            \n"
 #define STORE_TWO_12(pointer, first, second) STORE_TWO_APART(pointer, first, second, 12)
 #define STORE_TWO_20(pointer, first, second) STORE_TWO_APART(pointer, first, second, 20)
+#define STORE_TWO_36(pointer, first, second) STORE_TWO_APART(pointer, first, second, 36)
 
 /* The same of four pixels from r7 on; r8 is from one to the next, r0 three times that. */
 #define TWO_PAIRS(step)                 \
@@ -114,6 +115,7 @@
 CORE(words_by_4, 4)
 CORE(words_by_12, 12)
 CORE(words_by_20, 20)
+CORE(words_by_36, 36)
 
 void tflm_opt_depthwise_words_s8(const tflm_opt_depthwise_words *words, int32_t step)
 {
@@ -121,8 +123,10 @@ void tflm_opt_depthwise_words_s8(const tflm_opt_depthwise_words *words, int32_t 
         words_by_4(words);
     } else if (step == 12) {
         words_by_12(words);
-    } else {
+    } else if (step == 20) {
         words_by_20(words);
+    } else {
+        words_by_36(words);
     }
 }
 

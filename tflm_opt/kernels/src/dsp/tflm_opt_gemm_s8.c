@@ -11,6 +11,7 @@
  * their loops need all fourteen registers. Repeated by the preprocessor.
  */
 #define NAKED __attribute__((naked, noinline, used))
+#define RARE TFLM_OPT_APART __attribute__((cold)) /* small rather than fast */
 #define IGNORED __attribute__((unused))
 
 /* Short forms are for sums below this, and for shifts right of 1 to FARTHEST. */
@@ -83,16 +84,20 @@
     "ssat r3, #8, r3\n\t"                                                                          \
     "ssat r14, #8, r14\n\t"
 
-/* The same inputs meet the next channels. A second pixel at the first one's place is overwritten. */
+/*
+ * The same inputs meet the next channels. A second pixel at the first one's place is overwritten. At
+ * last there may be a channel alone: it is made together with the one before once more, from 8 on.
+ */
 #define STORE_ALONG                                                                                \
     "ldmia.w sp, {r1, r4, r5, r6}\n\t"                                                             \
-    "subs r5, r5, #1\n\t"                                                                          \
+    "subs r5, r5, #2\n\t"                                                                          \
     "strb.w r12, [r6, r4]\n\t"                                                                     \
     "strb.w r2, [r6], #1\n\t"                                                                      \
     "strb.w r14, [r6, r4]\n\t"                                                                     \
     "strb.w r3, [r6], #1\n\t"                                                                      \
     "strd r5, r6, [sp, #8]\n\t"                                                                    \
-    "bne.w 1b\n\t"                                                                                 \
+    "bgt.w 1b\n\t"                                                                                 \
+    "beq.w 8f\n\t"                                                                                 \
     "b.w 2f\n\t"
 
 /*
@@ -168,6 +173,10 @@ NAKED static void run_tiles(tflm_opt_gemm_tiles *tiles IGNORED,
             "mov.w r4, #0\n\t"
             "str.w r4, [sp, #4]\n\t"
             "str.w r7, [sp, #20]\n\t"
+            "b.w 1b\n"
+            "8:\n\t"
+            "sub.w r6, r6, #1\n\t"
+            "str.w r6, [sp, #12]\n\t"
             "b.w 1b\n"
             "2:\n\t"
             "add.w sp, sp, #44\n\t"
@@ -314,14 +323,16 @@ static void set_code(tflm_opt_gemm_tiles *tiles, int32_t words, int32_t tail)
  * floor((h - (h < 0) + 2^(e - 1)) / 2^e) for a shift right by e; h < 0 may be read from the sum, since
  * both give 0 where h is 0.
  */
-TFLM_OPT_INLINE int set_form(
-    const tflm_opt_gemm *gemm, int32_t channel, uint32_t *doubled_bias, uint32_t *parameters)
+TFLM_OPT_INLINE int set_form(const tflm_opt_gemm *gemm,
+                             int32_t bias,
+                             int32_t multiplier,
+                             int32_t shift,
+                             uint32_t *doubled_bias,
+                             uint32_t *parameters)
 {
-    const tflm_opt_gemm_problem *problem = gemm->problem;
-    const int32_t bias = problem->bias != NULL ? problem->bias[channel] : 0;
     const uint32_t limit = (uint32_t)gemm->bias_limit;
-    uint32_t right = 0U - (uint32_t)problem->shift[channel] - 1U;
-    parameters[0] = (uint32_t)problem->multiplier[channel];
+    uint32_t right = 0U - (uint32_t)shift - 1U;
+    parameters[2] = 0; /* a shift that no short form has */
     if ((uint32_t)bias + limit >= 2U * limit) {
         return 0;
     }
@@ -330,40 +341,58 @@ TFLM_OPT_INLINE int set_form(
         if (right > 31U || most >> right != 0) {
             return 0;
         }
-        parameters[0] = 0; /* all sums give 0 */
+        multiplier = 0; /* all sums give 0 */
         right = FARTHEST - 1;
     }
     *doubled_bias = 2U * (uint32_t)bias;
+    parameters[0] = (uint32_t)multiplier;
     parameters[1] = gemm->unit << right;
     parameters[2] = right + 1U;
     return 1;
 }
 
-/* The weights and short forms of a pair of channels, the last channel twice where it is alone. */
-static int spread_pair(tflm_opt_gemm *gemm, int32_t channel, uint32_t *target)
+/*
+ * The weights and short forms of a pair of channels, of which the first is `channel`: the same one
+ * twice where there is no other. Where one of them has no short form, the first shift is 0.
+ */
+TFLM_OPT_APART int spread_pair(tflm_opt_gemm *gemm, int32_t channel, uint32_t *target)
 {
     const tflm_opt_gemm_problem *problem = gemm->problem;
-    const int32_t depth = problem->rows * problem->length;
-    const int32_t more = channel + 1 < problem->channels ? 1 : 0;
+    const int32_t next = channel + gemm->second;
     uint32_t *parameters = target + 2 + gemm->words;
+    const int32_t *bias = problem->bias;
+    int32_t bias0 = 0;
+    int32_t bias1 = 0;
     if (gemm->filter_rows.rest != 0) {
         uint32_t *rests = target + 2 + gemm->rests;
         gemm->filter_rows.rests = (int8_t *)rests;
         rests[gemm->filter_rows.rest_words - 1] = 0;
         rests[gemm->filter_rows.rest_words + 2] = 0;
     }
-    spread_weights(target + 2, problem->filter + channel * depth, more * depth,
-                   &gemm->filter_rows);
-    if (!set_form(gemm, channel, target, parameters) ||
-        !set_form(gemm, channel + more, target + 1, parameters + 3)) {
-        parameters[2] = 0; /* a shift that no short form has */
-        return 0;
+    (void)spread_weights(target + 2, problem->filter + channel * gemm->depth,
+                         gemm->second * gemm->depth, &gemm->filter_rows);
+    if (bias != NULL) {
+        bias0 = bias[channel];
+        bias1 = bias[next];
     }
-    return 1;
+    if (set_form(gemm, bias0, problem->multiplier[channel], problem->shift[channel], target,
+                 parameters) &&
+        set_form(gemm, bias1, problem->multiplier[next], problem->shift[next], target + 1,
+                 parameters + 3)) {
+        return 1;
+    }
+    parameters[2] = 0;
+    return 0;
+}
+
+/* The first channel of a pair: a last one alone is made together with the one before. */
+TFLM_OPT_INLINE int32_t first_of(const tflm_opt_gemm *gemm, int32_t channel)
+{
+    return tflm_opt_min(channel, gemm->last_pair);
 }
 
 /* The sum of doubled products of a channel and a pixel of a tile, whatever it may reach, halved. */
-TFLM_OPT_APART int32_t general_sum(const uint32_t *weights, const uint32_t *inputs, int32_t words)
+RARE int32_t general_sum(const uint32_t *weights, const uint32_t *inputs, int32_t words)
 {
     int64_t sum = 0;
     const uint32_t *end = weights + words;
@@ -375,7 +404,7 @@ TFLM_OPT_APART int32_t general_sum(const uint32_t *weights, const uint32_t *inpu
 }
 
 /* One pixel's outputs of a pair of channels without short forms. */
-TFLM_OPT_APART void general_pixel(const tflm_opt_gemm *gemm,
+RARE void general_pixel(const tflm_opt_gemm *gemm,
                                   int32_t channel,
                                   const uint32_t *weights,
                                   const uint32_t *inputs,
@@ -396,55 +425,66 @@ TFLM_OPT_APART void general_pixel(const tflm_opt_gemm *gemm,
 /* What is the same for all pairs of channels of a block. */
 static void set_across(tflm_opt_gemm *gemm, int32_t pixels)
 {
-    gemm->across.second_channel = 1;
+    gemm->across.second_channel = gemm->second;
     gemm->across.second_pixel = pixels > 1 ? gemm->problem->channels : 0;
-    gemm->across.both = gemm->across.second_pixel + 1;
+    gemm->across.both = gemm->across.second_pixel + gemm->second;
     gemm->across.count = pixels > 1 ? pixels - 1 : 1; /* by twos: 0 is a pixel alone */
 }
 
-/* A pair of channels of a block of pixels, from `channel` on. */
-TFLM_OPT_INLINE void cross_pair(
-    tflm_opt_gemm *gemm, int32_t channel, uint32_t *weights, int32_t pixels, int8_t *output)
+/* A pair of channels without short forms of a block of pixels. */
+RARE void cross_generally(const tflm_opt_gemm *gemm,
+                                    int32_t channel,
+                                    const uint32_t *weights,
+                                    int32_t pixels,
+                                    int8_t *output)
 {
-    tflm_opt_gemm_tiles *tiles = &gemm->across;
-    if (weights[gemm->words + 4] == 0) {
-        int32_t pixel;
-        for (pixel = 0; pixel < pixels; pixel++) {
-            general_pixel(gemm, channel, weights + 2,
-                          gemm->inputs + (pixel >> 1) * gemm->words + 2 * (pixel & 1),
-                          output + pixel * gemm->problem->channels);
-        }
-        return;
+    int32_t pixel;
+    for (pixel = 0; pixel < pixels; pixel++) {
+        general_pixel(gemm, channel, weights + 2,
+                      gemm->inputs + (pixel >> 1) * gemm->words + 2 * (pixel & 1), output);
+        output += gemm->problem->channels;
     }
-    if (channel + 1 == gemm->problem->channels) {
-        tiles->second_channel = 0;
-        tiles->both = tiles->second_pixel;
-    }
-    tiles->output = output;
-    run_tiles(tiles, 0);
 }
 
-/* All weights are there, but not all have short forms, or there is a channel alone. */
+/* All weights are there, but not all have short forms; or there is but one channel. */
 TFLM_OPT_APART void cross_all(tflm_opt_gemm *gemm, int32_t pixels, int8_t *output)
 {
-    const int32_t channels = gemm->problem->channels;
     uint32_t *weights = gemm->weights;
-    int32_t channel = 0;
-    if (gemm->all_short) {
-        channel = channels & ~1;
-        weights += gemm->along.count * gemm->pair_words;
-    }
+    int32_t channel;
     set_across(gemm, pixels);
-    for (; channel < channels; channel += 2) {
-        gemm->across.weights = weights;
-        gemm->across.fixed = weights;
-        gemm->across.end = weights + 2 + gemm->words;
-        cross_pair(gemm, channel, weights, pixels, output + channel);
+    for (channel = 0; channel < gemm->problem->channels; channel += 2) {
+        const int32_t first = first_of(gemm, channel);
+        if (weights[gemm->words + 4] == 0) {
+            cross_generally(gemm, first, weights, pixels, output + first);
+        } else {
+            gemm->across.weights = weights;
+            gemm->across.fixed = weights;
+            gemm->across.end = weights + 2 + gemm->words;
+            gemm->across.output = output + first;
+            run_tiles(&gemm->across, 0);
+        }
         weights += gemm->pair_words;
     }
 }
 
-TFLM_OPT_APART void clamp_outputs(cmsis_nn_activation activation, int8_t *output, int32_t count)
+/* The weights of one pair of channels after the other. */
+static void cross_each(tflm_opt_gemm *gemm, int32_t pixels, int8_t *output)
+{
+    const int32_t channels = gemm->problem->channels;
+    int32_t channel;
+    set_across(gemm, pixels);
+    for (channel = 0; channel < channels; channel += 2) {
+        const int32_t first = first_of(gemm, channel);
+        gemm->across.output = output + first;
+        if (spread_pair(gemm, first, gemm->weights)) {
+            run_tiles(&gemm->across, 0);
+        } else {
+            cross_generally(gemm, first, gemm->weights, pixels, output + first);
+        }
+    }
+}
+
+RARE void clamp_outputs(cmsis_nn_activation activation, int8_t *output, int32_t count)
 {
     const int8_t *end = output + count;
     for (; output != end; output++) {
@@ -455,22 +495,14 @@ TFLM_OPT_APART void clamp_outputs(cmsis_nn_activation activation, int8_t *output
 static void make_block(tflm_opt_gemm *gemm, int32_t pixels, int8_t *output)
 {
     const tflm_opt_gemm_problem *problem = gemm->problem;
-    if (gemm->plan.all_weights) {
-        if (gemm->all_short && gemm->along.count != 0) {
-            gemm->along.output = output;
-            gemm->along.second_pixel = pixels > 1 ? problem->channels : 0;
-            run_tiles(&gemm->along, 0);
-        }
-        if (!gemm->all_short || (problem->channels & 1) != 0) {
-            cross_all(gemm, pixels, output);
-        }
+    if (!gemm->plan.all_weights) {
+        cross_each(gemm, pixels, output);
+    } else if (gemm->all_short && gemm->second) {
+        gemm->along.output = output;
+        gemm->along.second_pixel = pixels > 1 ? problem->channels : 0;
+        run_tiles(&gemm->along, 0);
     } else {
-        int32_t channel;
-        set_across(gemm, pixels);
-        for (channel = 0; channel < problem->channels; channel += 2) {
-            (void)spread_pair(gemm, channel, gemm->weights);
-            cross_pair(gemm, channel, gemm->weights, pixels, output + channel);
-        }
+        cross_all(gemm, pixels, output);
     }
     if (gemm->narrow) {
         clamp_outputs(problem->activation, output, pixels * problem->channels);
@@ -492,16 +524,32 @@ TFLM_OPT_INLINE uint32_t *spread(const tflm_opt_gemm *gemm,
                         : spread_inputs(target, window, second, &gemm->input_rows);
 }
 
+/* Words of padding up to `end`. */
+TFLM_OPT_INLINE uint32_t *pad(uint32_t *target, const uint32_t *end)
+{
+    while (target != end) {
+        target[0] = 0;
+        target[1] = 0;
+        target[2] = 0;
+        target[3] = 0;
+        target += 4;
+    }
+    return target;
+}
+
 void tflm_opt_gemm_inputs(tflm_opt_gemm *gemm,
                           int32_t pair,
                           const int8_t *window,
                           ptrdiff_t second,
-                          const tflm_opt_run *runs)
+                          const tflm_opt_run *runs,
+                          int32_t above)
 {
     uint32_t *target = gemm->inputs + pair * gemm->words;
     tflm_opt_gemm_rows *rows = &gemm->input_rows;
     const int32_t rest_words = rows->rest_words;
+    const uint32_t *end = target + gemm->words;
     rows->rests = (int8_t *)(target + gemm->rests);
+    target = pad(target, target + 4 * above * rows->words);
     for (; runs->rows > 0; runs++) {
         rows->rows = runs->rows;
         rows->skip = runs->step - gemm->problem->length;
@@ -509,6 +557,9 @@ void tflm_opt_gemm_inputs(tflm_opt_gemm *gemm,
         target = spread(gemm, target, window, second);
         rows->rests += runs->rows * rows->rest;
         window += runs->rows * runs->step + runs->jump;
+    }
+    if (rest_words == 0) {
+        (void)pad(target, end);
     }
 }
 
@@ -522,8 +573,8 @@ int32_t tflm_opt_gemm_windows(tflm_opt_gemm *gemm,
     const int32_t channels = gemm->problem->channels;
     const int32_t pairs = pixels >> 1;
     int32_t i;
-    if (gemm->plan.all_weights == 0 || gemm->all_short == 0 || gemm->narrow != 0 ||
-        (channels & 1) != 0 || run[1].rows != 0) {
+    if (!gemm->plan.all_weights || !gemm->all_short || !gemm->second || gemm->narrow ||
+        run->rows != gemm->problem->rows) {
         return 0;
     }
     gemm->input_rows.rests = (int8_t *)(gemm->inputs + gemm->rests);
@@ -629,7 +680,7 @@ static void set_tiles(tflm_opt_gemm *gemm)
         gemm->along.inputs = gemm->inputs;
         gemm->along.fixed = gemm->inputs;
         gemm->along.end = gemm->inputs + gemm->words;
-        gemm->along.count = problem->channels / 2;
+        gemm->along.count = problem->channels - 1;
         set_code(&gemm->along, gemm->words / 4, ALONG | kink);
     }
 }
@@ -659,6 +710,9 @@ arm_cmsis_nn_status tflm_opt_gemm_start(tflm_opt_gemm *gemm,
         pairs = (problem->channels + 1) / 2;
     }
     gemm->problem = problem;
+    gemm->depth = depth;
+    gemm->second = problem->channels > 1;
+    gemm->last_pair = tflm_opt_max(problem->channels - 2, 0);
     gemm->words = tflm_opt_gemm_round(depth);
     gemm->pair_words = gemm->words + TFLM_OPT_GEMM_FORMS / 4;
     gemm->bias_limit = bias_limit(problem, depth);
@@ -674,7 +728,7 @@ arm_cmsis_nn_status tflm_opt_gemm_start(tflm_opt_gemm *gemm,
     if (gemm->plan.all_weights) {
         gemm->staging = (int8_t *)(gemm->inputs + gemm->words);
         for (channel = 0; channel < problem->channels; channel += 2) {
-            gemm->all_short &= spread_pair(gemm, channel, weights);
+            gemm->all_short &= spread_pair(gemm, first_of(gemm, channel), weights);
             weights += gemm->pair_words;
         }
     }

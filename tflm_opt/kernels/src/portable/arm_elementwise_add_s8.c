@@ -23,9 +23,9 @@ TFLM_OPT_INLINE int is_whole(const operand *x)
 }
 
 /*
- * Outputs of a whole input and another one: of twice the sum, the half of int64 that is above 2^32
- * is TFLM's first rounding. So is floor((y * multiplier + 2^10) / 2^11) for y * 2^20: by parts of
- * the multiplier it takes no product of more than 32 bits, as the upper part divides exactly.
+ * Outputs of a whole input and another one. Of y * 2^20, TFLM's first rounding is
+ * floor((y * multiplier + 2^10) / 2^11): by parts of the multiplier it takes no product of more than
+ * 32 bits, as the upper part divides exactly.
  */
 TFLM_OPT_INLINE void add_line(const operand *whole,
                               const operand *other,
@@ -36,7 +36,7 @@ TFLM_OPT_INLINE void add_line(const operand *whole,
                               int8_t *output)
 {
     const int32_t right = -out.shift;
-    const int32_t half = ((int32_t)1 << (right - 1)) + out_offset * ((int32_t)1 << right);
+    const int32_t half = tflm_opt_half_and_offset(right, out_offset);
     const int32_t upper = (other->multiplier >> 16) * 32;
     const int32_t lower = other->multiplier & 0xffff;
     const int32_t other_right = -other->shift;
@@ -49,7 +49,6 @@ TFLM_OPT_INLINE void add_line(const operand *whole,
     while (output != end) {
         int32_t twice = *xs++ * ((int32_t)1 << 20) + x_offset;
         int32_t y = *ys++;
-        int32_t high;
         if (scaled) {
             y += y_offset;
             y = y * upper + ((y * lower + 1024) >> 11);
@@ -58,9 +57,7 @@ TFLM_OPT_INLINE void add_line(const operand *whole,
         } else {
             twice += y * ((int32_t)1 << 20);
         }
-        high = (int32_t)(((int64_t)twice * out.multiplier + ((int64_t)1 << 31)) >> 32);
-        high = (high + (high >> 31) + half) >> right;
-        *output++ = tflm_opt_saturated(high);
+        *output++ = tflm_opt_output_of_twice(twice, out.multiplier, half, right);
     }
 }
 
@@ -124,9 +121,9 @@ arm_cmsis_nn_status arm_elementwise_add_s8(const int8_t *input_1_vect,
     const operand x = {input_1_vect, input_1_offset, input_1_mult, input_1_shift};
     const operand y = {input_2_vect, input_2_offset, input_2_mult, input_2_shift};
     const cmsis_nn_per_tensor_quant_params out = {out_mult, out_shift};
-    /* Sums keep below 2^29, halves and offsets of outputs below 2^30. */
+    /* Sums keep below 2^28. */
     const int fits = left_shift == LEFT_SHIFT && x.offset >= -INT8_MAX && x.offset <= -INT8_MIN &&
-                     y.offset >= -INT8_MAX && y.offset <= -INT8_MIN && out_shift >= -22 &&
+                     y.offset >= -INT8_MAX && y.offset <= -INT8_MIN && out_shift >= -TFLM_OPT_TWICE_MOST &&
                      out_shift < 0;
     if (!tflm_opt_pair_fits(input_1_vect, input_2_vect, output, block_size, out_activation_min,
                             out_activation_max) ||

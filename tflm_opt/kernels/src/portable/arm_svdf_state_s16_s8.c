@@ -12,7 +12,8 @@ static void put_features(const tflm_opt_svdf *svdf,
     int32_t filter;
     for (filter = 0; filter < svdf->filters; filter++) {
         state += svdf->memory;
-        state[-1] = (int16_t)tflm_opt_svdf_feature(svdf, input, weights);
+        state[-1] = (int16_t)tflm_opt_clamp(tflm_opt_svdf_feature(svdf, input, weights), INT16_MIN,
+                                         INT16_MAX);
         weights += svdf->size;
     }
 }

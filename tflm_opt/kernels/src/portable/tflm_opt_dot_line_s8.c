@@ -12,6 +12,14 @@
         sum3 += x_ * filter3[k];                                                                   \
     } while (0)
 
+#define MEET_FOUR(k)                                                                               \
+    do {                                                                                           \
+        MEET(k);                                                                                   \
+        MEET((k) + 1);                                                                             \
+        MEET((k) + 2);                                                                             \
+        MEET((k) + 3);                                                                             \
+    } while (0)
+
 #define ADVANCE(count)                                                                             \
     do {                                                                                           \
         in += (count);                                                                             \
@@ -19,6 +27,11 @@
         filter1 += (count);                                                                        \
         filter2 += (count);                                                                        \
         filter3 += (count);                                                                        \
+        TFLM_OPT_KEEP(in);                                                                         \
+        TFLM_OPT_KEEP(filter0);                                                                    \
+        TFLM_OPT_KEEP(filter1);                                                                    \
+        TFLM_OPT_KEEP(filter2);                                                                    \
+        TFLM_OPT_KEEP(filter3);                                                                    \
     } while (0)
 
 /* The sums of four channels. */
@@ -28,23 +41,24 @@ TFLM_OPT_APART void sum_four(
     const int8_t *filter1 = filter0 + length;
     const int8_t *filter2 = filter1 + length;
     const int8_t *filter3 = filter2 + length;
-    const int8_t *end = in + (length & ~7);
+    const int8_t *end = in + (length & ~15);
     int32_t sum0 = bias[0];
     int32_t sum1 = bias[1];
     int32_t sum2 = bias[2];
     int32_t sum3 = bias[3];
     while (in != end) {
-        MEET(0);
-        MEET(1);
-        MEET(2);
-        MEET(3);
-        MEET(4);
-        MEET(5);
-        MEET(6);
-        MEET(7);
-        ADVANCE(8);
+        MEET_FOUR(0);
+        MEET_FOUR(4);
+        MEET_FOUR(8);
+        MEET_FOUR(12);
+        ADVANCE(16);
     }
-    end += length & 7;
+    end += length & 12;
+    while (in != end) {
+        MEET_FOUR(0);
+        ADVANCE(4);
+    }
+    end += length & 3;
     while (in != end) {
         MEET(0);
         ADVANCE(1);

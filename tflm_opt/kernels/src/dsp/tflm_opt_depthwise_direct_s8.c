@@ -1,0 +1,108 @@
+#include "tflm_opt_depthwise.h"
+#include "tflm_opt_dot.h"
+#include "tflm_opt_dsp.h"
+
+#if TFLM_OPT_DSP
+
+/* Distances from the first row of a window to the others, and a 0. */
+static void set_distances(const tflm_opt_window_rows *rows, int32_t *distances)
+{
+    const tflm_opt_run *run = rows->runs;
+    int32_t distance = 0;
+    int32_t left = run->rows;
+    while (left > 0) {
+        distance += run->step;
+        left--;
+        if (left == 0) {
+            distance += (int32_t)run->jump;
+            run++;
+            left = run->rows;
+        }
+        *distances++ = left > 0 ? distance : 0;
+    }
+}
+
+/* All channels of a pixel; those that are left over from fours by way of four others. */
+static void make_pixel(const tflm_opt_depthwise_call *call,
+                       const tflm_opt_depthwise_pixel *pixel,
+                       int8_t *output)
+{
+    const int32_t channels = call->input->c;
+    const int32_t rest = channels & 3;
+    const int32_t back = channels - 4;
+    tflm_opt_depthwise_pixel job = *pixel;
+    job.output = output;
+    job.groups = channels / 4;
+    tflm_opt_depthwise_taps_s8(&job);
+    if (rest != 0) {
+        int8_t four[4];
+        int32_t i;
+        job = *pixel;
+        job.source += back;
+        job.taps += back;
+        job.bias += job.bias_step != 0 ? back : 0;
+        job.multiplier += back;
+        job.shift += back;
+        job.output = four;
+        job.groups = 1;
+        tflm_opt_depthwise_taps_s8(&job);
+        for (i = 4 - rest; i < 4; i++) {
+            output[back + i] = four[i];
+        }
+    }
+}
+
+int32_t tflm_opt_depthwise_direct_s8(const tflm_opt_depthwise_call *call,
+                                     const tflm_opt_lines *lines,
+                                     const tflm_opt_span *span,
+                                     int8_t *output)
+{
+    static const int32_t no_bias[4] = {0, 0, 0, 0};
+    const cmsis_nn_dw_conv_params *params = call->params;
+    const cmsis_nn_dims *filter = call->filter;
+    const int32_t channels = call->input->c;
+    const int32_t in_y = span->y * params->stride.h - params->padding.h;
+    const tflm_opt_taps down = tflm_opt_window(in_y, filter->h, 1, call->input->h);
+    int32_t in_x = span->x * params->stride.w - params->padding.w;
+    int32_t distances[TFLM_OPT_DEPTHWISE_DIRECT];
+    tflm_opt_window_rows rows;
+    tflm_opt_depthwise_pixel pixel;
+    int32_t x;
+    if (down.first == down.last || in_x + filter->w <= 0 ||
+        in_x + (span->count - 1) * params->stride.w >= call->input->w) {
+        return 0;
+    }
+    tflm_opt_set_rows(lines, in_y + down.first, 1, down.last - down.first, tflm_opt_max(in_x, 0),
+                      channels, &rows);
+    set_distances(&rows, distances);
+    pixel.bias = call->bias != NULL ? call->bias : no_bias;
+    pixel.multiplier = call->quant->multiplier;
+    pixel.shift = call->quant->shift;
+    pixel.input_offset = ((uint32_t)params->input_offset & 0xFFFFU) * 0x10001U;
+    pixel.channels = channels;
+    pixel.distances = distances;
+    pixel.taps_row = filter->w * channels;
+    pixel.output_factor = 2 * params->output_offset + 1;
+    pixel.kink = tflm_opt_has_kink(params->output_offset, params->activation) ? -128 : 0;
+    pixel.bias_step = call->bias != NULL ? 16 : 0;
+    for (x = 0; x < span->count; x++) {
+        const tflm_opt_taps across = tflm_opt_window(in_x, filter->w, 1, call->input->w);
+        const int8_t *source = rows.origin + rows.offset;
+        pixel.columns = across.last - across.first;
+        pixel.source = source + (in_x + across.first) * channels;
+        pixel.taps = call->filter_data + (down.first * filter->w + across.first) * channels;
+        make_pixel(call, &pixel, output);
+        if (params->activation.min > -128 || params->activation.max < 127) {
+            int32_t i;
+            for (i = 0; i < channels; i++) {
+                output[i] = (int8_t)tflm_opt_clamp(output[i], params->activation.min,
+                                                   params->activation.max);
+            }
+        }
+        output += channels;
+        in_x += params->stride.w;
+    }
+    return 1;
+}
+
+#endif
