@@ -143,20 +143,41 @@ MAKE_LARGE(large_2, 128, "")
 MAKE_LARGE(large_2_kink, 128, LARGE_KINK)
 #undef TAPS
 
+/* Calls and no table of functions: tools that bound the stack follow calls. */
+static void make_small(const depthwise *conv, const chunk *of, int twice, int kink)
+{
+    if (twice && kink) {
+        small_2_kink(conv, of);
+    } else if (twice) {
+        small_2(conv, of);
+    } else if (kink) {
+        small_1_kink(conv, of);
+    } else {
+        small_1(conv, of);
+    }
+}
+
+static void make_large(const depthwise *conv, const chunk *of, int twice, int kink)
+{
+    if (twice && kink) {
+        large_2_kink(conv, of);
+    } else if (twice) {
+        large_2(conv, of);
+    } else if (kink) {
+        large_1_kink(conv, of);
+    } else {
+        large_1(conv, of);
+    }
+}
+
 static void make_chunk(const depthwise *conv, const chunk *of)
 {
-    const int kink = conv->care == TFLM_OPT_NEGATIVE;
     const int twice = conv->params->stride.w == 2;
+    const int kink = conv->care == TFLM_OPT_NEGATIVE;
     if (conv->tiles == 1) {
-        if (twice) {
-            (kink ? small_2_kink : small_2)(conv, of);
-        } else {
-            (kink ? small_1_kink : small_1)(conv, of);
-        }
-    } else if (twice) {
-        (kink ? large_2_kink : large_2)(conv, of);
+        make_small(conv, of, twice, kink);
     } else {
-        (kink ? large_1_kink : large_1)(conv, of);
+        make_large(conv, of, twice, kink);
     }
 }
 

@@ -158,7 +158,11 @@ void tflm_opt_depthwise_pairs_s8(const cmsis_nn_dw_conv_params *params,
                                     -params->padding.w, columns, of.first, some,
                                     conv.words + row / 2 * conv.pair_step);
         }
-        (kink ? make_kink : make)(&conv, &of);
+        if (kink) {
+            make_kink(&conv, &of);
+        } else {
+            make(&conv, &of);
+        }
     }
     tflm_opt_clamp_all(output, rows * output_dims->w * step, channels->activation);
 }

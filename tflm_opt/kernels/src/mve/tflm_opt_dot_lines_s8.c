@@ -208,7 +208,11 @@ static void make_tiles(const target *to,
     at->multiplier = channels->multiplier + from;
     at->shift = channels->shift + from;
     at->tiles = tiles;
-    (to->care == TFLM_OPT_RIGHT ? three_lines : three_lines_kink)(at);
+    if (to->care == TFLM_OPT_RIGHT) {
+        three_lines(at);
+    } else {
+        three_lines_kink(at);
+    }
 }
 
 /*

@@ -101,10 +101,14 @@ static void make(const tflm_opt_channels *channels,
     at->shift = channels->shift + from;
     at->tiles = tiles;
     at->length = channels->filter_size;
-    if (channels->filter_size == TFLM_OPT_SHORT_LINE) {
-        (care == TFLM_OPT_RIGHT ? whole : whole_kink)(at, offset);
+    if (channels->filter_size == TFLM_OPT_SHORT_LINE && care == TFLM_OPT_RIGHT) {
+        whole(at, offset);
+    } else if (channels->filter_size == TFLM_OPT_SHORT_LINE) {
+        whole_kink(at, offset);
+    } else if (care == TFLM_OPT_RIGHT) {
+        masked(at, offset);
     } else {
-        (care == TFLM_OPT_RIGHT ? masked : masked_kink)(at, offset);
+        masked_kink(at, offset);
     }
 }
 
