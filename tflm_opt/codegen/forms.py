@@ -179,7 +179,7 @@ class Depthwise:
 
     @property
     def _paired(self) -> bool:
-        return self.kernel == (3, 3) and self.stride == (1, 1) and self.rows > 1
+        return self.kernel == (3, 3) and self.stride == (1, 1) and min(self.rows, self.columns) > 1
 
     def _mve_pairs(self, pairs: int) -> int:
         """Bytes with which it makes bands of so many pairs of rows."""

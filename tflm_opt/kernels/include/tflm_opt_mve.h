@@ -22,8 +22,9 @@ extern "C" {
 
 /*
  * Inner products of `lines` neighbouring lines, `step` apart, with `count` filters: outputs
- * line by line, `output_step` apart. Lines are taken three at a time; the outputs of three lines are
- * written in any order, after which those lines are not read again. `care` is tflm_opt_care's.
+ * line by line, `output_step` apart. Lines are taken three at a time; the outputs of three lines
+ * are written in any order, some of them twice, and then those lines are not read again. `care` is
+ * tflm_opt_care's.
  */
 void tflm_opt_dot_lines_s8(const tflm_opt_channels *channels,
                            int32_t care,
@@ -36,8 +37,8 @@ void tflm_opt_dot_lines_s8(const tflm_opt_channels *channels,
                            int32_t output_step);
 
 /*
- * The same for lines of up to TFLM_OPT_SHORT_LINE elements, and at least four channels; `care` is not
- * TFLM_OPT_ANY, the input has no offset, and biases and scales are each channel's own.
+ * The same for lines of up to TFLM_OPT_SHORT_LINE elements, and at least four channels; `care` is
+ * not TFLM_OPT_ANY, the input has no offset, and biases and scales are each channel's own.
  */
 void tflm_opt_dot_short_s8(const tflm_opt_channels *channels,
                            int32_t care,
@@ -62,8 +63,9 @@ void tflm_opt_depthwise_pixels_s8(const cmsis_nn_dw_conv_params *params,
                                   int8_t *output_data);
 
 /*
- * `rows` rows of a depthwise convolution from row y on, 3x3 with steps of one, of the whole width of an
- * image. Scratch has room for them: see below. All shifts are right ones.
+ * `rows` rows of a depthwise convolution from row y on, 3x3 with steps of one, of the whole width
+ * of an image, of two columns at least. Scratch has room for them: see below; care is not
+ * TFLM_OPT_ANY. They are one block.
  */
 void tflm_opt_depthwise_pairs_s8(const cmsis_nn_dw_conv_params *params,
                                  const tflm_opt_channels *channels,

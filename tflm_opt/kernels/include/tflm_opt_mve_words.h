@@ -1,6 +1,6 @@
 /*
- * Words of four rows, for depthwise convolutions with vectors: not part of the public interface, and
- * empty on other cores.
+ * Words of four rows, for depthwise convolutions with vectors: not part of the public interface,
+ * and empty on other cores.
  *
  * VMLADAV adds up 16 products, so all of a small window is one instruction once a channel's values
  * lie side by side: as words of four rows, one word a column. VST4 makes such words of 16 channels
@@ -107,8 +107,8 @@ typedef struct {
 } tflm_opt_image;
 
 /*
- * Inputs of up to 16 channels from `first` on: `rows` rows from y on, `columns` columns from x on, all
- * of which may lie outside.
+ * Inputs of up to 16 channels from `first` on: `rows` rows from y on, `columns` columns from x on,
+ * all of which may lie outside.
  */
 TFLM_OPT_APART void tflm_opt_words_of_input(const tflm_opt_image *image,
                                             int32_t y,

@@ -4,7 +4,7 @@
  */
 #include "tflm_opt_tier.h"
 
-#if TFLM_OPT_DSP
+#if TFLM_OPT_DSP && !TFLM_OPT_MVE
 
 #include "tflm_opt_kernels.h"
 #include "tflm_opt_pool.h"

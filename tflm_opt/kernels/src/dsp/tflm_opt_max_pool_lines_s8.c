@@ -1,7 +1,7 @@
 /* Four channels at a time: SSUB8 and SEL are a maximum of bytes. One output pixel at a time. */
 #include "tflm_opt_tier.h"
 
-#if TFLM_OPT_DSP
+#if TFLM_OPT_DSP && !TFLM_OPT_MVE
 
 #include "tflm_opt_dsp.h"
 #include "tflm_opt_kernels.h"

@@ -25,7 +25,8 @@ static int32_t rows_of_band(const depthwise *conv,
         ctx->size != 0 ? ctx->size : arm_depthwise_conv_s8_get_buffer_size(conv->input, filter);
     if (ctx->buf == NULL || params->ch_mult != 1 || filter->h != 3 || filter->w != 3 ||
         params->stride.w != 1 || params->stride.h != 1 || params->dilation.w != 1 ||
-        params->dilation.h != 1 || conv->output->h < 2 || conv->channels.bias_step == 0 ||
+        params->dilation.h != 1 || conv->output->h < 2 || conv->output->w < 2 ||
+        conv->channels.bias_step == 0 ||
         tflm_opt_care(&conv->channels, conv->output->c) == TFLM_OPT_ANY) {
         return 0;
     }

@@ -5,8 +5,8 @@
 #if TFLM_OPT_MVE
 
 /*
- * Four outputs at a time, as tflm_opt_term and tflm_opt_scale_down make one. Shifts are right ones or
- * 0 there; one less for a negative number, if it is shifted at all, rounds halves away from zero.
+ * Four outputs at a time, as tflm_opt_term and tflm_opt_scale_down make one. Shifts are right ones
+ * or 0 there; one less for a negative number, if it is shifted, rounds halves away from zero.
  *
  * The common scale of both inputs is twice that of the coarser one, so one factor is 1/2: that term
  * is x * 2^19, exactly, and VMLAS adds its offset as it multiplies.

@@ -6,7 +6,7 @@
 
 /*
  * Four outputs at a time; the block is four elements, of which both inputs are read before the
- * outputs are written. `scale` is what takes products in q0 to the output's scale, with q1 to spare.
+ * outputs are written. `scale` takes products in q0 to the output's scale, with q1 to spare.
  */
 #define LOOP(scale)                                                                                \
     __asm__ volatile("dlstp.32 lr, %[count]\n"                                                     \

@@ -1,13 +1,14 @@
 /*
  * With scratch: the windows of three pixels are copied side by side, what lies outside of the image
- * as the inputs' zero point, and then they are three lines for tflm_opt_dot_lines_s8. A span may go on
- * from row to row here. Scratch holds, from its start,
+ * as the inputs' zero point, and then they are three lines for tflm_opt_dot_lines_s8. Pixels of a
+ * filter of one tap are lines where they are. A span may go on from row to row here. Scratch holds,
+ * from its start,
  *
  *     three windows, 3 * ((length + 3) & ~3) bytes, length = filter rows * columns * channels;
  *     biases with what an input offset adds, 4 bytes an output channel, if there is room.
  *
- * Order: a block is three pixels; its windows are read before its first output is written. Without
- * scratch, and with groups, a block is an element.
+ * Order: a block is three pixels. Without scratch, and with groups, it is an element, but with a
+ * filter of one tap three pixels.
  */
 #include "tflm_opt_kernels.h"
 #include "tflm_opt_mve.h"

@@ -88,7 +88,7 @@ typedef struct {
         int32_t i;                                                                                 \
         for (i = 0; i < of->channels; i++) {                                                       \
             const int8_t *taps = of->taps + 4 * i;                                                 \
-            const int8x16_t tap0 = tflm_opt_tile_at(taps, of->columns);                                     \
+            const int8x16_t tap0 = tflm_opt_tile_at(taps, of->columns);                            \
             uint32x4_t top = vaddq_n_u32(columns, (uint32_t)(uintptr_t)(conv->words + 4 * i));     \
             uint32x4_t bottom = top;                                                               \
             int8_t *output = of->output + i;                                                       \
@@ -103,13 +103,13 @@ typedef struct {
             more_taps;                                                                             \
             bias += input_offset * (sum);                                                          \
             if (count > 0) {                                                                       \
-                RUN(windows TFLM_OPT_OUTPUTS(kink), "dls lr, %[count]\n1:\n\t",                             \
+                RUN(windows TFLM_OPT_OUTPUTS(kink), "dls lr, %[count]\n1:\n\t",                    \
                     "vstrb.32 q0, [%[output], %q[places]]\n\tadd %[output], %[step]\n\t",          \
                     "le lr, 1b");                                                                  \
             }                                                                                      \
             count = rest;                                                                          \
             if (count > 0) {                                                                       \
-                RUN(windows TFLM_OPT_OUTPUTS(kink), "", "vctp.32 %[count]\n\tvpst\n\t",                     \
+                RUN(windows TFLM_OPT_OUTPUTS(kink), "", "vctp.32 %[count]\n\tvpst\n\t",            \
                     "vstrbt.32 q0, [%[output], %q[places]]");                                      \
             }                                                                                      \
         }                                                                                          \
@@ -128,10 +128,11 @@ MAKE_SMALL(small_2_kink, 128, SMALL_KINK)
 
 #define SPARE
 #define TAPS [tap1] "w"(tap1), [tap2] "w"(tap2), [tap3] "w"(tap3),
+#define BESIDE (TFLM_OPT_TALL * TFLM_OPT_COLUMN) /* the tile to the right */
 #define LARGE_TAPS                                                                                 \
-    const int8x16_t tap1 = tflm_opt_tile_at(taps + TFLM_OPT_TALL * TFLM_OPT_COLUMN, of->columns);                             \
-    const int8x16_t tap2 = tflm_opt_tile_at(taps + of->tap_row, of->columns);                               \
-    const int8x16_t tap3 = tflm_opt_tile_at(taps + of->tap_row + TFLM_OPT_TALL * TFLM_OPT_COLUMN, of->columns);               \
+    const int8x16_t tap1 = tflm_opt_tile_at(taps + BESIDE, of->columns);                           \
+    const int8x16_t tap2 = tflm_opt_tile_at(taps + of->tap_row, of->columns);                      \
+    const int8x16_t tap3 = tflm_opt_tile_at(taps + of->tap_row + BESIDE, of->columns);             \
     bottom = vaddq_n_u32(bottom, (uint32_t)of->below)
 #define MAKE_LARGE(name, step, kink)                                                               \
     MAKE(name, step, LARGE_WINDOWS(#step), kink, LARGE_TAPS,                                       \
@@ -142,20 +143,41 @@ MAKE_LARGE(large_2, 128, "")
 MAKE_LARGE(large_2_kink, 128, LARGE_KINK)
 #undef TAPS
 
+/* Calls and no table of functions: tools that bound the stack follow calls. */
+static void make_small(const depthwise *conv, const chunk *of, int twice, int kink)
+{
+    if (twice && kink) {
+        small_2_kink(conv, of);
+    } else if (twice) {
+        small_2(conv, of);
+    } else if (kink) {
+        small_1_kink(conv, of);
+    } else {
+        small_1(conv, of);
+    }
+}
+
+static void make_large(const depthwise *conv, const chunk *of, int twice, int kink)
+{
+    if (twice && kink) {
+        large_2_kink(conv, of);
+    } else if (twice) {
+        large_2(conv, of);
+    } else if (kink) {
+        large_1_kink(conv, of);
+    } else {
+        large_1(conv, of);
+    }
+}
+
 static void make_chunk(const depthwise *conv, const chunk *of)
 {
-    const int kink = conv->care == TFLM_OPT_NEGATIVE;
     const int twice = conv->params->stride.w == 2;
+    const int kink = conv->care == TFLM_OPT_NEGATIVE;
     if (conv->tiles == 1) {
-        if (twice) {
-            (kink ? small_2_kink : small_2)(conv, of);
-        } else {
-            (kink ? small_1_kink : small_1)(conv, of);
-        }
-    } else if (twice) {
-        (kink ? large_2_kink : large_2)(conv, of);
+        make_small(conv, of, twice, kink);
     } else {
-        (kink ? large_1_kink : large_1)(conv, of);
+        make_large(conv, of, twice, kink);
     }
 }
 
@@ -225,12 +247,15 @@ static int32_t lay_out(depthwise *conv, const cmsis_nn_context *ctx)
     const cmsis_nn_dw_conv_params *params = conv->params;
     const cmsis_nn_dims *filter = conv->filter;
     const int32_t taps = tflm_opt_tap_words(filter);
-    const int32_t size =
-        ctx->size != 0 ? ctx->size : arm_depthwise_conv_s8_get_buffer_size(conv->image.dims, filter);
+    int32_t size = ctx->size;
     int32_t columns;
+    if (size == 0) {
+        size = arm_depthwise_conv_s8_get_buffer_size(conv->image.dims, filter);
+    }
     conv->tiles = tflm_opt_tiles(filter);
     if (ctx->buf == NULL || params->ch_mult != 1 || filter->h > 2 * TFLM_OPT_TALL ||
-        filter->w > 2 * TFLM_OPT_TALL || params->stride.w > 2 || conv->care == TFLM_OPT_ANY || conv->channels.bias_step == 0 ||
+        filter->w > 2 * TFLM_OPT_TALL || params->stride.w > 2 || conv->care == TFLM_OPT_ANY ||
+        conv->channels.bias_step == 0 ||
         (conv->tiles > 1 && params->dilation.w > 1)) {
         return 0;
     }

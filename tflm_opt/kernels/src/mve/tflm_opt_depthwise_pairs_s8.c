@@ -30,30 +30,39 @@ typedef struct {
     int8_t *output;
 } group;
 
-/* `count` columns of two outputs of both rows, those in `some`. */
+#define FOUR(kink)                                                                                 \
+    "vldrw.u32 q0, [%q[window], #128]!\n\t"                                                        \
+    "vmladav.s8 %[a], q0, %q[tap0]\n\t"                                                            \
+    "vmladav.s8 %[b], q0, %q[tap1]\n\t"                                                            \
+    "vmladav.s8 %[c], q0, %q[tap2]\n\t"                                                            \
+    "vmladav.s8 %[d], q0, %q[tap3]\n\t" TFLM_OPT_OUTPUTS(kink)                                     \
+    "vpst\n\t"                                                                                     \
+    "vstrbt.32 q0, [%[output], %q[places]]\n\t"
+
+/* A pair of rows, or one: two columns at a time, and the last one if they are odd. */
 #define RUN(kink)                                                                                  \
     __asm__ volatile("vmsr p0, %[some]\n\t"                                                        \
-                     "dls lr, %[count]\n"                                                          \
-                     "1:\n\t"                                                                      \
-                     "vldrw.u32 q0, [%q[window], #128]!\n\t"                                       \
-                     "vmladav.s8 %[a], q0, %q[tap0]\n\t"                                           \
-                     "vmladav.s8 %[b], q0, %q[tap1]\n\t"                                           \
-                     "vmladav.s8 %[c], q0, %q[tap2]\n\t"                                           \
-                     "vmladav.s8 %[d], q0, %q[tap3]\n\t" TFLM_OPT_OUTPUTS(kink)                    \
-                     "vpst\n\t"                                                                    \
-                     "vstrbt.32 q0, [%[output], %q[places]]\n\t"                                   \
+                     "dls lr, %[a]\n"                                                              \
+                     "1:\n\t" FOUR(kink)                                                           \
                      "add %[output], %[step]\n\t"                                                  \
-                     "le lr, 1b"                                                                   \
-                     : [window] "+w"(window), [output] "+r"(output), [a] "=&Te"(a),                \
+                     "le lr, 1b\n\t"                                                               \
+                     "lsrs %[a], %[some], #16\n\t"                                                 \
+                     "beq 2f\n\t"                                                                  \
+                     "vmsr p0, %[a]\n\t" FOUR(kink)                                                \
+                     "2:"                                                                          \
+                     : [window] "+w"(window), [output] "+r"(output), [a] "+Te"(a),                 \
                        [b] "=&Te"(b), [c] "=&Te"(c), [d] "=&Te"(d)                                 \
                      : [tap0] "w"(tap0), [tap1] "w"(tap1), [tap2] "w"(tap2), [tap3] "w"(tap3),     \
                        [places] "w"(places), [bias] "r"(bias), [multiplier] "r"(multiplier),       \
                        [shift] "r"(shift), [offset] "r"(offset), [step] "r"(2 * step),             \
-                       [some] "r"(some), [count] "r"(count)                                        \
+                       [some] "r"(some)                                                            \
                      : "lr", "q0", SPARE "memory", "cc", "p0")
 
-#define LEFT 0x0F0FU  /* outputs of the left column, as a predicate of words */
+/* Outputs that there are, as a predicate of words, and of an odd column above it. */
 #define UPPER 0x00FFU /* of the upper row */
+#define BOTH 0xFFFFU
+#define ODD_UPPER 0x000F0000U
+#define ODD_BOTH 0x0F0F0000U
 
 #define MAKE(name, kink)                                                                           \
     TFLM_OPT_APART void name(const pairs *conv, const group *of)                                   \
@@ -62,6 +71,10 @@ typedef struct {
         const int32_t step = conv->image.dims->c;                                                  \
         const int32_t width = conv->width;                                                         \
         const int32_t offset = all->output_offset;                                                 \
+        const int32_t count = width >> 1;                                                          \
+        const int32_t pair_step = conv->pair_step;                                                 \
+        const uint32_t both = BOTH | (width & 1 ? ODD_BOTH : 0);                                   \
+        const uint32_t upper = UPPER | (width & 1 ? ODD_UPPER : 0);                                \
         const uint32x4_t columns = vmulq_n_u32(vidupq_n_u32(0, 1), TFLM_OPT_COLUMN);               \
         const uint32_t place[4] = {0, (uint32_t)step, (uint32_t)(width * step),                    \
                                    (uint32_t)((width + 1) * step)};                                \
@@ -82,23 +95,15 @@ typedef struct {
             int32_t rows;                                                                          \
             for (rows = of->rows; rows > 0; rows -= 2) {                                           \
                 uint32x4_t window = vaddq_n_u32(columns, (uint32_t)(uintptr_t)words);              \
-                uint32_t some = rows > 1 ? 0xFFFFU : UPPER;                                        \
+                const uint32_t some = rows > 1 ? both : upper;                                     \
                 int8_t *output = row;                                                              \
-                int32_t count = width >> 1;                                                        \
-                int32_t a;                                                                         \
+                int32_t a = count;                                                                 \
                 int32_t b;                                                                         \
                 int32_t c;                                                                         \
                 int32_t d;                                                                         \
-                if (count > 0) {                                                                   \
-                    RUN(kink);                                                                     \
-                }                                                                                  \
-                if (width & 1) {                                                                   \
-                    some &= LEFT;                                                                  \
-                    count = 1;                                                                     \
-                    RUN(kink);                                                                     \
-                }                                                                                  \
+                RUN(kink);                                                                         \
                 row += 2 * width * step;                                                           \
-                words += conv->pair_step;                                                          \
+                words += pair_step;                                                                \
             }                                                                                      \
         }                                                                                          \
     }
@@ -153,7 +158,11 @@ void tflm_opt_depthwise_pairs_s8(const cmsis_nn_dw_conv_params *params,
                                     -params->padding.w, columns, of.first, some,
                                     conv.words + row / 2 * conv.pair_step);
         }
-        (kink ? make_kink : make)(&conv, &of);
+        if (kink) {
+            make_kink(&conv, &of);
+        } else {
+            make(&conv, &of);
+        }
     }
     tflm_opt_clamp_all(output, rows * output_dims->w * step, channels->activation);
 }

@@ -146,8 +146,8 @@ TFLM_OPT_INLINE int32x4_t sum_line(const tile *at)
 }
 
 /*
- * All channels, at least four, of one line. The last tile begins early where channels are no multiple
- * of four.
+ * All channels, at least four, of one line. The last tile begins early where channels are no
+ * multiple of four.
  */
 TFLM_OPT_APART void one_line(const target *to, tile *at, int32_t left, int8_t *output)
 {
@@ -190,7 +190,7 @@ TFLM_OPT_APART void one_line(const target *to, tile *at, int32_t left, int8_t *o
     }
 }
 
-/* `tiles` tiles of three lines from channel `from` on, whose outputs are not clamped to bounds yet. */
+/* `tiles` tiles of three lines from channel `from` on; outputs are clamped to int8 only. */
 static void make_tiles(const target *to,
                        tile *at,
                        const int8_t *filter,
@@ -208,13 +208,17 @@ static void make_tiles(const target *to,
     at->multiplier = channels->multiplier + from;
     at->shift = channels->shift + from;
     at->tiles = tiles;
-    (to->care == TFLM_OPT_RIGHT ? three_lines : three_lines_kink)(at);
+    if (to->care == TFLM_OPT_RIGHT) {
+        three_lines(at);
+    } else {
+        three_lines_kink(at);
+    }
 }
 
 /*
  * All channels, at least four, of up to three lines: one by one where shifts may be anything, else
- * together. Then a line that isn't there is the last one again, and the last tile begins early where
- * channels are no multiple of four.
+ * together. Then a line that isn't there is the last one again, and the last tile begins early
+ * where channels are no multiple of four.
  */
 static void make(const target *to,
                  tile *at,

@@ -4,9 +4,9 @@
 
 /*
  * Lines of up to 16 elements: three of them stay in vectors, and one product of vectors is a sum. A
- * tile is four channels of three lines; sums of channels 0 and 2, then of 1 and 3, go to the lanes of
- * three more, and through requantization as vectors of channels. 48 instructions are 12 outputs where
- * lines are whole vectors.
+ * tile is four channels of three lines; sums of channels 0 and 2, then of 1 and 3, go to the lanes
+ * of three more, and through requantization as vectors of channels. 48 instructions are 12 outputs
+ * where lines are whole vectors.
  */
 typedef struct {
     int8_t *outputs[TFLM_OPT_LINES];
@@ -24,24 +24,24 @@ typedef struct {
 #define MASKED "vpst\n\tvldrbt.u8 q0, [r8]\n\t"
 
 #define FIRST                                                                                      \
-    "vmladav.s8 r0, q0, q5\n\t"                                                                  \
-    "vmladav.s8 r2, q0, q6\n\t"                                                                  \
+    "vmladav.s8 r0, q0, q5\n\t"                                                                    \
+    "vmladav.s8 r2, q0, q6\n\t"                                                                    \
     "vmladav.s8 r4, q0, q7\n\t"
 #define SECOND(high, low)                                                                          \
-    "vmladav.s8 r6, q0, q5\n\t"                                                                  \
-    "vmov q1[" high "], q1[" low "], r0, r6\n\t"                                               \
-    "vmladav.s8 r0, q0, q6\n\t"                                                                  \
-    "vmov q2[" high "], q2[" low "], r2, r0\n\t"                                               \
-    "vmladav.s8 r2, q0, q7\n\t"                                                                  \
+    "vmladav.s8 r6, q0, q5\n\t"                                                                    \
+    "vmov q1[" high "], q1[" low "], r0, r6\n\t"                                                   \
+    "vmladav.s8 r0, q0, q6\n\t"                                                                    \
+    "vmov q2[" high "], q2[" low "], r2, r0\n\t"                                                   \
+    "vmladav.s8 r2, q0, q7\n\t"                                                                    \
     "vmov q3[" high "], q3[" low "], r4, r2\n\t"
 
 #define SUMS_WHOLE                                                                                 \
     WHOLE("0") FIRST WHOLE("32") SECOND("2", "0") WHOLE("16") FIRST WHOLE("48") SECOND("3", "1")   \
     "add r8, #64\n\t"
 #define SUMS_MASKED                                                                                \
-    MASKED "add r8, r8, %[at], lsl #1\n\t" FIRST                                 \
-    MASKED "sub r8, %[at]\n\t" SECOND("2", "0")                                         \
-    MASKED "add r8, r8, %[at], lsl #1\n\t" FIRST                                 \
+    MASKED "add r8, r8, %[at], lsl #1\n\t" FIRST                                                   \
+    MASKED "sub r8, %[at]\n\t" SECOND("2", "0")                                                    \
+    MASKED "add r8, r8, %[at], lsl #1\n\t" FIRST                                                   \
     MASKED "add r8, %[at]\n\t" SECOND("3", "1")
 
 #define EACH(operation)                                                                            \
@@ -101,10 +101,14 @@ static void make(const tflm_opt_channels *channels,
     at->shift = channels->shift + from;
     at->tiles = tiles;
     at->length = channels->filter_size;
-    if (channels->filter_size == TFLM_OPT_SHORT_LINE) {
-        (care == TFLM_OPT_RIGHT ? whole : whole_kink)(at, offset);
+    if (channels->filter_size == TFLM_OPT_SHORT_LINE && care == TFLM_OPT_RIGHT) {
+        whole(at, offset);
+    } else if (channels->filter_size == TFLM_OPT_SHORT_LINE) {
+        whole_kink(at, offset);
+    } else if (care == TFLM_OPT_RIGHT) {
+        masked(at, offset);
     } else {
-        (care == TFLM_OPT_RIGHT ? masked : masked_kink)(at, offset);
+        masked_kink(at, offset);
     }
 }
 
