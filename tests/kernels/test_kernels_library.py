@@ -25,6 +25,7 @@ SOURCES = sorted(table.SOURCES.rglob("*.c"))
 WARNINGS = ["-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Wpedantic", "-Werror"]
 LIBC = {"memcpy", "memmove", "memset"}
 INT32 = st.integers(-(2**31), 2**31 - 1)
+UINT32 = st.integers(0, 2**32 - 1)
 
 
 def run(command: list[str]) -> str:
@@ -121,8 +122,17 @@ class TestCompilers:
 
 
 MATH = """
+#include "tflm_opt_dot.h"
 #include "tflm_opt_math.h"
 #include "tflm_opt_fixed.h"
+int32_t upper(uint32_t high, uint32_t low, int32_t x, int32_t f)
+{
+    return tflm_opt_upper_of_halves(high, low, x, f);
+}
+int32_t requantized(int32_t x, int32_t m, int32_t s, int32_t offset)
+{
+    return tflm_opt_requantized_s8(x, m, s, offset);
+}
 int32_t high_mul(int32_t a, int32_t b) { return tflm_opt_high_mul(a, b); }
 int32_t high_mul_sat(int32_t a, int32_t b) { return tflm_opt_high_mul_sat(a, b); }
 int32_t divide_by_pot(int32_t x, int32_t e) { return tflm_opt_divide_by_pot(x, e); }
@@ -199,6 +209,26 @@ class TestMath:
         wrapped = (x * 2**shift + 2**31) % 2**32 - 2**31
         want = (Fraction(wrapped * multiplier, 2**31) + Fraction(1, 2)).__floor__()
         assert math_library().requantize(x, multiplier, shift) == want
+
+    @EXACT
+    @given(UINT32, st.sampled_from([1 << 30, 3 << 30]), INT32, st.integers(0, 2**31 - 1))
+    @example(0, 3 << 30, -(2**31), 2**31 - 1)
+    @example(2**32 - 1, 3 << 30, -1, 0xFFFF)
+    def test_products_of_halves(self, high: int, low: int, x: int, factor: int) -> None:
+        """What cores without a product of 64 bits compute."""
+        want = (high * 2**32 + low + x * factor) >> 32
+        got = math_library().upper(ctypes.c_uint32(high), ctypes.c_uint32(low), x, factor)
+        assert got == (want + 2**31) % 2**32 - 2**31
+
+    @EXACT
+    @given(INT32, st.integers(2**30, 2**31 - 1), st.integers(-31, 8), st.integers(-128, 127))
+    @example(-(2**31), 2**31 - 1, -2, 127)
+    @example(2**31 - 1, 2**31 - 1, -31, -128)
+    def test_requantized_outputs(self, x: int, multiplier: int, shift: int, offset: int) -> None:
+        scaled = math_library().requantize(x, multiplier, shift)
+        if -(2**31) <= scaled + offset < 2**31:
+            want = min(max(scaled + offset, -128), 127)
+            assert math_library().requantized(x, multiplier, shift, offset) == want
 
     @EXACT
     @given(st.integers(-(31 << 26), 0))

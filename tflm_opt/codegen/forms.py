@@ -108,16 +108,25 @@ class Products:
         macs = self.pixels * self.channels * self.depth
         outputs = self.pixels * self.channels
         if tier == "mve":  # for pointwise ones scratch makes no difference
+            if not self.gathered:
+                return 0.16 * macs + 2.0 * outputs + (1.2 * self.depth + 80) * self.pixels
             folded = size >= 3 * up(self.depth, 4) + 4 * self.channels
-            return (1.0 if folded else 1.2) * macs if self.gathered else 3.0 * macs
+            sums = 8.0 if folded else 120.0
+            return 0.13 * macs + sums * outputs + 130 * self.pixels
         if size < self.least:
-            return 2.5 * macs + 40.0 * outputs
+            return (1.6 * macs if tier == "dsp" else 2.5 * macs) + 45.0 * outputs
         if tier == "portable":
             return 1.9 * macs + 21.0 * outputs + 2.7 * self.pixels * self.depth
+        return self._multiplied(size)
+
+    def _multiplied(self, size: int) -> float:
+        """Instructions of cores with the DSP extension, fitted to measurements."""
+        outputs = self.pixels * self.channels
+        tiles = up(self.pixels, 2) * up(self.channels, 2)
         times = 1 if size >= self._all else -(-self.pixels // self._together(size))
-        weights = (1.2 * self.depth + 25) * self.channels
-        taken = (2.0 if self.gathered else 1.0) * self.pixels * self.depth
-        return 0.66 * macs + 7.0 * self.pixels * self.channels + weights * times + taken
+        weights = (1.45 * self.depth + 60) * self.channels
+        taken = ((1.3 if self.gathered else 1.0) * self.depth + 20) * self.pixels
+        return 0.64 * self.depth * tiles + 6.5 * outputs + weights * times + taken
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,19 +216,21 @@ class Depthwise:
         outputs = self.rows * self.columns * self.channels
         taps = self.kernel[0] * self.kernel[1]
         band = self._band(size)
-        if tier == "portable" or not band:
+        if tier == "portable":
             return outputs * (9.0 * taps + 4)
+        if not band:
+            return outputs * (6.0 * taps if tier == "mve" else 2.9 * taps + 17)
         if tier == "mve":
             tiles = 1 + (max(self.kernel) > 4)
             if self._mve_band(size) > 1:
                 bands = -(-self.rows // self._mve_band(size))
-                return outputs * 6 + (10 * self.rows + 60 * bands) * self.channels
+                return outputs * 6.4 + (10 * self.rows + 80 * bands) * self.channels
             chunks = 1 + (size < self._mve(up(self.columns, 4)))
             return outputs * (4 + 2 * tiles * tiles) + 70 * self.rows * self.channels * chunks
         bands = -(-self.rows // band)
         read = bands * ((band - 1) * self.stride[0] + self.kernel[0])
-        words = 1.3 * read * self.columns * self.stride[1] * self.channels
-        return outputs * (0.75 * taps + 7) + words + 30 * self.channels * bands
+        words = (2.3 * self.columns * self.stride[1] + 21) * read * self.channels
+        return outputs * (0.56 * taps + 10.5) + words + 50 * self.channels * bands
 
 
 def _convolution(op: Op) -> Form | None:

@@ -112,14 +112,52 @@ TFLM_OPT_INLINE int32_t tflm_opt_dot_s8(
 }
 
 /* Clamped to int8. */
-TFLM_OPT_INLINE int8_t tflm_opt_saturated_s8(int32_t x)
+TFLM_OPT_INLINE int32_t tflm_opt_saturated_s8(int32_t x)
 {
 #if defined(__GNUC__) && defined(__ARM_FEATURE_SAT) && defined(__thumb2__)
     int32_t result;
     __asm__("ssat %0, #8, %1" : "=r"(result) : "r"(x)); /* compilers don't see it in a clamp */
-    return (int8_t)result;
+    return result;
 #else
-    return (int8_t)tflm_opt_clamp(x, -128, 127);
+    return tflm_opt_clamp(x, -128, 127);
+#endif
+}
+
+/*
+ * The upper half of high * 2^32 + low + x * factor, for a factor of 0 or more and a `low` of whole
+ * 2^16. Cores of Armv6-M and Armv8-M Baseline have no product of 64 bits: there it is four of 16 by 16,
+ * a third of what the library function takes.
+ */
+#if defined(__thumb__) && !defined(__thumb2__)
+#define TFLM_OPT_SHORT_PRODUCTS 1
+#else
+#define TFLM_OPT_SHORT_PRODUCTS 0
+#endif
+
+TFLM_OPT_INLINE int32_t tflm_opt_upper_of_halves(uint32_t high,
+                                                 uint32_t low,
+                                                 int32_t x,
+                                                 int32_t factor)
+{
+    const uint32_t x_low = (uint32_t)x & 0xFFFFU;
+    const uint32_t factor_low = (uint32_t)factor & 0xFFFFU;
+    const int32_t x_high = x >> 16;
+    const int32_t factor_high = factor >> 16;
+    const int32_t first = x_high * (int32_t)factor_low;
+    const uint32_t second = x_low * (uint32_t)factor_high;
+    const uint32_t middle = ((x_low * factor_low) >> 16) + ((uint32_t)first & 0xFFFFU) +
+                            (second & 0xFFFFU) + (low >> 16);
+    return (int32_t)(high + (uint32_t)(x_high * factor_high) + (uint32_t)(first >> 16) +
+                     (second >> 16) + (middle >> 16));
+}
+
+TFLM_OPT_INLINE int32_t tflm_opt_upper(uint32_t high, uint32_t low, int32_t x, int32_t factor)
+{
+#if TFLM_OPT_SHORT_PRODUCTS
+    return tflm_opt_upper_of_halves(high, low, x, factor);
+#else
+    const int64_t start = (int64_t)(((uint64_t)high << 32) | low);
+    return (int32_t)((start + (int64_t)x * factor) >> 32);
 #endif
 }
 
@@ -129,22 +167,21 @@ TFLM_OPT_INLINE int8_t tflm_opt_saturated_s8(int32_t x)
  * As tflm_opt_requantize, which says why both roundings are one sum; here they are added before the
  * product, so that one shift is left.
  */
-TFLM_OPT_INLINE int8_t tflm_opt_requantized_down_s8(int32_t sum,
-                                               int32_t multiplier,
-                                               int32_t shift,
-                                               int32_t offset)
+TFLM_OPT_INLINE int32_t tflm_opt_requantized_down_s8(int32_t sum,
+                                                     int32_t multiplier,
+                                                     int32_t shift,
+                                                     int32_t offset)
 {
     const int32_t right = ~shift; /* one less than the shift: the upper half is 2^32, not 2^31 */
     const int32_t sign = sum >> 31;
     const uint32_t low = ((uint32_t)sign << 31) + ((uint32_t)1 << 30);
     const uint32_t high = (uint32_t)sign + (((uint32_t)1 << right) >> 1);
-    const int64_t start = (int64_t)(((uint64_t)high << 32) | low);
-    const int32_t upper = (int32_t)((start + (int64_t)sum * multiplier) >> 32);
+    const int32_t upper = tflm_opt_upper(high, low, sum, multiplier);
     return tflm_opt_saturated_s8((upper >> right) + offset);
 }
 
 /* The same for any shift. */
-TFLM_OPT_INLINE int8_t tflm_opt_requantized_s8(int32_t sum,
+TFLM_OPT_INLINE int32_t tflm_opt_requantized_s8(int32_t sum,
                                           int32_t multiplier,
                                           int32_t shift,
                                           int32_t offset)
@@ -234,11 +271,11 @@ TFLM_OPT_APART void tflm_opt_write_requantized(const int32_t *sums,
         const int32_t factor = *multiplier;
         const int32_t right = *shift;
         while (output != end) {
-            *output++ = tflm_opt_requantized_down_s8(*sums++, factor, right, offset);
+            *output++ = (int8_t)tflm_opt_requantized_down_s8(*sums++, factor, right, offset);
         }
     }
     while (output != end) {
-        *output++ = tflm_opt_requantized_s8(*sums++, *multiplier, *shift, offset);
+        *output++ = (int8_t)tflm_opt_requantized_s8(*sums++, *multiplier, *shift, offset);
         multiplier += quant_step;
         shift += quant_step;
     }

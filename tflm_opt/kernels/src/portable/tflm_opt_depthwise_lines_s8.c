@@ -7,6 +7,9 @@
 #if TFLM_OPT_DSP
 #define tflm_opt_depthwise_lines_s8 tflm_opt_depthwise_any_s8
 #endif
+#define TFLM_OPT_HAS_WORDS (TFLM_OPT_DSP && !TFLM_OPT_MVE) /* then 3x3 is not the commonest here */
+
+#define SUMS 16 /* channels between two rounds of scaling */
 
 /* What is the same for all output pixels; steps are in elements. */
 typedef struct {
@@ -68,9 +71,9 @@ TFLM_OPT_APART void sum_block(
         end = in + row_length;
     }
     sums[0] = sum0;
-    sums[1 * TFLM_OPT_SUM_STEP] = sum1;
-    sums[2 * TFLM_OPT_SUM_STEP] = sum2;
-    sums[3 * TFLM_OPT_SUM_STEP] = sum3;
+    sums[1] = sum1;
+    sums[2] = sum2;
+    sums[3] = sum3;
 }
 
 TFLM_OPT_APART int32_t sum_one(
@@ -106,33 +109,32 @@ TFLM_OPT_APART void depthwise_pixel(const depthwise *conv, const window *win, in
     const int8_t *in = win->pixel;
     const int8_t *tap = win->taps;
     const int32_t *bias = channels->bias;
-    const int32_t *multiplier = channels->multiplier;
-    const int32_t *shift = channels->shift;
-    int32_t left = conv->count;
-    int32_t done = 0; /* of the outputs of one input channel */
-    while (left > 0) {
-        const int32_t block = tflm_opt_min(left, TFLM_OPT_BLOCK);
-        int32_t sums[TFLM_OPT_SUMS];
-        int32_t i;
-        if (block == TFLM_OPT_BLOCK && ch_mult == 1) {
-            sum_block(conv, win, in, tap, bias, sums);
-            in += TFLM_OPT_BLOCK;
-        } else {
-            for (i = 0; i < block; i++) {
-                sums[i * TFLM_OPT_SUM_STEP] = sum_one(conv, win, in, tap + i, bias[i]);
-                if (++done == ch_mult) {
-                    done = 0;
-                    in++;
-                }
+    int32_t done;
+    int32_t made = 0; /* of the outputs of one input channel */
+    for (done = 0; done < conv->count; done += SUMS) {
+        const int32_t some = tflm_opt_min(conv->count - done, SUMS);
+        int32_t sums[SUMS];
+        int32_t i = 0;
+        while (i < some) {
+            if (ch_mult == 1 && some - i >= TFLM_OPT_BLOCK) {
+                sum_block(conv, win, in, tap, bias, sums + i);
+                in += TFLM_OPT_BLOCK;
+                tap += TFLM_OPT_BLOCK;
+                bias += TFLM_OPT_BLOCK * channels->bias_step;
+                i += TFLM_OPT_BLOCK;
+                continue;
+            }
+            sums[i++] = sum_one(conv, win, in, tap++, *bias);
+            bias += channels->bias_step;
+            if (++made == ch_mult) {
+                made = 0;
+                in++;
             }
         }
-        output = tflm_opt_write_some(channels, multiplier, shift, sums, block, output);
-        bias += TFLM_OPT_BLOCK * channels->bias_step;
-        multiplier += TFLM_OPT_BLOCK;
-        shift += TFLM_OPT_BLOCK;
-        tap += TFLM_OPT_BLOCK;
-        left -= block;
+        tflm_opt_write_requantized(sums, some, channels->multiplier + done, channels->shift + done,
+                                   1, channels->output_offset, output + done);
     }
+    tflm_opt_clamp_line(channels->activation, output, conv->count);
 }
 
 /* Three neighbouring taps of one channel; `step` is from one to the next in both. */
@@ -158,32 +160,53 @@ TFLM_OPT_INLINE const int8_t *row_below(const tflm_opt_run *runs,
     return number + 1 == runs->rows ? row + runs->jump : row;
 }
 
-/* As above for a whole 3x3 window, undilated, with a multiplier of 1: the commonest by far. */
-TFLM_OPT_APART void whole_3x3(const depthwise *conv, const window *win, int8_t *output)
+/* The sums of `count` channels of a whole 3x3 window, undilated. */
+TFLM_OPT_APART void sum_3x3(const int8_t *const *rows,
+                            const int8_t *tap0,
+                            int32_t step,
+                            int32_t offset,
+                            const int32_t *bias,
+                            int32_t bias_step,
+                            int32_t *sums,
+                            int32_t count)
 {
-    const tflm_opt_channels *channels = &conv->channels;
-    const int32_t offset = channels->input_offset;
-    const int32_t step = conv->count;
-    const int8_t *in0 = win->pixel;
-    const int8_t *in1 = row_below(win->runs, 0, in0);
-    const int8_t *in2 = row_below(win->runs, 1, in1);
-    const int8_t *tap0 = win->taps;
+    const int8_t *in0 = rows[0];
+    const int8_t *in1 = rows[1];
+    const int8_t *in2 = rows[2];
     const int8_t *tap1 = tap0 + 3 * step;
     const int8_t *tap2 = tap1 + 3 * step;
-    const int32_t *bias = channels->bias;
-    const int32_t *multiplier = channels->multiplier;
-    const int32_t *shift = channels->shift;
-    const int32_t output_offset = channels->output_offset;
-    const cmsis_nn_activation activation = channels->activation;
-    const int8_t *end = output + conv->count;
-    while (output != end) {
+    const int32_t *end = sums + count;
+    while (sums != end) {
         int32_t sum = *bias;
         sum = sum_three(sum, in0++, tap0++, step, offset);
         sum = sum_three(sum, in1++, tap1++, step, offset);
         sum = sum_three(sum, in2++, tap2++, step, offset);
-        *output++ = tflm_opt_output_s8(sum, *multiplier++, *shift++, output_offset, activation);
-        bias += channels->bias_step;
+        *sums++ = sum;
+        bias += bias_step;
     }
+}
+
+/* As above for a whole 3x3 window, undilated, with a multiplier of 1: the commonest by far. */
+TFLM_OPT_APART void whole_3x3(const depthwise *conv, const window *win, int8_t *output)
+{
+    const tflm_opt_channels *channels = &conv->channels;
+    const int8_t *rows[3];
+    int32_t done;
+    rows[0] = win->pixel;
+    rows[1] = row_below(win->runs, 0, rows[0]);
+    rows[2] = row_below(win->runs, 1, rows[1]);
+    for (done = 0; done < conv->count; done += SUMS) {
+        const int32_t some = tflm_opt_min(conv->count - done, SUMS);
+        int32_t sums[SUMS];
+        sum_3x3(rows, win->taps + done, conv->count, channels->input_offset,
+                channels->bias + done * channels->bias_step, channels->bias_step, sums, some);
+        tflm_opt_write_requantized(sums, some, channels->multiplier + done, channels->shift + done,
+                                   1, channels->output_offset, output + done);
+        rows[0] += SUMS;
+        rows[1] += SUMS;
+        rows[2] += SUMS;
+    }
+    tflm_opt_clamp_line(channels->activation, output, conv->count);
 }
 
 /* The span's pixels, one after the other; the windows' rows are set. */
@@ -194,8 +217,8 @@ static void depthwise_span(const depthwise *conv,
 {
     static const tflm_opt_run nothing = {0, 0, 0};
     const cmsis_nn_dw_conv_params *params = conv->params;
-    const int plain = params->ch_mult == 1 && params->dilation.w == 1 && conv->filter->w == 3 &&
-                      conv->row_count == 3;
+    const int plain = !TFLM_OPT_HAS_WORDS && params->ch_mult == 1 && params->dilation.w == 1 &&
+                      conv->filter->w == 3 && conv->row_count == 3;
     int32_t in_x = span->x * params->stride.w - params->padding.w;
     int32_t x;
     for (x = 0; x < span->count; x++) {

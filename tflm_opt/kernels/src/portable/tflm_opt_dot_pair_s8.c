@@ -113,11 +113,13 @@ TFLM_OPT_APART void write_scaled(const tflm_opt_pair *sums,
         const int32_t multiplier = *multipliers++;
         const int32_t shift = *shifts++;
         if (TFLM_OPT_LIKELY(shift <= -2)) {
-            output[0] = tflm_opt_requantized_down_s8(sums->first, multiplier, shift, offset);
-            output[next] = tflm_opt_requantized_down_s8(sums->second, multiplier, shift, offset);
+            output[0] =
+                (int8_t)tflm_opt_requantized_down_s8(sums->first, multiplier, shift, offset);
+            output[next] =
+                (int8_t)tflm_opt_requantized_down_s8(sums->second, multiplier, shift, offset);
         } else {
-            output[0] = tflm_opt_requantized_s8(sums->first, multiplier, shift, offset);
-            output[next] = tflm_opt_requantized_s8(sums->second, multiplier, shift, offset);
+            output[0] = (int8_t)tflm_opt_requantized_s8(sums->first, multiplier, shift, offset);
+            output[next] = (int8_t)tflm_opt_requantized_s8(sums->second, multiplier, shift, offset);
         }
         sums++;
         output++;
