@@ -126,7 +126,7 @@ TFLM_OPT_INLINE int32_t tflm_opt_saturated_s8(int32_t x)
 /*
  * The upper half of high * 2^32 + low + x * factor, for a factor of 0 or more and a `low` of whole
  * 2^16. Cores of Armv6-M and Armv8-M Baseline have no product of 64 bits: there it is four of 16 by 16,
- * a third of what the library function takes.
+ * which take less than the library function.
  */
 #if defined(__thumb__) && !defined(__thumb2__)
 #define TFLM_OPT_SHORT_PRODUCTS 1
