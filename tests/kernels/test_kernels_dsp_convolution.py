@@ -23,6 +23,7 @@ from tflm_opt.arena.overlap import safe_distance
 from tflm_opt.codegen.forms import Products
 from tflm_opt.codegen.rooms import key
 from tflm_opt.kernels import table
+from tflm_opt.runtime import machine
 from tflm_opt.runtime.host import compiler
 
 pytestmark = [
@@ -34,6 +35,7 @@ pytestmark = [
 ]
 BOARD = "qemu_m4"
 ARGUMENT_ERROR = -1
+ASSEMBLY = ("tflm_opt_gemm_s8", "tflm_opt_convolve_lines_s8", "tflm_opt_convolve_row_s8")
 Rng = np.random.Generator
 
 
@@ -173,7 +175,18 @@ def test_more_scratch_takes_fewer_instructions(tmp_path: Path) -> None:
     calls = [replace(shape, scratch=size) for size in sizes]
     counts = [result.instructions for result in run(calls, boards.get(BOARD), tmp_path)]
     assert counts == sorted(counts, reverse=True)
-    assert counts[-1] <= 0.90 * shape.macs
+    assert counts[-1] <= 0.90 * shape.macs  # weights for 144 pixels
+
+
+@pytest.mark.parametrize("core", ["cortex-m4", "cortex-m33"])
+def test_assembly_is_taken_at_every_level(core: str, tmp_path: Path) -> None:
+    """Where registers are short and where functions are copied; in debug builds too."""
+    sources = [table.SOURCES / "dsp" / f"{name}.c" for name in ASSEMBLY]
+    for level in ("-O0 -g", "-Os", "-O3"):
+        flags = [f"-mcpu={core}", "-mthumb", "-std=c99", *level.split(), "-Wall", "-Wextra"]
+        command = [machine.compiler(), *flags, "-Wpedantic", "-Werror", f"-I{table.INCLUDE}", "-c"]
+        done = subprocess.run([*command, *map(str, sources)], cwd=tmp_path, check=False)
+        assert done.returncode == 0, level
 
 
 DIVIDE = """

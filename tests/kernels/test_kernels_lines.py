@@ -37,6 +37,13 @@ class Shape(ctypes.Structure):
     )
 
 
+class Context(ctypes.Structure):
+    _fields_ = (("buf", ctypes.c_void_p), ("size", INT))
+
+
+WITHOUT_SCRATCH = ctypes.pointer(Context(None, -1))
+
+
 class Lines(ctypes.Structure):
     _fields_ = (
         ("shape", ctypes.POINTER(Shape)),
@@ -95,7 +102,8 @@ class Window:
         dims = ints(1, *self.out, self.channels)
         if self.kind in ("avgpool", "max_pool"):
             params = ints(*tiles[:4], -128, 127)
-            return [None, params, ints(1, h, w, c), source, ints(1, kh, kw, 1), dims, *more]
+            head = [WITHOUT_SCRATCH, params, ints(1, h, w, c), source]
+            return [*head, ints(1, kh, kw, 1), dims, *more]
         middle = () if self.kind == "convolve" else (self.channels // c,)
         params = ints(5, -3, *middle, *tiles, -128, 127)
         scales = [ints(*[1 << 30] * self.channels), ints(*[-7] * self.channels)]
@@ -105,7 +113,7 @@ class Window:
             (self.channels, kh, kw, c) if self.kind == "convolve" else (1, kh, kw, self.channels)
         )
         weights, bias = pointer(self.filters), ctypes.cast(self.bias.ctypes.data, ctypes.c_void_p)
-        head = [None, params, quant, ints(1, h, w, c), source]
+        head = [WITHOUT_SCRATCH, params, quant, ints(1, h, w, c), source]
         return [*head, ints(*depth), weights, ints(1, 1, 1, self.channels), bias, dims, *more]
 
     def whole(self) -> np.ndarray:

@@ -111,13 +111,19 @@ class Products:
             folded = size >= 3 * up(self.depth, 4) + 4 * self.channels
             return (1.0 if folded else 1.2) * macs if self.gathered else 3.0 * macs
         if size < self.least:
-            return 2.5 * macs + 40.0 * outputs
+            return (1.6 * macs if tier == "dsp" else 2.5 * macs) + 45.0 * outputs
         if tier == "portable":
             return 1.9 * macs + 21.0 * outputs + 2.7 * self.pixels * self.depth
+        return self._multiplied(size)
+
+    def _multiplied(self, size: int) -> float:
+        """Instructions of cores with the DSP extension, fitted to measurements."""
+        outputs = self.pixels * self.channels
+        tiles = up(self.pixels, 2) * up(self.channels, 2)
         times = 1 if size >= self._all else -(-self.pixels // self._together(size))
-        weights = (1.2 * self.depth + 25) * self.channels
-        taken = (2.0 if self.gathered else 1.0) * self.pixels * self.depth
-        return 0.66 * macs + 7.0 * self.pixels * self.channels + weights * times + taken
+        weights = (1.45 * self.depth + 60) * self.channels
+        taken = ((1.3 if self.gathered else 1.0) * self.depth + 20) * self.pixels
+        return 0.64 * self.depth * tiles + 6.5 * outputs + weights * times + taken
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,7 +71,7 @@ int32_t arm_convolve_1x1_s8_fast_get_buffer_size(const cmsis_nn_dims *input_dims
  * Depthwise convolution: any stride, dilation, padding and multiplier.
  *
  * filter [1, kh, kw, c * ch_mult]; output channel i reads input channel i / ch_mult. Needs no
- * scratch.
+ * scratch, and is faster with some: both functions that tell how much tell the same.
  */
 arm_cmsis_nn_status arm_depthwise_conv_wrapper_s8(
     const cmsis_nn_context *ctx,

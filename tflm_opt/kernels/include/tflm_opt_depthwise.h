@@ -27,6 +27,13 @@
 extern "C" {
 #endif
 
+/* Compiled for size: what takes time are the cores. */
+#if defined(__GNUC__) || defined(__clang__)
+#define TFLM_OPT_SMALL __attribute__((cold))
+#else
+#define TFLM_OPT_SMALL
+#endif
+
 #define TFLM_OPT_DEPTHWISE_TAPS 7        /* rows and columns of the largest filter */
 #define TFLM_OPT_DEPTHWISE_DIRECT 16     /* rows of the largest filter that needs no scratch */
 #define TFLM_OPT_DEPTHWISE_COLUMNS 65532 /* outputs of a row that are made in one go, at most */
@@ -161,7 +168,7 @@ arm_cmsis_nn_status tflm_opt_depthwise_start_s8(const cmsis_nn_context *ctx,
                                                 const cmsis_nn_dims *output,
                                                 int32_t columns,
                                                 int32_t rows,
-                                                tflm_opt_depthwise_call *call);
+                                                tflm_opt_depthwise_call *call) TFLM_OPT_SMALL;
 
 /*
  * Some of the first rows of a band for which there is scratch; how many. `output` is where the band's
@@ -172,7 +179,7 @@ int32_t tflm_opt_depthwise_band_s8(const tflm_opt_depthwise_call *call,
                                    const tflm_opt_lines *lines,
                                    const tflm_opt_depthwise_band *band,
                                    int8_t *output,
-                                   int32_t output_row);
+                                   int32_t output_row) TFLM_OPT_SMALL;
 
 /*
  * A span without scratch, in blocks of one output element. 0, and nothing is written, if one of its
@@ -181,7 +188,7 @@ int32_t tflm_opt_depthwise_band_s8(const tflm_opt_depthwise_call *call,
 int32_t tflm_opt_depthwise_direct_s8(const tflm_opt_depthwise_call *call,
                                      const tflm_opt_lines *lines,
                                      const tflm_opt_span *span,
-                                     int8_t *output);
+                                     int8_t *output) TFLM_OPT_SMALL;
 
 /* Any depthwise convolution, without scratch: the portable kernel, whose place the fast ones take. */
 arm_cmsis_nn_status tflm_opt_depthwise_any_s8(const cmsis_nn_context *ctx,

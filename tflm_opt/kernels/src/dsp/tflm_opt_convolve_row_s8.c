@@ -26,14 +26,14 @@ typedef struct {
 } dots;
 
 #define WORD_OF(load, sum)                                                                         \
-    "ldr.w r9, " load "\n\t"                                                                       \
+    "ldr r9, " load "\n\t"                                                                         \
     "sxtb16 r8, r9\n\t"                                                                            \
     "sxtb16 r9, r9, ror #8\n\t"                                                                    \
     "smlad " sum ", r8, r6, " sum "\n\t"                                                           \
     "smlad " sum ", r9, r7, " sum "\n\t"
 
 #define BYTE_OF(load, sum)                                                                         \
-    "ldrsb.w r9, " load "\n\t"                                                                     \
+    "ldrsb r9, " load "\n\t"                                                                       \
     "smlabb " sum ", r9, r6, " sum "\n\t"
 
 /* Adds the products to the sums. All assembly: it needs all fourteen registers. */
@@ -52,7 +52,7 @@ __attribute__((naked, noinline, used)) static void add_dots(dots *all __attribut
             "cmp.w r5, #0\n\t"
             "beq.w 3f\n"
             "2:\n\t"
-            "ldr.w r6, [r0], #4\n\t"
+            "ldr r6, [r0], #4\n\t"
             "sxtab16 r7, r4, r6, ror #8\n\t"
             "sxtab16 r6, r4, r6\n\t"
             WORD_OF("[r1, r2]", "r11")
@@ -67,7 +67,7 @@ __attribute__((naked, noinline, used)) static void add_dots(dots *all __attribut
             "cmp.w r5, #0\n\t"
             "beq.w 5f\n"
             "4:\n\t"
-            "ldrb.w r6, [r0], #1\n\t"
+            "ldrb r6, [r0], #1\n\t"
             "sxtab16 r6, r4, r6\n\t"
             BYTE_OF("[r1, r2]", "r11")
             BYTE_OF("[r1, r2, lsl #1]", "r12")

@@ -270,18 +270,24 @@ static int32_t prepare(const strip *part, tflm_opt_depthwise_records *records, i
     return tflm_opt_depthwise_records_s8(records);
 }
 
-/* Bytes of code of a row of taps, and where the rows of each kernel are (tflm_opt_depthwise_rows_s8). */
+/*
+ * Where the code for a filter begins in tflm_opt_depthwise_rows_s8: a row of taps is 10 * width + 14
+ * bytes, as many rows as columns follow each other, and a branch; 5 and 7 with stride 2 are loops.
+ */
 #define ROW_CODE(width) (10 * (width) + 14)
 #define ROWS_CODE(width) ((width) * ROW_CODE(width) + 4)
 
 static int32_t rows_code(const tflm_opt_depthwise_shape *shape)
 {
-    int32_t code = shape->stride_w == 1 ? 0 : ROWS_CODE(3) + ROWS_CODE(5) + ROWS_CODE(7);
-    int32_t width;
-    for (width = 3; width < shape->width; width += 2) {
-        code += ROWS_CODE(width);
-    }
-    return code + (shape->width - shape->height) * ROW_CODE(shape->width);
+    static const int16_t begin[2][3] = {
+        {0, ROWS_CODE(3), ROWS_CODE(3) + ROWS_CODE(5)},
+        {ROWS_CODE(3) + ROWS_CODE(5) + ROWS_CODE(7),
+         2 * ROWS_CODE(3) + ROWS_CODE(5) + ROWS_CODE(7),
+         2 * ROWS_CODE(3) + ROWS_CODE(5) + ROWS_CODE(7) + ROW_CODE(5) + 16},
+    };
+    const int32_t code = begin[shape->stride_w - 1][shape->width / 2 - 1];
+    const int32_t missing = (shape->width - shape->height) * ROW_CODE(shape->width);
+    return shape->stride_w == 2 && shape->width > 3 ? code : code + missing;
 }
 
 static void set_rows(const strip *part, int32_t output_row, tflm_opt_depthwise_rows *rows)

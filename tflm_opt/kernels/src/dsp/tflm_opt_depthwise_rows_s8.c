@@ -129,6 +129,15 @@
 #define FIVE(row) row row row row row "b.w 4f \n"
 #define SEVEN(row) row row row row row row row "b.w 4f \n"
 
+/* The same in a loop, for larger filters of stride 2: fewer instructions of code, three more a row. */
+#define LOOP(label, row)                  \
+    #label ":                         \n" \
+    row                                   \
+    "ldr.w r4, [sp, #80]              \n" \
+    "cmp.w r12, r4                    \n" \
+    "bne.w " #label "b                \n" \
+    "b.w 4f                           \n"
+
 /* One output with the kink, if there are any left. */
 #define ONE_BY_ONE(sum)                       \
     "smmla r12, " sum ", r4, r5           \n" \
@@ -161,6 +170,11 @@ void tflm_opt_depthwise_rows_s8(__attribute__((unused)) const tflm_opt_depthwise
         "orr r7, r7, #1             \n"
         "add r6, r6, r7             \n"
         "str r6, [sp, #24]          \n"
+        "ldr r6, [sp, #20]          \n"
+        "ldr r7, [sp, #68]          \n"
+        "add r6, r6, r7             \n"
+        "sub r6, r6, #12            \n"
+        "str r6, [sp, #80]          \n" /* where taps end */
         "add r12, sp, #36           \n"
         "ldm r12, {r0-r4}           \n"
         "1:                         \n" /* a row of outputs */
@@ -179,8 +193,8 @@ void tflm_opt_depthwise_rows_s8(__attribute__((unused)) const tflm_opt_depthwise
         FIVE(ROW_5_1)
         SEVEN(ROW_7_1)
         THREE(ROW_3_2)
-        FIVE(ROW_5_2)
-        SEVEN(ROW_7_2)
+        LOOP(52, ROW_5_2)
+        LOOP(72, ROW_7_2)
         "4:                         \n"
         "ldm r12, {r4-r6}           \n"
         "ldm sp, {r7-r11}           \n"
@@ -240,6 +254,9 @@ void tflm_opt_depthwise_rows_s8(__attribute__((unused)) const tflm_opt_depthwise
         "add r0, r0, r6             \n"
         "add r1, r1, r7             \n"
         "add r3, r3, r8             \n"
+        "add r5, r3, r8             \n"
+        "sub r5, r5, #12            \n"
+        "str r5, [sp, #80]          \n"
         "strd r0, r1, [sp, #36]     \n"
         "str r10, [sp, #56]         \n"
         "str r9, [sp, #72]          \n"

@@ -20,7 +20,7 @@
 
 #define TWICE(text) text text
 #define FOUR(text) TWICE(text) TWICE(text)
-#define SIXTEEN(text) FOUR(text) FOUR(text) FOUR(text) FOUR(text)
+#define EIGHT(text) FOUR(text) FOUR(text)
 
 /*
  * ---- The core. ----
@@ -28,7 +28,7 @@
  * r0 weights, r1 inputs; sums of (channel, pixel): r2 (0, 0), r3 (1, 0), r12 (0, 1), r14 (1, 1);
  * weights r4 to r7, inputs r8 to r11. At sp are words 2 to 12 of tflm_opt_gemm_tiles.
  */
-#define UNROLLED 16
+#define UNROLLED 24
 #define STEP_BYTES 40
 
 #define FIRST_STEP                                                                                 \
@@ -92,13 +92,13 @@
     "ldmia.w sp, {r1, r4, r5, r6}\n\t"                                                             \
     "subs r5, r5, #2\n\t"                                                                          \
     "strb.w r12, [r6, r4]\n\t"                                                                     \
-    "strb.w r2, [r6], #1\n\t"                                                                      \
+    "strb r2, [r6], #1\n\t"                                                                        \
     "strb.w r14, [r6, r4]\n\t"                                                                     \
-    "strb.w r3, [r6], #1\n\t"                                                                      \
+    "strb r3, [r6], #1\n\t"                                                                        \
     "strd r5, r6, [sp, #8]\n\t"                                                                    \
     "bgt.w 1b\n\t"                                                                                 \
-    "beq.w 8f\n\t"                                                                                 \
-    "b.w 2f\n\t"
+    "bne.w 2f\n\t"                                                                                 \
+    "b.w 8f\n\t"
 
 /*
  * The same weights meet the next pixels. Here a second channel may also be at the first's place, and
@@ -114,8 +114,8 @@
     "add.w r6, r6, r9\n\t"                                                                         \
     "strd r5, r6, [sp, #8]\n\t"                                                                    \
     "bgt.w 1b\n\t"                                                                                 \
-    "beq.w 7f\n\t"                                                                                 \
-    "b.w 2f\n\t"
+    "bne.w 2f\n\t"                                                                                 \
+    "b.w 7f\n\t"
 
 /* Another round of the unrolled loop, or not. */
 #define AGAIN(shared)                                                                              \
@@ -160,7 +160,7 @@ NAKED static void run_tiles(tflm_opt_gemm_tiles *tiles IGNORED,
             "push.w {r2, r3, r4, r5, r6, r7, r8, r9, r10, r11, r12}\n"
             "1:\n\t" FIRST_STEP
             "ldr.w pc, [sp, #28]\n"
-            "5:\n\t" SIXTEEN(STEP)
+            "5:\n\t" EIGHT(STEP) EIGHT(STEP) EIGHT(STEP)
             "6:\n\t"
             "ldr.w pc, [sp, #32]\n"
             "10:\n\t" REQUANTIZE NARROW STORE_ALONG
@@ -187,11 +187,11 @@ NAKED static void run_tiles(tflm_opt_gemm_tiles *tiles IGNORED,
  * ---- Spreading out. ----
  *
  * r0 target, r1 first of the pair, r2 from there to the second, r4 words of a row, r5 rows, r6 skip,
- * r7 constant, r12 rest of a row, r14 its place. Four, two and one step at a time.
+ * r7 constant, r12 rest of a row, r14 its place. A step alone, two, then four at a time.
  */
 #define SPREAD_INPUTS                                                                              \
     "ldr.w r11, [r1, r2]\n\t"                                                                      \
-    "ldr.w r9, [r1], #4\n\t"                                                                       \
+    "ldr r9, [r1], #4\n\t"                                                                         \
     "sxtab16 r10, r7, r11\n\t"                                                                    \
     "sxtab16 r11, r7, r11, ror #8\n\t"                                                            \
     "sxtab16 r8, r7, r9\n\t"                                                                      \
@@ -200,7 +200,7 @@ NAKED static void run_tiles(tflm_opt_gemm_tiles *tiles IGNORED,
 
 #define SPREAD_WEIGHTS                                                                             \
     "ldr.w r11, [r1, r2]\n\t"                                                                      \
-    "ldr.w r9, [r1], #4\n\t"                                                                       \
+    "ldr r9, [r1], #4\n\t"                                                                         \
     "sxtb16 r10, r11\n\t"                                                                         \
     "sxtb16 r7, r11, ror #8\n\t"                                                                  \
     "sxtab16 r10, r10, r11\n\t"                                                                   \
@@ -213,9 +213,9 @@ NAKED static void run_tiles(tflm_opt_gemm_tiles *tiles IGNORED,
 
 #define REST_BYTE                                                                                  \
     "ldrb.w r10, [r1, r2]\n\t"                                                                    \
-    "ldrb.w r11, [r1], #1\n\t"                                                                    \
+    "ldrb r11, [r1], #1\n\t"                                                                       \
     "strb.w r10, [r14, #12]\n\t"                                                                  \
-    "strb.w r11, [r14], #1\n\t"
+    "strb r11, [r14], #1\n\t"
 
 /* From the end of what was written, where what rows left over is, and that there is no more. */
 #define REST_ROW                                                                                   \
@@ -229,13 +229,14 @@ NAKED static void run_tiles(tflm_opt_gemm_tiles *tiles IGNORED,
     "push.w {r3, r4, r5, r6, r7, r8, r9, r10, r11, lr}\n\t"                                       \
     "ldmia.w r3, {r4, r5, r6, r7, r12, r14}\n"                                                    \
     "1:\n\t"                                                                                      \
-    "lsls.w r3, r4, #31\n\t"                                                                      \
-    "bpl.w 2f\n\t" step "2:\n\t"                                                                 \
-    "bcc.w 3f\n\t" TWICE(step) "3:\n\t"                                                          \
-    "lsrs.w r3, r4, #2\n\t"                                                                       \
-    "beq.w 5f\n"                                                                                  \
-    "4:\n\t" FOUR(step) "subs.w r3, r3, #1\n\t"                                                  \
-    "bne.w 4b\n"                                                                                  \
+    "lsrs.w r3, r4, #1\n\t"                                                                       \
+    "bcc.w 2f\n\t" step "2:\n\t"                                                                 \
+    "beq.w 5f\n\t"                                                                                \
+    "lsrs.w r3, r3, #1\n\t"                                                                       \
+    "bcs.w 4f\n\t"                                                                                \
+    "sub.w r3, r3, #1\n"                                                                          \
+    "3:\n\t" TWICE(step) "4:\n\t" TWICE(step) "subs.w r3, r3, #1\n\t"                           \
+    "bpl.w 3b\n"                                                                                  \
     "5:\n\t"                                                                                      \
     "cmp.w r12, #0\n\t"                                                                           \
     "bne.w 6f\n\t"                                                                                \
@@ -247,9 +248,9 @@ NAKED static void run_tiles(tflm_opt_gemm_tiles *tiles IGNORED,
     "lsls.w r3, r12, #31\n\t"                                                                     \
     "bcc.w 7f\n\t"                                                                                \
     "ldrh.w r10, [r1, r2]\n\t"                                                                    \
-    "ldrh.w r11, [r1], #2\n\t"                                                                    \
+    "ldrh r11, [r1], #2\n\t"                                                                       \
     "strh.w r10, [r14, #12]\n\t"                                                                  \
-    "strh.w r11, [r14], #2\n"                                                                     \
+    "strh r11, [r14], #2\n"                                                                        \
     "7:\n\t"                                                                                      \
     "bpl.w 8f\n\t" REST_BYTE "8:\n\t"                                                            \
     "add.w r1, r1, r6\n\t"                                                                        \
@@ -572,6 +573,7 @@ int32_t tflm_opt_gemm_windows(tflm_opt_gemm *gemm,
 {
     const int32_t channels = gemm->problem->channels;
     const int32_t pairs = pixels >> 1;
+    const int32_t threes = gemm->threes ? pairs : 0;
     int32_t i;
     if (!gemm->plan.all_weights || !gemm->all_short || !gemm->second || gemm->narrow ||
         run->rows != gemm->problem->rows) {
@@ -581,12 +583,15 @@ int32_t tflm_opt_gemm_windows(tflm_opt_gemm *gemm,
     gemm->input_rows.rows = run->rows;
     gemm->input_rows.skip = run->step - gemm->problem->length;
     gemm->along.second_pixel = channels;
-    for (i = 0; i < pairs; i++) {
-        (void)spread(gemm, gemm->inputs, window, step);
-        gemm->along.output = output;
+    for (i = 0; i < threes; i++) {
+        (void)spread_threes(gemm->inputs, window + 2 * i * step, step, &gemm->input_rows);
+        gemm->along.output = output + 2 * i * channels;
         run_tiles(&gemm->along, 0);
-        window += 2 * step;
-        output += 2 * channels;
+    }
+    for (; i < pairs; i++) {
+        (void)spread_inputs(gemm->inputs, window + 2 * i * step, step, &gemm->input_rows);
+        gemm->along.output = output + 2 * i * channels;
+        run_tiles(&gemm->along, 0);
     }
     return 2 * pairs;
 }

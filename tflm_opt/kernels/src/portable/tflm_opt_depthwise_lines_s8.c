@@ -7,6 +7,7 @@
 #if TFLM_OPT_DSP
 #define tflm_opt_depthwise_lines_s8 tflm_opt_depthwise_any_s8
 #endif
+#define TFLM_OPT_HAS_WORDS (TFLM_OPT_DSP && !TFLM_OPT_MVE) /* then 3x3 is not the commonest here */
 
 #define SUMS 16 /* channels between two rounds of scaling */
 
@@ -216,8 +217,8 @@ static void depthwise_span(const depthwise *conv,
 {
     static const tflm_opt_run nothing = {0, 0, 0};
     const cmsis_nn_dw_conv_params *params = conv->params;
-    const int plain = params->ch_mult == 1 && params->dilation.w == 1 && conv->filter->w == 3 &&
-                      conv->row_count == 3;
+    const int plain = !TFLM_OPT_HAS_WORDS && params->ch_mult == 1 && params->dilation.w == 1 &&
+                      conv->filter->w == 3 && conv->row_count == 3;
     int32_t in_x = span->x * params->stride.w - params->padding.w;
     int32_t x;
     for (x = 0; x < span->count; x++) {
