@@ -220,7 +220,8 @@ TFLM_OPT_INLINE void tflm_opt_clamp_line(cmsis_nn_activation activation,
 TFLM_OPT_INLINE tflm_opt_pair *tflm_opt_pairs(const cmsis_nn_context *ctx, int32_t window)
 {
     const int32_t bytes = window * (int32_t)sizeof(tflm_opt_pair);
-    return ctx->buf != NULL && ctx->size >= bytes ? (tflm_opt_pair *)ctx->buf : NULL;
+    const int enough = ctx != NULL && ctx->buf != NULL && ctx->size >= bytes;
+    return enough ? (tflm_opt_pair *)ctx->buf : NULL;
 }
 
 /* Two pixels' inputs, place by place. */
