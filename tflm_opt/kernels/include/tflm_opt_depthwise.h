@@ -137,6 +137,12 @@ TFLM_OPT_INLINE int32_t tflm_opt_depthwise_buffer_size(const cmsis_nn_dims *inpu
 
 /* ---- calls and bands ---- */
 
+/*
+ * Shifts right of the short form, at most. One more than tflm_opt_set_short takes: with sums below
+ * 2^23, products add less than 2^30 to a constant of 2^30 or little more.
+ */
+#define TFLM_OPT_DEPTHWISE_RIGHT 16
+
 /* One call of a kernel that may work in scratch. */
 typedef struct {
     const cmsis_nn_dw_conv_params *params;
@@ -148,8 +154,9 @@ typedef struct {
     tflm_opt_depthwise_shape shape;
     int32_t *scratch;
     int32_t size;     /* bytes of it, enough for a row of 4 columns */
-    int32_t in_words; /* whether tflm_opt_depthwise_band_s8 serves the call, if its channels do */
+    int32_t in_words; /* whether tflm_opt_depthwise_band_s8 serves the call */
     int32_t directly; /* whether tflm_opt_depthwise_direct_s8 does, if its windows do */
+    int32_t all_short; /* 1 if all channels have a short form, -1 if not, 0 if nobody has looked */
 } tflm_opt_depthwise_call;
 
 /* Rows y to y + rows of the output, from column x on. */
@@ -172,8 +179,8 @@ arm_cmsis_nn_status tflm_opt_depthwise_start_s8(const cmsis_nn_context *ctx,
 
 /*
  * Some of the first rows of a band for which there is scratch; how many. `output` is where the band's
- * first pixel goes, `output_row` leads from one row to the next. 0, and they are not written, or in
- * part, if a channel has no short form.
+ * first pixel goes, `output_row` leads from one row to the next. Channels without a short form are made
+ * with the others and once more one by one.
  */
 int32_t tflm_opt_depthwise_band_s8(const tflm_opt_depthwise_call *call,
                                    const tflm_opt_lines *lines,
@@ -185,24 +192,22 @@ int32_t tflm_opt_depthwise_band_s8(const tflm_opt_depthwise_call *call,
  * A span without scratch, in blocks of one output element. 0, and nothing is written, if one of its
  * windows holds no value.
  */
-int32_t tflm_opt_depthwise_direct_s8(const tflm_opt_depthwise_call *call,
+int32_t tflm_opt_depthwise_direct_s8(tflm_opt_depthwise_call *call,
                                      const tflm_opt_lines *lines,
                                      const tflm_opt_span *span,
                                      int8_t *output) TFLM_OPT_SMALL;
 
-/* Any depthwise convolution, without scratch: the portable kernel, whose place the fast ones take. */
-arm_cmsis_nn_status tflm_opt_depthwise_any_s8(const cmsis_nn_context *ctx,
-                                              const cmsis_nn_dw_conv_params *dw_conv_params,
-                                              const cmsis_nn_per_channel_quant_params *quant_params,
-                                              const cmsis_nn_dims *input_dims,
-                                              const tflm_opt_lines *input,
-                                              const cmsis_nn_dims *filter_dims,
-                                              const int8_t *filter_data,
-                                              const cmsis_nn_dims *bias_dims,
-                                              const int32_t *bias_data,
-                                              const cmsis_nn_dims *output_dims,
-                                              const tflm_opt_span *span,
-                                              int8_t *output_data);
+/*
+ * Channels first to first + count of a span, one by one: any depthwise convolution, without scratch, in
+ * blocks of one output element. What the fast kernels leave to it; slow and small. `output` is where
+ * channel `first` of the span's first pixel goes. `first` is 0 with more than one output a channel.
+ */
+void tflm_opt_depthwise_any_s8(const tflm_opt_depthwise_call *call,
+                               const tflm_opt_lines *lines,
+                               const tflm_opt_span *span,
+                               int32_t first,
+                               int32_t count,
+                               int8_t *output) TFLM_OPT_SMALL;
 
 /* ---- cores: assembly, which knows where the fields of these records are ---- */
 
@@ -226,7 +231,10 @@ typedef struct {
     int32_t kind; /* 0, 1, 2: width 3, 5, 7; 3, 4, 5: with stride 2; 6: columns of 3, not rows */
 } tflm_opt_depthwise_records;
 
-/* Fills them; 0 and not 1 where a channel has no short form (tflm_opt_set_short). */
+/*
+ * Fills them. 0, or in bits 3 to 0 which of the first to the last channel have no short form: what
+ * their records make is of no use.
+ */
 int32_t tflm_opt_depthwise_records_s8(const tflm_opt_depthwise_records *records);
 
 /*

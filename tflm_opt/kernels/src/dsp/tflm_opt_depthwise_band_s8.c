@@ -8,6 +8,8 @@
 /* Which core makes the outputs; it says how words lie. */
 typedef enum { BY_ROWS, ONE_BY_FOUR, TWO_BY_TWO, STACKED } way;
 
+#define WRAPS 0x3FFFFFFF /* biases that are no larger leave room for products */
+
 #define RUNS 3  /* of input rows */
 #define PAIRS 5 /* of input rows, of eight output rows */
 
@@ -20,7 +22,9 @@ typedef enum { BY_ROWS, ONE_BY_FOUR, TWO_BY_TWO, STACKED } way;
 typedef struct {
     const tflm_opt_depthwise_call *call;
     way how;
-    int32_t rows; /* of the output */
+    int32_t y; /* of the output */
+    int32_t rows;
+    int32_t x;
     int32_t columns;
     int32_t in_x;
     int32_t in_y;
@@ -253,10 +257,46 @@ static void set_records(const strip *part, tflm_opt_depthwise_records *records)
     }
 }
 
-/* Taps, biases and scales of four channels from `channel` on; 0 if one has no short form. */
+/*
+ * Of a channel without a short form, whether all its sums make the same output, as they do where
+ * taps are 0 or the shift is long: it can then be had from any sum. Outputs never fall as sums rise.
+ */
+static int is_constant(const tflm_opt_depthwise_call *call, int32_t channel, int32_t *record_end)
+{
+    const cmsis_nn_dw_conv_params *params = call->params;
+    const int32_t multiplier = call->quant->multiplier[channel];
+    const int32_t shift = call->quant->shift[channel];
+    const int32_t bias = call->bias != NULL ? call->bias[channel] : 0;
+    const int8_t *tap = call->filter_data + channel;
+    int32_t spread = 0;
+    int32_t lowest;
+    int32_t i;
+    for (i = call->filter->h * call->filter->w; i > 0; i--) {
+        spread += *tap < 0 ? -*tap : *tap;
+        tap += call->input->c;
+    }
+    spread *= tflm_opt_reach(params->input_offset);
+    if (spread != 0 && (shift > 0 || bias > WRAPS || bias < -WRAPS)) {
+        return 0;
+    }
+    lowest = tflm_opt_output_s8(bias - spread, multiplier, shift, params->output_offset,
+                                params->activation);
+    record_end[-3] = 0;
+    record_end[-2] = lowest * 256 + 192;
+    record_end[-1] = 8;
+    return lowest == tflm_opt_output_s8(bias + spread, multiplier, shift, params->output_offset,
+                                        params->activation);
+}
+
+/*
+ * Taps, biases and scales of four channels from `channel` on. Those that are to be made otherwise are
+ * bits of the result, as tflm_opt_depthwise_records_s8 has them.
+ */
 static int32_t prepare(const strip *part, tflm_opt_depthwise_records *records, int32_t channel)
 {
     const tflm_opt_depthwise_call *call = part->call;
+    int32_t bad;
+    int32_t i;
     if (records->taps != NULL) {
         records->taps = call->filter_data + channel;
     } else {
@@ -267,7 +307,36 @@ static int32_t prepare(const strip *part, tflm_opt_depthwise_records *records, i
     }
     records->multiplier = call->quant->multiplier + channel;
     records->shift = call->quant->shift + channel;
-    return tflm_opt_depthwise_records_s8(records);
+    bad = tflm_opt_depthwise_records_s8(records);
+    for (i = 0; i < 4 && bad != 0; i++) {
+        const int32_t bit = 8 >> i;
+        int32_t *next = call->scratch + (i + 1) * tflm_opt_depthwise_record_words(&call->shape);
+        if ((bad & bit) != 0 && is_constant(call, channel + i, next)) {
+            bad -= bit;
+        }
+    }
+    return bad;
+}
+
+/* Outputs of the channels that `bad` has bits for, from inputs that no output of the band lies over. */
+TFLM_OPT_APART void make_again(const strip *part,
+                               const tflm_opt_lines *lines,
+                               int32_t channel,
+                               int32_t bad,
+                               int8_t *output,
+                               int32_t output_row)
+{
+    tflm_opt_span span = {part->y, part->x, part->columns};
+    for (; span.y < part->y + part->rows; span.y++) {
+        int32_t i;
+        for (i = 0; i < 4; i++) {
+            if ((bad & (8 >> i)) != 0) {
+                tflm_opt_depthwise_any_s8(part->call, lines, &span, channel + i, 1,
+                                          output + channel + i);
+            }
+        }
+        output += output_row;
+    }
 }
 
 /*
@@ -353,10 +422,10 @@ static void clamp_outputs(const strip *part, int8_t *output, int32_t output_row)
 }
 
 /* All channels of a strip. The last group goes back where it would have fewer than four. */
-static int32_t make_strip(const strip *part,
-                          const tflm_opt_lines *lines,
-                          int8_t *output,
-                          int32_t output_row)
+static void make_strip(const strip *part,
+                       const tflm_opt_lines *lines,
+                       int8_t *output,
+                       int32_t output_row)
 {
     const tflm_opt_depthwise_call *call = part->call;
     const uint32_t zero = (zero_word(part) & 0xFFU) * 0x1010101U;
@@ -384,9 +453,7 @@ static int32_t make_strip(const strip *part,
     set_rows(part, output_row, &rows);
     while (left > 0) {
         const int32_t step = left >= 8 ? 4 : left - 4;
-        if (!prepare(part, &records, channel)) {
-            return 0;
-        }
+        const int32_t bad = prepare(part, &records, channel);
         unpack(part, &from, step);
         rows.output = output + channel;
         if (part->how == BY_ROWS) {
@@ -396,11 +463,13 @@ static int32_t make_strip(const strip *part,
         } else {
             tflm_opt_depthwise_2x2_s8(&rows);
         }
+        if (bad != 0) {
+            make_again(part, lines, channel, bad, output, output_row);
+        }
         left -= left > 4 ? step : left;
         channel += step;
     }
     clamp_outputs(part, output, output_row);
-    return 1;
 }
 
 /* The core for the next rows of a band, of `most` rows, and how many of them. */
@@ -467,10 +536,11 @@ int32_t tflm_opt_depthwise_band_s8(const tflm_opt_depthwise_call *call,
     const tflm_opt_depthwise_shape *shape = &call->shape;
     const int32_t room = tflm_opt_depthwise_rows_in(shape, call->size, band->columns);
     int32_t most;
-    int32_t x = band->x;
     int32_t left = band->columns;
     strip part;
     part.call = call;
+    part.y = band->y;
+    part.x = band->x;
     choose(&part, tflm_opt_min(room, band->rows));
     most = strip_columns(call, part.rows, left);
     part.in_y = band->y * shape->stride_h - params->padding.h;
@@ -479,12 +549,10 @@ int32_t tflm_opt_depthwise_band_s8(const tflm_opt_depthwise_call *call,
     part.words = (uint32_t *)call->scratch + 4 * tflm_opt_depthwise_record_words(shape);
     while (left > 0) {
         part.columns = tflm_opt_min(left, most);
-        part.in_x = x * shape->stride_w - params->padding.w;
+        part.in_x = part.x * shape->stride_w - params->padding.w;
         lay_out(&part);
-        if (!make_strip(&part, lines, output, output_row)) {
-            return 0;
-        }
-        x += part.columns;
+        make_strip(&part, lines, output, output_row);
+        part.x += part.columns;
         left -= part.columns;
         output += part.columns * call->input->c;
     }

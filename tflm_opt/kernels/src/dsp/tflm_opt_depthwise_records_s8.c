@@ -124,9 +124,10 @@
     "b 40f              \n"
 
 /*
- * Words of taps first, if they aren't there. Then biases and scales, channel by channel: the bias must
- * be no larger than r6; a shift right by 1 to 15 has a short form (tflm_opt_set_short), whose constant
- * is 64 + (2 * output_offset + 1) * 2^(right + 6).
+ * Words of taps first, if they aren't there. Then biases and scales, channel by channel: a bias no
+ * larger than r6 and a shift right by 1 to 16 have a short form (tflm_opt_set_short), whose constant
+ * is 64 + (2 * output_offset + 1) * 2^(right + 6). Whether they haven't goes into a word bit by bit; the
+ * bit that is there before the first drops out with the last.
  */
 __attribute__((naked))
 int32_t tflm_opt_depthwise_records_s8(
@@ -165,14 +166,11 @@ int32_t tflm_opt_depthwise_records_s8(
         "ldr r11, [r0, #24]         \n" /* kind */
         "mov r0, r7                 \n"
         "sub r9, r9, #12            \n"
-        "mov r10, #4                \n"
+        "mov r10, #0x10000000       \n"
         "stm sp, {r8-r11}           \n"
         "30:                        \n" /* a channel */
         "ldr r8, [r1]               \n"
         "add r1, r1, lr             \n"
-        "add r9, r8, r6             \n"
-        "cmp r9, r6, lsl #1         \n"
-        "bhi 50f                    \n"
         "lsl r8, r8, #8             \n"
         "ldr r7, [sp]               \n"
         "ldr r9, [sp, #12]          \n"
@@ -194,22 +192,23 @@ int32_t tflm_opt_depthwise_records_s8(
         "strd r8, r8, [r9, #8]      \n"
         "ldr r10, [r3], #4          \n" /* shift */
         "ldr r9, [r2], #4           \n" /* multiplier */
+        "sub r12, r1, lr            \n"
+        "ldr r12, [r12]             \n" /* bias */
         "mvn r11, r10               \n"
-        "cmp r11, #14               \n"
-        "bhi 50f                    \n"
+        "add r12, r12, r6           \n"
+        "cmp r12, r6, lsl #1        \n"
+        "it hi                      \n"
+        "mvnhi r11, #0              \n"
+        "cmp r11, #16               \n"
+        "adcs r7, r7, r7            \n" /* flags that hold until the bcc */
         "add r10, r11, #7           \n"
         "lsl r10, r5, r10           \n"
         "add r10, r10, #64          \n"
         "add r11, r11, #8           \n"
         "stmia r0!, {r9-r11}        \n"
-        "subs r7, r7, #1            \n"
         "str r7, [sp, #8]           \n"
-        "bne 30b                    \n"
-        "mov r0, #1                 \n"
-        "b 51f                      \n"
-        "50:                        \n"
-        "mov r0, #0                 \n"
-        "51:                        \n"
+        "bcc 30b                    \n"
+        "mov r0, r7                 \n"
         "add sp, sp, #16            \n"
         "pop {r4-r11, pc}           \n");
 }
