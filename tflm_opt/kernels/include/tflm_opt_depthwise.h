@@ -256,8 +256,7 @@ typedef struct {
     int32_t rows;
 } tflm_opt_depthwise_words;
 
-/* They lie `step` bytes apart: 4, 12, 20 or 36. */
-void tflm_opt_depthwise_words_s8(const tflm_opt_depthwise_words *words, int32_t step);
+void tflm_opt_depthwise_words_s8(const tflm_opt_depthwise_words *words);
 
 /* Words of values one above the other, of two rows. One row may be four bytes that repeat: step 0. */
 typedef struct {
@@ -320,12 +319,10 @@ typedef struct {
 void tflm_opt_depthwise_rows_s8(const tflm_opt_depthwise_rows *rows);
 
 /*
- * 3x3 alone, with words that lie column by column. words_step is the bytes of all whole groups,
- * columns those that are left; with a kink, no group is whole. One row with stride 1, groups of four
- * columns. Or two rows and two columns, again and again: with stride 1 on words of values one above the
- * other (code is 0, 1, 2 for 2, 4, 8 rows), with stride 2 on words of neighbours (3, 4 for 2, 4 rows).
+ * 3x3 with stride 1 alone, two rows and two columns at once, of words of values one above the other that
+ * lie column by column. words_step is the bytes of all whole groups, columns those that are left; with a
+ * kink, no group is whole. code is how many rows there are more than four; there are two, four or eight.
  */
-void tflm_opt_depthwise_1x4_s8(const tflm_opt_depthwise_rows *rows);
 void tflm_opt_depthwise_2x2_s8(const tflm_opt_depthwise_rows *rows);
 
 /*

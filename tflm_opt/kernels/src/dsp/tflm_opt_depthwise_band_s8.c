@@ -5,9 +5,6 @@
 
 #if TFLM_OPT_DSP
 
-/* Which core makes the outputs; it says how words lie. */
-typedef enum { BY_ROWS, ONE_BY_FOUR, TWO_BY_TWO, STACKED } way;
-
 #define WRAPS 0x3FFFFFFF /* biases that are no larger leave room for products */
 
 #define RUNS 3  /* of input rows */
@@ -15,13 +12,13 @@ typedef enum { BY_ROWS, ONE_BY_FOUR, TWO_BY_TWO, STACKED } way;
 
 /*
  * A strip: some columns of all of a band's rows. Its words: `column` from one to the next of a row,
- * `row` from one row to the next, `plane` from one channel to the next; stacked ones are columns of
- * all rows' words. The columns that are read begin with column in_x of the input, the rows with row
+ * `row` from one row to the next, `plane` from one channel to the next; stacked ones, which
+ * tflm_opt_depthwise_2x2_s8 takes, are columns of all rows' words. The columns that are read begin with column in_x of the input, the rows with row
  * in_y; of both, those inside have values.
  */
 typedef struct {
     const tflm_opt_depthwise_call *call;
-    way how;
+    int32_t stacked;
     int32_t y; /* of the output */
     int32_t rows;
     int32_t x;
@@ -66,11 +63,10 @@ TFLM_OPT_INLINE uint32_t zero_word(const strip *part)
     return ((uint32_t)-part->call->params->input_offset & 0xFFFFU) * 0x10001U;
 }
 
-TFLM_OPT_APART void fill(uint32_t *words, int32_t step, int32_t count, uint32_t value)
+TFLM_OPT_APART void fill(uint32_t *words, int32_t count, uint32_t value)
 {
     for (; count > 0; count--) {
-        *words = value;
-        words += step;
+        *words++ = value;
     }
 }
 
@@ -78,7 +74,7 @@ TFLM_OPT_APART void fill(uint32_t *words, int32_t step, int32_t count, uint32_t 
 TFLM_OPT_APART void fill_borders(const strip *part)
 {
     const uint32_t zero = zero_word(part);
-    const int32_t left = part->inside_w.first / 2;
+    const int32_t left = part->inside_w.first / 2; /* words side by side */
     const int32_t right = (part->inside_w.last + 1) / 2;
     int32_t y;
     for (y = 0; y < part->input_rows; y++) {
@@ -88,8 +84,8 @@ TFLM_OPT_APART void fill_borders(const strip *part)
         uint32_t *words = part->words + y * part->row;
         int32_t channel;
         for (channel = 0; channel < 4 && before + after > 0; channel++) {
-            fill(words, part->column, before, zero);
-            fill(words + right * part->column, part->column, after, zero);
+            fill(words, before, zero);
+            fill(words + right, after, zero);
             words += part->plane;
         }
     }
@@ -104,8 +100,8 @@ TFLM_OPT_APART void fill_sides(const strip *part)
     uint32_t *words = part->words;
     int32_t channel;
     for (channel = 0; channel < 4; channel++) {
-        fill(words, 1, before, zero);
-        fill(words + part->inside_w.last * part->column, 1, after, zero);
+        fill(words, before, zero);
+        fill(words + part->inside_w.last * part->column, after, zero);
         words += part->plane;
     }
 }
@@ -119,13 +115,13 @@ static void set_words(const strip *part, const tflm_opt_window_rows *rows, sourc
     tflm_opt_depthwise_words job;
     job.source = rows->origin;
     job.channels = part->call->input->c;
-    job.words = part->words + part->inside_h.first * part->row + first / 2 * part->column;
+    job.words = part->words + part->inside_h.first * part->row + first / 2;
     job.plane = part->plane * 4;
     job.first = first & 1;
     job.pairs = last / 2 - (first + 1) / 2;
     job.last = last & 1;
     job.zero = (zero_word(part) & 0xFFU) * 0x1010101U;
-    job.words_skip = (part->row - (job.first + job.pairs + job.last) * part->column) * 4;
+    job.words_skip = (part->row - (job.first + job.pairs + job.last)) * 4;
     from->count = 0;
     for (run = rows->runs; run->rows > 0; run++) {
         job.source_skip = run->step - (last - first) * job.channels;
@@ -185,9 +181,9 @@ static void set_stacked(const strip *part,
 static void unpack(const strip *part, sources *from, int32_t step)
 {
     int32_t i;
-    if (part->how != STACKED) {
+    if (!part->stacked) {
         for (i = 0; i < from->count; i++) {
-            tflm_opt_depthwise_words_s8(&from->words[i], part->column * 4);
+            tflm_opt_depthwise_words_s8(&from->words[i]);
             from->words[i].source += step;
         }
         return;
@@ -210,7 +206,7 @@ TFLM_OPT_APART void unpack_some_taps(const strip *part, const int8_t *taps, uint
     const tflm_opt_depthwise_call *call = part->call;
     const int32_t channels = call->input->c;
     const int32_t width = call->filter->w;
-    const int32_t down = part->how == STACKED;
+    const int32_t down = part->stacked;
     const int32_t size = tflm_opt_depthwise_record_words(&call->shape);
     int32_t y;
     int32_t i;
@@ -252,7 +248,7 @@ static void set_records(const strip *part, tflm_opt_depthwise_records *records)
     records->taps = call->filter->w == call->shape.width ? call->filter_data : NULL;
     records->channels = call->input->c;
     records->kind = call->shape.width / 2 - 1 + (call->shape.stride_w == 2 ? 3 : 0);
-    if (part->how == STACKED) {
+    if (part->stacked) {
         records->kind = 6;
     }
 }
@@ -365,41 +361,33 @@ static void set_rows(const strip *part, int32_t output_row, tflm_opt_depthwise_r
     const tflm_opt_depthwise_shape *shape = &call->shape;
     const cmsis_nn_dw_conv_params *params = call->params;
     const int kink = tflm_opt_has_kink(params->output_offset, params->activation);
-    const int32_t group = part->how == BY_ROWS || part->how == ONE_BY_FOUR ? 4 : 2;
-    const int32_t whole = kink ? 0 : part->columns / group;
-    const int32_t last = part->rows - (part->how == STACKED || part->how == TWO_BY_TWO ? 2 : 1);
+    const int32_t whole = kink ? 0 : part->columns / 2;
+    const int32_t last = part->rows - (part->stacked ? 2 : 1);
     rows->channels = call->input->c;
     rows->words_group = 8 * part->column;
     rows->records = call->scratch;
     rows->kink = kink ? -128 : 0;
     rows->words = part->words;
     rows->output_row = output_row;
-    rows->words_row = 0;
     rows->words_delta = part->plane * 4;
     rows->rows = part->rows;
     rows->output_delta = 1 - last * output_row;
     rows->size = tflm_opt_depthwise_record_words(shape) * 4;
     rows->count = 4;
     rows->all_rows = part->rows;
-    if (part->how == BY_ROWS) {
+    if (part->stacked) {
+        rows->words_step = whole * rows->words_group;
+        rows->columns = part->columns - whole * 2;
+        rows->code = part->rows - 4;
+        rows->words_row = 4;
+        rows->words_delta -= 2 * last;
+    } else {
         rows->words_group *= shape->stride_w;
         rows->code = rows_code(shape);
         rows->words_step = part->row * 4 - (shape->width == 7 && shape->stride_w == 2 ? 24 : 0);
         rows->columns = part->columns - (kink ? 65536 : 0);
         rows->words_row = shape->stride_h * part->row * 4;
         rows->words_delta -= last * rows->words_row;
-        return;
-    }
-    rows->words_step = whole * rows->words_group;
-    rows->columns = part->columns - whole * group;
-    rows->code = (last > 0) + (last > 2);
-    if (part->how == STACKED) {
-        rows->words_row = 4;
-        rows->words_delta -= 2 * last;
-    } else if (part->how == TWO_BY_TWO) {
-        rows->code += 3;
-        rows->words_row = 16;
-        rows->words_delta -= 8 * last;
     }
 }
 
@@ -442,7 +430,7 @@ static void make_strip(const strip *part,
                           part->inside_h.last - part->inside_h.first,
                           part->in_x + part->inside_w.first, call->input->c, &source);
     }
-    if (part->how == STACKED) {
+    if (part->stacked) {
         fill_sides(part);
         set_stacked(part, &source, &zero, &from);
     } else {
@@ -456,12 +444,10 @@ static void make_strip(const strip *part,
         const int32_t bad = prepare(part, &records, channel);
         unpack(part, &from, step);
         rows.output = output + channel;
-        if (part->how == BY_ROWS) {
-            tflm_opt_depthwise_rows_s8(&rows);
-        } else if (part->how == ONE_BY_FOUR) {
-            tflm_opt_depthwise_1x4_s8(&rows);
-        } else {
+        if (part->stacked) {
             tflm_opt_depthwise_2x2_s8(&rows);
+        } else {
+            tflm_opt_depthwise_rows_s8(&rows);
         }
         if (bad != 0) {
             make_again(part, lines, channel, bad, output, output_row);
@@ -476,18 +462,11 @@ static void make_strip(const strip *part,
 static void choose(strip *part, int32_t most)
 {
     const tflm_opt_depthwise_shape *shape = &part->call->shape;
-    const int32_t is_3x3 =
-        shape->height == 3 && shape->width == 3 && shape->stride_h == shape->stride_w;
+    part->stacked = most >= 2 && shape->height == 3 && shape->width == 3 &&
+                    shape->stride_h == 1 && shape->stride_w == 1;
     part->rows = most;
-    part->how = BY_ROWS;
-    if (is_3x3 && most > 1) {
-        part->how = shape->stride_w == 1 ? STACKED : TWO_BY_TWO;
-        part->rows = most >= 4 ? 4 : 2;
-        if (most >= 8 && part->how == STACKED) {
-            part->rows = 8;
-        }
-    } else if (is_3x3 && shape->stride_w == 1) {
-        part->how = ONE_BY_FOUR;
+    if (part->stacked) {
+        part->rows = most >= 8 ? 8 : (most >= 4 ? 4 : 2);
     }
 }
 
@@ -497,22 +476,18 @@ static void lay_out(strip *part)
     const tflm_opt_depthwise_shape *shape = &part->call->shape;
     int32_t reach = (part->columns - 1) * shape->stride_w + part->call->filter->w;
     const int32_t even = (part->columns + 1) & ~1;
-    int32_t words = tflm_opt_depthwise_row_words(shape, part->columns);
-    part->input_words = part->how == STACKED ? reach : (reach + 1) / 2;
-    part->row = 1;
-    part->column = part->input_rows;
-    if (part->how == BY_ROWS) {
-        part->row = words;
-        part->column = 1;
-        words *= part->input_rows;
-    } else if (part->how == STACKED) {
+    if (part->stacked) {
+        part->input_words = reach;
+        part->row = 1;
         part->column = part->input_rows / 2;
-        words = even + 2;
-    } else if (part->how == TWO_BY_TWO) {
-        words = even + 1;
+        part->plane = part->column * (even + 2);
+    } else {
+        part->input_words = (reach + 1) / 2;
+        part->row = tflm_opt_depthwise_row_words(shape, part->columns);
+        part->column = 1;
+        part->plane = part->row * part->input_rows;
+        reach = 2 * part->input_words;
     }
-    part->plane = part->column * words;
-    reach = part->how == STACKED ? reach : 2 * part->input_words;
     part->inside_w = inside(part->in_x, reach, part->call->input->w);
 }
 
