@@ -274,7 +274,7 @@ def test_the_planner_knows_how_many_rows_a_band_has() -> None:
 
 @pytest.mark.parametrize(
     ("number", "most"),
-    list(enumerate([2.5, 4.2, 1.6, 2.7, 1.3, 3.5])),
+    list(enumerate([2.5, 4.3, 1.6, 2.7, 1.4, 3.5])),
     ids=["3x3", "3x3 stride 2", "5x5", "5x5 stride 2", "7x7", "3x3 of 7 channels"],
 )
 def test_instructions_per_product(number: int, most: float, folder: Path) -> None:

@@ -197,6 +197,14 @@ int32_t tflm_opt_depthwise_direct_s8(tflm_opt_depthwise_call *call,
                                      const tflm_opt_span *span,
                                      int8_t *output) TFLM_OPT_SMALL;
 
+/* tflm_opt_set_rows: where `count` rows from row y on are, that are inside as column x is. */
+void tflm_opt_depthwise_find_rows(const tflm_opt_depthwise_call *call,
+                                  const tflm_opt_lines *lines,
+                                  int32_t y,
+                                  int32_t count,
+                                  int32_t x,
+                                  tflm_opt_window_rows *rows) TFLM_OPT_SMALL;
+
 /*
  * Channels first to first + count of a span, one by one: any depthwise convolution, without scratch, in
  * blocks of one output element. What the fast kernels leave to it; slow and small. `output` is where
@@ -227,8 +235,10 @@ typedef struct {
     int32_t size;
     int32_t bias_step;  /* in bytes, 0 to have the same for all */
     const int8_t *taps; /* NULL if their words are there already */
-    int32_t channels;   /* from one tap to the next */
-    int32_t kind; /* 0, 1, 2: width 3, 5, 7; 3, 4, 5: with stride 2; 6: columns of 3, not rows */
+    int32_t tap_step;   /* from one to the next of a row */
+    int32_t kind;       /* 0, 1, 2: width 3, 5, 7; 3, 4, 5: with stride 2 */
+    int32_t row_bytes;  /* of the words of a row of taps */
+    int32_t tap_skip;   /* from a row's last tap to the next row's first */
 } tflm_opt_depthwise_records;
 
 /*

@@ -45,6 +45,16 @@ TFLM_OPT_APART int32_t sum_one(const window *win, const int8_t *in, const int8_t
     return sum;
 }
 
+void tflm_opt_depthwise_find_rows(const tflm_opt_depthwise_call *call,
+                                  const tflm_opt_lines *lines,
+                                  int32_t y,
+                                  int32_t count,
+                                  int32_t x,
+                                  tflm_opt_window_rows *rows)
+{
+    tflm_opt_set_rows(lines, y, call->params->dilation.h, count, x, call->input->c, rows);
+}
+
 void tflm_opt_depthwise_any_s8(const tflm_opt_depthwise_call *call,
                                const tflm_opt_lines *lines,
                                const tflm_opt_span *span,
@@ -62,8 +72,8 @@ void tflm_opt_depthwise_any_s8(const tflm_opt_depthwise_call *call,
     tflm_opt_window_rows rows;
     window win;
     int32_t x;
-    tflm_opt_set_rows(lines, in_y + down.first * params->dilation.h, params->dilation.h,
-                      down.last - down.first, tflm_opt_max(in_x, 0), channels, &rows);
+    tflm_opt_depthwise_find_rows(call, lines, in_y + down.first * params->dilation.h,
+                                 down.last - down.first, tflm_opt_max(in_x, 0), &rows);
     win.runs = rows.runs;
     win.input_step = params->dilation.w * channels;
     win.tap_step = outputs;

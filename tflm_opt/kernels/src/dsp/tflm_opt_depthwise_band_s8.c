@@ -39,9 +39,11 @@ typedef struct {
 typedef struct {
     int32_t count;
     int32_t fours; /* the first of them are four rows at once */
-    tflm_opt_depthwise_words words[RUNS];
-    tflm_opt_depthwise_two two[PAIRS];
     tflm_opt_depthwise_four four[PAIRS / 2];
+    union {
+        tflm_opt_depthwise_words words[RUNS];
+        tflm_opt_depthwise_two two[PAIRS];
+    } of;
 } sources;
 
 /* Of `count` positions from `start` on, those that lie before `size` and not before 0. */
@@ -126,7 +128,7 @@ static void set_words(const strip *part, const tflm_opt_window_rows *rows, sourc
     for (run = rows->runs; run->rows > 0; run++) {
         job.source_skip = run->step - (last - first) * job.channels;
         job.rows = run->rows;
-        from->words[from->count++] = job;
+        from->of.words[from->count++] = job;
         job.source += run->rows * run->step + run->jump;
         job.words += run->rows * part->row;
     }
@@ -162,14 +164,14 @@ static void set_stacked(const strip *part,
             y += 4;
             continue;
         }
-        from->two[from->count] = nothing;
+        from->of.two[from->count] = nothing;
         if (y >= part->inside_h.first && left >= 1) {
-            from->two[from->count].upper = source;
-            from->two[from->count].upper_step = channels;
+            from->of.two[from->count].upper = source;
+            from->of.two[from->count].upper_step = channels;
         }
         if (y + 1 >= part->inside_h.first && left >= 2) {
-            from->two[from->count].lower = source + step;
-            from->two[from->count].lower_step = channels;
+            from->of.two[from->count].lower = source + step;
+            from->of.two[from->count].lower_step = channels;
         }
         from->count++;
         words++;
@@ -183,8 +185,8 @@ static void unpack(const strip *part, sources *from, int32_t step)
     int32_t i;
     if (!part->stacked) {
         for (i = 0; i < from->count; i++) {
-            tflm_opt_depthwise_words_s8(&from->words[i]);
-            from->words[i].source += step;
+            tflm_opt_depthwise_words_s8(&from->of.words[i]);
+            from->of.words[i].source += step;
         }
         return;
     }
@@ -193,7 +195,7 @@ static void unpack(const strip *part, sources *from, int32_t step)
         from->four[i].source += step;
     }
     for (i = 0; i < from->count; i++) {
-        tflm_opt_depthwise_two *two = &from->two[i];
+        tflm_opt_depthwise_two *two = &from->of.two[i];
         tflm_opt_depthwise_two_s8(two);
         two->upper += two->upper_step != 0 ? step : 0;
         two->lower += two->lower_step != 0 ? step : 0;
@@ -246,10 +248,13 @@ static void set_records(const strip *part, tflm_opt_depthwise_records *records)
     records->size = tflm_opt_depthwise_record_words(&call->shape) * 4;
     records->bias_step = call->bias != NULL ? 4 : 0;
     records->taps = call->filter->w == call->shape.width ? call->filter_data : NULL;
-    records->channels = call->input->c;
+    records->tap_step = call->input->c;
+    records->tap_skip = call->input->c;
+    records->row_bytes = call->shape.tap_words * 4;
     records->kind = call->shape.width / 2 - 1 + (call->shape.stride_w == 2 ? 3 : 0);
-    if (part->stacked) {
-        records->kind = 6;
+    if (part->stacked) { /* columns of taps and not rows */
+        records->tap_step *= 3;
+        records->tap_skip *= -5;
     }
 }
 
@@ -337,22 +342,24 @@ TFLM_OPT_APART void make_again(const strip *part,
 
 /*
  * Where the code for a filter begins in tflm_opt_depthwise_rows_s8: a row of taps is 10 * width + 14
- * bytes, as many rows as columns follow each other, and a branch; 5 and 7 with stride 2 are loops.
+ * bytes, as many rows as columns follow each other, and a branch; 7 and, with stride 2, 5 are loops of
+ * 16 bytes more.
  */
 #define ROW_CODE(width) (10 * (width) + 14)
 #define ROWS_CODE(width) ((width) * ROW_CODE(width) + 4)
+#define LOOP_CODE(width) (ROW_CODE(width) + 16)
 
 static int32_t rows_code(const tflm_opt_depthwise_shape *shape)
 {
     static const int16_t begin[2][3] = {
         {0, ROWS_CODE(3), ROWS_CODE(3) + ROWS_CODE(5)},
-        {ROWS_CODE(3) + ROWS_CODE(5) + ROWS_CODE(7),
-         2 * ROWS_CODE(3) + ROWS_CODE(5) + ROWS_CODE(7),
-         2 * ROWS_CODE(3) + ROWS_CODE(5) + ROWS_CODE(7) + ROW_CODE(5) + 16},
+        {ROWS_CODE(3) + ROWS_CODE(5) + LOOP_CODE(7),
+         2 * ROWS_CODE(3) + ROWS_CODE(5) + LOOP_CODE(7),
+         2 * ROWS_CODE(3) + ROWS_CODE(5) + LOOP_CODE(7) + LOOP_CODE(5)},
     };
     const int32_t code = begin[shape->stride_w - 1][shape->width / 2 - 1];
     const int32_t missing = (shape->width - shape->height) * ROW_CODE(shape->width);
-    return shape->stride_w == 2 && shape->width > 3 ? code : code + missing;
+    return shape->width > (shape->stride_w == 2 ? 3 : 5) ? code : code + missing;
 }
 
 static void set_rows(const strip *part, int32_t output_row, tflm_opt_depthwise_rows *rows)
@@ -426,9 +433,9 @@ static void make_strip(const strip *part,
     source.origin = NULL;
     source.runs[0].rows = 0;
     if (part->inside_w.last > 0 && part->inside_h.last > 0) {
-        tflm_opt_set_rows(lines, part->in_y + part->inside_h.first, 1,
-                          part->inside_h.last - part->inside_h.first,
-                          part->in_x + part->inside_w.first, call->input->c, &source);
+        tflm_opt_depthwise_find_rows(call, lines, part->in_y + part->inside_h.first,
+                                     part->inside_h.last - part->inside_h.first,
+                                     part->in_x + part->inside_w.first, &source);
     }
     if (part->stacked) {
         fill_sides(part);

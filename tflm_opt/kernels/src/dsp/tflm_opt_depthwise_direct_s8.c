@@ -130,8 +130,8 @@ int32_t tflm_opt_depthwise_direct_s8(tflm_opt_depthwise_call *call,
     if (call->all_short == 0) {
         call->all_short = find_all_short(call);
     }
-    tflm_opt_set_rows(lines, in_y + down.first, 1, down.last - down.first, tflm_opt_max(in_x, 0),
-                      channels, &rows);
+    tflm_opt_depthwise_find_rows(call, lines, in_y + down.first, down.last - down.first,
+                                 tflm_opt_max(in_x, 0), &rows);
     set_distances(&rows, distances);
     pixel.bias = call->bias != NULL ? call->bias : no_bias;
     pixel.multiplier = call->quant->multiplier;
