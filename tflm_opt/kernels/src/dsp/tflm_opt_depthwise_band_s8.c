@@ -13,8 +13,8 @@
 /*
  * A strip: some columns of all of a band's rows. Its words: `column` from one to the next of a row,
  * `row` from one row to the next, `plane` from one channel to the next; stacked ones, which
- * tflm_opt_depthwise_2x2_s8 takes, are columns of all rows' words. The columns that are read begin with column in_x of the input, the rows with row
- * in_y; of both, those inside have values.
+ * tflm_opt_depthwise_2x2_s8 takes, are columns of all rows' words. The columns that are read begin with
+ * column in_x of the input, the rows with row in_y; of both, those inside have values.
  */
 typedef struct {
     const tflm_opt_depthwise_call *call;
@@ -146,32 +146,37 @@ static void set_stacked(const strip *part,
     const int32_t channels = part->call->input->c;
     const int32_t step = rows->runs[0].step;
     const int32_t columns = part->inside_w.last - part->inside_w.first;
-    const int32_t plane = part->plane * 4;
-    const int32_t column = part->column * 4;
     uint32_t *words = part->words + part->inside_w.first * part->column;
     int32_t y = 0;
     from->count = 0;
     from->fours = 0;
     while (y < part->input_rows && columns > 0) {
-        const tflm_opt_depthwise_two nothing = {(const int8_t *)zero, 0,     (const int8_t *)zero, 0,
-                                                columns,              words, plane,                column};
+        tflm_opt_depthwise_two *two = &from->of.two[from->count];
         const int8_t *source = rows->origin + (y - part->inside_h.first) * step;
         const int32_t left = part->inside_h.last - y;
         if (y >= part->inside_h.first && left >= 4) {
-            const tflm_opt_depthwise_four four = {step, source, channels, words, plane, columns};
+            const tflm_opt_depthwise_four four = {step, source, channels, words, part->plane * 4,
+                                                   columns};
             from->four[from->fours++] = four;
             words += 2;
             y += 4;
             continue;
         }
-        from->of.two[from->count] = nothing;
+        two->upper = (const int8_t *)zero;
+        two->upper_step = 0;
+        two->lower = (const int8_t *)zero;
+        two->lower_step = 0;
+        two->columns = columns;
+        two->words = words;
+        two->plane = part->plane * 4;
+        two->step = part->column * 4;
         if (y >= part->inside_h.first && left >= 1) {
-            from->of.two[from->count].upper = source;
-            from->of.two[from->count].upper_step = channels;
+            two->upper = source;
+            two->upper_step = channels;
         }
         if (y + 1 >= part->inside_h.first && left >= 2) {
-            from->of.two[from->count].lower = source + step;
-            from->of.two[from->count].lower_step = channels;
+            two->lower = source + step;
+            two->lower_step = channels;
         }
         from->count++;
         words++;
@@ -258,15 +263,19 @@ static void set_records(const strip *part, tflm_opt_depthwise_records *records)
     }
 }
 
+/* What a channel makes of a sum. */
+TFLM_OPT_APART int32_t output_of(const tflm_opt_depthwise_call *call, int32_t channel, int32_t sum)
+{
+    return tflm_opt_output_s8(sum, call->quant->multiplier[channel], call->quant->shift[channel],
+                              call->params->output_offset, call->params->activation);
+}
+
 /*
  * Of a channel without a short form, whether all its sums make the same output, as they do where
  * taps are 0 or the shift is long: it can then be had from any sum. Outputs never fall as sums rise.
  */
 static int is_constant(const tflm_opt_depthwise_call *call, int32_t channel, int32_t *record_end)
 {
-    const cmsis_nn_dw_conv_params *params = call->params;
-    const int32_t multiplier = call->quant->multiplier[channel];
-    const int32_t shift = call->quant->shift[channel];
     const int32_t bias = call->bias != NULL ? call->bias[channel] : 0;
     const int8_t *tap = call->filter_data + channel;
     int32_t spread = 0;
@@ -276,17 +285,15 @@ static int is_constant(const tflm_opt_depthwise_call *call, int32_t channel, int
         spread += *tap < 0 ? -*tap : *tap;
         tap += call->input->c;
     }
-    spread *= tflm_opt_reach(params->input_offset);
-    if (spread != 0 && (shift > 0 || bias > WRAPS || bias < -WRAPS)) {
+    spread *= tflm_opt_reach(call->params->input_offset);
+    if (spread != 0 && (call->quant->shift[channel] > 0 || bias > WRAPS || bias < -WRAPS)) {
         return 0;
     }
-    lowest = tflm_opt_output_s8(bias - spread, multiplier, shift, params->output_offset,
-                                params->activation);
+    lowest = output_of(call, channel, bias - spread);
     record_end[-3] = 0;
     record_end[-2] = lowest * 256 + 192;
     record_end[-1] = 8;
-    return lowest == tflm_opt_output_s8(bias + spread, multiplier, shift, params->output_offset,
-                                        params->activation);
+    return lowest == output_of(call, channel, bias + spread);
 }
 
 /*
