@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -19,7 +20,9 @@ MODEL = "mlperf_tiny_vww"
 
 @pytest.fixture(scope="module")
 def streamed() -> tflm_opt.Result:
-    return tflm_opt.optimize(shared(MODEL), input="streamed", vectors=2, verbose=0)
+    return tflm_opt.optimize(
+        shared(MODEL), input="streamed", max_slowdown=math.inf, vectors=2, verbose=0
+    )
 
 
 def test_a_streamed_input_is_proved_and_reported(streamed: tflm_opt.Result) -> None:
@@ -71,3 +74,12 @@ def test_tradeoffs_on_the_command_line(tmp_path: Path) -> None:
     assert [point["arena"] for point in data["front"]] == expected
     text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert all(f"{peak:,}" in text for peak in expected)
+
+
+def test_without_a_budget_the_result_is_not_much_slower() -> None:
+    result = tflm_opt.optimize(shared(MODEL), vectors=1, verbose=0)
+    works = {point.peak: point.work for point in result.front}
+    assert works[result.sram.arena] <= 1.3 * min(works.values())
+    assert result.sram.arena < result.front[0].peak
+    with pytest.raises(TflmOptError, match="below 1"):
+        tflm_opt.optimize(shared(MODEL), max_slowdown=0.5, verbose=0)

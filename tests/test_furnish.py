@@ -188,6 +188,12 @@ def codegen_peak(g: Graph) -> int:
     return search(g, scratch=codegen.scratch, access=codegen.access).peak
 
 
-def test_the_portable_tier_gets_no_scratch() -> None:
-    point = planned(drawn(3))
-    assert furnish(point, 3 * point.peak, "portable").sizes == {}
+
+def test_without_scratch_of_use_a_plan_stays_as_it_is() -> None:
+    draft = Draft(np.random.default_rng(1))
+    x, y = draft.tensor((1, 4, 4, 3), 0.1), draft.tensor((1, 4, 4, 3), 0.2)
+    g = Graph((Op("ADD", (x, x), (y,), AddOptions()),), (x,), (y,))
+    point = planned(g)
+    found = furnish(point, 1 << 20, "dsp")
+    assert found.sizes == {}
+    assert found.plan is point.plan

@@ -105,8 +105,9 @@ def fit(
             tried[id(point)] = _measured(point, runs, name, target, progress)
         return tried[id(point)]
 
-    best = None if budget is None else _within(budget, runs, measured)
-    return best or measured(runs.found().chosen)
+    if budget is None:
+        return measured(runs.found().chosen)
+    return _within(budget, runs, measured) or measured(runs.found(0).chosen)
 
 
 def _within(budget: int, runs: Furnishing, measured: Callable[[Point], Fitted]) -> Fitted | None:

@@ -10,6 +10,9 @@ and in scratch. Afterwards
 - outputs must be TFLM's both times: no byte from outside has a part in them;
 - all else but outputs and scratch must be what it was: nothing was written outside of them.
 
+Outputs lie apart from inputs, or over them as far as the arena would lay them (`together`): kernels
+of all tiers write in the order that they promise.
+
 The library is compiled once for each board and process, a model once for each layout.
 """
 
@@ -18,7 +21,7 @@ from __future__ import annotations
 import subprocess
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -26,6 +29,7 @@ import numpy as np
 from opgraph import Layout, layout
 
 from tflm_opt import boards, codegen, graph
+from tflm_opt.arena.overlap import safe_distance
 from tflm_opt.boards import Board
 from tflm_opt.graph.ir import Graph, Op, Tensor
 from tflm_opt.kernels import table
@@ -113,6 +117,24 @@ class Battery:
                     f"{described(self.graph, op)}: {len(wrong)} of {have.size} differ, first at "
                     f"{first}: {have[first]} != {want[first]} (TFLM)"
                 )
+
+
+def together(g: Graph, kernels: codegen.Kernels) -> Layout:
+    """Each op's output as near below its first input as the arena would lay it, not a byte more."""
+    apart = layout(g, kernels)
+    offsets = dict(apart.offsets)
+    end = apart.peak
+    for number, op in enumerate(g.ops):
+        source, block = op.inputs[0], kernels.access(op)
+        gap = None if block is None else safe_distance(op, 0, block=block)
+        if gap is None or source is None or source.constant or op.inputs.count(source) > 1:
+            continue
+        item = max(source.itemsize, op.output.itemsize)
+        start = (end + 31) // 16 * 16 + 5 * number % 16 // item * item
+        offsets[op.output] = start
+        offsets[source] = start + -(-gap // item) * item
+        end = max(start + op.output.nbytes, offsets[source] + source.nbytes)
+    return replace(apart, offsets=offsets, peak=(end + 31) // 16 * 16)
 
 
 def described(g: Graph, op: Op) -> str:

@@ -108,8 +108,11 @@ class Products:
         macs = self.pixels * self.channels * self.depth
         outputs = self.pixels * self.channels
         if tier == "mve":  # for pointwise ones scratch makes no difference
+            if not self.gathered:
+                return 0.16 * macs + 2.0 * outputs + (1.2 * self.depth + 80) * self.pixels
             folded = size >= 3 * up(self.depth, 4) + 4 * self.channels
-            return (1.0 if folded else 1.2) * macs if self.gathered else 3.0 * macs
+            sums = 8.0 if folded else 120.0
+            return 0.13 * macs + sums * outputs + 130 * self.pixels
         if size < self.least:
             return (1.6 * macs if tier == "dsp" else 2.5 * macs) + 45.0 * outputs
         if tier == "portable":
@@ -213,19 +216,21 @@ class Depthwise:
         outputs = self.rows * self.columns * self.channels
         taps = self.kernel[0] * self.kernel[1]
         band = self._band(size)
-        if tier == "portable" or not band:
+        if tier == "portable":
             return outputs * (9.0 * taps + 4)
+        if not band:
+            return outputs * (6.0 * taps if tier == "mve" else 2.9 * taps + 17)
         if tier == "mve":
             tiles = 1 + (max(self.kernel) > 4)
             if self._mve_band(size) > 1:
                 bands = -(-self.rows // self._mve_band(size))
-                return outputs * 6 + (10 * self.rows + 60 * bands) * self.channels
+                return outputs * 6.4 + (10 * self.rows + 80 * bands) * self.channels
             chunks = 1 + (size < self._mve(up(self.columns, 4)))
             return outputs * (4 + 2 * tiles * tiles) + 70 * self.rows * self.channels * chunks
         bands = -(-self.rows // band)
         read = bands * ((band - 1) * self.stride[0] + self.kernel[0])
-        words = 1.3 * read * self.columns * self.stride[1] * self.channels
-        return outputs * (0.75 * taps + 7) + words + 30 * self.channels * bands
+        words = (2.3 * self.columns * self.stride[1] + 21) * read * self.channels
+        return outputs * (0.56 * taps + 10.5) + words + 50 * self.channels * bands
 
 
 def _convolution(op: Op) -> Form | None:

@@ -22,7 +22,7 @@ from tflm_opt.graph.ir import Op, Tensor
 from tflm_opt.kernels import table
 
 # Estimated instructions of calling a kernel, and how much less work a larger room must make.
-CALL = 250.0
+CALL = 600.0
 WORTH = 0.99
 
 

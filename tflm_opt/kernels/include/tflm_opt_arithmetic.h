@@ -19,7 +19,7 @@ extern "C" {
  *
  * input [n, h, w, c], filter [out_c, kh, kw, c / groups], bias [out_c] or NULL, output
  * [n, out_h, out_w, out_c]. filter_dims is {out_c, kh, kw, c / groups}; the number of groups is
- * input_dims->c / filter_dims->c, and out_c is a multiple of it. Needs no scratch.
+ * input_dims->c / filter_dims->c, and out_c is a multiple of it. Scratch makes it faster.
  */
 arm_cmsis_nn_status arm_convolve_wrapper_s8(const cmsis_nn_context *ctx,
                                             const cmsis_nn_conv_params *conv_params,

@@ -10,10 +10,10 @@
  *     x0 * w0 + x1 * w1 = (x0 + w1) * (x1 + w0) - x0 * x1 - w0 * w1
  *
  * SXTAB16 unpacks bytes and adds them to halves at once: a word of weights takes two of them and
- * one SMLAD, where products of their own take two SXTB16 and two SMLAD. The products of neighbouring
- * inputs are the same for all channels, and come in when the sum is doubled for its output; those of
- * weights are in the biases. With biases below 2^29 and at most 2^13 positions, what is doubled
- * stays below 2^30, so that QDADD saturates only where the true sum does.
+ * one SMLAD, where products of their own take two SXTB16 and two SMLAD. The products of
+ * neighbouring inputs are the same for all channels, and come in when the sum is doubled for its
+ * output; those of weights are in the biases. With biases below 2^29 and at most 2^13 positions,
+ * what is doubled stays below 2^30, so that QDADD saturates only where the true sum does.
  */
 #ifndef TFLM_OPT_DENSE_H
 #define TFLM_OPT_DENSE_H

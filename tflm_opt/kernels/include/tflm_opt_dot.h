@@ -126,7 +126,7 @@ TFLM_OPT_INLINE int32_t tflm_opt_saturated_s8(int32_t x)
 /*
  * The upper half of high * 2^32 + low + x * factor, for a factor of 0 or more and a `low` of whole
  * 2^16. Cores of Armv6-M and Armv8-M Baseline have no product of 64 bits: there it is four of 16 by 16,
- * a third of what the library function takes.
+ * which take less than the library function.
  */
 #if defined(__thumb__) && !defined(__thumb2__)
 #define TFLM_OPT_SHORT_PRODUCTS 1
@@ -220,7 +220,8 @@ TFLM_OPT_INLINE void tflm_opt_clamp_line(cmsis_nn_activation activation,
 TFLM_OPT_INLINE tflm_opt_pair *tflm_opt_pairs(const cmsis_nn_context *ctx, int32_t window)
 {
     const int32_t bytes = window * (int32_t)sizeof(tflm_opt_pair);
-    return ctx->buf != NULL && ctx->size >= bytes ? (tflm_opt_pair *)ctx->buf : NULL;
+    const int enough = ctx != NULL && ctx->buf != NULL && ctx->size >= bytes;
+    return enough ? (tflm_opt_pair *)ctx->buf : NULL;
 }
 
 /* Two pixels' inputs, place by place. */

@@ -126,6 +126,30 @@ typedef struct {
     uint32_t tail;
 } tflm_opt_gemm_tiles;
 
+/* What tiles share, their inputs or their weights; and whether negative sums are rounded apart. */
+enum { TFLM_OPT_ALONG = 0, TFLM_OPT_ACROSS = 2, TFLM_OPT_KINK = 1 };
+
+/* All tiles, where `back` is 0; their addresses of code are set for a depth of so many words. */
+void tflm_opt_tiles_s8(tflm_opt_gemm_tiles *tiles, int32_t back);
+void tflm_opt_set_tiles(tflm_opt_gemm_tiles *tiles, int32_t words, int32_t tail);
+
+/*
+ * Rows of a pair of windows, the second `second` bytes behind the first; of windows whose rows are of
+ * nine bytes, as 3x3 ones of three channels have; of a pair of filters. The end of what was written.
+ */
+uint32_t *tflm_opt_spread_inputs_s8(uint32_t *target,
+                                    const int8_t *first,
+                                    ptrdiff_t second,
+                                    const tflm_opt_gemm_rows *rows);
+uint32_t *tflm_opt_spread_threes_s8(uint32_t *target,
+                                    const int8_t *first,
+                                    ptrdiff_t second,
+                                    const tflm_opt_gemm_rows *rows);
+uint32_t *tflm_opt_spread_weights_s8(uint32_t *target,
+                                     const int8_t *first,
+                                     ptrdiff_t second,
+                                     const tflm_opt_gemm_rows *rows);
+
 /* State of one call. */
 typedef struct {
     const tflm_opt_gemm_problem *problem;

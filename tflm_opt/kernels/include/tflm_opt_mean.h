@@ -1,9 +1,9 @@
 /*
  * Means of int8 values without a division each: not part of the public interface.
  *
- * The mean of `count` values is to nearest, halves away from zero. From below, it is floor(n / count)
- * - 128 with n = sum + 128 * count + count / 2, less one where the sum is negative and the count
- * even; 0 <= n < 256 * count. With r = ceil(2^23 / count) the product n * r fits 32 bits, and its
+ * The mean of `count` values is to nearest, halves away from zero. That is floor(n / count) - 128
+ * with n = sum + 128 * count + count / 2, less one where the sum is negative and the count even;
+ * 0 <= n < 256 * count. With r = ceil(2^23 / count) the product n * r fits 32 bits, and its
  * quotient by 2^23 is too large by less than n / 2^23, which for counts up to 181 is less than the
  * 1 / count that would show. Beyond, eight steps of long division make the eight bits.
  */

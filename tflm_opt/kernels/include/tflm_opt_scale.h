@@ -92,8 +92,8 @@ typedef struct {
 } tflm_opt_scale;
 
 /*
- * The largest shift right for any sum: where twice a sum saturates, x * multiplier / 2^31 is 2^29 or
- * more, and so is at least 2^9 after the shift, beyond int8 whatever the offset.
+ * The largest shift right for any sum: where twice a sum saturates, x * multiplier / 2^31 is 2^29
+ * or more, and so is at least 2^9 after the shift, beyond int8 whatever the offset.
  */
 #define TFLM_OPT_SCALE_ANY 20
 #define TFLM_OPT_SCALE_SMALL 31 /* and for sums smaller than 2^30 */

@@ -13,7 +13,8 @@
  * Of generated code, TFLM_OPT_PAIRED chooses the constants for kernels that multiply in pairs
  * (tflm_opt_fully_connected_s8).
  *
- * With TFLM_OPT_PORTABLE defined for the whole library, and for generated code, all are 0 on any core.
+ * With TFLM_OPT_PORTABLE defined for the whole library and for generated code, all are 0 on any
+ * core.
  */
 #ifndef TFLM_OPT_TIER_H
 #define TFLM_OPT_TIER_H

@@ -1,6 +1,7 @@
 /*
  * Products, four outputs at a time: both inputs with their offsets are halves of words, and one of
- * the two doubled, as tflm_opt_scaled_s8 takes a product. All of a block is read before it is written.
+ * the two doubled, as tflm_opt_scaled_s8 takes a product. All of a block is read before any of it
+ * is written.
  */
 #include "tflm_opt_tier.h"
 

@@ -19,7 +19,8 @@ TFLM_OPT_INLINE void add_word(uint32_t *even, uint32_t *odd, const int8_t *in)
     *odd = tflm_opt_sxtab16_odd(*odd, word);
 }
 
-TFLM_OPT_INLINE void write_four(const tflm_opt_mean *mean, uint32_t even, uint32_t odd, int8_t *output)
+TFLM_OPT_INLINE void write_four(
+    const tflm_opt_mean *mean, uint32_t even, uint32_t odd, int8_t *output)
 {
     output[0] = tflm_opt_take_mean(mean, (int16_t)even);
     output[1] = tflm_opt_take_mean(mean, (int16_t)odd);

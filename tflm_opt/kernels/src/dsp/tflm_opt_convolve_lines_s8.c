@@ -37,8 +37,8 @@ TFLM_OPT_APART void set_row(convolver *conv)
     conv->taps = tflm_opt_convolution_rows(conv->params, conv->input_dims, conv->input,
                                            conv->filter, conv->y, conv->x, &conv->rows);
     conv->limit = conv->outer;
-    if (conv->taps.last - conv->taps.first < conv->filter->h && conv->row_rest != 0) {
-        conv->limit = 0;
+    if (conv->taps.last - conv->taps.first < conv->filter->h && (conv->problem.length & 3) != 0) {
+        conv->limit = 0; /* only whole words can be padded in scratch */
     }
 }
 
@@ -333,7 +333,7 @@ arm_cmsis_nn_status tflm_opt_convolve_lines_s8(
         tflm_opt_set_convolution(&windows, conv_params, quant_params, input_dims, filter_dims,
                                  bias_data, output_dims);
         conv.outer = 0;
-        conv.row_rest = 0;
+        conv.problem.length = 0;
         convolve_alone(&conv, &windows, filter_data, span->count, output_data);
         return ARM_CMSIS_NN_SUCCESS;
     }

@@ -35,11 +35,11 @@ arm_cmsis_nn_status tflm_opt_depthwise_start_s8(const cmsis_nn_context *ctx,
                            params->dilation.h == 1 && call->input->c >= 4;
     call->in_words = 0;
     call->directly = 0;
-    call->scratch = (int32_t *)ctx->buf;
-    call->size = ctx->size == 0 ? wanted : ctx->size;
-    if (output->c != call->input->c * params->ch_mult) {
+    if (ctx == NULL || output->c != call->input->c * params->ch_mult) {
         return ARM_CMSIS_NN_ARG_ERROR;
     }
+    call->scratch = (int32_t *)ctx->buf;
+    call->size = ctx->size == 0 ? wanted : ctx->size;
     if (wanted != 0 && (ctx->size != TFLM_OPT_WITHOUT_SCRATCH || ctx->buf != NULL)) {
         call->shape =
             tflm_opt_depthwise_shape_of(filter->h, filter->w, params->stride.h, params->stride.w);

@@ -1,4 +1,4 @@
-/* Four channels at a time: SSUB8 and SEL are a maximum of bytes. An output pixel after the other. */
+/* Four channels at a time: SSUB8 and SEL are a maximum of bytes. One output pixel at a time. */
 #include "tflm_opt_tier.h"
 
 #if TFLM_OPT_DSP && !TFLM_OPT_MVE

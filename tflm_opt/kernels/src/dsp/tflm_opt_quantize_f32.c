@@ -2,8 +2,8 @@
  * Floats to int8 in eight instructions, of which one is the division.
  *
  * VCVT cuts off twice the quotient, with 15 bits beside the sign: enough for any zero point, and it
- * saturates, so that nothing overflows afterwards. With t its result, less one where it is negative,
- * half of t + 1 is the quotient rounded to nearest, halves away from zero. NaN becomes 0.
+ * saturates, so that nothing overflows afterwards. With t its result, less one where that is
+ * negative, half of t + 1 is the quotient rounded to nearest, halves away from zero. NaN becomes 0.
  */
 #include "tflm_opt_tier.h"
 

@@ -284,7 +284,8 @@ arm_cmsis_nn_status tflm_opt_depthwise_lines_s8(
     depthwise conv;
     (void)bias_dims;
     if (output_dims->c != input_dims->c * dw_conv_params->ch_mult ||
-        (ctx->buf == NULL && ctx->size >= 0)) {
+        (ctx->buf == NULL && ctx->size >= 0 &&
+         arm_depthwise_conv_s8_get_buffer_size(input_dims, filter_dims) > 0)) {
         return ARM_CMSIS_NN_ARG_ERROR;
     }
     conv.params = dw_conv_params;

@@ -24,8 +24,8 @@ TFLM_OPT_INLINE int is_whole(const operand *x)
 
 /*
  * Outputs of a whole input and another one. Of y * 2^20, TFLM's first rounding is
- * floor((y * multiplier + 2^10) / 2^11): by parts of the multiplier it takes no product of more than
- * 32 bits, as the upper part divides exactly.
+ * floor((y * multiplier + 2^10) / 2^11): by parts of the multiplier it takes no product of more
+ * than 32 bits, as the upper part divides exactly.
  */
 TFLM_OPT_INLINE void add_line(const operand *whole,
                               const operand *other,
@@ -123,8 +123,8 @@ arm_cmsis_nn_status arm_elementwise_add_s8(const int8_t *input_1_vect,
     const cmsis_nn_per_tensor_quant_params out = {out_mult, out_shift};
     /* Sums keep below 2^28. */
     const int fits = left_shift == LEFT_SHIFT && x.offset >= -INT8_MAX && x.offset <= -INT8_MIN &&
-                     y.offset >= -INT8_MAX && y.offset <= -INT8_MIN && out_shift >= -TFLM_OPT_TWICE_MOST &&
-                     out_shift < 0;
+                     y.offset >= -INT8_MAX && y.offset <= -INT8_MIN && out_shift < 0 &&
+                     out_shift >= -TFLM_OPT_TWICE_MOST;
     if (!tflm_opt_pair_fits(input_1_vect, input_2_vect, output, block_size, out_activation_min,
                             out_activation_max) ||
         !tflm_opt_are_down(input_1_shift, input_2_shift, out_shift) || left_shift < 0 ||

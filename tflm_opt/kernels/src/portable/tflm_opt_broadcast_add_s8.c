@@ -17,12 +17,16 @@ arm_cmsis_nn_status tflm_opt_broadcast_add_s8(const tflm_opt_sum_params *params,
         const int8_t *x1 = input1_data;
         const int8_t *x2 = input2_data;
         if (step1 == 1 && step2 == 1) {
-            arm_elementwise_add_s8(
+            arm_cmsis_nn_status status;
+            status = arm_elementwise_add_s8(
                 x1, x2, params->input1_offset, params->input1_quant.multiplier,
                 params->input1_quant.shift, params->input2_offset,
                 params->input2_quant.multiplier, params->input2_quant.shift, params->left_shift,
                 output_data, params->output_offset, params->output_quant.multiplier,
                 params->output_quant.shift, params->activation.min, params->activation.max, count);
+            if (status != ARM_CMSIS_NN_SUCCESS) {
+                return status;
+            }
             output_data += count;
             continue;
         }

@@ -17,10 +17,14 @@ arm_cmsis_nn_status tflm_opt_broadcast_mul_s8(const tflm_opt_product_params *par
         const int8_t *x1 = input1_data;
         const int8_t *x2 = input2_data;
         if (step1 == 1 && step2 == 1) {
-            arm_elementwise_mul_s8(x1, x2, params->input1_offset, params->input2_offset, output_data,
-                                   params->output_offset, params->output_quant.multiplier,
-                                   params->output_quant.shift, params->activation.min,
-                                   params->activation.max, count);
+            arm_cmsis_nn_status status;
+            status = arm_elementwise_mul_s8(
+                x1, x2, params->input1_offset, params->input2_offset, output_data,
+                params->output_offset, params->output_quant.multiplier, params->output_quant.shift,
+                params->activation.min, params->activation.max, count);
+            if (status != ARM_CMSIS_NN_SUCCESS) {
+                return status;
+            }
             output_data += count;
             continue;
         }

@@ -3,7 +3,7 @@
 #include "tflm_opt_reduce.h"
 #include "tflm_opt_sum.h"
 
-/* A reduction with what its outputs have in common, apart from what stores of outputs might change. */
+/* A reduction with what its outputs have in common. */
 typedef struct {
     tflm_opt_reduction shape;
     tflm_opt_reduce_params params;

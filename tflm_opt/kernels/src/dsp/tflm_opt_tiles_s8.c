@@ -1,0 +1,179 @@
+#include "tflm_opt_gemm.h"
+#include "tflm_opt_tier.h"
+
+#if TFLM_OPT_DSP
+
+#define NAKED __attribute__((naked, noinline))
+#define IGNORED __attribute__((unused))
+
+/*
+ * All assembly: of every instruction the compiler sees no length, and loops need all registers.
+ *
+ * r0 weights, r1 inputs; sums of (channel, pixel): r2 (0, 0), r3 (1, 0), r12 (0, 1), r14 (1, 1);
+ * weights r4 to r7, inputs r8 to r11. At sp are words 2 to 12 of tflm_opt_gemm_tiles.
+ */
+#define UNROLLED 24
+#define STEP_BYTES 40
+#define LOOP 4 /* from a place in the table to that of a loop of more than one round */
+
+#define FOUR(text) text text text text
+#define EIGHT(text) FOUR(text) FOUR(text)
+
+#define FIRST_STEP                                                                                 \
+    "ldmia.w r0!, {r2, r3, r4, r5, r6, r7}\n\t"                                                    \
+    "ldmia.w r1!, {r8, r9, r10, r11}\n\t"                                                          \
+    "smlad r12, r4, r10, r2\n\t"                                                                   \
+    "smlad r2, r4, r8, r2\n\t"                                                                     \
+    "smlad r14, r6, r10, r3\n\t"                                                                   \
+    "smlad r3, r6, r8, r3\n\t"                                                                     \
+    "smlad r12, r5, r11, r12\n\t"                                                                  \
+    "smlad r2, r5, r9, r2\n\t"                                                                     \
+    "smlad r14, r7, r11, r14\n\t"                                                                  \
+    "smlad r3, r7, r9, r3\n\t"
+
+#define STEP                                                                                       \
+    "ldmia.w r0!, {r4, r5, r6, r7}\n\t"                                                            \
+    "ldmia.w r1!, {r8, r9, r10, r11}\n\t"                                                          \
+    "smlad r12, r4, r10, r12\n\t"                                                                  \
+    "smlad r2, r4, r8, r2\n\t"                                                                     \
+    "smlad r14, r6, r10, r14\n\t"                                                                  \
+    "smlad r3, r6, r8, r3\n\t"                                                                     \
+    "smlad r12, r5, r11, r12\n\t"                                                                  \
+    "smlad r2, r5, r9, r2\n\t"                                                                     \
+    "smlad r14, r7, r11, r14\n\t"                                                                  \
+    "smlad r3, r7, r9, r3\n\t"
+
+/* Sums to int8 in place, with r4 to r6 and r7 to r9 for the two channels' parameters. */
+#define REQUANTIZE                                                                                 \
+    "ldmia.w r0!, {r4, r5, r6, r7, r8, r9}\n\t"                                                    \
+    "smmlar r2, r2, r4, r5\n\t"                                                                    \
+    "smmlar r12, r12, r4, r5\n\t"                                                                  \
+    "smmlar r3, r3, r7, r8\n\t"                                                                    \
+    "smmlar r14, r14, r7, r8\n\t"
+
+#define REQUANTIZE_WITH_KINK                                                                       \
+    "ldmia.w r0!, {r4, r5, r6, r7, r8, r9}\n\t"                                                    \
+    "add.w r10, r5, r2, asr #31\n\t"                                                               \
+    "add.w r11, r5, r12, asr #31\n\t"                                                              \
+    "smmlar r2, r2, r4, r10\n\t"                                                                   \
+    "smmlar r12, r12, r4, r11\n\t"                                                                 \
+    "add.w r10, r8, r3, asr #31\n\t"                                                               \
+    "add.w r11, r8, r14, asr #31\n\t"                                                              \
+    "smmlar r3, r3, r7, r10\n\t"                                                                   \
+    "smmlar r14, r14, r7, r11\n\t"
+
+#define NARROW                                                                                     \
+    "asr.w r2, r2, r6\n\t"                                                                         \
+    "asr.w r12, r12, r6\n\t"                                                                       \
+    "asr.w r3, r3, r9\n\t"                                                                         \
+    "asr.w r14, r14, r9\n\t"                                                                       \
+    "ssat r2, #8, r2\n\t"                                                                          \
+    "ssat r12, #8, r12\n\t"                                                                        \
+    "ssat r3, #8, r3\n\t"                                                                          \
+    "ssat r14, #8, r14\n\t"
+
+/*
+ * The same inputs meet the next channels. A second pixel at the first one's place is overwritten. At
+ * last there may be a channel alone: it is made together with the one before once more, from 8 on.
+ */
+#define STORE_ALONG                                                                                \
+    "ldmia.w sp, {r1, r4, r5, r6}\n\t"                                                             \
+    "subs r5, r5, #2\n\t"                                                                          \
+    "strb.w r12, [r6, r4]\n\t"                                                                     \
+    "strb r2, [r6], #1\n\t"                                                                        \
+    "strb.w r14, [r6, r4]\n\t"                                                                     \
+    "strb r3, [r6], #1\n\t"                                                                        \
+    "strd r5, r6, [sp, #8]\n\t"                                                                    \
+    "bgt.w 1b\n\t"                                                                                 \
+    "bne.w 2f\n\t"                                                                                 \
+    "b.w 8f\n\t"
+
+/*
+ * The same weights meet the next pixels. Here a second channel may also be at the first's place, and
+ * at last a pixel alone: where its outputs are is changed for it, at 7.
+ */
+#define STORE_ACROSS                                                                               \
+    "ldmia.w sp, {r0, r4, r5, r6, r7, r8, r9}\n\t"                                                 \
+    "subs r5, r5, #2\n\t"                                                                          \
+    "strb.w r14, [r6, r8]\n\t"                                                                     \
+    "strb.w r12, [r6, r4]\n\t"                                                                     \
+    "strb.w r3, [r6, r7]\n\t"                                                                      \
+    "strb.w r2, [r6]\n\t"                                                                          \
+    "add.w r6, r6, r9\n\t"                                                                         \
+    "strd r5, r6, [sp, #8]\n\t"                                                                    \
+    "bgt.w 1b\n\t"                                                                                 \
+    "bne.w 2f\n\t"                                                                                 \
+    "b.w 7f\n\t"
+
+/* Another round of the unrolled loop, or not. */
+#define AGAIN(shared)                                                                              \
+    "ldr.w r4, [sp, #36]\n\t"                                                                      \
+    "cmp " shared ", r4\n\t"                                                                       \
+    "bne.w 5b\n\t"                                                                                 \
+    "ldr.w pc, [sp, #40]\n\t"
+
+/*
+ * Where `back` isn't 0, nothing but addresses of code: the loop's first round begins back - 1 bytes
+ * before its end, then `next` and at last `tail` come, so far places in a table.
+ */
+NAKED void tflm_opt_tiles_s8(tflm_opt_gemm_tiles *tiles IGNORED, int32_t back IGNORED)
+{
+    __asm__(".syntax unified\n\t"
+            "cbz r1, 3f\n\t"
+            "adr.w r12, 6f\n\t"
+            "sub.w r12, r12, r1\n\t"
+            "add.w r12, r12, #2\n\t"
+            "str.w r12, [r0, #36]\n\t"
+            "adr.w r12, 4f\n\t"
+            "ldr.w r2, [r0, #40]\n\t"
+            "ldr.w r3, [r0, #48]\n\t"
+            "ldr.w r2, [r12, r2, lsl #2]\n\t"
+            "ldr.w r3, [r12, r3, lsl #2]\n\t"
+            "add.w r2, r2, r12\n\t"
+            "add.w r3, r3, r12\n\t"
+            "str.w r2, [r0, #40]\n\t"
+            "str.w r3, [r0, #48]\n\t"
+            "bx lr\n\t"
+            ".balign 4\n"
+            "4:\n\t"
+            ".word 10f - 4b + 1, 11f - 4b + 1, 12f - 4b + 1, 13f - 4b + 1\n\t"
+            ".word 14f - 4b + 1, 14f - 4b + 1, 15f - 4b + 1, 15f - 4b + 1\n"
+            "3:\n\t"
+            "push.w {r4, r5, r6, r7, r8, r9, r10, r11, lr}\n\t"
+            "ldmia.w r0, {r0, r1, r2, r3, r4, r5, r6, r7, r8, r9, r10, r11, r12}\n\t"
+            "push.w {r2, r3, r4, r5, r6, r7, r8, r9, r10, r11, r12}\n"
+            "1:\n\t" FIRST_STEP
+            "ldr.w pc, [sp, #28]\n"
+            "5:\n\t" EIGHT(STEP) EIGHT(STEP) EIGHT(STEP)
+            "6:\n\t"
+            "ldr.w pc, [sp, #32]\n"
+            "10:\n\t" REQUANTIZE NARROW STORE_ALONG
+            "11:\n\t" REQUANTIZE_WITH_KINK NARROW STORE_ALONG
+            "12:\n\t" REQUANTIZE NARROW STORE_ACROSS
+            "13:\n\t" REQUANTIZE_WITH_KINK NARROW STORE_ACROSS
+            "14:\n\t" AGAIN("r1")
+            "15:\n\t" AGAIN("r0")
+            "7:\n\t"
+            "mov.w r4, #0\n\t"
+            "str.w r4, [sp, #4]\n\t"
+            "str.w r7, [sp, #20]\n\t"
+            "b.w 1b\n"
+            "8:\n\t"
+            "sub.w r6, r6, #1\n\t"
+            "str.w r6, [sp, #12]\n\t"
+            "b.w 1b\n"
+            "2:\n\t"
+            "add.w sp, sp, #44\n\t"
+            "pop.w {r4, r5, r6, r7, r8, r9, r10, r11, pc}\n\t");
+}
+
+void tflm_opt_set_tiles(tflm_opt_gemm_tiles *tiles, int32_t words, int32_t tail)
+{
+    const int32_t rounds = (words - 2 + UNROLLED) / UNROLLED; /* words - 1 steps of the loop */
+    const int32_t first = words - 1 - (rounds - 1) * UNROLLED;
+    tiles->next = (uint32_t)(rounds > 1 ? tail | LOOP : tail);
+    tiles->tail = (uint32_t)tail;
+    tflm_opt_tiles_s8(tiles, rounds == 0 ? 1 : first * STEP_BYTES + 1);
+}
+
+#endif /* TFLM_OPT_DSP */
