@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ def tflite() -> bytes:
 
 @pytest.fixture(scope="module")
 def result(tflite: bytes) -> tflm_opt.Result:
-    return tflm_opt.optimize(tflite, name="small", verbose=0)
+    return tflm_opt.optimize(tflite, name="small", max_slowdown=math.inf, verbose=0)
 
 
 def test_figures_add_up(result: tflm_opt.Result) -> None:
@@ -92,7 +93,9 @@ def test_exact_budget_fits_and_one_byte_less_does_not(
 
 
 def test_reserve_counts(tflite: bytes, result: tflm_opt.Result) -> None:
-    with_reserve = tflm_opt.optimize(tflite, reserve="1KiB", verify=False, name="small", verbose=0)
+    with_reserve = tflm_opt.optimize(
+        tflite, reserve="1KiB", max_slowdown=math.inf, verify=False, name="small", verbose=0
+    )
     assert with_reserve.sram.total == result.sram.total + 1024
 
 
@@ -159,7 +162,7 @@ def test_the_plan_in_the_file_is_what_tflm_takes(result: tflm_opt.Result) -> Non
 
 
 def test_same_input_same_output(tflite: bytes, result: tflm_opt.Result) -> None:
-    again = tflm_opt.optimize(tflite, name="small", verbose=0)
+    again = tflm_opt.optimize(tflite, name="small", max_slowdown=math.inf, verbose=0)
     assert again.sources.files == result.sources.files
     assert again.tflite == result.tflite
     assert again.to_json() == result.to_json()

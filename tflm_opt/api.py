@@ -188,6 +188,7 @@ def tradeoffs(
             input=input,
             max_extra_macs=max_extra_macs,
             progress=progress,
+            slowdown=SLOWDOWN,
             seed=seed,
         )
         return runs.found().front

@@ -342,6 +342,25 @@ def ops(as_json: bool, markdown: bool) -> None:
                 click.echo(f"    {constraint}")
 
 
+@cli.command()
+@_json
+@click.option("--markdown", is_flag=True, help="Print the page that docs/kernels.md holds.")
+def kernels(as_json: bool, markdown: bool) -> None:
+    """List the kernels and the tiers that they have."""
+    from dataclasses import asdict
+
+    from .kernels import page, table
+
+    rows = table.kernels().values()
+    if as_json:
+        click.echo(json.dumps([asdict(row) for row in rows], indent=2))
+    elif markdown:
+        click.echo(page.page(), nl=False)
+    else:
+        for row in rows:
+            click.echo(f"{row.function:<42} {', '.join(row.tiers):<20} {', '.join(row.ops)}")
+
+
 def _arrays(path: str) -> Any:
     import numpy as np
 

@@ -251,6 +251,7 @@ class _Job:
     def _furnished(self, plan: Plan, sizes: Mapping[Op, int]) -> Furnished:
         work = self._work(sizes)
         given = {op: size for op, size in sizes.items() if size}
+        plan = replace(plan, spare=_spare(plan, given))
         return Furnished(replace(self.point, plan=plan, work=round(work)), given)
 
     def _kernels(self, sizes: Mapping[Op, int]) -> Kernels:
@@ -337,6 +338,16 @@ class _Job:
         """Sizes by op: none for all, then the next for all that have one."""
         for level in range(max((len(sizes) for sizes in self.sizes.values()), default=1)):
             yield {op: s[min(level, len(s) - 1)] for op, s in self.sizes.items()}
+
+
+def _spare(plan: Plan, given: Mapping[Op, int]) -> frozenset[int]:
+    """Positions of the buffers of scratch that was given."""
+    steps = {step for step, op in enumerate(plan.schedule.ops, start=1) if op in given}
+    return frozenset(
+        index
+        for index, buffer in enumerate(plan.problem.buffers)
+        if buffer.name.startswith(SCRATCH) and buffer.start in steps
+    )
 
 
 def _gap(plan: Plan, step: int, size: int, limit: int) -> int | None:

@@ -16,7 +16,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tflm_opt.codegen.lower import registry
-from tflm_opt.kernels import table
+from tflm_opt.kernels import page, table
 from tflm_opt.runtime.host import compiler
 
 KERNELS = table.kernels()
@@ -54,6 +54,12 @@ class TestTable:
     def test_ops_of_the_table_are_those_that_are_lowered(self) -> None:
         served = {op for kernel in KERNELS.values() if kernel.engine for op in kernel.ops}
         assert served <= set(registry())
+
+    def test_the_page_is_made_from_the_table(self) -> None:
+        written = Path(__file__).resolve().parents[2] / "docs" / "kernels.md"
+        assert written.read_text(encoding="utf-8") == page.page(), (
+            "run: tflm-opt kernels --markdown > docs/kernels.md"
+        )
 
 
 class TestCompilers:

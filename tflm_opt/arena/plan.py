@@ -68,6 +68,7 @@ class Plan:
         places: offsets of the problem's buffers, in its order.
         ports: positions in `places` of the graph's inputs and outputs.
         steps: what happens at each step: "inputs", the ops, "outputs".
+        spare: positions in the problem's buffers of scratch that kernels could do without.
     """
 
     schedule: Schedule
@@ -82,15 +83,21 @@ class Plan:
     ports: frozenset[int]
     steps: tuple[str, ...]
     fronts: Mapping[Tensor, int] = field(default_factory=dict)
+    spare: frozenset[int] = frozenset()
 
     def live_at(self, step: int) -> tuple[tuple[int, str], ...]:
-        """(bytes, name) of the buffers alive at a step, largest first."""
-        buffers = [self.problem.buffers[i] for i in live_at(self.problem, step)]
+        """(bytes, name) of the buffers alive at a step that are not spare, largest first."""
+        alive = live_at(self.problem, step)
+        buffers = [self.problem.buffers[i] for i in alive if i not in self.spare]
         return tuple(sorted(((b.size, b.name) for b in buffers), key=lambda row: (-row[0], row[1])))
 
     def peak_step(self) -> int:
         """The first step whose live buffers need the most memory, whatever the plan."""
-        needs = step_bounds(self.problem)
+        buffers = tuple(
+            replace(buffer, size=0) if i in self.spare else buffer
+            for i, buffer in enumerate(self.problem.buffers)
+        )
+        needs = step_bounds(replace(self.problem, buffers=buffers))
         return max(sorted(needs), key=lambda step: needs[step], default=0)
 
     def binding(self) -> tuple[tuple[int, str], ...]:

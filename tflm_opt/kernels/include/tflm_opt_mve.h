@@ -14,6 +14,11 @@
 
 #if TFLM_OPT_MVE
 
+/* The assembly takes nearly all registers: none are left for frames, or for what -O0 wants. */
+#if defined(__GNUC__) && !defined(__OPTIMIZE__)
+#error "tflm_opt's kernels for vectors need -Og, -O1 or more: set it, or define TFLM_OPT_PORTABLE"
+#endif
+
 #include <arm_mve.h>
 
 #ifdef __cplusplus

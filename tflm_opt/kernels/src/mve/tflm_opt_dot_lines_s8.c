@@ -114,16 +114,17 @@ MAKE(three_lines_kink, EACH(AWAY))
 TFLM_OPT_INLINE int32x4_t sum_line(const tile *at)
 {
     int32x4_t sums;
-    __asm__ volatile("ldr r11, [%[at], #20]\n\t"
-                     "ldr r1, [%[at]]\n\t"
+    __asm__ volatile("ldr r1, [%[at]]\n\t"
                      "ldrd r3, lr, [%[at], #12]\n\t"
-                     "ldm r11!, {r0, r2, r4, r6}\n\t"
                      "add r5, r3, lr\n\t"
                      "add r9, r3, lr, lsl #1\n\t"
-                     "str r11, [%[at], #20]\n\t"
                      "add r11, r5, lr, lsl #1\n\t"
-                     "add r8, r11, lr\n\t"
-                     "str r8, [%[at], #12]\n\t"
+                     "add r0, r11, lr\n\t"
+                     "str r0, [%[at], #12]\n\t"
+                     "ldr r6, [%[at], #20]\n\t"
+                     "add r0, r6, #16\n\t"
+                     "str r0, [%[at], #20]\n\t"
+                     "ldm r6, {r0, r2, r4, r6}\n\t"
                      "dlstp.8 lr, lr\n"
                      "1:\n\t"
                      "vldrb.8 q0, [r1], #16\n\t"
@@ -140,8 +141,8 @@ TFLM_OPT_INLINE int32x4_t sum_line(const tile *at)
                      "vmov %q[sums][3], %q[sums][1], r2, r6"
                      : [sums] "=&w"(sums)
                      : [at] "r"(at)
-                     : "r0", "r1", "r2", "r3", "r4", "r5", "r6", "r8", "r9", "r11", "lr", "q0",
-                       "q1", "q2", "q3", "memory");
+                     : "r0", "r1", "r2", "r3", "r4", "r5", "r6", "r9", "r11", "lr", "q0", "q1",
+                       "q2", "q3", "memory");
     return sums;
 }
 
