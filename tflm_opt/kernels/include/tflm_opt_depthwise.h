@@ -154,6 +154,7 @@ typedef struct {
     tflm_opt_depthwise_shape shape;
     int32_t *scratch;
     int32_t size;     /* bytes of it, enough for a row of 4 columns */
+    int32_t rows;     /* of a band that it has room for, no more than are asked for */
     int32_t in_words; /* whether tflm_opt_depthwise_band_s8 serves the call */
     int32_t directly; /* whether tflm_opt_depthwise_direct_s8 does, if its windows do */
     int32_t all_short; /* 1 if all channels have a short form, -1 if not, 0 if nobody has looked */

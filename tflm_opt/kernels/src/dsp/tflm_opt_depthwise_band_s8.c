@@ -523,14 +523,13 @@ int32_t tflm_opt_depthwise_band_s8(const tflm_opt_depthwise_call *call,
 {
     const cmsis_nn_dw_conv_params *params = call->params;
     const tflm_opt_depthwise_shape *shape = &call->shape;
-    const int32_t room = tflm_opt_depthwise_rows_in(shape, call->size, band->columns);
     int32_t most;
     int32_t left = band->columns;
     strip part;
     part.call = call;
     part.y = band->y;
     part.x = band->x;
-    choose(&part, tflm_opt_min(room, band->rows));
+    choose(&part, tflm_opt_min(call->rows, band->rows));
     most = strip_columns(call, part.rows, left);
     part.in_y = band->y * shape->stride_h - params->padding.h;
     part.input_rows = (part.rows - 1) * shape->stride_h + shape->height;

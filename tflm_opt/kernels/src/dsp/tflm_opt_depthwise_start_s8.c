@@ -16,6 +16,7 @@ arm_cmsis_nn_status tflm_opt_depthwise_start_s8(const cmsis_nn_context *ctx,
     const int32_t simple = params->ch_mult == 1 && params->dilation.w == 1 &&
                            params->dilation.h == 1 && call->input->c >= 4;
     call->in_words = 0;
+    call->rows = 1;
     call->all_short = 0;
     if (ctx == NULL || output->c != call->input->c * params->ch_mult) {
         return ARM_CMSIS_NN_ARG_ERROR;
@@ -28,9 +29,10 @@ arm_cmsis_nn_status tflm_opt_depthwise_start_s8(const cmsis_nn_context *ctx,
         if (ctx->buf == NULL || call->size < tflm_opt_depthwise_scratch(&call->shape, 1, 1)) {
             return ARM_CMSIS_NN_ARG_ERROR;
         }
-        rows = tflm_opt_min(rows, tflm_opt_depthwise_rows_in(&call->shape, call->size, columns));
+        call->rows =
+            tflm_opt_min(rows, tflm_opt_depthwise_rows_in(&call->shape, call->size, columns));
         call->in_words = simple && params->stride.w <= 2 &&
-                         tflm_opt_depthwise_is_worth_it(&call->shape, columns, rows);
+                         tflm_opt_depthwise_is_worth_it(&call->shape, columns, call->rows);
     }
     call->directly = simple && filter->h <= TFLM_OPT_DEPTHWISE_DIRECT;
     return ARM_CMSIS_NN_SUCCESS;
