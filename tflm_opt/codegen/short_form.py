@@ -1,21 +1,30 @@
-"""Requantization in four instructions, proved for every channel when a model is compiled.
+"""Requantization in few instructions, proved for every channel when a model is compiled.
 
-Kernels for cores with the DSP extension end a sum in *short form* (`tflm_opt_dsp.h`):
+Kernels for cores with the DSP extension end a sum in one of two *short forms*, which add TFLM's two
+roundings up to one shift (`tflm_opt_dsp.h`, `tflm_opt_gemm.h`, `tflm_opt_scale.h`):
 
-    t = constant + floor(sum * 2^8 * multiplier / 2^32)    less 2^7 for negative sums, if they count
+    fine    t = floor(sum * multiplier / 2^24) + constant           less 2^7 for negative sums
+    coarse  t = floor(sum * multiplier / 2^31 + 1/2) + constant     less 1 for negative sums
     output = clamp(t >> shift)
 
-where a channel's shift is from -15 to -1; elsewhere they use TFLM's own steps. Short form and
-TFLM's double rounding both never fall as the sum rises, so they are the same function if they
-cross from below `k` to `k` or above at the same sum, for each of the 255 outputs that may be
-crossed into. Where short form crosses is a quotient in closed form; that TFLM's arithmetic crosses
-there too is looked up on both sides of it, with the implementation of `quant.fixed_point`, which
-shares nothing with it.
+The first one is SMMLA's and serves depthwise convolutions, the second one SMMLAR's (or SMMULR's)
+and serves other convolutions and fully connected layers. A channel is short if its shift and its
+sums are in a form's range; elsewhere, and on other cores, kernels do TFLM's own steps one by one.
+
+A short form and TFLM's double rounding both never fall as the sum rises, so they are the same
+function if they cross from below `k` to `k` or above at the same sum, for each of the 255 outputs
+that may be crossed into. Where a short form crosses is a quotient in closed form; that TFLM's
+arithmetic crosses there too is looked up on both sides of it, with the implementation of
+`quant.fixed_point`, which shares nothing with it.
+
+That the kernels' instructions compute these forms is tested, not proved; so is what they do with
+multipliers of 0 and shifts below a form's.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -25,9 +34,26 @@ from tflm_opt.errors import UnsupportedModel
 from tflm_opt.graph.ir import Graph
 from tflm_opt.quant import fixed_point
 
-# True sums are smaller than this, or the kernels don't take the short form.
-SUMS = 1 << 23
-SHIFTS = range(-15, 0)
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """A way to requantize, and what it is for.
+
+    Attributes:
+        fraction: bits that the first rounding keeps behind the point. With none it rounds to
+            nearest, as TFLM's does; with some it rounds down, and the constant makes up for it.
+        sums: true sums are smaller than this, or the kernels do without the form.
+        shifts: that it takes.
+    """
+
+    fraction: int
+    sums: int
+    shifts: range
+
+
+FINE = Form(7, 1 << 23, range(-15, 0))
+COARSE = Form(0, 1 << 30, range(-22, 0))
+FORMS = (FINE, COARSE)
 # Where the output's zero point is among the fields of the kernels' parameters.
 _OFFSETS = {"cmsis_nn_conv_params": 1, "cmsis_nn_dw_conv_params": 1, "cmsis_nn_fc_params": 2}
 
@@ -68,19 +94,10 @@ def _channels(found: Lowered) -> Iterator[tuple[np.ndarray, np.ndarray, int, int
         yield multipliers, shifts, int(offset), int(bounds[0])  # type: ignore[arg-type]
 
 
-def has_short_form(shifts: np.ndarray) -> np.ndarray:
-    """Which channels the kernels end in short form, sums permitting.
-
-    >>> has_short_form(np.array([-9, 0, 3]))
-    array([ True, False, False])
-    """
-    return (shifts >= SHIFTS.start) & (shifts < SHIFTS.stop)
-
-
 def differing(
     multipliers: np.ndarray, shifts: np.ndarray, offset: int, low: int
 ) -> tuple[int, ...]:
-    """Channels whose short form is not TFLM's requantization for every sum; none are known.
+    """Channels of which a short form is not TFLM's requantization for every sum; none are known.
 
     Example:
         >>> differing(np.array([1 << 30]), np.array([-9]), offset=-128, low=-128)
@@ -92,13 +109,16 @@ def differing(
         low: the lower bound of the activation; the upper one changes nothing.
     """
     different = np.zeros(len(shifts), bool)
-    for shift in np.unique(shifts[has_short_form(shifts)]).tolist():
+    wide = multipliers.astype(np.int64)[:, None]
+    for shift in np.unique(shifts).tolist():
         alike = shifts == shift
-        different[alike] = _differ(multipliers[alike].astype(np.int64)[:, None], shift, offset, low)
+        for form in FORMS:
+            if shift in form.shifts:
+                different[alike] |= _differ(form, wide[alike], shift, offset, low)
     return tuple(np.flatnonzero(different).tolist())
 
 
-def _differ(multipliers: np.ndarray, shift: int, offset: int, low: int) -> np.ndarray:
+def _differ(form: Form, multipliers: np.ndarray, shift: int, offset: int, low: int) -> np.ndarray:
     """For channels of one shift, multipliers (n, 1): whether the two are different functions."""
 
     def made(sums: np.ndarray) -> np.ndarray:
@@ -107,29 +127,34 @@ def _differ(multipliers: np.ndarray, shift: int, offset: int, low: int) -> np.nd
         return np.clip(scaled + offset, low, 127)
 
     outputs = np.arange(low + 1, 128)[None, :]
-    at = _crossings(multipliers, shift, offset, low)
+    at = _crossings(form, multipliers, shift, offset, low)
     # A crossing out of reach must be out of TFLM's reach as well.
-    inside = (at > -SUMS) & (at < SUMS)
+    inside = (at > -form.sums) & (at < form.sums)
     near = np.where(inside, at, 0)
     wrong = inside & ((made(near) < outputs) | (made(near - 1) >= outputs))
-    ends = np.array([[-SUMS + 1, SUMS - 1]])
+    ends = np.array([[-form.sums + 1, form.sums - 1]])
     expected = low + (at[:, :, None] <= ends[None, :, :]).sum(axis=1)
     result: np.ndarray = wrong.any(axis=1) | (made(ends) != expected).any(axis=1)
     return result
 
 
-def _crossings(multipliers: np.ndarray, shift: int, offset: int, low: int) -> np.ndarray:
+def _crossings(
+    form: Form, multipliers: np.ndarray, shift: int, offset: int, low: int
+) -> np.ndarray:
     """The lowest sum whose short form is `k` or more, for every output `k` above `low`: (n, k)."""
-    right = -shift
-    constant = 64 + (1 << (right + 6)) + offset * (1 << (right + 7))
-    kink = 128 if low < offset else 0
-    least = (np.arange(low + 1, 128, dtype=np.int64)[None, :] << (right + 7)) - constant
-    below, above = _first(least + kink, multipliers), _first(least, multipliers)
+    unit = 1 << form.fraction
+    right = form.fraction - shift
+    constant = unit // 2 + (1 << (right - 1)) + offset * (1 << right)
+    kink = unit if low < offset else 0
+    least = (np.arange(low + 1, 128, dtype=np.int64)[None, :] << right) - constant
+    below, above = _first(form, least + kink, multipliers), _first(form, least, multipliers)
     return np.where(below < 0, below, np.maximum(above, 0))
 
 
-def _first(least: np.ndarray, multipliers: np.ndarray) -> np.ndarray:
-    """The lowest sum with floor(sum * multiplier / 2^24) >= least."""
-    never = np.where(least <= 0, -SUMS, SUMS)
-    quotients = -((-least << 24) // np.maximum(multipliers, 1))
+def _first(form: Form, least: np.ndarray, multipliers: np.ndarray) -> np.ndarray:
+    """The lowest sum that a form's first rounding makes `least` or more of."""
+    half = 0 if form.fraction else 1 << 30
+    products = (least << (31 - form.fraction)) - half
+    never = np.where(least <= 0, -form.sums, form.sums)
+    quotients = -(-products // np.maximum(multipliers, 1))
     return np.where(multipliers == 0, never, quotients)
