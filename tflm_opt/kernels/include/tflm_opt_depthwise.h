@@ -1,6 +1,6 @@
 /*
- * Depthwise convolutions on cores with the DSP extension: not part of the public interface, and of use
- * on other cores only for what it says about scratch.
+ * Depthwise convolutions on cores with the DSP extension: not part of the public interface, and of
+ * use on other cores only for what it says about scratch.
  *
  * Four channels at a time. Of the input rows that a band of output rows reads, each channel gets
  * words of two neighbouring values in scratch, borders filled with the zero point, and of the
@@ -10,8 +10,8 @@
  *     even outputs:   E(i).low w0 + E(i).high w1 + E(i + 1).low w2    = E(i) w01 + E(i + 1).low w2
  *     odd outputs:    E(i).high w0 + E(i + 1).low w1 + E(i + 1).high w2
  *
- * two products an instruction but for the odd one out. Several outputs are made at once, so that words
- * and taps are loaded once for all of them. The input's offset is part of the bias.
+ * two products an instruction but for the odd one out. Several outputs are made at once, so that
+ * words and taps are loaded once for all of them. The input's offset is part of the bias.
  *
  * A band is the block that is promised to whoever lays an output over an input: its outputs are
  * written in any order, some before its last inputs are read.
@@ -179,9 +179,9 @@ arm_cmsis_nn_status tflm_opt_depthwise_start_s8(const cmsis_nn_context *ctx,
                                                 tflm_opt_depthwise_call *call) TFLM_OPT_SMALL;
 
 /*
- * Some of the first rows of a band for which there is scratch; how many. `output` is where the band's
- * first pixel goes, `output_row` leads from one row to the next. Channels without a short form are made
- * with the others and once more one by one.
+ * Some of the first rows of a band for which there is scratch; how many. `output` is where the
+ * band's first pixel goes, `output_row` leads from one row to the next. Channels without a short
+ * form are made with the others and once more one by one.
  */
 int32_t tflm_opt_depthwise_band_s8(const tflm_opt_depthwise_call *call,
                                    const tflm_opt_lines *lines,
@@ -207,9 +207,10 @@ void tflm_opt_depthwise_find_rows(const tflm_opt_depthwise_call *call,
                                   tflm_opt_window_rows *rows) TFLM_OPT_SMALL;
 
 /*
- * Channels first to first + count of a span, one by one: any depthwise convolution, without scratch, in
- * blocks of one output element. What the fast kernels leave to it; slow and small. `output` is where
- * channel `first` of the span's first pixel goes. `first` is 0 with more than one output a channel.
+ * Channels first to first + count of a span, one by one: any depthwise convolution, without
+ * scratch, in blocks of one output element. What the fast kernels leave to it; slow and small.
+ * `output` is where channel `first` of the span's first pixel goes. `first` is 0 with more than
+ * one output a channel.
  */
 void tflm_opt_depthwise_any_s8(const tflm_opt_depthwise_call *call,
                                const tflm_opt_lines *lines,
@@ -296,8 +297,8 @@ typedef struct {
 void tflm_opt_depthwise_four_s8(const tflm_opt_depthwise_four *four, int32_t step);
 
 /*
- * Output rows of four channels, from words. `state` belongs to the core. Addresses and steps are those
- * of the first row and channel; deltas are added after the last row of a channel.
+ * Output rows of four channels, from words. `state` belongs to the core. Addresses and steps are
+ * those of the first row and channel; deltas are added after the last row of a channel.
  */
 typedef struct {
     int32_t state0;
@@ -330,9 +331,10 @@ typedef struct {
 void tflm_opt_depthwise_rows_s8(const tflm_opt_depthwise_rows *rows);
 
 /*
- * 3x3 with stride 1 alone, two rows and two columns at once, of words of values one above the other that
- * lie column by column. words_step is the bytes of all whole groups, columns those that are left; with a
- * kink, no group is whole. code is how many rows there are more than four; there are two, four or eight.
+ * 3x3 with stride 1 alone, two rows and two columns at once, of words of values one above the
+ * other that lie column by column. words_step is the bytes of all whole groups, columns those that
+ * are left; with a kink, no group is whole. code is how many rows there are more than four; there
+ * are two, four or eight.
  */
 void tflm_opt_depthwise_2x2_s8(const tflm_opt_depthwise_rows *rows);
 

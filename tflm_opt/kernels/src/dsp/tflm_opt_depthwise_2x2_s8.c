@@ -10,9 +10,9 @@
  *     upper row:  P.low w0 + P.high w1 + Q.low w2     = P w01 + Q.low w2
  *     lower row:  P.high w0 + Q.low w1 + Q.high w2    = P.high w0 + Q w12
  *
- * Of four rows of outputs there is a third word, and the second pair of rows is made of the second and
- * the third; of eight there are five. A column's words lie side by side, `step` bytes from those of the
- * column before.
+ * Of four rows of outputs there is a third word, and the second pair of rows is made of the second
+ * and the third; of eight there are five. A column's words lie side by side, `step` bytes from
+ * those of the column before.
  */
 
 /* One column of taps, w01 and w12, with P and Q in r10 and r11, added to an upper and a lower sum. */
@@ -40,8 +40,8 @@
     COLUMN("r1", "r3", "r8", "r9", "r1", "r3")
 
 /*
- * Sums of two columns of two rows, and their outputs, until all whole groups are done: then r10 is where
- * their words end. Else it is for those with a kink or without a right column.
+ * Sums of two columns of two rows, and their outputs, until all whole groups are done: then r10 is
+ * where their words end. Else it is for those with a kink or without a right column.
  */
 #define GROUPS(label, sums)             \
     #label ":                       \n" \

@@ -11,10 +11,10 @@
 #define PAIRS 5 /* of input rows, of eight output rows */
 
 /*
- * A strip: some columns of all of a band's rows. Its words: `column` from one to the next of a row,
- * `row` from one row to the next, `plane` from one channel to the next; stacked ones, which
- * tflm_opt_depthwise_2x2_s8 takes, are columns of all rows' words. The columns that are read begin with
- * column in_x of the input, the rows with row in_y; of both, those inside have values.
+ * A strip: some columns of all of a band's rows. Its words: `column` from one to the next of a
+ * row, `row` from one row to the next, `plane` from one channel to the next; stacked ones, which
+ * tflm_opt_depthwise_2x2_s8 takes, are columns of all rows' words. The columns that are read begin
+ * with column in_x of the input, the rows with row in_y; of both, those inside have values.
  */
 typedef struct {
     const tflm_opt_depthwise_call *call;
@@ -348,9 +348,9 @@ TFLM_OPT_APART void make_again(const strip *part,
 }
 
 /*
- * Where the code for a filter begins in tflm_opt_depthwise_rows_s8: a row of taps is 10 * width + 14
- * bytes, as many rows as columns follow each other, and a branch; 7 and, with stride 2, 5 are loops of
- * 16 bytes more.
+ * Where the code for a filter begins in tflm_opt_depthwise_rows_s8: a row of taps is 10 * width +
+ * 14 bytes, as many rows as columns follow each other, and a branch; 7 and, with stride 2, 5 are
+ * loops of 16 bytes more.
  */
 #define ROW_CODE(width) (10 * (width) + 14)
 #define ROWS_CODE(width) ((width) * ROW_CODE(width) + 4)

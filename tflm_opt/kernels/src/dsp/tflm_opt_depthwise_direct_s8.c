@@ -62,8 +62,8 @@ static void make_groups(const tflm_opt_depthwise_pixel *pixel,
 }
 
 /*
- * Channels first to first + count, four or fewer, by way of the four that end with them. Those without a
- * short form are made one by one, before any is written.
+ * Channels first to first + count, four or fewer, by way of the four that end with them. Those
+ * without a short form are made one by one, before any is written.
  */
 static void make_four(const tflm_opt_depthwise_call *call,
                       const tflm_opt_lines *lines,

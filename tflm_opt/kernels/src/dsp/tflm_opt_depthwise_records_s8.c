@@ -4,8 +4,8 @@
 #if TFLM_OPT_DSP
 
 /*
- * Taps of four channels are a word: r0, r1, r2, one after the other by r8, from r7 on. r9 to r12 walk over
- * the words of each channel; lr is 0xFF00FF00. Words of two taps are the taps times 2^8.
+ * Taps of four channels are a word: r0, r1, r2, one after the other by r8, from r7 on. r9 to r12
+ * walk over the words of each channel; lr is 0xFF00FF00. Words of two taps are the taps times 2^8.
  */
 #define PACK(word, first, second)                              \
     "pkhbt " word ", " first ", " second ", lsl #16        \n" \
@@ -52,8 +52,8 @@
     "bne " #label "b                \n"
 
 /*
- * Sums of taps times the input's offset, one row of words at a time, added to the bias in r8: words come from
- * r0, the offset is in both halves of r4. With stride 1 each tap is in two words.
+ * Sums of taps times the input's offset, one row of words at a time, added to the bias in r8:
+ * words come from r0, the offset is in both halves of r4. With stride 1 each tap is in two words.
  */
 #define SUM_3_1                         \
     "ldmia r0!, {r9, r10}           \n" \
@@ -97,9 +97,9 @@
 
 /*
  * Words of taps first, if they aren't there. Then biases and scales, channel by channel: a bias no
- * larger than r6 and a shift right by 1 to 16 have a short form (tflm_opt_set_short), whose constant
- * is 64 + (2 * output_offset + 1) * 2^(right + 6). Whether they haven't goes into a word bit by bit; the
- * bit that is there before the first drops out with the last.
+ * larger than r6 and a shift right by 1 to 16 have a short form (tflm_opt_set_short), whose
+ * constant is 64 + (2 * output_offset + 1) * 2^(right + 6). Whether they haven't goes into a word
+ * bit by bit; the bit that is there before the first drops out with the last.
  */
 __attribute__((naked))
 int32_t tflm_opt_depthwise_records_s8(

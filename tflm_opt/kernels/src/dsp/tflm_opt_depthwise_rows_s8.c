@@ -128,8 +128,10 @@
 #define THREE(row) row row row "b.w 4f \n"
 #define FIVE(row) row row row row row "b.w 4f \n"
 
-/* The same in a loop, for larger filters: fewer instructions of code, two more a row; three where the row
- * leaves no register, r7, for the end of the taps. */
+/*
+ * The same in a loop, for larger filters: fewer instructions of code, two more a row; three where
+ * the row leaves no register, r7, for the end of the taps.
+ */
 #define LOOP_7(label, row)                \
     "ldr.w r7, [sp, #80]              \n" \
     #label ":                         \n" \
