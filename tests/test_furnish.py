@@ -220,6 +220,17 @@ def test_more_memory_is_never_slower(name: str) -> None:
     assert least.peak == codegen_peak(g)
 
 
+@pytest.mark.parametrize("slowdown", [1.0, 1.1, 1.5])
+def test_the_smallest_is_no_slower_than_allowed(slowdown: float) -> None:
+    g = passes.run(graph.read(model("mlperf_tiny_kws")), passes.default_pipeline())
+    found = Furnishing(g, "dsp", slowdown=slowdown).found()
+    fastest = min(point.work for point in found.front)
+    assert found.chosen.work <= slowdown * fastest
+    enough = [point.peak for point in found.front if point.work <= slowdown * fastest]
+    assert found.chosen.peak == min(enough)
+    assert found.chosen.peak > codegen_peak(g)
+
+
 def codegen_peak(g: Graph) -> int:
     """The least arena with kernels that get no scratch."""
     from tflm_opt.patch_split.orders import search

@@ -172,7 +172,7 @@ class Furnishing:
                 if made.work <= allowed:
                     fit = made
                     break
-                limit = round(limit * _MORE)
+                limit = int(limit * _MORE) + 1
                 if limit > 2 * least:
                     break
         return fit or self._full(found)
@@ -208,7 +208,7 @@ class _Job:
         self.used = uses(point.graph, point.schedule)
         self.graph: Graph = point.graph
         self.sizes = {use.op: use.sizes(tier) for use in self.used}
-        self.least = {use.op: use.least for use in self.used}
+        self.useful = {use.op: use.least for use in self.used}
         self.spacings = [self._spacing(sizes) for sizes in self._levels()]
         self.needs = [spacing.needs() for spacing in self.spacings]
 
@@ -266,7 +266,7 @@ class _Job:
             if weights is not None:
                 size = sizes.get(op, 0)
                 least[weights] = min(least.get(weights, size), size)
-        for op, needed in self.least.items():
+        for op, needed in self.useful.items():
             weights = key(op)
             if weights is not None and least.get(weights, 0) < needed:
                 least[weights] = 0
