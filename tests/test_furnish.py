@@ -10,7 +10,7 @@ from net_draft import Draft
 from small_models import model
 
 from tflm_opt import arena, codegen, graph, passes
-from tflm_opt.codegen.rooms import block
+from tflm_opt.codegen.rooms import block, form
 from tflm_opt.codegen.uses import uses
 from tflm_opt.furnish import Furnished, Furnishing, furnish
 from tflm_opt.graph.ir import Graph, Op, Tensor
@@ -152,6 +152,45 @@ def test_nothing_is_overwritten_that_is_read_later(seed: int) -> None:
                 assert all(memory.holds(tensor, element) for element in range(tensor.elements))
 
 
+def shared(sizes: list[tuple[int, int]], strides: list[int]) -> Graph:
+    """Depthwise convolutions of several images, one after the other, with one filter."""
+    draft = Draft(np.random.default_rng(3))
+    images = [draft.tensor((1, *size, 8), 0.1, 0) for size in sizes]
+    _, filters, bias = draft.weighted(images[0], (1, 3, 3, 8), 3, 9)
+    outputs = []
+    for image, (height, width), stride in zip(images, sizes, strides, strict=True):
+        pads = [same_padding(size, 3, stride) for size in (height, width)]
+        shape = (1, -(-height // stride), -(-width // stride), 8)
+        outputs.append(draft.tensor(shape, draft.out_scale))
+        options = ConvOptions((stride, stride), Padding(*pads[0], *pads[1]))
+        draft.ops.append(Op("DEPTHWISE_CONV_2D", (image, filters, bias), (outputs[-1],), options))
+    return Graph(tuple(draft.ops), tuple(images), tuple(outputs))
+
+
+@pytest.mark.parametrize("strides", [[1, 1], [1, 2], [2, 1]])
+def test_ops_of_one_filter_get_enough_for_each_or_nothing(strides: list[int]) -> None:
+    """Kernels refuse less than they need, and work in other blocks with less than a row's."""
+    given = 0
+    for widths in ((24, 24), (24, 5), (6, 40)):
+        point = planned(shared([(6, width) for width in widths], strides))
+        for limit in np.linspace(point.peak, 4 * point.peak, 9).astype(int).tolist():
+            for tier in ("dsp", "mve"):
+                found = furnish(point, limit, tier)
+                given += len(found.sizes)
+                for op, size in found.sizes.items():
+                    one = form(op)
+                    assert one is not None
+                    assert size >= one.least
+    assert given > 0
+
+
+def test_less_scratch_than_for_a_row_is_no_smaller_block() -> None:
+    op = shared([(6, 24)], [1]).ops[0]
+    one = form(op)
+    assert one is not None
+    assert [one.block(size) for size in (0, one.least - 1, one.least)] == [1, 24 * 8, 24 * 8]
+
+
 def test_a_plan_that_ignores_blocks_is_caught() -> None:
     """The check above can fail: kernels that need more distance than the plan keeps."""
     caught = 0
@@ -179,6 +218,17 @@ def test_more_memory_is_never_slower(name: str) -> None:
     assert work == sorted(work, reverse=True)
     assert work[-1] < work[0]
     assert least.peak == codegen_peak(g)
+
+
+@pytest.mark.parametrize("slowdown", [1.0, 1.1, 1.5])
+def test_the_smallest_is_no_slower_than_allowed(slowdown: float) -> None:
+    g = passes.run(graph.read(model("mlperf_tiny_kws")), passes.default_pipeline())
+    found = Furnishing(g, "dsp", slowdown=slowdown).found()
+    fastest = min(point.work for point in found.front)
+    assert found.chosen.work <= slowdown * fastest
+    enough = [point.peak for point in found.front if point.work <= slowdown * fastest]
+    assert found.chosen.peak == min(enough)
+    assert found.chosen.peak > codegen_peak(g)
 
 
 def codegen_peak(g: Graph) -> int:

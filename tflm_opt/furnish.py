@@ -172,7 +172,7 @@ class Furnishing:
                 if made.work <= allowed:
                     fit = made
                     break
-                limit = round(limit * _MORE)
+                limit = int(limit * _MORE) + 1
                 if limit > 2 * least:
                     break
         return fit or self._full(found)
@@ -208,6 +208,7 @@ class _Job:
         self.used = uses(point.graph, point.schedule)
         self.graph: Graph = point.graph
         self.sizes = {use.op: use.sizes(tier) for use in self.used}
+        self.useful = {use.op: use.least for use in self.used}
         self.spacings = [self._spacing(sizes) for sizes in self._levels()]
         self.needs = [spacing.needs() for spacing in self.spacings]
 
@@ -255,13 +256,20 @@ class _Job:
         return Furnished(replace(self.point, plan=plan, work=round(work)), given)
 
     def _kernels(self, sizes: Mapping[Op, int]) -> Kernels:
-        """Two ops of the same weights are one in the kernels' eyes: they get the lesser size."""
+        """Two ops of the same weights are one in the kernels' eyes: they get the lesser size.
+
+        None, where that is too little for one of them: images of other widths, or other strides.
+        """
         least: dict[Tensor, int] = {}
         for op in self.graph.ops:
             weights = key(op)
             if weights is not None:
                 size = sizes.get(op, 0)
                 least[weights] = min(least.get(weights, size), size)
+        for op, needed in self.useful.items():
+            weights = key(op)
+            if weights is not None and least.get(weights, 0) < needed:
+                least[weights] = 0
         return Kernels(least)
 
     def _spacing(self, sizes: Mapping[Op, int]) -> Spacing:

@@ -21,7 +21,7 @@ from targets import Battery
 from tflm_opt import boards, codegen
 from tflm_opt.arena.overlap import safe_distance
 from tflm_opt.codegen.forms import Products
-from tflm_opt.codegen.rooms import key
+from tflm_opt.codegen.rooms import form, key
 from tflm_opt.kernels import table
 from tflm_opt.runtime import machine
 from tflm_opt.runtime.host import compiler
@@ -44,7 +44,8 @@ def products(call: Call) -> Products:
     pixels = int(np.prod(call.output if call.span is None else call.span[2]))
     depth = call.filters[0].size
     pointwise = call.kernel == call.stride == (1, 1) and call.padding == (0, 0)
-    return Products(pixels, call.channels, depth, gathered=not pointwise or call.span is not None)
+    any_kernel = not pointwise or call.span is not None
+    return Products(pixels, call.channels, depth, call.kernel != (1, 1), staged=any_kernel)
 
 
 def with_scratch(call: Call, rng: Rng) -> Call:
@@ -207,12 +208,13 @@ def test_scratch_is_divided_as_planned(tmp_path: Path) -> None:
     rng = np.random.default_rng(5)
     for _ in range(2000):
         pixels, channels, depth = (int(v) for v in rng.integers(1, 400, 3))
-        form = Products(pixels, channels, depth, bool(rng.random() < 0.5))
-        staging = (depth + 3) // 4 * 4 if form.gathered else 0
+        gathered, staged = (bool(flag) for flag in rng.random(2) < 0.5)
+        form = Products(pixels, channels, depth, gathered, gathered or staged)
+        staging = (depth + 3) // 4 * 4 if form.staged else 0
         for size in (*form.sizes(), *(int(v) for v in rng.integers(1, 200_000, 4)), form.least - 1):
             block = library.block(depth, channels, staging, size) * channels
             assert (block > 0) == (size >= form.least)
-            others = Products(1, channels, depth, form.gathered).block(form.least)  # of other tiers
+            others = Products(1, channels, depth, gathered).block(form.least)  # of other tiers
             assert form.block(size) == max(block, others) or block == 0
 
 
@@ -248,11 +250,9 @@ def test_outputs_overlap_inputs_as_far_as_promised(tmp_path: Path) -> None:
         add_convolution(cases, rng, kernel=kernel, channels=int(rng.integers(3, 40)))
     sizes = []
     for op in cases.ops:
-        _, height, width, depth = op.inputs[1].shape  # type: ignore[union-attr]
-        rows, columns = op.output.shape[1:3]
-        gathered = (height, width) != (1, 1)
-        form = Products(rows * columns, op.output.shape[3], height * width * depth, gathered)
-        options = [0, *sorted(form.sizes())[:3]]
+        found = form(op)
+        assert found is not None
+        options = [0, *sorted(found.sizes())[:3]]
         sizes.append(int(rng.choice(options)))
     battery = Battery.of(cases.graph(), cases.samples(2))
     battery.check(boards.get(BOARD), tmp_path, squeezed(cases, sizes))

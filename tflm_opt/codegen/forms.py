@@ -56,12 +56,15 @@ class Products:
         channels: of the output.
         depth: products of one output.
         gathered: whether windows are gathered first; not for pointwise ones.
+        staged: whether scratch has room for a window to be gathered, on the kernel that takes any
+            convolution: also where none is, of pointwise ones with steps.
     """
 
     pixels: int
     channels: int
     depth: int
     gathered: bool
+    staged: bool = False
 
     # Bytes of one channel's bias, multiplier, constant and shift.
     _SHORT = 16
@@ -73,7 +76,7 @@ class Products:
 
     @property
     def _fixed(self) -> int:
-        return up(self.depth, 4) if self.gathered else 0
+        return up(self.depth, 4) if self.gathered or self.staged else 0
 
     @property
     def least(self) -> int:
@@ -210,7 +213,10 @@ class Depthwise:
 
     def block(self, size: int) -> int:
         band = self._band(size)
-        return max(band, self._mve_band(size)) * self.columns * self.channels if band else 1
+        if not band and not size:
+            return 1
+        # With less than `least`, rows are made in parts, channels one after the other.
+        return max(band, self._mve_band(size)) * self.columns * self.channels
 
     def work(self, size: int, tier: str) -> float:
         outputs = self.rows * self.columns * self.channels
@@ -233,13 +239,21 @@ class Depthwise:
         return outputs * (0.56 * taps + 10.5) + words + 50 * self.channels * bands
 
 
+def _pointwise(op: Op) -> Form | None:
+    return _products(op, staged=False)
+
+
 def _convolution(op: Op) -> Form | None:
+    return _products(op, staged=True)
+
+
+def _products(op: Op, *, staged: bool) -> Form | None:
     _, height, width, depth = _shape(op, 1)
     _, rows, columns, channels = op.output.shape
     if _shape(op, 0)[3] != depth:
         return None  # groups
     gathered = (height, width) != (1, 1)
-    return Products(rows * columns, channels, height * width * depth, gathered)
+    return Products(rows * columns, channels, height * width * depth, gathered, staged)
 
 
 def _depthwise(op: Op) -> Form | None:
@@ -259,7 +273,7 @@ def _shape(op: Op, position: int) -> tuple[int, ...]:
 
 
 FORMS: dict[str, Callable[[Op], Form | None]] = {
-    "arm_convolve_1x1_s8_fast": _convolution,
+    "arm_convolve_1x1_s8_fast": _pointwise,
     "arm_convolve_wrapper_s8": _convolution,
     "arm_depthwise_conv_wrapper_s8": _depthwise,
 }

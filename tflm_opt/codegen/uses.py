@@ -35,12 +35,17 @@ class Use:
         """Estimated instructions with `size` bytes of optional scratch."""
         return sum(times * (CALL + one.work(size, tier)) for one, times in self.forms.items())
 
+    @property
+    def least(self) -> int:
+        """Bytes of scratch below which one of its kernels is given none."""
+        return max((one.least for one in self.forms), default=0)
+
     def sizes(self, tier: str) -> tuple[int, ...]:
         """Bytes of scratch worth having, rising, each with less work than those before; 0 first."""
         found, work = [0], self.work(0, tier)
         if key(self.op) is None or needed(self.op):
             return (0,)
-        least = max((one.least for one in self.forms), default=0)
+        least = self.least
         for size in sorted({size for one in self.forms for size in one.sizes()}):
             less = self.work(size, tier)
             if size >= least and less < work * WORTH:

@@ -25,12 +25,15 @@ slower and as exact. How much each layer gets is chosen when memory is planned: 
 makes the model fastest within it; without, what keeps the least memory within `max_slowdown` of the
 fastest.
 
-**Order.** Output elements are written in blocks, in memory order. What a block writes may lie over
-anything that only earlier blocks read, and the planner makes use of it.
+**Order.** Output elements are written in blocks, one block after the other in memory order. What a
+block writes may lie over anything that only earlier blocks read, and the planner makes use of it.
 
-**Requantization.** On cores with DSP, a channel's sum becomes an output in a few instructions, with
-TFLM's double rounding. That this is the same function is proved for each channel when a model is
-compiled (`codegen/short_form.py`); channels for which it can't be take TFLM's own steps.
+**Requantization.** On cores with DSP, convolutions and fully connected layers make an output of a
+channel's sum in a few instructions, with TFLM's double rounding. That the formulas are the same
+function is proved for each channel when a model is compiled (`codegen/short_form.py`): a channel for
+which they weren't would be an error; none is known. Shifts and sums out of the formulas' range take
+TFLM's own steps, as everything does on other cores. That the instructions compute the formulas is
+tested.
 
 `python benchmarks/kernels.py` counts instructions by kernel and shape, and with `--models` for
 whole models beside other engines.
