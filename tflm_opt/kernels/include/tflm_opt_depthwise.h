@@ -143,6 +143,8 @@ TFLM_OPT_INLINE int32_t tflm_opt_depthwise_buffer_size(const cmsis_nn_dims *inpu
  */
 #define TFLM_OPT_DEPTHWISE_RIGHT 16
 
+#define TFLM_OPT_DEPTHWISE_ODD 4 /* channels without it that are remembered */
+
 /* One call of a kernel that may work in scratch. */
 typedef struct {
     const cmsis_nn_dw_conv_params *params;
@@ -158,6 +160,7 @@ typedef struct {
     int32_t in_words; /* whether tflm_opt_depthwise_band_s8 serves the call */
     int32_t directly; /* whether tflm_opt_depthwise_direct_s8 does, if its windows do */
     int32_t all_short; /* 1 if all channels have a short form, -1 if not, 0 if nobody has looked */
+    int32_t odd[TFLM_OPT_DEPTHWISE_ODD]; /* then: the first without, or the number of channels */
 } tflm_opt_depthwise_call;
 
 /* Rows y to y + rows of the output, from column x on. */

@@ -27,7 +27,7 @@ arm_cmsis_nn_status arm_depthwise_conv_s8(const cmsis_nn_context *ctx,
     tflm_opt_depthwise_call call = {dw_conv_params, quant_params, input_dims, filter_dims,
                                     filter_data,    bias_data,    {0},        NULL,
                                     0,              0,            0,      0,
-                                    0};
+                                    0,              {0}};
     const arm_cmsis_nn_status status =
         tflm_opt_depthwise_start_s8(ctx, output_dims, output_dims->w, output_dims->h, &call);
     int32_t n;

@@ -22,26 +22,39 @@ static void set_distances(const tflm_opt_window_rows *rows, int32_t *distances)
     }
 }
 
-/* Whether a channel has the short form that tflm_opt_depthwise_taps_s8 uses, and all its sums. */
-static int is_short(const tflm_opt_depthwise_call *call, int32_t channel)
+/*
+ * SHORT: a channel and all its sums have the short form that tflm_opt_depthwise_taps_s8 uses.
+ * STILL: its sums are all too small to make an output other than the offset.
+ */
+typedef enum { SHORT, STILL, ODD } kind;
+
+static kind kind_of(const tflm_opt_depthwise_call *call, int32_t channel)
 {
     const int32_t taps = call->filter->h * call->filter->w;
-    const int32_t reach = 128 * tflm_opt_reach(call->params->input_offset) * taps;
-    const int32_t most = TFLM_OPT_SHORT_SUM - 1 - reach;
     const int32_t bias = call->bias != NULL ? call->bias[channel] : 0;
-    return (uint32_t)-call->quant->shift[channel] - 1U < TFLM_OPT_DEPTHWISE_RIGHT &&
-           bias <= most && bias >= -most;
+    const uint32_t most = (bias < 0 ? 0U - (uint32_t)bias : (uint32_t)bias) +
+                          (uint32_t)(128 * tflm_opt_reach(call->params->input_offset) * taps);
+    const uint32_t right = (uint32_t)-call->quant->shift[channel];
+    if (right - 1U < TFLM_OPT_DEPTHWISE_RIGHT && most < (uint32_t)TFLM_OPT_SHORT_SUM) {
+        return SHORT;
+    }
+    return right - 1U < 31U && most >> (right - 1U) == 0 ? STILL : ODD;
 }
 
-TFLM_OPT_APART int32_t find_all_short(const tflm_opt_depthwise_call *call)
+/* Looks for the first channels that aren't SHORT; behind them all there are none. */
+TFLM_OPT_APART void find_odd(tflm_opt_depthwise_call *call)
 {
+    int32_t found = 0;
     int32_t i;
-    for (i = 0; i < call->input->c; i++) {
-        if (!is_short(call, i)) {
-            return -1;
+    for (i = 0; i < call->input->c && found < TFLM_OPT_DEPTHWISE_ODD; i++) {
+        if (kind_of(call, i) != SHORT) {
+            call->odd[found++] = i;
         }
     }
-    return 1;
+    call->all_short = found > 0 ? -1 : 1;
+    while (found < TFLM_OPT_DEPTHWISE_ODD) {
+        call->odd[found++] = call->input->c;
+    }
 }
 
 /* `groups` fours of a pixel's channels from `first` on. */
@@ -78,7 +91,10 @@ static void make_four(const tflm_opt_depthwise_call *call,
     make_groups(pixel, first + count - 4, 1, four);
     for (i = 4 - count; i < 4; i++) {
         const int32_t channel = first + count - 4 + i;
-        if (call->all_short < 0 && !is_short(call, channel)) {
+        const kind what = call->all_short < 0 ? kind_of(call, channel) : SHORT;
+        if (what == STILL) {
+            four[i] = (int8_t)call->params->output_offset;
+        } else if (what == ODD) {
             tflm_opt_depthwise_any_s8(call, lines, at, channel, 1, four + i);
         }
     }
@@ -87,7 +103,7 @@ static void make_four(const tflm_opt_depthwise_call *call,
     }
 }
 
-/* All channels of a pixel. */
+/* All channels of a pixel; as many fours as can be go together. */
 static void make_pixel(const tflm_opt_depthwise_call *call,
                        const tflm_opt_lines *lines,
                        const tflm_opt_span *at,
@@ -96,14 +112,19 @@ static void make_pixel(const tflm_opt_depthwise_call *call,
 {
     const int32_t channels = call->input->c;
     int32_t done = 0;
-    if (call->all_short > 0) {
-        make_groups(pixel, 0, channels / 4, output);
-        done = channels & ~3;
-    }
+    int32_t i = 0;
     while (done < channels) {
-        const int32_t count = tflm_opt_min(channels - done, 4);
-        make_four(call, lines, at, pixel, done, count, output);
-        done += count;
+        const int32_t next = i < TFLM_OPT_DEPTHWISE_ODD ? call->odd[i++] : done;
+        const int32_t groups = (next - done) / 4;
+        if (groups > 0) {
+            make_groups(pixel, done, groups, output + done);
+            done += groups * 4;
+        }
+        if (done < channels) {
+            const int32_t count = tflm_opt_min(channels - done, 4);
+            make_four(call, lines, at, pixel, done, count, output);
+            done += count;
+        }
     }
 }
 
@@ -128,7 +149,7 @@ int32_t tflm_opt_depthwise_direct_s8(tflm_opt_depthwise_call *call,
         return 0;
     }
     if (call->all_short == 0) {
-        call->all_short = find_all_short(call);
+        find_odd(call);
     }
     tflm_opt_depthwise_find_rows(call, lines, in_y + down.first, down.last - down.first,
                                  tflm_opt_max(in_x, 0), &rows);

@@ -23,7 +23,7 @@ arm_cmsis_nn_status tflm_opt_depthwise_lines_s8(
     tflm_opt_depthwise_call call = {dw_conv_params, quant_params, input_dims, filter_dims,
                                     filter_data,    bias_data,    {0},        NULL,
                                     0,              0,            0,      0,
-                                    0};
+                                    0,              {0}};
     const arm_cmsis_nn_status status =
         tflm_opt_depthwise_start_s8(ctx, output_dims, span->count, 1, &call);
     (void)bias_dims;
