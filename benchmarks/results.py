@@ -6,9 +6,10 @@
 Without arguments: the six models that the project's tests use, where they are at hand; `--net`
 builds one of the tests' Keras nets and starts from that. `least` is the least arena that was found,
 `arena` and all that follows of what `optimize` chooses by itself: the least that is not much slower
-than the fastest. `layer_by_layer` is an arena without streamed stages, and without scratch. Flash is that of the linked engine, instructions
-those of one inference on the emulated board (instructions, not cycles), TFLM's memory that of its
-own allocator on this 64-bit computer, seconds those of `optimize`, quantization included.
+than the fastest. `layer_by_layer` is an arena without streamed stages, and without scratch. Flash
+is that of the linked engine, instructions those of one inference on the emulated board
+(instructions, not cycles), TFLM's memory that of its own allocator on this 64-bit computer, seconds
+those of `optimize`, quantization included.
 """
 
 from __future__ import annotations

@@ -139,7 +139,7 @@ def test_emulated_cortex_m4_equals_tflm(name: str, tmp_path: Path) -> None:
 def test_arena_limits(name: str) -> None:
     plan, sources = layered(name)
     assert plan.bound <= plan.peak == sources.arena <= ARENA_LIMITS[name]
-    assert optimized(name).sram.arena <= plan.peak
+    assert optimized(name).front[-1].peak <= plan.peak
 
 
 @pytest.mark.slow

@@ -166,7 +166,7 @@ def test_a_folder_without_a_model(tmp_path: Path) -> None:
 
 def test_a_folder_without_sources(tmp_path: Path) -> None:
     doubler(tmp_path)
-    for path in (tmp_path / "src").iterdir():
+    for path in (tmp_path / "src").rglob("*.c"):
         path.unlink()
     with pytest.raises(InvalidModel, match="no C sources"):
         host.Engine(tmp_path)

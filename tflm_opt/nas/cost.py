@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .. import codegen, graph, passes
+from .. import boards, graph, passes
+from ..api import DEFAULT_BOARD, SLOWDOWN
+from ..furnish import Furnishing
 from ..graph import Graph
 from ..graph.geometry import macs, weights_bytes
-from ..patch_split.orders import search
+from ..kernels.table import tier_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,31 +25,37 @@ class Cost:
         arena: bytes of RAM for tensors and kernel scratch, as deployed.
         weights: bytes of all constants that the ops read.
         macs: multiply-accumulates of one inference.
+        instructions: of one inference on the board's core: an estimate, of kernels with weights.
     """
 
     arena: int
     weights: int
     macs: int
+    instructions: int
 
 
-def cost(model: bytes | Graph, *, input: str = "resident", seed: int = 0) -> Cost:
+def cost(
+    model: bytes | Graph, *, input: str = "resident", board: str = DEFAULT_BOARD, seed: int = 0
+) -> Cost:
     """What an int8 model costs; no TensorFlow, no compiler.
 
     Example:
         >>> cost(Path("model.tflite").read_bytes()).arena
-        20896
+        24736
 
     Args:
         model: the bytes of a `.tflite`, or a graph.
         input: "resident" or "streamed", as in `optimize`.
+        board: whose core it is for.
         seed: of the planner's search.
 
     Raises:
-        InvalidModel, UnsupportedModel: as `optimize`.
+        InvalidModel, UnsupportedModel, UnknownBoard: as `optimize`.
     """
     original = model if isinstance(model, Graph) else graph.read(model)
     optimized = passes.run(original, passes.default_pipeline())
-    found = search(
-        optimized, input=input, scratch=codegen.scratch, access=codegen.access, seed=seed
+    runs = Furnishing(
+        optimized, tier_of(boards.get(board).core), input=input, slowdown=SLOWDOWN, seed=seed
     )
-    return Cost(found.peak, weights_bytes(optimized), macs(optimized))
+    chosen = runs.found().chosen
+    return Cost(chosen.peak, weights_bytes(optimized), macs(optimized), chosen.work)

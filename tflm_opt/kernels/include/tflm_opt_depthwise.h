@@ -1,6 +1,6 @@
 /*
- * Depthwise convolutions on cores with the DSP extension: not part of the public interface, and of use
- * on other cores only for what it says about scratch.
+ * Depthwise convolutions on cores with the DSP extension: not part of the public interface, and of
+ * use on other cores only for what it says about scratch.
  *
  * Four channels at a time. Of the input rows that a band of output rows reads, each channel gets
  * words of two neighbouring values in scratch, borders filled with the zero point, and of the
@@ -10,8 +10,8 @@
  *     even outputs:   E(i).low w0 + E(i).high w1 + E(i + 1).low w2    = E(i) w01 + E(i + 1).low w2
  *     odd outputs:    E(i).high w0 + E(i + 1).low w1 + E(i + 1).high w2
  *
- * two products an instruction but for the odd one out. Several outputs are made at once, so that words
- * and taps are loaded once for all of them. The input's offset is part of the bias.
+ * two products an instruction but for the odd one out. Several outputs are made at once, so that
+ * words and taps are loaded once for all of them. The input's offset is part of the bias.
  *
  * A band is the block that is promised to whoever lays an output over an input: its outputs are
  * written in any order, some before its last inputs are read.
@@ -137,6 +137,12 @@ TFLM_OPT_INLINE int32_t tflm_opt_depthwise_buffer_size(const cmsis_nn_dims *inpu
 
 /* ---- calls and bands ---- */
 
+/*
+ * Shifts right of the short form, at most. One more than tflm_opt_set_short takes: with sums below
+ * 2^23, products add less than 2^30 to a constant of 2^30 or little more.
+ */
+#define TFLM_OPT_DEPTHWISE_RIGHT 16
+
 /* One call of a kernel that may work in scratch. */
 typedef struct {
     const cmsis_nn_dw_conv_params *params;
@@ -148,8 +154,10 @@ typedef struct {
     tflm_opt_depthwise_shape shape;
     int32_t *scratch;
     int32_t size;     /* bytes of it, enough for a row of 4 columns */
-    int32_t in_words; /* whether tflm_opt_depthwise_band_s8 serves the call, if its channels do */
+    int32_t rows;     /* of a band that it has room for, no more than are asked for */
+    int32_t in_words; /* whether tflm_opt_depthwise_band_s8 serves the call */
     int32_t directly; /* whether tflm_opt_depthwise_direct_s8 does, if its windows do */
+    int32_t all_short; /* 1 if all channels have a short form, -1 if not, 0 if nobody has looked */
 } tflm_opt_depthwise_call;
 
 /* Rows y to y + rows of the output, from column x on. */
@@ -171,9 +179,9 @@ arm_cmsis_nn_status tflm_opt_depthwise_start_s8(const cmsis_nn_context *ctx,
                                                 tflm_opt_depthwise_call *call) TFLM_OPT_SMALL;
 
 /*
- * Some of the first rows of a band for which there is scratch; how many. `output` is where the band's
- * first pixel goes, `output_row` leads from one row to the next. 0, and they are not written, or in
- * part, if a channel has no short form.
+ * Some of the first rows of a band for which there is scratch; how many. `output` is where the
+ * band's first pixel goes, `output_row` leads from one row to the next. Channels without a short
+ * form are made with the others and once more one by one.
  */
 int32_t tflm_opt_depthwise_band_s8(const tflm_opt_depthwise_call *call,
                                    const tflm_opt_lines *lines,
@@ -185,24 +193,31 @@ int32_t tflm_opt_depthwise_band_s8(const tflm_opt_depthwise_call *call,
  * A span without scratch, in blocks of one output element. 0, and nothing is written, if one of its
  * windows holds no value.
  */
-int32_t tflm_opt_depthwise_direct_s8(const tflm_opt_depthwise_call *call,
+int32_t tflm_opt_depthwise_direct_s8(tflm_opt_depthwise_call *call,
                                      const tflm_opt_lines *lines,
                                      const tflm_opt_span *span,
                                      int8_t *output) TFLM_OPT_SMALL;
 
-/* Any depthwise convolution, without scratch: the portable kernel, whose place the fast ones take. */
-arm_cmsis_nn_status tflm_opt_depthwise_any_s8(const cmsis_nn_context *ctx,
-                                              const cmsis_nn_dw_conv_params *dw_conv_params,
-                                              const cmsis_nn_per_channel_quant_params *quant_params,
-                                              const cmsis_nn_dims *input_dims,
-                                              const tflm_opt_lines *input,
-                                              const cmsis_nn_dims *filter_dims,
-                                              const int8_t *filter_data,
-                                              const cmsis_nn_dims *bias_dims,
-                                              const int32_t *bias_data,
-                                              const cmsis_nn_dims *output_dims,
-                                              const tflm_opt_span *span,
-                                              int8_t *output_data);
+/* tflm_opt_set_rows: where `count` rows from row y on are, that are inside as column x is. */
+void tflm_opt_depthwise_find_rows(const tflm_opt_depthwise_call *call,
+                                  const tflm_opt_lines *lines,
+                                  int32_t y,
+                                  int32_t count,
+                                  int32_t x,
+                                  tflm_opt_window_rows *rows) TFLM_OPT_SMALL;
+
+/*
+ * Channels first to first + count of a span, one by one: any depthwise convolution, without
+ * scratch, in blocks of one output element. What the fast kernels leave to it; slow and small.
+ * `output` is where channel `first` of the span's first pixel goes. `first` is 0 with more than
+ * one output a channel.
+ */
+void tflm_opt_depthwise_any_s8(const tflm_opt_depthwise_call *call,
+                               const tflm_opt_lines *lines,
+                               const tflm_opt_span *span,
+                               int32_t first,
+                               int32_t count,
+                               int8_t *output) TFLM_OPT_SMALL;
 
 /* ---- cores: assembly, which knows where the fields of these records are ---- */
 
@@ -222,11 +237,16 @@ typedef struct {
     int32_t size;
     int32_t bias_step;  /* in bytes, 0 to have the same for all */
     const int8_t *taps; /* NULL if their words are there already */
-    int32_t channels;   /* from one tap to the next */
-    int32_t kind; /* 0, 1, 2: width 3, 5, 7; 3, 4, 5: with stride 2; 6: columns of 3, not rows */
+    int32_t tap_step;   /* from one to the next of a row */
+    int32_t kind;       /* 0, 1, 2: width 3, 5, 7; 3, 4, 5: with stride 2 */
+    int32_t row_bytes;  /* of the words of a row of taps */
+    int32_t tap_skip;   /* from a row's last tap to the next row's first */
 } tflm_opt_depthwise_records;
 
-/* Fills them; 0 and not 1 where a channel has no short form (tflm_opt_set_short). */
+/*
+ * Fills them. 0, or in bits 3 to 0 which of the first to the last channel have no short form: what
+ * their records make is of no use.
+ */
 int32_t tflm_opt_depthwise_records_s8(const tflm_opt_depthwise_records *records);
 
 /*
@@ -248,8 +268,7 @@ typedef struct {
     int32_t rows;
 } tflm_opt_depthwise_words;
 
-/* They lie `step` bytes apart: 4, 12, 20 or 36. */
-void tflm_opt_depthwise_words_s8(const tflm_opt_depthwise_words *words, int32_t step);
+void tflm_opt_depthwise_words_s8(const tflm_opt_depthwise_words *words);
 
 /* Words of values one above the other, of two rows. One row may be four bytes that repeat: step 0. */
 typedef struct {
@@ -278,8 +297,8 @@ typedef struct {
 void tflm_opt_depthwise_four_s8(const tflm_opt_depthwise_four *four, int32_t step);
 
 /*
- * Output rows of four channels, from words. `state` belongs to the core. Addresses and steps are those
- * of the first row and channel; deltas are added after the last row of a channel.
+ * Output rows of four channels, from words. `state` belongs to the core. Addresses and steps are
+ * those of the first row and channel; deltas are added after the last row of a channel.
  */
 typedef struct {
     int32_t state0;
@@ -312,12 +331,11 @@ typedef struct {
 void tflm_opt_depthwise_rows_s8(const tflm_opt_depthwise_rows *rows);
 
 /*
- * 3x3 alone, with words that lie column by column. words_step is the bytes of all whole groups,
- * columns those that are left; with a kink, no group is whole. One row with stride 1, groups of four
- * columns. Or two rows and two columns, again and again: with stride 1 on words of values one above the
- * other (code is 0, 1, 2 for 2, 4, 8 rows), with stride 2 on words of neighbours (3, 4 for 2, 4 rows).
+ * 3x3 with stride 1 alone, two rows and two columns at once, of words of values one above the
+ * other that lie column by column. words_step is the bytes of all whole groups, columns those that
+ * are left; with a kink, no group is whole. code is how many rows there are more than four; there
+ * are two, four or eight.
  */
-void tflm_opt_depthwise_1x4_s8(const tflm_opt_depthwise_rows *rows);
 void tflm_opt_depthwise_2x2_s8(const tflm_opt_depthwise_rows *rows);
 
 /*

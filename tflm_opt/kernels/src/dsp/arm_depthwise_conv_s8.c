@@ -26,46 +26,35 @@ arm_cmsis_nn_status arm_depthwise_conv_s8(const cmsis_nn_context *ctx,
     const int32_t output_row = output_dims->w * output_dims->c;
     tflm_opt_depthwise_call call = {dw_conv_params, quant_params, input_dims, filter_dims,
                                     filter_data,    bias_data,    {0},        NULL,
-                                    0,              0,            0};
-    arm_cmsis_nn_status status =
+                                    0,              0,            0,      0,
+                                    0};
+    const arm_cmsis_nn_status status =
         tflm_opt_depthwise_start_s8(ctx, output_dims, output_dims->w, output_dims->h, &call);
-    int32_t block = 1;
     int32_t n;
+    (void)bias_dims;
     if (status != ARM_CMSIS_NN_SUCCESS) {
         return status;
-    }
-    if (call.in_words) {
-        block = tflm_opt_depthwise_rows_in(&call.shape, call.size, output_dims->w);
     }
     for (n = 0; n < input_dims->n; n++) {
         tflm_opt_lines_shape shape;
         const tflm_opt_lines lines = tflm_opt_whole(input_dims, input_data, &shape);
         tflm_opt_depthwise_band band = {0, 0, 0, output_dims->w};
-        int32_t end = block;
+        int32_t end = call.rows;
         while (band.y < output_dims->h) {
-            int32_t rows = 0;
+            int32_t rows = 1;
             band.rows = tflm_opt_min(end, output_dims->h) - band.y;
             if (call.in_words && (band.y == 0 || tflm_opt_depthwise_is_worth_it(
                                                      &call.shape, band.columns, band.rows))) {
                 rows = tflm_opt_depthwise_band_s8(&call, &lines, &band, output_data, output_row);
-                call.in_words = rows > 0;
-                call.directly = call.in_words; /* all channels have short forms, or one has none */
-            }
-            if (rows == 0) {
+            } else {
                 const tflm_opt_span span = {band.y, 0, band.columns};
                 if (!call.directly ||
                     !tflm_opt_depthwise_direct_s8(&call, &lines, &span, output_data)) {
-                    status = tflm_opt_depthwise_any_s8(
-                        ctx, dw_conv_params, quant_params, input_dims, &lines, filter_dims,
-                        filter_data, bias_dims, bias_data, output_dims, &span, output_data);
+                    tflm_opt_depthwise_any_s8(&call, &lines, &span, 0, output_dims->c, output_data);
                 }
-                if (status != ARM_CMSIS_NN_SUCCESS) {
-                    return status;
-                }
-                rows = 1;
             }
             band.y += rows;
-            end += band.y >= end ? block : 0;
+            end += band.y >= end ? call.rows : 0;
             output_data += rows * output_row;
         }
         input_data += input_dims->h * input_dims->w * input_dims->c;

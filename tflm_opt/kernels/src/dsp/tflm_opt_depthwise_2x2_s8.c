@@ -10,8 +10,9 @@
  *     upper row:  P.low w0 + P.high w1 + Q.low w2     = P w01 + Q.low w2
  *     lower row:  P.high w0 + Q.low w1 + Q.high w2    = P.high w0 + Q w12
  *
- * With four rows of outputs a third word follows, and the second pair of rows is made of the second
- * and the third; with eight there are five. A column's words lie side by side, `step` bytes from those of the column before.
+ * Of four rows of outputs there is a third word, and the second pair of rows is made of the second
+ * and the third; of eight there are five. A column's words lie side by side, `step` bytes from
+ * those of the column before.
  */
 
 /* One column of taps, w01 and w12, with P and Q in r10 and r11, added to an upper and a lower sum. */
@@ -25,7 +26,7 @@
  * Sums of two columns: r0 and r2 of the left one, r1 and r3 of the right one. Taps are in r4 to r9,
  * column by column; lr walks over words.
  */
-#define SUMS_1(step)                                 \
+#define SUMS(step)                                 \
     "ldr r3, [sp, #24]          \n"                \
     "ldrd r10, r11, [lr], #" step "  \n"           \
     COLUMN("r0", "r2", "r4", "r5", "r3", "r3")     \
@@ -39,49 +40,8 @@
     COLUMN("r1", "r3", "r8", "r9", "r1", "r3")
 
 /*
- * 3x3 with stride 2: words are of neighbouring values, in columns of the five rows that two rows of
- * outputs read, or nine for four rows; from the fifth it is `skip` bytes to the next column. w01 and w2 of the rows are in r4 to r9; the middle row is the upper outputs' last
- * and the lower outputs' first.
- */
-#define SUMS_2(skip)                       \
-    "ldr r3, [sp, #24]          \n"    \
-    "ldrd r10, r11, [lr], #8    \n"    \
-    "smlad r0, r10, r4, r3      \n"    \
-    "smlad r0, r11, r6, r0      \n"    \
-    "ldrd r10, r11, [lr], #8    \n"    \
-    "smlad r0, r10, r8, r0      \n"    \
-    "smlad r2, r10, r4, r3      \n"    \
-    "smlad r2, r11, r6, r2      \n"    \
-    "ldr r10, [lr], #" skip "    \n"    \
-    "smlad r2, r10, r8, r2      \n"    \
-    "ldrd r10, r11, [lr], #8    \n"    \
-    "smlad r0, r10, r5, r0      \n"    \
-    "smlad r1, r10, r4, r3      \n"    \
-    "smlad r0, r11, r7, r0      \n"    \
-    "smlad r1, r11, r6, r1      \n"    \
-    "ldrd r10, r11, [lr], #8    \n"    \
-    "smlad r0, r10, r9, r0      \n"    \
-    "smlad r1, r10, r8, r1      \n"    \
-    "smlad r2, r10, r5, r2      \n"    \
-    "smlad r3, r10, r4, r3      \n"    \
-    "smlad r2, r11, r7, r2      \n"    \
-    "smlad r3, r11, r6, r3      \n"    \
-    "ldr r10, [lr], #" skip "    \n"    \
-    "smlad r2, r10, r9, r2      \n"    \
-    "smlad r3, r10, r8, r3      \n"    \
-    "ldrd r10, r11, [lr]        \n"    \
-    "smlad r1, r10, r5, r1      \n"    \
-    "smlad r1, r11, r7, r1      \n"    \
-    "ldrd r10, r11, [lr, #8]    \n"    \
-    "smlad r1, r10, r9, r1      \n"    \
-    "smlad r3, r10, r5, r3      \n"    \
-    "smlad r3, r11, r7, r3      \n"    \
-    "ldr r10, [lr, #16]         \n"    \
-    "smlad r3, r10, r9, r3      \n"
-
-/*
- * Sums of two columns of two rows, and their outputs, until all whole groups are done: then r10 is where
- * their words end. Else it is for those with a kink or without a right column.
+ * Sums of two columns of two rows, and their outputs, until all whole groups are done: then r10 is
+ * where their words end. Else it is for those with a kink or without a right column.
  */
 #define GROUPS(label, sums)             \
     #label ":                       \n" \
@@ -143,7 +103,7 @@
  *          8  shift         24  bias                             52  the record      64  words
  *         12  channels      28  columns left                                         68  taps
  *                                                                                    72  count
- * In the record, `code` is 0 to 4: which of the sums.
+ * In the record, `code` is less than 0 for two rows, more for eight.
  */
 __attribute__((naked))
 void tflm_opt_depthwise_2x2_s8(__attribute__((unused)) const tflm_opt_depthwise_rows *rows)
@@ -183,15 +143,12 @@ void tflm_opt_depthwise_2x2_s8(__attribute__((unused)) const tflm_opt_depthwise_
         "3:                         \n" /* groups of two columns */
         "ldr r3, [sp, #52]          \n"
         "ldr r3, [r3, #24]          \n"
-        "tbh [pc, r3, lsl #1]       \n"
-        "30:                        \n"
-        ".short (31f - 30b) / 2, (32f - 30b) / 2, (33f - 30b) / 2          \n"
-        ".short (34f - 30b) / 2, (35f - 30b) / 2, 0                        \n"
-        GROUPS(31, SUMS_1("8"))
-        GROUPS(32, SUMS_1("12"))
-        GROUPS(33, SUMS_1("20"))
-        GROUPS(34, SUMS_2("4"))
-        GROUPS(35, SUMS_2("20"))
+        "cmp r3, #0                 \n"
+        "blt.w 32f                  \n"
+        "bgt.w 33f                  \n"
+        GROUPS(31, SUMS("12"))
+        GROUPS(32, SUMS("8"))
+        GROUPS(33, SUMS("20"))
         "4:                         \n"
         "ldr r3, [sp, #28]          \n"
         "cmp r3, #0                 \n"

@@ -5,22 +5,23 @@
 
 #if TFLM_OPT_DSP
 
-/* Which core makes the outputs; it says how words lie. */
-typedef enum { BY_ROWS, ONE_BY_FOUR, TWO_BY_TWO, STACKED } way;
+#define WRAPS 0x3FFFFFFF /* biases that are no larger leave room for products */
 
 #define RUNS 3  /* of input rows */
 #define PAIRS 5 /* of input rows, of eight output rows */
 
 /*
- * A strip: some columns of all of a band's rows. Its words: `column` from one to the next of a row,
- * `row` from one row to the next, `plane` from one channel to the next; stacked ones are columns of
- * all rows' words. The columns that are read begin with column in_x of the input, the rows with row
- * in_y; of both, those inside have values.
+ * A strip: some columns of all of a band's rows. Its words: `column` from one to the next of a
+ * row, `row` from one row to the next, `plane` from one channel to the next; stacked ones, which
+ * tflm_opt_depthwise_2x2_s8 takes, are columns of all rows' words. The columns that are read begin
+ * with column in_x of the input, the rows with row in_y; of both, those inside have values.
  */
 typedef struct {
     const tflm_opt_depthwise_call *call;
-    way how;
-    int32_t rows; /* of the output */
+    int32_t stacked;
+    int32_t y; /* of the output */
+    int32_t rows;
+    int32_t x;
     int32_t columns;
     int32_t in_x;
     int32_t in_y;
@@ -38,9 +39,11 @@ typedef struct {
 typedef struct {
     int32_t count;
     int32_t fours; /* the first of them are four rows at once */
-    tflm_opt_depthwise_words words[RUNS];
-    tflm_opt_depthwise_two two[PAIRS];
     tflm_opt_depthwise_four four[PAIRS / 2];
+    union {
+        tflm_opt_depthwise_words words[RUNS];
+        tflm_opt_depthwise_two two[PAIRS];
+    } of;
 } sources;
 
 /* Of `count` positions from `start` on, those that lie before `size` and not before 0. */
@@ -62,11 +65,10 @@ TFLM_OPT_INLINE uint32_t zero_word(const strip *part)
     return ((uint32_t)-part->call->params->input_offset & 0xFFFFU) * 0x10001U;
 }
 
-TFLM_OPT_APART void fill(uint32_t *words, int32_t step, int32_t count, uint32_t value)
+TFLM_OPT_APART void fill(uint32_t *words, int32_t count, uint32_t value)
 {
     for (; count > 0; count--) {
-        *words = value;
-        words += step;
+        *words++ = value;
     }
 }
 
@@ -74,7 +76,7 @@ TFLM_OPT_APART void fill(uint32_t *words, int32_t step, int32_t count, uint32_t 
 TFLM_OPT_APART void fill_borders(const strip *part)
 {
     const uint32_t zero = zero_word(part);
-    const int32_t left = part->inside_w.first / 2;
+    const int32_t left = part->inside_w.first / 2; /* words side by side */
     const int32_t right = (part->inside_w.last + 1) / 2;
     int32_t y;
     for (y = 0; y < part->input_rows; y++) {
@@ -84,8 +86,8 @@ TFLM_OPT_APART void fill_borders(const strip *part)
         uint32_t *words = part->words + y * part->row;
         int32_t channel;
         for (channel = 0; channel < 4 && before + after > 0; channel++) {
-            fill(words, part->column, before, zero);
-            fill(words + right * part->column, part->column, after, zero);
+            fill(words, before, zero);
+            fill(words + right, after, zero);
             words += part->plane;
         }
     }
@@ -100,8 +102,8 @@ TFLM_OPT_APART void fill_sides(const strip *part)
     uint32_t *words = part->words;
     int32_t channel;
     for (channel = 0; channel < 4; channel++) {
-        fill(words, 1, before, zero);
-        fill(words + part->inside_w.last * part->column, 1, after, zero);
+        fill(words, before, zero);
+        fill(words + part->inside_w.last * part->column, after, zero);
         words += part->plane;
     }
 }
@@ -115,18 +117,18 @@ static void set_words(const strip *part, const tflm_opt_window_rows *rows, sourc
     tflm_opt_depthwise_words job;
     job.source = rows->origin;
     job.channels = part->call->input->c;
-    job.words = part->words + part->inside_h.first * part->row + first / 2 * part->column;
+    job.words = part->words + part->inside_h.first * part->row + first / 2;
     job.plane = part->plane * 4;
     job.first = first & 1;
     job.pairs = last / 2 - (first + 1) / 2;
     job.last = last & 1;
     job.zero = (zero_word(part) & 0xFFU) * 0x1010101U;
-    job.words_skip = (part->row - (job.first + job.pairs + job.last) * part->column) * 4;
+    job.words_skip = (part->row - (job.first + job.pairs + job.last)) * 4;
     from->count = 0;
     for (run = rows->runs; run->rows > 0; run++) {
         job.source_skip = run->step - (last - first) * job.channels;
         job.rows = run->rows;
-        from->words[from->count++] = job;
+        from->of.words[from->count++] = job;
         job.source += run->rows * run->step + run->jump;
         job.words += run->rows * part->row;
     }
@@ -144,32 +146,37 @@ static void set_stacked(const strip *part,
     const int32_t channels = part->call->input->c;
     const int32_t step = rows->runs[0].step;
     const int32_t columns = part->inside_w.last - part->inside_w.first;
-    const int32_t plane = part->plane * 4;
-    const int32_t column = part->column * 4;
     uint32_t *words = part->words + part->inside_w.first * part->column;
     int32_t y = 0;
     from->count = 0;
     from->fours = 0;
     while (y < part->input_rows && columns > 0) {
-        const tflm_opt_depthwise_two nothing = {(const int8_t *)zero, 0,     (const int8_t *)zero, 0,
-                                                columns,              words, plane,                column};
+        tflm_opt_depthwise_two *two = &from->of.two[from->count];
         const int8_t *source = rows->origin + (y - part->inside_h.first) * step;
         const int32_t left = part->inside_h.last - y;
         if (y >= part->inside_h.first && left >= 4) {
-            const tflm_opt_depthwise_four four = {step, source, channels, words, plane, columns};
+            const tflm_opt_depthwise_four four = {step, source, channels, words, part->plane * 4,
+                                                   columns};
             from->four[from->fours++] = four;
             words += 2;
             y += 4;
             continue;
         }
-        from->two[from->count] = nothing;
+        two->upper = (const int8_t *)zero;
+        two->upper_step = 0;
+        two->lower = (const int8_t *)zero;
+        two->lower_step = 0;
+        two->columns = columns;
+        two->words = words;
+        two->plane = part->plane * 4;
+        two->step = part->column * 4;
         if (y >= part->inside_h.first && left >= 1) {
-            from->two[from->count].upper = source;
-            from->two[from->count].upper_step = channels;
+            two->upper = source;
+            two->upper_step = channels;
         }
         if (y + 1 >= part->inside_h.first && left >= 2) {
-            from->two[from->count].lower = source + step;
-            from->two[from->count].lower_step = channels;
+            two->lower = source + step;
+            two->lower_step = channels;
         }
         from->count++;
         words++;
@@ -181,10 +188,10 @@ static void set_stacked(const strip *part,
 static void unpack(const strip *part, sources *from, int32_t step)
 {
     int32_t i;
-    if (part->how != STACKED) {
+    if (!part->stacked) {
         for (i = 0; i < from->count; i++) {
-            tflm_opt_depthwise_words_s8(&from->words[i], part->column * 4);
-            from->words[i].source += step;
+            tflm_opt_depthwise_words_s8(&from->of.words[i]);
+            from->of.words[i].source += step;
         }
         return;
     }
@@ -193,7 +200,7 @@ static void unpack(const strip *part, sources *from, int32_t step)
         from->four[i].source += step;
     }
     for (i = 0; i < from->count; i++) {
-        tflm_opt_depthwise_two *two = &from->two[i];
+        tflm_opt_depthwise_two *two = &from->of.two[i];
         tflm_opt_depthwise_two_s8(two);
         two->upper += two->upper_step != 0 ? step : 0;
         two->lower += two->lower_step != 0 ? step : 0;
@@ -206,7 +213,7 @@ TFLM_OPT_APART void unpack_some_taps(const strip *part, const int8_t *taps, uint
     const tflm_opt_depthwise_call *call = part->call;
     const int32_t channels = call->input->c;
     const int32_t width = call->filter->w;
-    const int32_t down = part->how == STACKED;
+    const int32_t down = part->stacked;
     const int32_t size = tflm_opt_depthwise_record_words(&call->shape);
     int32_t y;
     int32_t i;
@@ -246,17 +253,58 @@ static void set_records(const strip *part, tflm_opt_depthwise_records *records)
     records->size = tflm_opt_depthwise_record_words(&call->shape) * 4;
     records->bias_step = call->bias != NULL ? 4 : 0;
     records->taps = call->filter->w == call->shape.width ? call->filter_data : NULL;
-    records->channels = call->input->c;
+    records->tap_step = call->input->c;
+    records->tap_skip = call->input->c;
+    records->row_bytes = call->shape.tap_words * 4;
     records->kind = call->shape.width / 2 - 1 + (call->shape.stride_w == 2 ? 3 : 0);
-    if (part->how == STACKED) {
-        records->kind = 6;
+    if (part->stacked) { /* columns of taps and not rows */
+        records->tap_step *= 3;
+        records->tap_skip *= -5;
     }
 }
 
-/* Taps, biases and scales of four channels from `channel` on; 0 if one has no short form. */
+/* What a channel makes of a sum. */
+TFLM_OPT_APART int32_t output_of(const tflm_opt_depthwise_call *call, int32_t channel, int32_t sum)
+{
+    return tflm_opt_output_s8(sum, call->quant->multiplier[channel], call->quant->shift[channel],
+                              call->params->output_offset, call->params->activation);
+}
+
+/*
+ * Of a channel without a short form, whether all its sums make the same output, as they do where
+ * taps are 0 or the shift is long: it can then be had from any sum. Outputs never fall as sums rise.
+ */
+static int is_constant(const tflm_opt_depthwise_call *call, int32_t channel, int32_t *record_end)
+{
+    const int32_t bias = call->bias != NULL ? call->bias[channel] : 0;
+    const int8_t *tap = call->filter_data + channel;
+    int32_t spread = 0;
+    int32_t lowest;
+    int32_t i;
+    for (i = call->filter->h * call->filter->w; i > 0; i--) {
+        spread += *tap < 0 ? -*tap : *tap;
+        tap += call->input->c;
+    }
+    spread *= tflm_opt_reach(call->params->input_offset);
+    if (spread != 0 && (call->quant->shift[channel] > 0 || bias > WRAPS || bias < -WRAPS)) {
+        return 0;
+    }
+    lowest = output_of(call, channel, bias - spread);
+    record_end[-3] = 0;
+    record_end[-2] = lowest * 256 + 192;
+    record_end[-1] = 8;
+    return lowest == output_of(call, channel, bias + spread);
+}
+
+/*
+ * Taps, biases and scales of four channels from `channel` on. Those that are to be made otherwise are
+ * bits of the result, as tflm_opt_depthwise_records_s8 has them.
+ */
 static int32_t prepare(const strip *part, tflm_opt_depthwise_records *records, int32_t channel)
 {
     const tflm_opt_depthwise_call *call = part->call;
+    int32_t bad;
+    int32_t i;
     if (records->taps != NULL) {
         records->taps = call->filter_data + channel;
     } else {
@@ -267,27 +315,58 @@ static int32_t prepare(const strip *part, tflm_opt_depthwise_records *records, i
     }
     records->multiplier = call->quant->multiplier + channel;
     records->shift = call->quant->shift + channel;
-    return tflm_opt_depthwise_records_s8(records);
+    bad = tflm_opt_depthwise_records_s8(records);
+    for (i = 0; i < 4 && bad != 0; i++) {
+        const int32_t bit = 8 >> i;
+        int32_t *next = call->scratch + (i + 1) * tflm_opt_depthwise_record_words(&call->shape);
+        if ((bad & bit) != 0 && is_constant(call, channel + i, next)) {
+            bad -= bit;
+        }
+    }
+    return bad;
+}
+
+/* Outputs of the channels that `bad` has bits for, from inputs that no output of the band lies over. */
+TFLM_OPT_APART void make_again(const strip *part,
+                               const tflm_opt_lines *lines,
+                               int32_t channel,
+                               int32_t bad,
+                               int8_t *output,
+                               int32_t output_row)
+{
+    tflm_opt_span span = {part->y, part->x, part->columns};
+    for (; span.y < part->y + part->rows; span.y++) {
+        int32_t i;
+        for (i = 0; i < 4; i++) {
+            if ((bad & (8 >> i)) != 0) {
+                tflm_opt_depthwise_any_s8(part->call, lines, &span, channel + i, 1,
+                                          output + channel + i);
+            }
+        }
+        output += output_row;
+    }
 }
 
 /*
- * Where the code for a filter begins in tflm_opt_depthwise_rows_s8: a row of taps is 10 * width + 14
- * bytes, as many rows as columns follow each other, and a branch; 5 and 7 with stride 2 are loops.
+ * Where the code for a filter begins in tflm_opt_depthwise_rows_s8: a row of taps is 10 * width +
+ * 14 bytes, as many rows as columns follow each other, and a branch; 7 and, with stride 2, 5 are
+ * loops of 16 bytes more.
  */
 #define ROW_CODE(width) (10 * (width) + 14)
 #define ROWS_CODE(width) ((width) * ROW_CODE(width) + 4)
+#define LOOP_CODE(width) (ROW_CODE(width) + 16)
 
 static int32_t rows_code(const tflm_opt_depthwise_shape *shape)
 {
     static const int16_t begin[2][3] = {
         {0, ROWS_CODE(3), ROWS_CODE(3) + ROWS_CODE(5)},
-        {ROWS_CODE(3) + ROWS_CODE(5) + ROWS_CODE(7),
-         2 * ROWS_CODE(3) + ROWS_CODE(5) + ROWS_CODE(7),
-         2 * ROWS_CODE(3) + ROWS_CODE(5) + ROWS_CODE(7) + ROW_CODE(5) + 16},
+        {ROWS_CODE(3) + ROWS_CODE(5) + LOOP_CODE(7),
+         2 * ROWS_CODE(3) + ROWS_CODE(5) + LOOP_CODE(7),
+         2 * ROWS_CODE(3) + ROWS_CODE(5) + LOOP_CODE(7) + LOOP_CODE(5)},
     };
     const int32_t code = begin[shape->stride_w - 1][shape->width / 2 - 1];
     const int32_t missing = (shape->width - shape->height) * ROW_CODE(shape->width);
-    return shape->stride_w == 2 && shape->width > 3 ? code : code + missing;
+    return shape->width > (shape->stride_w == 2 ? 3 : 5) ? code : code + missing;
 }
 
 static void set_rows(const strip *part, int32_t output_row, tflm_opt_depthwise_rows *rows)
@@ -296,41 +375,33 @@ static void set_rows(const strip *part, int32_t output_row, tflm_opt_depthwise_r
     const tflm_opt_depthwise_shape *shape = &call->shape;
     const cmsis_nn_dw_conv_params *params = call->params;
     const int kink = tflm_opt_has_kink(params->output_offset, params->activation);
-    const int32_t group = part->how == BY_ROWS || part->how == ONE_BY_FOUR ? 4 : 2;
-    const int32_t whole = kink ? 0 : part->columns / group;
-    const int32_t last = part->rows - (part->how == STACKED || part->how == TWO_BY_TWO ? 2 : 1);
+    const int32_t whole = kink ? 0 : part->columns / 2;
+    const int32_t last = part->rows - (part->stacked ? 2 : 1);
     rows->channels = call->input->c;
     rows->words_group = 8 * part->column;
     rows->records = call->scratch;
     rows->kink = kink ? -128 : 0;
     rows->words = part->words;
     rows->output_row = output_row;
-    rows->words_row = 0;
     rows->words_delta = part->plane * 4;
     rows->rows = part->rows;
     rows->output_delta = 1 - last * output_row;
     rows->size = tflm_opt_depthwise_record_words(shape) * 4;
     rows->count = 4;
     rows->all_rows = part->rows;
-    if (part->how == BY_ROWS) {
+    if (part->stacked) {
+        rows->words_step = whole * rows->words_group;
+        rows->columns = part->columns - whole * 2;
+        rows->code = part->rows - 4;
+        rows->words_row = 4;
+        rows->words_delta -= 2 * last;
+    } else {
         rows->words_group *= shape->stride_w;
         rows->code = rows_code(shape);
         rows->words_step = part->row * 4 - (shape->width == 7 && shape->stride_w == 2 ? 24 : 0);
         rows->columns = part->columns - (kink ? 65536 : 0);
         rows->words_row = shape->stride_h * part->row * 4;
         rows->words_delta -= last * rows->words_row;
-        return;
-    }
-    rows->words_step = whole * rows->words_group;
-    rows->columns = part->columns - whole * group;
-    rows->code = (last > 0) + (last > 2);
-    if (part->how == STACKED) {
-        rows->words_row = 4;
-        rows->words_delta -= 2 * last;
-    } else if (part->how == TWO_BY_TWO) {
-        rows->code += 3;
-        rows->words_row = 16;
-        rows->words_delta -= 8 * last;
     }
 }
 
@@ -353,10 +424,10 @@ static void clamp_outputs(const strip *part, int8_t *output, int32_t output_row)
 }
 
 /* All channels of a strip. The last group goes back where it would have fewer than four. */
-static int32_t make_strip(const strip *part,
-                          const tflm_opt_lines *lines,
-                          int8_t *output,
-                          int32_t output_row)
+static void make_strip(const strip *part,
+                       const tflm_opt_lines *lines,
+                       int8_t *output,
+                       int32_t output_row)
 {
     const tflm_opt_depthwise_call *call = part->call;
     const uint32_t zero = (zero_word(part) & 0xFFU) * 0x1010101U;
@@ -369,11 +440,11 @@ static int32_t make_strip(const strip *part,
     source.origin = NULL;
     source.runs[0].rows = 0;
     if (part->inside_w.last > 0 && part->inside_h.last > 0) {
-        tflm_opt_set_rows(lines, part->in_y + part->inside_h.first, 1,
-                          part->inside_h.last - part->inside_h.first,
-                          part->in_x + part->inside_w.first, call->input->c, &source);
+        tflm_opt_depthwise_find_rows(call, lines, part->in_y + part->inside_h.first,
+                                     part->inside_h.last - part->inside_h.first,
+                                     part->in_x + part->inside_w.first, &source);
     }
-    if (part->how == STACKED) {
+    if (part->stacked) {
         fill_sides(part);
         set_stacked(part, &source, &zero, &from);
     } else {
@@ -384,41 +455,32 @@ static int32_t make_strip(const strip *part,
     set_rows(part, output_row, &rows);
     while (left > 0) {
         const int32_t step = left >= 8 ? 4 : left - 4;
-        if (!prepare(part, &records, channel)) {
-            return 0;
-        }
+        const int32_t bad = prepare(part, &records, channel);
         unpack(part, &from, step);
         rows.output = output + channel;
-        if (part->how == BY_ROWS) {
-            tflm_opt_depthwise_rows_s8(&rows);
-        } else if (part->how == ONE_BY_FOUR) {
-            tflm_opt_depthwise_1x4_s8(&rows);
-        } else {
+        if (part->stacked) {
             tflm_opt_depthwise_2x2_s8(&rows);
+        } else {
+            tflm_opt_depthwise_rows_s8(&rows);
+        }
+        if (bad != 0) {
+            make_again(part, lines, channel, bad, output, output_row);
         }
         left -= left > 4 ? step : left;
         channel += step;
     }
     clamp_outputs(part, output, output_row);
-    return 1;
 }
 
 /* The core for the next rows of a band, of `most` rows, and how many of them. */
 static void choose(strip *part, int32_t most)
 {
     const tflm_opt_depthwise_shape *shape = &part->call->shape;
-    const int32_t is_3x3 =
-        shape->height == 3 && shape->width == 3 && shape->stride_h == shape->stride_w;
+    part->stacked = most >= 2 && shape->height == 3 && shape->width == 3 &&
+                    shape->stride_h == 1 && shape->stride_w == 1;
     part->rows = most;
-    part->how = BY_ROWS;
-    if (is_3x3 && most > 1) {
-        part->how = shape->stride_w == 1 ? STACKED : TWO_BY_TWO;
-        part->rows = most >= 4 ? 4 : 2;
-        if (most >= 8 && part->how == STACKED) {
-            part->rows = 8;
-        }
-    } else if (is_3x3 && shape->stride_w == 1) {
-        part->how = ONE_BY_FOUR;
+    if (part->stacked) {
+        part->rows = most >= 8 ? 8 : (most >= 4 ? 4 : 2);
     }
 }
 
@@ -428,22 +490,18 @@ static void lay_out(strip *part)
     const tflm_opt_depthwise_shape *shape = &part->call->shape;
     int32_t reach = (part->columns - 1) * shape->stride_w + part->call->filter->w;
     const int32_t even = (part->columns + 1) & ~1;
-    int32_t words = tflm_opt_depthwise_row_words(shape, part->columns);
-    part->input_words = part->how == STACKED ? reach : (reach + 1) / 2;
-    part->row = 1;
-    part->column = part->input_rows;
-    if (part->how == BY_ROWS) {
-        part->row = words;
-        part->column = 1;
-        words *= part->input_rows;
-    } else if (part->how == STACKED) {
+    if (part->stacked) {
+        part->input_words = reach;
+        part->row = 1;
         part->column = part->input_rows / 2;
-        words = even + 2;
-    } else if (part->how == TWO_BY_TWO) {
-        words = even + 1;
+        part->plane = part->column * (even + 2);
+    } else {
+        part->input_words = (reach + 1) / 2;
+        part->row = tflm_opt_depthwise_row_words(shape, part->columns);
+        part->column = 1;
+        part->plane = part->row * part->input_rows;
+        reach = 2 * part->input_words;
     }
-    part->plane = part->column * words;
-    reach = part->how == STACKED ? reach : 2 * part->input_words;
     part->inside_w = inside(part->in_x, reach, part->call->input->w);
 }
 
@@ -465,13 +523,13 @@ int32_t tflm_opt_depthwise_band_s8(const tflm_opt_depthwise_call *call,
 {
     const cmsis_nn_dw_conv_params *params = call->params;
     const tflm_opt_depthwise_shape *shape = &call->shape;
-    const int32_t room = tflm_opt_depthwise_rows_in(shape, call->size, band->columns);
     int32_t most;
-    int32_t x = band->x;
     int32_t left = band->columns;
     strip part;
     part.call = call;
-    choose(&part, tflm_opt_min(room, band->rows));
+    part.y = band->y;
+    part.x = band->x;
+    choose(&part, tflm_opt_min(call->rows, band->rows));
     most = strip_columns(call, part.rows, left);
     part.in_y = band->y * shape->stride_h - params->padding.h;
     part.input_rows = (part.rows - 1) * shape->stride_h + shape->height;
@@ -479,12 +537,10 @@ int32_t tflm_opt_depthwise_band_s8(const tflm_opt_depthwise_call *call,
     part.words = (uint32_t *)call->scratch + 4 * tflm_opt_depthwise_record_words(shape);
     while (left > 0) {
         part.columns = tflm_opt_min(left, most);
-        part.in_x = x * shape->stride_w - params->padding.w;
+        part.in_x = part.x * shape->stride_w - params->padding.w;
         lay_out(&part);
-        if (!make_strip(&part, lines, output, output_row)) {
-            return 0;
-        }
-        x += part.columns;
+        make_strip(&part, lines, output, output_row);
+        part.x += part.columns;
         left -= part.columns;
         output += part.columns * call->input->c;
     }

@@ -127,9 +127,18 @@
 
 #define THREE(row) row row row "b.w 4f \n"
 #define FIVE(row) row row row row row "b.w 4f \n"
-#define SEVEN(row) row row row row row row row "b.w 4f \n"
 
-/* The same in a loop, for larger filters of stride 2: fewer instructions of code, three more a row. */
+/*
+ * The same in a loop, for larger filters: fewer instructions of code, two more a row; three where
+ * the row leaves no register, r7, for the end of the taps.
+ */
+#define LOOP_7(label, row)                \
+    "ldr.w r7, [sp, #80]              \n" \
+    #label ":                         \n" \
+    row                                   \
+    "cmp.w r12, r7                    \n" \
+    "bne.w " #label "b                \n" \
+    "b.w 4f                           \n"
 #define LOOP(label, row)                  \
     #label ":                         \n" \
     row                                   \
@@ -191,7 +200,7 @@ void tflm_opt_depthwise_rows_s8(__attribute__((unused)) const tflm_opt_depthwise
         "3:                         \n"
         THREE(ROW_3_1)
         FIVE(ROW_5_1)
-        SEVEN(ROW_7_1)
+        LOOP_7(71, ROW_7_1)
         THREE(ROW_3_2)
         LOOP(52, ROW_5_2)
         LOOP(72, ROW_7_2)

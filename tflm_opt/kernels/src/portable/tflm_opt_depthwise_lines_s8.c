@@ -1,13 +1,8 @@
-#include "tflm_opt_depthwise.h"
 #include "tflm_opt_dot.h"
 #include "tflm_opt_kernels.h"
 #include "tflm_opt_tier.h"
 
-/* On cores with the DSP extension it is what the faster kernel leaves to it. */
-#if TFLM_OPT_DSP
-#define tflm_opt_depthwise_lines_s8 tflm_opt_depthwise_any_s8
-#endif
-#define TFLM_OPT_HAS_WORDS (TFLM_OPT_DSP && !TFLM_OPT_MVE) /* then 3x3 is not the commonest here */
+#if !TFLM_OPT_DSP
 
 #define SUMS 16 /* channels between two rounds of scaling */
 
@@ -217,7 +212,7 @@ static void depthwise_span(const depthwise *conv,
 {
     static const tflm_opt_run nothing = {0, 0, 0};
     const cmsis_nn_dw_conv_params *params = conv->params;
-    const int plain = !TFLM_OPT_HAS_WORDS && params->ch_mult == 1 && params->dilation.w == 1 &&
+    const int plain = params->ch_mult == 1 && params->dilation.w == 1 &&
                       conv->filter->w == 3 && conv->row_count == 3;
     int32_t in_x = span->x * params->stride.w - params->padding.w;
     int32_t x;
@@ -289,3 +284,5 @@ arm_cmsis_nn_status tflm_opt_depthwise_lines_s8(
     depthwise_span(&conv, filter_data + rows.first * conv.filter_row, span, output_data);
     return ARM_CMSIS_NN_SUCCESS;
 }
+
+#endif

@@ -1,0 +1,109 @@
+#include "tflm_opt_depthwise.h"
+#include "tflm_opt_dot.h"
+#include "tflm_opt_lines.h"
+#include "tflm_opt_tier.h"
+
+#if TFLM_OPT_DSP
+
+/* The taps of a window that lie inside the input; steps are in elements. */
+typedef struct {
+    const tflm_opt_run *runs;
+    int32_t columns;
+    int32_t input_step; /* from one tap to the next of a row, of which */
+    int32_t tap_step;   /* taps' own */
+    int32_t tap_row;    /* from one row of taps to the next */
+    int32_t offset;
+} window;
+
+/* A row of taps, whose loop gets by with registers. */
+TFLM_OPT_APART int32_t sum_row(const window *win, const int8_t *in, const int8_t *tap, int32_t sum)
+{
+    const int32_t input_step = win->input_step;
+    const int32_t tap_step = win->tap_step;
+    const int32_t offset = win->offset;
+    int32_t left = win->columns;
+    for (; left > 0; left--) {
+        sum += (*in + offset) * *tap;
+        in += input_step;
+        tap += tap_step;
+    }
+    return sum;
+}
+
+TFLM_OPT_APART int32_t sum_one(const window *win, const int8_t *in, const int8_t *tap, int32_t sum)
+{
+    const tflm_opt_run *run;
+    int32_t y;
+    for (run = win->runs; run->rows > 0; run++) {
+        for (y = run->rows; y > 0; y--) {
+            sum = sum_row(win, in, tap, sum);
+            in += run->step;
+            tap += win->tap_row;
+        }
+        in += run->jump;
+    }
+    return sum;
+}
+
+void tflm_opt_depthwise_find_rows(const tflm_opt_depthwise_call *call,
+                                  const tflm_opt_lines *lines,
+                                  int32_t y,
+                                  int32_t count,
+                                  int32_t x,
+                                  tflm_opt_window_rows *rows)
+{
+    tflm_opt_set_rows(lines, y, call->params->dilation.h, count, x, call->input->c, rows);
+}
+
+void tflm_opt_depthwise_any_s8(const tflm_opt_depthwise_call *call,
+                               const tflm_opt_lines *lines,
+                               const tflm_opt_span *span,
+                               int32_t first,
+                               int32_t count,
+                               int8_t *output)
+{
+    const cmsis_nn_dw_conv_params *params = call->params;
+    const int32_t channels = call->input->c;
+    const int32_t outputs = channels * params->ch_mult;
+    const int32_t in_y = span->y * params->stride.h - params->padding.h;
+    int32_t in_x = span->x * params->stride.w - params->padding.w;
+    const tflm_opt_taps down =
+        tflm_opt_window(in_y, call->filter->h, params->dilation.h, call->input->h);
+    tflm_opt_window_rows rows;
+    window win;
+    int32_t x;
+    tflm_opt_depthwise_find_rows(call, lines, in_y + down.first * params->dilation.h,
+                                 down.last - down.first, tflm_opt_max(in_x, 0), &rows);
+    win.runs = rows.runs;
+    win.input_step = params->dilation.w * channels;
+    win.tap_step = outputs;
+    win.tap_row = call->filter->w * outputs;
+    win.offset = params->input_offset;
+    for (x = span->count; x > 0; x--) {
+        const tflm_opt_taps across =
+            tflm_opt_window(in_x, call->filter->w, params->dilation.w, call->input->w);
+        const int8_t *in = rows.origin + rows.offset;
+        const int8_t *tap = call->filter_data + first;
+        int32_t left = params->ch_mult; /* of the outputs of one input channel */
+        int32_t channel;
+        in += (in_x + across.first * params->dilation.w) * channels + first;
+        tap += (down.first * call->filter->w + across.first) * outputs;
+        win.columns = across.last - across.first;
+        for (channel = first; channel < first + count; channel++) {
+            const int32_t bias = call->bias != NULL ? call->bias[channel] : 0;
+            const int32_t sum = sum_one(&win, in, tap, bias);
+            *output++ = tflm_opt_output_s8(sum, call->quant->multiplier[channel],
+                                           call->quant->shift[channel], params->output_offset,
+                                           params->activation);
+            tap++;
+            if (--left == 0) {
+                left = params->ch_mult;
+                in++;
+            }
+        }
+        output += outputs - count;
+        in_x += params->stride.w;
+    }
+}
+
+#endif
