@@ -1,7 +1,8 @@
 """Scales of channels that hardly matter, made ones that the kernels' short form can take.
 
-Kernels end a sum in few instructions where its shift is -15 or more (`short_form`). Channels with
-tiny weights have less, in most trained nets a few, and a kernel would leave its fast path for them.
+Depthwise kernels end a sum in few instructions where its shift is -15 or more (`short_form.FINE`),
+other convolutions also where it is less. Channels with tiny weights have less, in most trained nets
+a few, and a kernel would leave its fast path for them.
 But such a channel's sums reach only a few outputs. So another multiplier with shift -15 is looked
 for, and a change of bias, that cross from each output to the next at the same sum as the channel's
 own do, over all sums that its weights and bias allow. It is the same function there; where none is
