@@ -7,7 +7,8 @@
 Every row is a model of one op with seeded weights (`kernel_cases`), optimized and run like any
 other model over several vectors, and compared with TFLM byte for byte. The count is of one whole
 inference: instructions, not cycles, with the call from the harness, requantization and whatever
-is prepared in scratch. Ops get the scratch that makes them fastest, or with --smallest none.
+is prepared in scratch. Ops get the scratch that makes them fastest, or with --smallest none; whole
+nets are those of a budget, or with --smallest what `optimize` makes for a Cortex-M4 without one.
 Boards stand for tiers: qemu_m3 has the portable kernels, qemu_m4 those for DSP instructions,
 qemu_m55 those for vectors. Multiply-accumulates are counted in the padding too, as everywhere.
 
@@ -33,6 +34,7 @@ from kernel_cases import Case, goal, model, sweep
 from peers import BUDGETS, COUNTED, SMALLEST
 
 import tflm_opt
+from tflm_opt import api
 from tflm_opt.errors import DoesNotFit
 from tflm_opt.measure import measure
 
@@ -51,6 +53,8 @@ def main() -> int:
     parser.add_argument("--against", metavar="REV", help="a commit to compare with")
     parser.add_argument("--json", action="store_true", help="print one JSON array")
     options = parser.parse_args()
+    if options.models and options.smallest and options.board != api.DEFAULT_BOARD:
+        parser.error(f"without a budget, nets are made for {api.DEFAULT_BOARD}")
     make = model_rows if options.models else kernel_rows
     rows = list(make(options.board, options.only, options.smallest))
     if options.against:
@@ -67,7 +71,7 @@ def kernel_rows(board: str, only: str, smallest: bool) -> Iterator[dict[str, Any
 
 def kernel_row(case: Case, board: str, smallest: bool) -> dict[str, Any]:
     data, macs, outputs = model(case)
-    counted = inference(data, board, None, smallest)
+    counted = inference(data, board, 1 if smallest else None, target=board)
     cost = counted["instructions"] / (macs or outputs)
     most = goal(case, board)
     return {
@@ -91,7 +95,8 @@ def model_rows(board: str, only: str, smallest: bool) -> Iterator[dict[str, Any]
 
 def model_row(name: str, board: str, budget: int | None) -> dict[str, Any]:
     path = MODELS / f"{name}.tflite"
-    counted = inference(path, board, budget, budget is None)
+    # Without a budget; an emulated board's memory would be one, and none means a Cortex-M4.
+    counted = inference(path, board, budget, target=None if budget is None else board)
     peers = COUNTED[board][name]
     most = peers.goal if budget is not None else int(peers.goal * SMALLEST)
     return {
@@ -108,12 +113,10 @@ def model_row(name: str, board: str, budget: int | None) -> dict[str, Any]:
     }
 
 
-def inference(data: Any, board: str, budget: int | None, smallest: bool) -> dict[str, Any]:
-    """Figures of one inference of a model that is optimized for a board and run there."""
+def inference(data: Any, board: str, budget: int | None, *, target: str | None) -> dict[str, Any]:
+    """Figures of one inference on an emulated board of a model optimized for a target."""
     try:
-        result = tflm_opt.optimize(
-            data, 1 if smallest else budget, board=board, vectors=VECTORS, verbose=0
-        )
+        result = tflm_opt.optimize(data, budget, board=target, vectors=VECTORS, verbose=0)
     except DoesNotFit as missed:  # by a byte or by far: the best there is
         result = missed.best
     with tempfile.TemporaryDirectory() as folder:
