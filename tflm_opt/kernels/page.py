@@ -30,10 +30,10 @@ block writes may lie over anything that only earlier blocks read, and the planne
 
 **Requantization.** On cores with DSP, convolutions and fully connected layers make an output of a
 channel's sum in a few instructions, with TFLM's double rounding. That the formulas are the same
-function is proved for each channel when a model is compiled (`codegen/short_form.py`): a channel for
-which they weren't would be an error; none is known. Shifts and sums out of the formulas' range take
-TFLM's own steps, as everything does on other cores. That the instructions compute the formulas is
-tested.
+function is proved for each channel when a model is compiled (`codegen/short_form.py`): a channel
+for which they weren't would be an error; none is known. Shifts and sums out of the formulas' range
+take TFLM's own steps, as everything does on other cores. That the instructions compute the formulas
+is tested.
 
 `python benchmarks/kernels.py` counts instructions by kernel and shape, and with `--models` for
 whole models beside other engines.
