@@ -2,8 +2,9 @@
 
     python benchmarks/streaming.py [MODEL.tflite ...] [--board qemu_m4] [--json]
 
-Both run on an emulated board; `ratio` is of their instructions, which are not cycles. Their outputs
-are compared with each other byte for byte (that they are TFLM's, `optimize` proves each time).
+Both run on an emulated board, with kernels that get no scratch; `ratio` is of their instructions,
+which are not cycles. Their outputs are compared with each other byte for byte (that they are what
+TFLM gives, `optimize` proves each time).
 """
 
 from __future__ import annotations
