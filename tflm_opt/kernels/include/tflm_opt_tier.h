@@ -19,7 +19,8 @@
 #ifndef TFLM_OPT_TIER_H
 #define TFLM_OPT_TIER_H
 
-#if !defined(TFLM_OPT_PORTABLE) && defined(__ARM_FEATURE_MVE)
+/* The sources for Helium are written for GCC: clang doesn't know VPR.P0 as what assembly changes. */
+#if !defined(TFLM_OPT_PORTABLE) && defined(__ARM_FEATURE_MVE) && !defined(__clang__)
 #define TFLM_OPT_MVE ((__ARM_FEATURE_MVE) & 1)
 #else
 #define TFLM_OPT_MVE 0
