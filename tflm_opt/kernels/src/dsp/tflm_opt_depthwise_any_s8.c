@@ -15,32 +15,30 @@ typedef struct {
     int32_t offset;
 } window;
 
-/* A row of taps, whose loop gets by with registers. */
-TFLM_OPT_APART int32_t sum_row(const window *win, const int8_t *in, const int8_t *tap, int32_t sum)
+/* All taps of a channel. Bounds are pointers and steps lie in registers: rows are short. */
+TFLM_OPT_APART int32_t sum_one(const window *win, const int8_t *in, const int8_t *tap, int32_t sum)
 {
     const int32_t input_step = win->input_step;
     const int32_t tap_step = win->tap_step;
     const int32_t offset = win->offset;
-    int32_t left = win->columns;
-    for (; left > 0; left--) {
-        sum += (*in + offset) * *tap;
-        in += input_step;
-        tap += tap_step;
-    }
-    return sum;
-}
-
-TFLM_OPT_APART int32_t sum_one(const window *win, const int8_t *in, const int8_t *tap, int32_t sum)
-{
-    const tflm_opt_run *run;
-    int32_t y;
-    for (run = win->runs; run->rows > 0; run++) {
-        for (y = run->rows; y > 0; y--) {
-            sum = sum_row(win, in, tap, sum);
-            in += run->step;
-            tap += win->tap_row;
+    const int32_t row_length = win->columns * input_step;
+    const int32_t tap_skip = win->tap_row - win->columns * tap_step;
+    const tflm_opt_run *run = win->runs;
+    int32_t rows = win->columns > 0 ? run->rows : 0;
+    while (rows > 0) {
+        const int8_t *const end = in + row_length;
+        do {
+            sum += (*in + offset) * *tap;
+            in += input_step;
+            tap += tap_step;
+        } while (in != end);
+        in += run->step - row_length;
+        tap += tap_skip;
+        if (--rows == 0) {
+            in += run->jump;
+            run++;
+            rows = run->rows;
         }
-        in += run->jump;
     }
     return sum;
 }
