@@ -342,13 +342,14 @@ def _windows(frame: ColumnFrame, op: Op) -> str:
     """An op whose kernel takes windows over rows that lie apart."""
     column, index = frame.columns.walk.stage.ops.index(op), frame.positions[op]
     call = lines_call(lower(op))
-    frame.called.add(call.function)
     source, target = op.inputs[0], op.output
     assert source is not None
     images = _Images({"in0": _lines(frame, source)})
     pointers = {target: images.pixel(frame, op, target, "out0")}
     place = frame.scratch.get(op, (0, 0))
-    ctx = emit.OpContext(f"op{index}", frame.constants, frame.offsets, place, pointers)
+    ctx = emit.OpContext(
+        f"op{index}", frame.constants, frame.offsets, place, pointers, frame.called
+    )
     body = (
         f"                const tflm_opt_span span = "
         f"{{y, x0[{column}], x1[{column}] - x0[{column}]}};\n"
@@ -415,12 +416,13 @@ def _run_block(
     lowered = merged(op, [one for _, _, one in group], order, cells)
     images, pointers = _run_pointers(frame, op, variant)
     place = emit.scratch_place(frame.scratch, op, lowered)
-    ctx = emit.OpContext(f"op{index}", frame.constants, frame.offsets, place, pointers)
+    ctx = emit.OpContext(
+        f"op{index}", frame.constants, frame.offsets, place, pointers, frame.called
+    )
     body = ""
     for call in lowered.calls:
         text = emit.call_text(call, variant.outputs, ctx, index + 1)
         body += _indented(text if len(lowered.calls) == 1 else f"        {{\n{text}        }}\n")
-    frame.called.update(call.function for call in lowered.calls)
     condition, head = _opening(frame, f"op{index}", works, cells, always=not alone)
     condition = condition or f"x0[{column}] < x1[{column}]"
     return _row_loop(frame, op, condition, images, head + body)

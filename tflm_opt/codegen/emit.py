@@ -32,6 +32,7 @@ from tflm_opt.codegen.call import (
 from tflm_opt.codegen.names import comment
 from tflm_opt.errors import UnsupportedModel
 from tflm_opt.graph.ir import Op, Tensor
+from tflm_opt.kernels import table
 
 C_TYPES: Mapping[str, str] = {
     "int8": "int8_t",
@@ -142,6 +143,7 @@ class OpContext:
             step.
         scratch: arena offset and bytes of the op's scratch; (0, 0) without.
         pointers: C expressions for the addresses of tensors that no offset tells.
+        called: collects the kernels.
     """
 
     prefix: str
@@ -149,6 +151,7 @@ class OpContext:
     offsets: Mapping[Tensor, int | str]
     scratch: tuple[int, int] = (0, 0)
     pointers: Mapping[Tensor, str] = field(default_factory=dict)
+    called: set[str] = field(default_factory=set)
 
 
 def scratch_place(
@@ -188,10 +191,18 @@ def call_text(call: Call, outputs: tuple[Tensor, ...], ctx: OpContext, number_: 
     structs: list[str] = []
     arguments = [_argument(argument, outputs, ctx, structs) for argument in call.arguments]
     lines = [f"        {line}\n" for line in structs]
-    head = f"        if ({call.function}(" if call.status else f"        {call.function}("
+    function = _kernel(call, ctx)
+    ctx.called.add(function)
+    head = f"        if ({function}(" if call.status else f"        {function}("
     tail = f") != ARM_CMSIS_NN_SUCCESS) {{ return {number_}; }}\n" if call.status else ");\n"
     pad = " " * len(head)
     return "".join(lines) + head + f",\n{pad}".join(arguments) + tail
+
+
+def _kernel(call: Call, ctx: OpContext) -> str:
+    """The function to call: another one where there is no scratch."""
+    without = table.kernels()[call.function].without
+    return without if without is not None and not ctx.scratch[1] else call.function
 
 
 def _argument(

@@ -154,8 +154,7 @@ def _body(
             called |= frame.called
             continue
         for op in stage.ops:
-            lowered = _op(op, positions[op], plan, constants, offsets, blocks)
-            called.update(call.function for call in lowered.calls)
+            _op(op, positions[op], plan, constants, offsets, blocks, called)
     return "\n".join(blocks), called
 
 
@@ -166,17 +165,17 @@ def _op(
     constants: emit.Constants,
     offsets: dict[Tensor, int],
     blocks: list[str],
-) -> Lowered:
+    called: set[str],
+) -> None:
     """Append the statements of a whole op."""
     try:
         lowered = lower(op)
         blocks.extend(_moves(plan.moves.get(op, ()), offsets))
         place = emit.scratch_place(plan.scratch, op, lowered)
-        ctx = emit.OpContext(f"op{index}", constants, offsets, place)
+        ctx = emit.OpContext(f"op{index}", constants, offsets, place, called=called)
         blocks.append(_block(index, op, lowered, ctx))
     except UnsupportedModel as error:
         raise _placed(error, index, op) from error
-    return lowered
 
 
 def _check_plan(graph: Graph, plan: PlanLike, bands: Mapping[Stage, Walk]) -> None:

@@ -149,7 +149,7 @@ def _op_block(frame: Frame, every: Turns) -> str:
             for line in _keep(frame, tensor, every.turns, cells)
         ]
         place = emit.scratch_place(frame.scratch, every.op, lowered)
-        ctx = emit.OpContext(prefix, frame.constants, offsets, place)
+        ctx = emit.OpContext(prefix, frame.constants, offsets, place, called=frame.called)
         body = "".join(f"        {line}\n" for line in keep)
         for call in lowered.calls:
             text = emit.call_text(call, every.variants[0].outputs, ctx, index + 1)
@@ -168,7 +168,6 @@ def _op_block(frame: Frame, every: Turns) -> str:
             tensor=error.tensor,
             remedy=error.remedy,
         ) from error
-    frame.called.update(call.function for call in lowered.calls)
     comment = emit.op_comment(index, every.op.kind, every.op.outputs)
     return f"{_DEEP}{comment}{head}{_indented(body)}{close}"
 
