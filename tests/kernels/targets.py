@@ -138,7 +138,9 @@ def together(g: Graph, kernels: codegen.Kernels) -> Layout:
 
 
 def described(g: Graph, op: Op) -> str:
-    shapes = [t and (*t.shape, f"zero {t.zero_point}") for t in op.inputs if t and t.quant]
+    shapes = [
+        (*t.shape, f"zero {t.quant.zero_point.tolist()[:1]}") for t in op.inputs if t and t.quant
+    ]
     return f"op {g.ops.index(op)} {op.kind} {op.options} {shapes} to {op.output.shape}"
 
 

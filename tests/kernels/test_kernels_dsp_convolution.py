@@ -65,7 +65,9 @@ def drawn(rng: Rng, *, pointwise: bool) -> Call:
     depth, channels = int(rng.integers(1, 68)), int(rng.integers(1, 40))
     kernel = stride = dilation = (1, 1)
     padding = (0, 0)
-    if not pointwise:
+    if pointwise:
+        dilation = (1, int(rng.choice([1, 1, 2])))  # of nothing
+    else:
         kernel = (int(rng.integers(1, 6)), int(rng.integers(1, 6)))
         stride = (int(rng.integers(1, 4)), int(rng.integers(1, 4)))
         dilation = (int(rng.integers(1, 3)), int(rng.choice([1, 1, 1, 2])))

@@ -257,6 +257,7 @@ def test_every_kernel_with_tiers_is_called() -> None:
     """Of those that whole ops call; what streamed ops call is in `fuzz`."""
     ops = [op for name in BATTERIES for op in battery(name).graph.ops]
     called = {call.function for op in ops for call in rooms.lowered(op).calls}
+    called |= {other for name in called if (other := table.kernels()[name].without)}
     reached = {kernel.function for kernel in table.closure(called)}
     for kernel in table.kernels().values():
         if kernel.engine and kernel.tiers != ("portable",) and kernel.function not in of_rows():

@@ -188,7 +188,8 @@ SMALL static void set_columns(tflm_opt_gemm *gemm)
     const cmsis_nn_conv_params *params = gemm->params;
     const int32_t stride = params->stride.w;
     const int32_t last = gemm->input.w - gemm->kernel.w + params->padding.w;
-    const int apart = params->dilation.w != 1 || gemm->kernel.c != gemm->input.c;
+    const int apart = (params->dilation.w != 1 && gemm->kernel.w != 1) ||
+                      gemm->kernel.c != gemm->input.c;
     tflm_opt_gemm_rows *rows = &gemm->rows;
     int32_t height = gemm->kernel.h;
     gemm->length = gemm->kernel.w * gemm->kernel.c;
