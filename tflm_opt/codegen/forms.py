@@ -256,7 +256,7 @@ class Dense:
     depth: int
 
     _RECORD = 40
-    TOGETHER = 3
+    _TOGETHER = 3
 
     @property
     def least(self) -> int:
@@ -274,7 +274,7 @@ class Dense:
         outputs = self.rows * self.channels
         if size < self.least:
             return (2.4 * self.depth + 20) * outputs
-        made = self.rows * up(self.channels, self.TOGETHER)
+        made = self.rows * up(self.channels, self._TOGETHER)
         return (2.11 * self.depth + 10) * made + 3.8 * self.rows * self.depth
 
 
@@ -309,7 +309,7 @@ def _dense(op: Op) -> Form | None:
     channels, depth = _shape(op, 1)
     weights = op.inputs[1]
     scales = 1 if weights is None or weights.quant is None else len(weights.quant.scale)
-    if depth % 4 or channels < Dense.TOGETHER or scales > 1:
+    if depth % 4 or scales > 1:
         return None
     return Dense(op.output.elements // channels, channels, depth)
 
