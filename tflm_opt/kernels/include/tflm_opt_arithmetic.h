@@ -212,6 +212,13 @@ arm_cmsis_nn_status arm_elementwise_add_s8(const int8_t *input_1_vect,
                                            const int32_t out_activation_max,
                                            const int32_t block_size);
 
+/* The same, without a look at the arguments. */
+void tflm_opt_add_s8(const tflm_opt_sum_params *params,
+                     const int8_t *input1_data,
+                     const int8_t *input2_data,
+                     int32_t count,
+                     int8_t *output_data);
+
 /* Product of two inputs of the same shape. */
 arm_cmsis_nn_status arm_elementwise_mul_s8(const int8_t *input_1_vect,
                                            const int8_t *input_2_vect,
