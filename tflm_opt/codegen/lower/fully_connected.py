@@ -58,12 +58,12 @@ def fully_connected(op: Op) -> Lowered:
         "params",
         (offset, 0, output.zero_point, (low, high)),
     )
-    pairs = None
-    plain = offset == 0 and added is not None
-    if plain and channels >= _MANY:
-        pairs = _less_pairs(added, values)
-        plain = pairs is not None
-    function, quant = _function(channels, multipliers, shifts, plain=plain)
+    plain = None if offset else added
+    pairs = None if plain is None or channels < _MANY else _less_pairs(plain, values)
+    if channels >= _MANY:
+        function, quant = _function("", multipliers, shifts, plain=pairs is not None)
+    else:
+        function, quant = _function("few_", multipliers, shifts, plain=plain is not None)
     return Lowered(
         (
             Call(
@@ -87,18 +87,17 @@ def fully_connected(op: Op) -> Lowered:
 
 
 def _function(
-    channels: int, multipliers: np.ndarray, shifts: np.ndarray, *, plain: bool
+    kind: str, multipliers: np.ndarray, shifts: np.ndarray, *, plain: bool
 ) -> tuple[str, Struct]:
     """The kernel, and its scales: one, or one a channel.
 
-    Plain layers have biases, which also hold what the offset of the input adds.
+    Plain layers have biases, which hold what the offset of the input adds, and are of two kinds.
     """
     per_channel = len(multipliers) > 1
     constants = (Constant("multiplier", multipliers), Constant("shift", shifts))
     if plain:
         quant = Struct("cmsis_nn_quant_params", "quant", (*constants, int(per_channel)))
-        few = "" if channels >= _MANY else "few_"
-        return f"tflm_opt_fully_connected_{few}s8", quant
+        return f"tflm_opt_fully_connected_{kind}s8", quant
     if per_channel:
         quant = Struct("cmsis_nn_per_channel_quant_params", "quant", constants)
         return "arm_fully_connected_per_channel_s8", quant
