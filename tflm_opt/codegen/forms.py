@@ -244,6 +244,45 @@ class Depthwise:
         return outputs * (0.56 * taps + 10.5) + words + 50 * self.channels * bands
 
 
+@dataclass(frozen=True, slots=True)
+class Dense:
+    """Rows times weights (`tflm_opt_dense_words.h`): fully connected layers of one scale.
+
+    In scratch lies one row, unpacked, so that it is done once and not for each block of channels.
+
+    Attributes:
+        rows: of the input.
+        channels: of the output.
+        depth: products of one output, a multiple of 4.
+    """
+
+    rows: int
+    channels: int
+    depth: int
+
+    _RECORD = 40
+    _TOGETHER = 3
+
+    @property
+    def least(self) -> int:
+        return 4 * self.depth + self._RECORD
+
+    def sizes(self) -> Iterator[int]:
+        yield self.least
+
+    def block(self, size: int) -> int:
+        return 1
+
+    def work(self, size: int, tier: str) -> float:
+        if tier != "portable":  # they don't use it
+            return 0.0
+        outputs = self.rows * self.channels
+        if size < self.least:
+            return (2.4 * self.depth + 20) * outputs
+        made = self.rows * up(self.channels, self._TOGETHER)
+        return (2.11 * self.depth + 10) * made + 3.8 * self.rows * self.depth
+
+
 def _pointwise(op: Op) -> Form | None:
     return _products(op, staged=False)
 
@@ -271,6 +310,15 @@ def _depthwise(op: Op) -> Form | None:
     return Depthwise(rows, columns, channels, (height, width), options.stride)
 
 
+def _dense(op: Op) -> Form | None:
+    channels, depth = _shape(op, 1)
+    weights = op.inputs[1]
+    scales = 1 if weights is None or weights.quant is None else len(weights.quant.scale)
+    if depth % 4 or scales > 1:
+        return None
+    return Dense(op.output.elements // channels, channels, depth)
+
+
 def _shape(op: Op, position: int) -> tuple[int, ...]:
     tensor = op.inputs[position]
     assert tensor is not None
@@ -281,4 +329,5 @@ FORMS: dict[str, Callable[[Op], Form | None]] = {
     "arm_convolve_1x1_s8_fast": _pointwise,
     "arm_convolve_wrapper_s8": _convolution,
     "arm_depthwise_conv_wrapper_s8": _depthwise,
+    "tflm_opt_fully_connected_s8": _dense,
 }

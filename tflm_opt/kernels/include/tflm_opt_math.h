@@ -15,10 +15,12 @@
 #if defined(__GNUC__) || defined(__clang__)
 #define TFLM_OPT_INLINE static inline __attribute__((always_inline, unused))
 #define TFLM_OPT_APART static __attribute__((noinline, unused)) /* its loops need all registers */
+#define TFLM_OPT_SMALL __attribute__((cold)) /* compiled for size: others take the time */
 #define TFLM_OPT_LIKELY(condition) __builtin_expect(!!(condition), 1)
 #else
 #define TFLM_OPT_INLINE static inline
 #define TFLM_OPT_APART static
+#define TFLM_OPT_SMALL
 #define TFLM_OPT_LIKELY(condition) (condition)
 #endif
 

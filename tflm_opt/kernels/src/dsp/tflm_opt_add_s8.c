@@ -10,7 +10,6 @@
 
 #if TFLM_OPT_DSP && !TFLM_OPT_MVE
 
-#include "tflm_opt_check.h"
 #include "tflm_opt_kernels.h"
 #include "tflm_opt_scale.h"
 #include "tflm_opt_sum.h"
@@ -72,37 +71,37 @@ LOOP(add_whole, BOTH_WHOLE)
 LOOP(add_scaled, SCALED)
 LOOP(add_positive, POSITIVE)
 
-/* Whether a factor is 1/2. */
-TFLM_OPT_INLINE int is_half(int32_t multiplier, int32_t shift)
+/* The first outputs, a multiple of four of them: how many. */
+TFLM_OPT_INLINE int32_t blocks(const tflm_opt_sum_params *params,
+                               const int8_t *input1,
+                               const int8_t *input2,
+                               int32_t count,
+                               int8_t *output)
 {
-    return multiplier == (int32_t)1 << 30 && shift == 0;
-}
-
-/* The first outputs, a multiple of four of them: how many. The first input is the whole one. */
-static int32_t blocks(const int8_t *whole,
-                      int32_t whole_offset,
-                      const int8_t *scaled,
-                      int32_t scaled_offset,
-                      int32_t multiplier,
-                      int32_t shift,
-                      const tflm_opt_scale *out,
-                      int32_t count,
-                      int8_t *output)
-{
+    const cmsis_nn_per_tensor_quant_params *out = &params->output_quant;
+    const int first = tflm_opt_is_half(&params->input1_quant);
+    const cmsis_nn_per_tensor_quant_params *other =
+        first ? &params->input2_quant : &params->input1_quant;
+    const int32_t whole_offset = first ? params->input1_offset : params->input2_offset;
+    const int32_t scaled_offset = first ? params->input2_offset : params->input1_offset;
+    const int both = first && tflm_opt_is_half(other);
     sum s;
-    s.whole = whole;
-    s.scaled = scaled;
+    if (count < 4 || params->left_shift != LEFT_SHIFT ||
+        !(first || tflm_opt_is_half(&params->input2_quant)) || !(both || other->shift < 0) ||
+        !tflm_opt_is_offset(whole_offset) || !tflm_opt_is_offset(scaled_offset) ||
+        !tflm_opt_set_scale(out->multiplier, out->shift, params->output_offset,
+                            TFLM_OPT_SCALE_SMALL, &s.out)) {
+        return 0;
+    }
+    s.whole = first ? input1 : input2;
+    s.scaled = first ? input2 : input1;
     s.output = output;
     s.end = output + (count & ~3);
     s.whole_offset = whole_offset * ((int32_t)1 << 20);
     s.scaled_offset = scaled_offset * ((int32_t)1 << 21);
-    s.factor = multiplier;
-    s.shift = -shift;
-    s.out = *out;
-    if (count < 4) {
-        return 0;
-    }
-    if (is_half(multiplier, shift)) {
+    s.factor = other->multiplier;
+    s.shift = -other->shift;
+    if (both) {
         s.scaled_offset = (whole_offset + scaled_offset) * ((int32_t)1 << 20);
         add_whole(&s);
     } else if (scaled_offset == -INT8_MIN) {
@@ -113,56 +112,20 @@ static int32_t blocks(const int8_t *whole,
     return count & ~3;
 }
 
-arm_cmsis_nn_status arm_elementwise_add_s8(const int8_t *input_1_vect,
-                                           const int8_t *input_2_vect,
-                                           const int32_t input_1_offset,
-                                           const int32_t input_1_mult,
-                                           const int32_t input_1_shift,
-                                           const int32_t input_2_offset,
-                                           const int32_t input_2_mult,
-                                           const int32_t input_2_shift,
-                                           const int32_t left_shift,
-                                           int8_t *output,
-                                           const int32_t out_offset,
-                                           const int32_t out_mult,
-                                           const int32_t out_shift,
-                                           const int32_t out_activation_min,
-                                           const int32_t out_activation_max,
-                                           const int32_t block_size)
+TFLM_OPT_SMALL void tflm_opt_add_s8(const tflm_opt_sum_params *params,
+                     const int8_t *input1_data,
+                     const int8_t *input2_data,
+                     int32_t count,
+                     int8_t *output_data)
 {
-    tflm_opt_scale out;
-    int32_t i = 0;
-    if (!tflm_opt_pair_fits(input_1_vect, input_2_vect, output, block_size, out_activation_min,
-                            out_activation_max) ||
-        !tflm_opt_are_down(input_1_shift, input_2_shift, out_shift) || left_shift < 0 ||
-        left_shift > 20) {
-        return ARM_CMSIS_NN_ARG_ERROR;
+    const int32_t low = params->activation.min;
+    const int32_t high = params->activation.max;
+    const int32_t made = blocks(params, input1_data, input2_data, count, output_data);
+    if (tflm_opt_is_narrow(low, high)) {
+        tflm_opt_clamp_outputs(output_data, made, low, high);
     }
-    if (left_shift == LEFT_SHIFT && tflm_opt_is_offset(input_1_offset) &&
-        tflm_opt_is_offset(input_2_offset) &&
-        tflm_opt_set_scale(out_mult, out_shift, out_offset, TFLM_OPT_SCALE_SMALL, &out)) {
-        const int half = is_half(input_2_mult, input_2_shift);
-        if (is_half(input_1_mult, input_1_shift) && (half || input_2_shift < 0)) {
-            i = blocks(input_1_vect, input_1_offset, input_2_vect, input_2_offset, input_2_mult,
-                       input_2_shift, &out, block_size, output);
-        } else if (half && input_1_shift < 0) {
-            i = blocks(input_2_vect, input_2_offset, input_1_vect, input_1_offset, input_1_mult,
-                       input_1_shift, &out, block_size, output);
-        }
-        if (tflm_opt_is_narrow(out_activation_min, out_activation_max)) {
-            tflm_opt_clamp_outputs(output, i, out_activation_min, out_activation_max);
-        }
-    }
-    for (; i < block_size; i++) {
-        const int32_t first = tflm_opt_term(input_1_vect[i] + input_1_offset, left_shift,
-                                            input_1_mult, input_1_shift);
-        const int32_t second = tflm_opt_term(input_2_vect[i] + input_2_offset, left_shift,
-                                             input_2_mult, input_2_shift);
-        const int32_t total =
-            tflm_opt_scale_down(first + second, out_mult, out_shift) + out_offset;
-        output[i] = (int8_t)tflm_opt_clamp(total, out_activation_min, out_activation_max);
-    }
-    return ARM_CMSIS_NN_SUCCESS;
+    tflm_opt_add_any(params, input1_data + made, input2_data + made, count - made,
+                     output_data + made);
 }
 
 #endif /* TFLM_OPT_DSP */
