@@ -21,6 +21,13 @@
 #define TFLM_OPT_ALIGNED(bytes)
 #endif
 
+/* One function for all calls of a kernel: what they differ in takes less room as constants. */
+#if defined(__GNUC__) || defined(__clang__)
+#define TFLM_OPT_CALL __attribute__((noinline))
+#else
+#define TFLM_OPT_CALL
+#endif
+
 /* Define it to place the arena, for instance as __attribute__((section(".ccmram"))). */
 #ifndef TINY_ARENA_ATTRIBUTE
 #define TINY_ARENA_ATTRIBUTE
@@ -99,6 +106,158 @@ static const int32_t op4_bias[3] TFLM_OPT_ALIGNED(4) = {
 #endif
 };
 
+struct call_arm_convolve_1x1_s8_fast {
+    cmsis_nn_context ctx;
+    cmsis_nn_conv_params params;
+    cmsis_nn_per_channel_quant_params quant;
+    cmsis_nn_dims input_dims;
+    const int8_t *input;
+    cmsis_nn_dims filter_dims;
+    const int8_t *weights;
+    cmsis_nn_dims bias_dims;
+    const int32_t *bias;
+    cmsis_nn_dims output_dims;
+    int8_t *output;
+};
+
+static TFLM_OPT_CALL arm_cmsis_nn_status run_arm_convolve_1x1_s8_fast(
+    const struct call_arm_convolve_1x1_s8_fast *call)
+{
+    return arm_convolve_1x1_s8_fast(&call->ctx,
+                                    &call->params,
+                                    &call->quant,
+                                    &call->input_dims,
+                                    call->input,
+                                    &call->filter_dims,
+                                    call->weights,
+                                    &call->bias_dims,
+                                    call->bias,
+                                    &call->output_dims,
+                                    call->output);
+}
+
+struct call_arm_depthwise_conv_wrapper_s8 {
+    cmsis_nn_context ctx;
+    cmsis_nn_dw_conv_params params;
+    cmsis_nn_per_channel_quant_params quant;
+    cmsis_nn_dims input_dims;
+    const int8_t *input;
+    cmsis_nn_dims filter_dims;
+    const int8_t *weights;
+    cmsis_nn_dims bias_dims;
+    const int32_t *bias;
+    cmsis_nn_dims output_dims;
+    int8_t *output;
+};
+
+static TFLM_OPT_CALL arm_cmsis_nn_status run_arm_depthwise_conv_wrapper_s8(
+    const struct call_arm_depthwise_conv_wrapper_s8 *call)
+{
+    return arm_depthwise_conv_wrapper_s8(&call->ctx,
+                                         &call->params,
+                                         &call->quant,
+                                         &call->input_dims,
+                                         call->input,
+                                         &call->filter_dims,
+                                         call->weights,
+                                         &call->bias_dims,
+                                         call->bias,
+                                         &call->output_dims,
+                                         call->output);
+}
+
+struct call_arm_elementwise_add_s8 {
+    const int8_t *input;
+    const int8_t *input2;
+    int32_t number;
+    int32_t number2;
+    int32_t number3;
+    int32_t number4;
+    int32_t number5;
+    int32_t number6;
+    int32_t number7;
+    int8_t *output;
+    int32_t number8;
+    int32_t number9;
+    int32_t number10;
+    int32_t number11;
+    int32_t number12;
+    int32_t number13;
+};
+
+static TFLM_OPT_CALL arm_cmsis_nn_status run_arm_elementwise_add_s8(
+    const struct call_arm_elementwise_add_s8 *call)
+{
+    return arm_elementwise_add_s8(call->input,
+                                  call->input2,
+                                  call->number,
+                                  call->number2,
+                                  call->number3,
+                                  call->number4,
+                                  call->number5,
+                                  call->number6,
+                                  call->number7,
+                                  call->output,
+                                  call->number8,
+                                  call->number9,
+                                  call->number10,
+                                  call->number11,
+                                  call->number12,
+                                  call->number13);
+}
+
+struct call_tflm_opt_fully_connected_s8 {
+    cmsis_nn_context ctx;
+    cmsis_nn_fc_params params;
+    cmsis_nn_quant_params quant;
+    cmsis_nn_dims input_dims;
+    const int8_t *input;
+    cmsis_nn_dims filter_dims;
+    const int8_t *weights;
+    cmsis_nn_dims bias_dims;
+    const int32_t *bias;
+    cmsis_nn_dims output_dims;
+    int8_t *output;
+};
+
+static TFLM_OPT_CALL arm_cmsis_nn_status run_tflm_opt_fully_connected_s8(
+    const struct call_tflm_opt_fully_connected_s8 *call)
+{
+    return tflm_opt_fully_connected_s8(&call->ctx,
+                                       &call->params,
+                                       &call->quant,
+                                       &call->input_dims,
+                                       call->input,
+                                       &call->filter_dims,
+                                       call->weights,
+                                       &call->bias_dims,
+                                       call->bias,
+                                       &call->output_dims,
+                                       call->output);
+}
+
+struct call_arm_softmax_s8 {
+    const int8_t *input;
+    int32_t number;
+    int32_t number2;
+    int32_t number3;
+    int32_t number4;
+    int32_t number5;
+    int8_t *output;
+};
+
+static TFLM_OPT_CALL void run_arm_softmax_s8(
+    const struct call_arm_softmax_s8 *call)
+{
+    arm_softmax_s8(call->input,
+                   call->number,
+                   call->number2,
+                   call->number3,
+                   call->number4,
+                   call->number5,
+                   call->output);
+}
+
 int tiny_init(void)
 {
     return 0;
@@ -128,68 +287,60 @@ int tiny_invoke(void)
 {
     /* 0 CONV_2D: conv_2d0 [1, 4, 4, 2] */
     {
-        static const cmsis_nn_context ctx = {NULL, TFLM_OPT_WITHOUT_SCRATCH};
-        static const cmsis_nn_conv_params params = {0, -128, {1, 1}, {0, 0}, {1, 1}, {-128, 127}};
-        static const cmsis_nn_per_channel_quant_params quant = {op0_multiplier, op0_shift};
-        static const cmsis_nn_dims input_dims = {1, 4, 4, 1};
-        static const cmsis_nn_dims filter_dims = {2, 1, 1, 1};
-        static const cmsis_nn_dims bias_dims = {1, 1, 1, 2};
-        static const cmsis_nn_dims output_dims = {1, 4, 4, 2};
-        if (arm_convolve_1x1_s8_fast(&ctx,
-                                     &params,
-                                     &quant,
-                                     &input_dims,
-                                     (const int8_t *)(arena + 32),
-                                     &filter_dims,
-                                     op0_weights,
-                                     &bias_dims,
-                                     op0_bias,
-                                     &output_dims,
-                                     (int8_t *)(arena + 0)) != ARM_CMSIS_NN_SUCCESS) { return 1; }
+        static const struct call_arm_convolve_1x1_s8_fast call = {
+            {NULL, TFLM_OPT_WITHOUT_SCRATCH},
+            {0, -128, {1, 1}, {0, 0}, {1, 1}, {-128, 127}},
+            {op0_multiplier, op0_shift},
+            {1, 4, 4, 1},
+            (const int8_t *)(arena + 32),
+            {2, 1, 1, 1},
+            op0_weights,
+            {1, 1, 1, 2},
+            op0_bias,
+            {1, 4, 4, 2},
+            (int8_t *)(arena + 0)};
+        if (run_arm_convolve_1x1_s8_fast(&call) != ARM_CMSIS_NN_SUCCESS) { return 1; }
     }
     TRACE(0, 0, (const int8_t *)(arena + 0), 32);
 
     /* 1 DEPTHWISE_CONV_2D: depthwise_conv_2d1 [1, 4, 4, 2] */
     {
-        static const cmsis_nn_context ctx = {NULL, TFLM_OPT_WITHOUT_SCRATCH};
-        static const cmsis_nn_dw_conv_params params = {128, -128, 1, {1, 1}, {1, 1}, {1, 1}, {-128, 127}};
-        static const cmsis_nn_per_channel_quant_params quant = {op1_multiplier, op1_shift};
-        static const cmsis_nn_dims input_dims = {1, 4, 4, 2};
-        static const cmsis_nn_dims filter_dims = {1, 3, 3, 2};
-        static const cmsis_nn_dims bias_dims = {1, 1, 1, 2};
-        static const cmsis_nn_dims output_dims = {1, 4, 4, 2};
-        if (arm_depthwise_conv_wrapper_s8(&ctx,
-                                          &params,
-                                          &quant,
-                                          &input_dims,
-                                          (const int8_t *)(arena + 0),
-                                          &filter_dims,
-                                          op1_weights,
-                                          &bias_dims,
-                                          op1_bias,
-                                          &output_dims,
-                                          (int8_t *)(arena + 32)) != ARM_CMSIS_NN_SUCCESS) { return 2; }
+        static const struct call_arm_depthwise_conv_wrapper_s8 call = {
+            {NULL, TFLM_OPT_WITHOUT_SCRATCH},
+            {128, -128, 1, {1, 1}, {1, 1}, {1, 1}, {-128, 127}},
+            {op1_multiplier, op1_shift},
+            {1, 4, 4, 2},
+            (const int8_t *)(arena + 0),
+            {1, 3, 3, 2},
+            op1_weights,
+            {1, 1, 1, 2},
+            op1_bias,
+            {1, 4, 4, 2},
+            (int8_t *)(arena + 32)};
+        if (run_arm_depthwise_conv_wrapper_s8(&call) != ARM_CMSIS_NN_SUCCESS) { return 2; }
     }
     TRACE(1, 0, (const int8_t *)(arena + 32), 32);
 
     /* 2 ADD: add2 [1, 4, 4, 2] */
     {
-        if (arm_elementwise_add_s8((const int8_t *)(arena + 0),
-                                   (const int8_t *)(arena + 32),
-                                   128,
-                                   1073741824,
-                                   0,
-                                   128,
-                                   1073741824,
-                                   0,
-                                   20,
-                                   (int8_t *)(arena + 0),
-                                   -100,
-                                   1073741824,
-                                   -19,
-                                   -128,
-                                   127,
-                                   32) != ARM_CMSIS_NN_SUCCESS) { return 3; }
+        static const struct call_arm_elementwise_add_s8 call = {
+            (const int8_t *)(arena + 0),
+            (const int8_t *)(arena + 32),
+            128,
+            1073741824,
+            0,
+            128,
+            1073741824,
+            0,
+            20,
+            (int8_t *)(arena + 0),
+            -100,
+            1073741824,
+            -19,
+            -128,
+            127,
+            32};
+        if (run_arm_elementwise_add_s8(&call) != ARM_CMSIS_NN_SUCCESS) { return 3; }
     }
     TRACE(2, 0, (const int8_t *)(arena + 0), 32);
 
@@ -198,36 +349,33 @@ int tiny_invoke(void)
 
     /* 4 FULLY_CONNECTED: fully_connected4 [1, 3] */
     {
-        static const cmsis_nn_context ctx = {NULL, TFLM_OPT_WITHOUT_SCRATCH};
-        static const cmsis_nn_fc_params params = {0, 0, 5, {-128, 127}};
-        static const cmsis_nn_quant_params quant = {op4_multiplier, op4_shift, 0};
-        static const cmsis_nn_dims input_dims = {1, 1, 1, 32};
-        static const cmsis_nn_dims filter_dims = {32, 1, 1, 3};
-        static const cmsis_nn_dims bias_dims = {1, 1, 1, 3};
-        static const cmsis_nn_dims output_dims = {1, 1, 1, 3};
-        if (tflm_opt_fully_connected_s8(&ctx,
-                                        &params,
-                                        &quant,
-                                        &input_dims,
-                                        (const int8_t *)(arena + 0),
-                                        &filter_dims,
-                                        op4_weights,
-                                        &bias_dims,
-                                        op4_bias,
-                                        &output_dims,
-                                        (int8_t *)(arena + 32)) != ARM_CMSIS_NN_SUCCESS) { return 5; }
+        static const struct call_tflm_opt_fully_connected_s8 call = {
+            {NULL, TFLM_OPT_WITHOUT_SCRATCH},
+            {0, 0, 5, {-128, 127}},
+            {op4_multiplier, op4_shift, 0},
+            {1, 1, 1, 32},
+            (const int8_t *)(arena + 0),
+            {32, 1, 1, 3},
+            op4_weights,
+            {1, 1, 1, 3},
+            op4_bias,
+            {1, 1, 1, 3},
+            (int8_t *)(arena + 32)};
+        if (run_tflm_opt_fully_connected_s8(&call) != ARM_CMSIS_NN_SUCCESS) { return 5; }
     }
     TRACE(4, 0, (const int8_t *)(arena + 32), 3);
 
     /* 5 SOFTMAX: softmax5 [1, 3] */
     {
-        arm_softmax_s8((const int8_t *)(arena + 32),
-                       1,
-                       3,
-                       1073741824,
-                       22,
-                       -496,
-                       (int8_t *)(arena + 0));
+        static const struct call_arm_softmax_s8 call = {
+            (const int8_t *)(arena + 32),
+            1,
+            3,
+            1073741824,
+            22,
+            -496,
+            (int8_t *)(arena + 0)};
+        run_arm_softmax_s8(&call);
     }
     TRACE(5, 0, (const int8_t *)(arena + 0), 3);
     return 0;

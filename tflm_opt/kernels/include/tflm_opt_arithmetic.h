@@ -8,6 +8,7 @@
 #ifndef TFLM_OPT_ARITHMETIC_H
 #define TFLM_OPT_ARITHMETIC_H
 
+#include "tflm_opt_tier.h"
 #include "tflm_opt_types.h"
 
 #ifdef __cplusplus

@@ -51,6 +51,14 @@
 
 #define TFLM_OPT_PAIRED (TFLM_OPT_DSP && !TFLM_OPT_MVE)
 
+/*
+ * Its constants are of use to that kernel alone: code and kernels that were compiled for different
+ * cores must not link.
+ */
+#if TFLM_OPT_PAIRED
+#define tflm_opt_fully_connected_s8 tflm_opt_fully_connected_paired_s8
+#endif
+
 /* C wants a declaration in every source, also in one that is empty otherwise. */
 typedef int tflm_opt_tier;
 
