@@ -6,6 +6,7 @@ and the tests compare them. `codegen.rooms` makes choices of it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
@@ -129,12 +130,19 @@ class Products:
 
     def _multiplied(self, size: int) -> float:
         """Instructions of cores with the DSP extension, fitted to measurements."""
-        outputs = self.pixels * self.channels
-        tiles = up(self.pixels, 2) * up(self.channels, 2)
-        times = 1 if size >= self._all else -(-self.pixels // self._together(size))
-        weights = (1.45 * self.depth + 60) * self.channels
-        taken = ((1.3 if self.gathered else 1.0) * self.depth + 20) * self.pixels
-        return 0.64 * self.depth * tiles + 6.5 * outputs + weights * times + taken
+        block = self.pixels if size >= self._all else self._together(size)
+        blocks = -(-self.pixels // block)
+        tiles = up(self.pixels, 2) * up(self.channels, 2) / 4
+        deep, doubled = up(self.depth, 4), self.depth <= block
+        tile = 2.5 * deep + 25 + 0.055 * deep + (0 if doubled else 4)
+        weights = ((2.0 if doubled else 1.0) * deep + 65) * up(self.channels, 2)
+        taken = (deep + 20) * up(self.pixels, 2) + 700 * self._borders
+        return tile * tiles + weights * blocks + taken
+
+    @property
+    def _borders(self) -> float:
+        """Pairs of windows that are gathered: about one a row."""
+        return math.sqrt(self.pixels) if self.gathered else 0.0
 
 
 @dataclass(frozen=True, slots=True)
