@@ -282,6 +282,15 @@ arm_cmsis_nn_status tflm_opt_sum_s8(const tflm_opt_reduce_params *params,
                                     int8_t *output_data);
 
 /*
+ * The same where outputs make one line, in which elements of each lie evenly apart: along the last
+ * of both axes. The other two are not looked at.
+ */
+void tflm_opt_sum_runs_s8(const tflm_opt_reduce_params *params,
+                          const tflm_opt_reduction *shape,
+                          const int8_t *input_data,
+                          int8_t *output_data);
+
+/*
  * Averages and means over a whole image of which a few rows come with each call. The sums, 4 bytes
  * a channel, stay in the context's buffer from the first part to the last; the output is written
  * with the last. One function rounds like arm_avgpool_s8, the other like tflm_opt_sum_s8.
