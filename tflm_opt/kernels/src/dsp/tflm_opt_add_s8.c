@@ -112,7 +112,8 @@ TFLM_OPT_INLINE int32_t blocks(const tflm_opt_sum_params *params,
     return count & ~3;
 }
 
-TFLM_OPT_SMALL void tflm_opt_add_s8(const tflm_opt_sum_params *params,
+TFLM_OPT_SMALL
+void tflm_opt_add_s8(const tflm_opt_sum_params *params,
                      const int8_t *input1_data,
                      const int8_t *input2_data,
                      int32_t count,
