@@ -40,6 +40,8 @@ def up(value: int, step: int) -> int:
     return -(-value // step) * step
 
 
+# More bytes than there are.
+_NEVER = 1 << 40
 # Pixels that `tflm_opt_mve.h` makes together, with scratch and without.
 _MVE_PIXELS = 3
 
@@ -56,8 +58,8 @@ class Products:
         channels: of the output.
         depth: products of one output.
         gathered: whether windows are gathered first; not for pointwise ones.
-        staged: whether scratch has room for a window to be gathered, on the kernel that takes any
-            convolution: also where none is, of pointwise ones with steps.
+        staged: whether scratch has room for two windows to be gathered, on the kernel that takes
+            any convolution: also where none is, of pointwise ones with steps.
     """
 
     pixels: int
@@ -76,7 +78,7 @@ class Products:
 
     @property
     def _fixed(self) -> int:
-        return up(self.depth, 4) if self.gathered or self.staged else 0
+        return 2 * up(self.depth, 4) if self.gathered or self.staged else 0
 
     @property
     def least(self) -> int:
@@ -84,7 +86,9 @@ class Products:
 
     @property
     def _all(self) -> int:
-        """With the weights of all channels."""
+        """With the weights of all channels; one channel alone has none of this."""
+        if self.channels < 2:
+            return _NEVER
         pairs = -(-self.channels // 2)
         return self._fixed + pairs * (self._pair + 2 * self._SHORT) + self._pair
 
@@ -92,7 +96,8 @@ class Products:
         for pixels in (*self._PIXELS, self.pixels):
             if pixels <= up(self.pixels, 2):
                 yield self.least + (up(pixels, 2) // 2 - 1) * self._pair
-        yield self._all
+        if self.channels > 1:
+            yield self._all
         if self.gathered:
             yield max(self.least, 3 * up(self.depth, 4) + 4 * self.channels)
 

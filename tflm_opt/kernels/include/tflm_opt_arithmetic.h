@@ -38,6 +38,20 @@ int32_t arm_convolve_wrapper_s8_get_buffer_size(const cmsis_nn_conv_params *conv
                                                 const cmsis_nn_dims *filter_dims,
                                                 const cmsis_nn_dims *output_dims);
 
+/* The same without scratch. */
+arm_cmsis_nn_status tflm_opt_convolve_directly_s8(
+    const cmsis_nn_context *ctx,
+    const cmsis_nn_conv_params *conv_params,
+    const cmsis_nn_per_channel_quant_params *quant_params,
+    const cmsis_nn_dims *input_dims,
+    const int8_t *input_data,
+    const cmsis_nn_dims *filter_dims,
+    const int8_t *filter_data,
+    const cmsis_nn_dims *bias_dims,
+    const int32_t *bias_data,
+    const cmsis_nn_dims *output_dims,
+    int8_t *output_data);
+
 /* The general case of the above. upscale_dims must be NULL. */
 arm_cmsis_nn_status arm_convolve_s8(const cmsis_nn_context *ctx,
                                     const cmsis_nn_conv_params *conv_params,
@@ -384,6 +398,19 @@ arm_cmsis_nn_status tflm_opt_batch_matmul_s8(const tflm_opt_matmul_params *param
  * only what the span's windows read need be there.
  */
 arm_cmsis_nn_status tflm_opt_convolve_lines_s8(
+    const cmsis_nn_context *ctx,
+    const cmsis_nn_conv_params *conv_params,
+    const cmsis_nn_per_channel_quant_params *quant_params,
+    const cmsis_nn_dims *input_dims,
+    const tflm_opt_lines *input,
+    const cmsis_nn_dims *filter_dims,
+    const int8_t *filter_data,
+    const cmsis_nn_dims *bias_dims,
+    const int32_t *bias_data,
+    const cmsis_nn_dims *output_dims,
+    const tflm_opt_span *span,
+    int8_t *output_data);
+arm_cmsis_nn_status tflm_opt_convolve_directly_lines_s8(
     const cmsis_nn_context *ctx,
     const cmsis_nn_conv_params *conv_params,
     const cmsis_nn_per_channel_quant_params *quant_params,
