@@ -107,7 +107,7 @@ static const int32_t op4_bias[4] TFLM_OPT_ALIGNED(4) = {
 #endif
 };
 
-struct call_arm_convolve_1x1_s8_fast {
+struct call_tflm_opt_convolve_directly_s8 {
     cmsis_nn_context ctx;
     cmsis_nn_conv_params params;
     cmsis_nn_per_channel_quant_params quant;
@@ -121,20 +121,20 @@ struct call_arm_convolve_1x1_s8_fast {
     int8_t *output;
 };
 
-static TFLM_OPT_CALL arm_cmsis_nn_status run_arm_convolve_1x1_s8_fast(
-    const struct call_arm_convolve_1x1_s8_fast *call)
+static TFLM_OPT_CALL arm_cmsis_nn_status run_tflm_opt_convolve_directly_s8(
+    const struct call_tflm_opt_convolve_directly_s8 *call)
 {
-    return arm_convolve_1x1_s8_fast(&call->ctx,
-                                    &call->params,
-                                    &call->quant,
-                                    &call->input_dims,
-                                    call->input,
-                                    &call->filter_dims,
-                                    call->weights,
-                                    &call->bias_dims,
-                                    call->bias,
-                                    &call->output_dims,
-                                    call->output);
+    return tflm_opt_convolve_directly_s8(&call->ctx,
+                                         &call->params,
+                                         &call->quant,
+                                         &call->input_dims,
+                                         call->input,
+                                         &call->filter_dims,
+                                         call->weights,
+                                         &call->bias_dims,
+                                         call->bias,
+                                         &call->output_dims,
+                                         call->output);
 }
 
 struct call_arm_depthwise_conv_wrapper_s8 {
@@ -266,7 +266,7 @@ int tiny_invoke(void)
 {
     /* 0 CONV_2D: conv_2d0 [1, 4, 4, 2] */
     {
-        static const struct call_arm_convolve_1x1_s8_fast call = {
+        static const struct call_tflm_opt_convolve_directly_s8 call = {
             {NULL, TFLM_OPT_WITHOUT_SCRATCH},
             {0, -128, {1, 1}, {0, 0}, {1, 1}, {-128, 127}},
             {op0_multiplier, op0_shift},
@@ -278,7 +278,7 @@ int tiny_invoke(void)
             op0_bias,
             {1, 4, 4, 2},
             (int8_t *)(arena + 0)};
-        if (run_arm_convolve_1x1_s8_fast(&call) != ARM_CMSIS_NN_SUCCESS) { return 1; }
+        if (run_tflm_opt_convolve_directly_s8(&call) != ARM_CMSIS_NN_SUCCESS) { return 1; }
     }
     TRACE(0, 0, (const int8_t *)(arena + 0), 32);
 

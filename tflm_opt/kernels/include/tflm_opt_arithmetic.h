@@ -191,6 +191,22 @@ arm_cmsis_nn_status tflm_opt_fully_connected_s8(const cmsis_nn_context *ctx,
                                                 int8_t *output_data);
 
 /*
+ * The same with scratch, in which rows lie unpacked: twice the depth's bytes, or for Armv7-M 4 for
+ * each position and 40 more (tflm_opt_dense_words.h), or none on cores that don't use it.
+ */
+arm_cmsis_nn_status tflm_opt_fully_connected_spread_s8(const cmsis_nn_context *ctx,
+                                                       const cmsis_nn_fc_params *fc_params,
+                                                       const cmsis_nn_quant_params *quant_params,
+                                                       const cmsis_nn_dims *input_dims,
+                                                       const int8_t *input_data,
+                                                       const cmsis_nn_dims *filter_dims,
+                                                       const int8_t *filter_data,
+                                                       const cmsis_nn_dims *bias_dims,
+                                                       const int32_t *bias_data,
+                                                       const cmsis_nn_dims *output_dims,
+                                                       int8_t *output_data);
+
+/*
  * The same for layers of a few outputs, which make no block: little code. Biases are as they are on
  * all cores.
  */
