@@ -288,8 +288,8 @@ class Dense:
         if tier == "mve":  # it doesn't use it
             return 0.0
         if tier == "dsp":
-            each = 1.21 if size < self.least else 1.09
-            return each * self.depth * outputs + 14 * outputs + 1.4 * row
+            each, taken = (1.21, 1.4) if size < self.least else (1.15, 2.15)
+            return (each * self.depth + 14) * outputs + taken * row
         if size < self._words or not self.in_words:
             return (2.4 * self.depth + 20) * outputs
         made = self.rows * up(self.channels, self._TOGETHER)

@@ -81,7 +81,10 @@ typedef struct {
     "sxtab16 " w ", r9, " w "\n\t"                                                                 \
     "smlad " a ", lr, " w ", " a "\n\t"
 #if TFLM_OPT_DENSE_SPREAD
-#define TFLM_OPT_DENSE_ROW "ldrd r10, r9, [r1], #8\n\t"
+/* Loads of one word follow each other faster than they follow an ldrd. */
+#define TFLM_OPT_DENSE_ROW                                                                         \
+    "ldr r10, [r1], #4\n\t"                                                                        \
+    "ldr r9, [r1], #4\n\t"
 #define TFLM_OPT_DENSE_BYTES ""
 #define TFLM_OPT_DENSE_LAST "ldr r1, [r0, #80]\n\t"
 #else
@@ -92,9 +95,10 @@ typedef struct {
 #define TFLM_OPT_DENSE_LAST ""
 #endif
 #define TFLM_OPT_DENSE_STEP                                                                        \
-    TFLM_OPT_DENSE_ROW "ldr r12, [r2, r4]\n\t"                                                     \
-                       "ldr r11, [r2], #4\n\t" TFLM_OPT_DENSE_BYTES TFLM_OPT_DENSE_WORD("r11", "r5") \
-                           TFLM_OPT_DENSE_WORD("r12", "r6") "ldr r12, [r3, r4]\n\t"                \
+    TFLM_OPT_DENSE_ROW                                                                             \
+    "ldr r12, [r2, r4]\n\t"                                                                        \
+    "ldr r11, [r2], #4\n\t" TFLM_OPT_DENSE_BYTES TFLM_OPT_DENSE_WORD("r11", "r5")                  \
+        TFLM_OPT_DENSE_WORD("r12", "r6") "ldr r12, [r3, r4]\n\t"                                   \
     "ldr r11, [r3], #4\n\t" TFLM_OPT_DENSE_WORD("r11", "r7") TFLM_OPT_DENSE_WORD("r12", "r8")
 #define TFLM_OPT_DENSE_ELEMENT ""
 #define TFLM_OPT_DENSE_TWICE(a) "qdadd " a ", r12, " a "\n\t"
