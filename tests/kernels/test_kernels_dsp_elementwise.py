@@ -361,12 +361,15 @@ def test_rows_at_their_bounds(per_channel: bool, tmp_path: Path) -> None:
             samples.append([np.full(t.shape, value, np.int8) for t in cases.inputs])
         g = cases.graph()
         battery = Battery.of(g, samples)
-        battery.check(boards.get("qemu_m4"), tmp_path / f"m4 {depth}")
         found = ((rooms.key(op), rooms.form(op)) for op in g.ops)
-        most = {key: form.least for key, form in found if key is not None and form is not None}
-        assert bool(most) == (depth % 4 == 0 and not per_channel)
-        plan = layout(g, codegen.Kernels(most))
-        battery.check(boards.get("qemu_m3"), tmp_path / f"m3 {depth}", plan)
+        most = {
+            key: max(form.sizes()) for key, form in found if key is not None and form is not None
+        }
+        assert len(most) == len(g.ops)
+        for board in BOARDS:
+            for name, sizes in ("none", {}), ("most", most):
+                folder = tmp_path / f"{board} {depth} {name}"
+                battery.check(boards.get(board), folder, layout(g, codegen.Kernels(sizes)))
 
 
 @pytest.mark.parametrize("level", [["-O0"], ["-Og", "-fno-omit-frame-pointer"]])
@@ -376,7 +379,8 @@ def test_assembly_leaves_compilers_the_registers_they_want(
     names = ("tflm_opt_add_s8", "arm_elementwise_mul", "tflm_opt_dense", "tflm_opt_quant")
     sources = [p for p in (table.SOURCES / "dsp").glob("*.c") if p.name.startswith(names)]
     assert len(sources) == 4
-    sources.append(table.SOURCES / "portable" / "tflm_opt_fully_connected_s8.c")
+    for name in ("tflm_opt_fully_connected_s8.c", "tflm_opt_fully_connected_spread_s8.c"):
+        sources.append(table.SOURCES / "portable" / name)
     for board in BOARDS:
         flags = [*boards.get(board).flags, "-std=c99", *level, f"-I{table.INCLUDE}", "-c"]
         run([machine.compiler(), *flags, *map(str, sources)], tmp_path)

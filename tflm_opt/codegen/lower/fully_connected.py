@@ -61,7 +61,7 @@ def fully_connected(op: Op) -> Lowered:
     plain = None if offset else added
     pairs = None if plain is None or channels < _MANY else _less_pairs(plain, values)
     if channels >= _MANY:
-        function, quant = _function("", multipliers, shifts, plain=pairs is not None)
+        function, quant = _function("spread_", multipliers, shifts, plain=pairs is not None)
     else:
         function, quant = _function("few_", multipliers, shifts, plain=plain is not None)
     return Lowered(

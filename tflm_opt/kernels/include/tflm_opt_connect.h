@@ -2,7 +2,8 @@
  * Fully connected layers row by row, by the kernel that the core's tier has for a row: not part of
  * the public interface.
  *
- * Where a source defines TFLM_OPT_DENSE_PAIRED as 1 (see tflm_opt_dense.h), that is the kernel.
+ * Where a source defines TFLM_OPT_DENSE_PAIRED as 1 (see tflm_opt_dense.h), that is the kernel. A
+ * context is for kernels that unpack rows in scratch; NULL leaves them out.
  */
 #ifndef TFLM_OPT_CONNECT_H
 #define TFLM_OPT_CONNECT_H
@@ -68,8 +69,8 @@ TFLM_OPT_INLINE void tflm_opt_connect(const cmsis_nn_context *ctx,
         (void)ctx;
         tflm_opt_dot_lines_s8(channels, care, input, 0, 1, filter, count, output, 0);
 #elif defined(TFLM_OPT_DENSE_PAIRED)
-        (void)ctx;
-        tflm_opt_dense_line(channels, input, filter, count, output);
+        tflm_opt_dense_spread(channels, input, ctx != NULL ? (uint32_t *)ctx->buf : NULL, filter,
+                              count, output);
 #elif TFLM_OPT_DSP
         (void)ctx;
         tflm_opt_dense_line_s8(channels, input, filter, count, output);
@@ -79,6 +80,33 @@ TFLM_OPT_INLINE void tflm_opt_connect(const cmsis_nn_context *ctx,
         input += depth;
         output += count;
     }
+}
+
+/* The same for layers whose input has no offset any more, with the arguments of their kernels. */
+TFLM_OPT_INLINE arm_cmsis_nn_status tflm_opt_connect_plain(
+    const cmsis_nn_context *ctx,
+    const cmsis_nn_fc_params *params,
+    const cmsis_nn_quant_params *quant,
+    const cmsis_nn_dims *input_dims,
+    const int8_t *input,
+    const cmsis_nn_dims *filter_dims,
+    const int8_t *filter,
+    const int32_t *bias,
+    const cmsis_nn_dims *output_dims,
+    int8_t *output)
+{
+    tflm_opt_channels channels;
+    if (params->input_offset != 0 || params->filter_offset != 0 || bias == NULL) {
+        return ARM_CMSIS_NN_ARG_ERROR;
+    }
+    channels.bias = bias;
+    channels.bias_step = 1;
+    channels.multiplier = quant->multiplier;
+    channels.shift = quant->shift;
+    channels.quant_step = quant->is_per_channel ? 1 : 0;
+    tflm_opt_connect(ctx, params, &channels, input_dims->n, input, filter_dims->n, filter,
+                     output_dims->c, output);
+    return ARM_CMSIS_NN_SUCCESS;
 }
 
 #endif /* TFLM_OPT_CONNECT_H */

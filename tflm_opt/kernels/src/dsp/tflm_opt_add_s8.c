@@ -1,5 +1,5 @@
 /*
- * Sums as TFLM makes them, in 9 to 13 instructions an output, element by element.
+ * Sums as TFLM makes them, in 12 or 13 instructions an output, element by element.
  *
  * The common scale of both inputs is twice that of the coarser one, so that one factor is 1/2 or
  * both are: that term is x * 2^19, exactly. The other is made by smmulr and a shift right with the
@@ -23,19 +23,17 @@ typedef struct {
     int8_t *output;
     const int8_t *end;
     int32_t whole_offset;  /* times 2^20 */
-    int32_t scaled_offset; /* times 2^21, or the sum of both times 2^20 */
+    int32_t scaled_offset; /* times 2^21 */
     int32_t factor;        /* the scaled term's, with a shift right */
     int32_t shift;
     tflm_opt_scale out;
 } sum;
 
 /*
- * What r12 and lr, the inputs, make twice their sum of: both whole, or one scaled that may be
- * negative or not.
+ * What r12 and lr, the inputs, make twice their sum of: one of them is whole, the other scaled and
+ * may be negative or not. Shifts by 0 round nothing: they leave the carry clear, as comparisons at
+ * the loop's start and end do, and take the second form for any sign.
  */
-#define BOTH_WHOLE                                                                                 \
-    "add lr, r5, lr, lsl #20\n\t"                                                                  \
-    "add lr, lr, r12, lsl #20\n\t"
 #define SCALED_(away)                                                                              \
     "add lr, r5, lr, lsl #21\n\t"                                                                  \
     "smmulr lr, lr, r6\n\t" away "asrs lr, lr, r8\n\t"                                             \
@@ -57,7 +55,8 @@ typedef struct {
     TFLM_OPT_APART void name(const sum *s)                                                         \
     {                                                                                              \
         register const sum *r0 __asm__("r0") = s;                                                  \
-        __asm__ volatile("ldm r0, {r0, r1, r2, r3, r4, r5, r6, r8, r9, r10, r11}\n"                \
+        __asm__ volatile("ldm r0, {r0, r1, r2, r3, r4, r5, r6, r8, r9, r10, r11}\n\t"              \
+                         "cmp r2, r3\n"                                                            \
                          "1:\n\t" ELEMENT(terms) ELEMENT(terms) ELEMENT(terms) ELEMENT(terms)      \
                          "cmp r2, r3\n\t"                                                          \
                          "bne 1b"                                                                  \
@@ -67,7 +66,6 @@ typedef struct {
                            "lr", "cc", "memory");                                                  \
     }
 
-LOOP(add_whole, BOTH_WHOLE)
 LOOP(add_scaled, SCALED)
 LOOP(add_positive, POSITIVE)
 
@@ -84,10 +82,10 @@ TFLM_OPT_INLINE int32_t blocks(const tflm_opt_sum_params *params,
         first ? &params->input2_quant : &params->input1_quant;
     const int32_t whole_offset = first ? params->input1_offset : params->input2_offset;
     const int32_t scaled_offset = first ? params->input2_offset : params->input1_offset;
-    const int both = first && tflm_opt_is_half(other);
     sum s;
     if (count < 4 || params->left_shift != LEFT_SHIFT ||
-        !(first || tflm_opt_is_half(&params->input2_quant)) || !(both || other->shift < 0) ||
+        !(first || tflm_opt_is_half(&params->input2_quant)) ||
+        !(other->shift < 0 || tflm_opt_is_half(other)) ||
         !tflm_opt_is_offset(whole_offset) || !tflm_opt_is_offset(scaled_offset) ||
         !tflm_opt_set_scale(out->multiplier, out->shift, params->output_offset,
                             TFLM_OPT_SCALE_SMALL, &s.out)) {
@@ -101,10 +99,7 @@ TFLM_OPT_INLINE int32_t blocks(const tflm_opt_sum_params *params,
     s.scaled_offset = scaled_offset * ((int32_t)1 << 21);
     s.factor = other->multiplier;
     s.shift = -other->shift;
-    if (both) {
-        s.scaled_offset = (whole_offset + scaled_offset) * ((int32_t)1 << 20);
-        add_whole(&s);
-    } else if (scaled_offset == -INT8_MIN) {
+    if (s.shift == 0 || scaled_offset == -INT8_MIN) {
         add_positive(&s);
     } else {
         add_scaled(&s);
@@ -112,7 +107,8 @@ TFLM_OPT_INLINE int32_t blocks(const tflm_opt_sum_params *params,
     return count & ~3;
 }
 
-TFLM_OPT_SMALL void tflm_opt_add_s8(const tflm_opt_sum_params *params,
+TFLM_OPT_SMALL
+void tflm_opt_add_s8(const tflm_opt_sum_params *params,
                      const int8_t *input1_data,
                      const int8_t *input2_data,
                      int32_t count,

@@ -42,6 +42,7 @@ arm_cmsis_nn_status arm_fully_connected_s8(const cmsis_nn_context *ctx,
                                            int8_t *output_data)
 {
     tflm_opt_channels channels;
+    (void)ctx;
     (void)bias_dims;
     tflm_opt_set_bias(&channels, bias_data);
     channels.multiplier = &quant_params->multiplier;
@@ -51,7 +52,7 @@ arm_cmsis_nn_status arm_fully_connected_s8(const cmsis_nn_context *ctx,
         connect_offsets(fc_params, &channels, input_dims->n, input_data, filter_dims->n,
                         filter_data, output_dims->c, output_data);
     } else {
-        tflm_opt_connect(ctx, fc_params, &channels, input_dims->n, input_data, filter_dims->n,
+        tflm_opt_connect(NULL, fc_params, &channels, input_dims->n, input_data, filter_dims->n,
                          filter_data, output_dims->c, output_data);
     }
     return ARM_CMSIS_NN_SUCCESS;

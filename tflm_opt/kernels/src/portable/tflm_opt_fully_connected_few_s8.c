@@ -31,6 +31,7 @@ TFLM_OPT_INLINE int32_t products(int32_t sum,
 #endif
 }
 
+TFLM_OPT_SMALL
 arm_cmsis_nn_status tflm_opt_fully_connected_few_s8(const cmsis_nn_context *ctx,
                                                     const cmsis_nn_fc_params *fc_params,
                                                     const cmsis_nn_quant_params *quant_params,

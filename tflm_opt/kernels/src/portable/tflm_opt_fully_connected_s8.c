@@ -18,17 +18,8 @@ arm_cmsis_nn_status tflm_opt_fully_connected_s8(const cmsis_nn_context *ctx,
                                                 const cmsis_nn_dims *output_dims,
                                                 int8_t *output_data)
 {
-    tflm_opt_channels channels;
+    (void)ctx;
     (void)bias_dims;
-    if (fc_params->input_offset != 0 || fc_params->filter_offset != 0 || bias_data == NULL) {
-        return ARM_CMSIS_NN_ARG_ERROR;
-    }
-    channels.bias = bias_data;
-    channels.bias_step = 1;
-    channels.multiplier = quant_params->multiplier;
-    channels.shift = quant_params->shift;
-    channels.quant_step = quant_params->is_per_channel ? 1 : 0;
-    tflm_opt_connect(ctx, fc_params, &channels, input_dims->n, input_data, filter_dims->n,
-                     filter_data, output_dims->c, output_data);
-    return ARM_CMSIS_NN_SUCCESS;
+    return tflm_opt_connect_plain(NULL, fc_params, quant_params, input_dims, input_data,
+                                  filter_dims, filter_data, bias_data, output_dims, output_data);
 }

@@ -38,25 +38,6 @@ TFLM_OPT_APART void sum_channels(const reduction *r, const int8_t *input, int8_t
     output[3] = output_of(r, sums[3]);
 }
 
-/* Outputs of one run of elements each: most sums of few elements. */
-TFLM_OPT_APART void sum_runs(const reduction *r, const int8_t *input, int32_t count, int8_t *output)
-{
-    const int32_t stride = r->shape->kept_stride[2];
-    const int32_t step = r->shape->reduced_stride[2];
-    const int32_t length = r->shape->reduced[2];
-    for (; count > 0; count--) {
-        const int8_t *in = input;
-        int32_t sum = r->zero;
-        int32_t left;
-        for (left = length; left > 0; left--) {
-            sum += *in;
-            in += step;
-        }
-        *output++ = output_of(r, sum);
-        input += stride;
-    }
-}
-
 /* Any outputs. */
 TFLM_OPT_APART void sum_all(const reduction *r, const int8_t *input, int32_t count, int8_t *output)
 {
@@ -77,21 +58,23 @@ arm_cmsis_nn_status tflm_opt_sum_s8(const tflm_opt_reduce_params *params,
     const int32_t line = shape->kept[2];
     const int32_t stride = shape->kept_stride[2];
     const int32_t together = stride == 1 ? line & -TFLM_OPT_CHANNELS : 0;
-    const int runs = shape->reduced[0] == 1 && shape->reduced[1] == 1;
+    const int runs = together == 0 && shape->reduced[0] == 1 && shape->reduced[1] == 1;
     int32_t index[3] = {0, 0, 0};
     reduction r;
     r.shape = shape;
     r.params = params;
     r.zero = params->input_offset * tflm_opt_reduced_count(shape);
     do {
-        int32_t i;
-        for (i = 0; i < together; i += TFLM_OPT_CHANNELS) {
-            sum_channels(&r, input_data + i, output_data + i);
-        }
+        const int8_t *in = input_data;
+        int32_t made;
         if (runs) {
-            sum_runs(&r, input_data + together * stride, line - together, output_data + together);
+            tflm_opt_sum_runs_s8(params, shape, in, output_data);
         } else {
-            sum_all(&r, input_data + together * stride, line - together, output_data + together);
+            for (made = 0; made < together; made += TFLM_OPT_CHANNELS) {
+                sum_channels(&r, in, output_data + made);
+                in += TFLM_OPT_CHANNELS;
+            }
+            sum_all(&r, in, line - made, output_data + made);
         }
         output_data += line;
         input_data += (line - 1) * stride; /* from there, the next output is of another line */
