@@ -252,6 +252,58 @@ class Depthwise:
         return outputs * (0.56 * taps + 10.5) + words + 50 * self.channels * bands
 
 
+@dataclass(frozen=True, slots=True)
+class Dense:
+    """Rows times weights (`tflm_opt_dense.h`, `tflm_opt_dense_words.h`): fully connected layers.
+
+    In scratch lies one row, unpacked, so that it is done once and not for each block of channels.
+
+    Attributes:
+        rows: of the input.
+        channels: of the output.
+        depth: products of one output.
+        in_words: whether the portable tier has a use for it.
+    """
+
+    rows: int
+    channels: int
+    depth: int
+    in_words: bool
+
+    _RECORD = 40
+    _TOGETHER = 3
+
+    @property
+    def least(self) -> int:
+        return 2 * (self.depth & ~3)
+
+    @property
+    def _words(self) -> int:
+        return 4 * self.depth + self._RECORD
+
+    def sizes(self) -> Iterator[int]:
+        if self.least:
+            yield self.least
+        if self.in_words:
+            yield self._words
+
+    def block(self, size: int) -> int:
+        return 1
+
+    def work(self, size: int, tier: str) -> float:
+        outputs = self.rows * self.channels
+        row = self.rows * self.depth
+        if tier == "mve":  # it doesn't use it
+            return 0.0
+        if tier == "dsp":
+            each, taken = (1.21, 1.4) if size < self.least else (1.15, 2.15)
+            return (each * self.depth + 14) * outputs + taken * row
+        if size < self._words or not self.in_words:
+            return (2.4 * self.depth + 20) * outputs
+        made = self.rows * up(self.channels, self._TOGETHER)
+        return (2.11 * self.depth + 10) * made + 3.8 * row
+
+
 def _pointwise(op: Op) -> Form | None:
     return _products(op, staged=False)
 
@@ -279,6 +331,14 @@ def _depthwise(op: Op) -> Form | None:
     return Depthwise(rows, columns, channels, (height, width), options.stride)
 
 
+def _dense(op: Op) -> Form | None:
+    channels, depth = _shape(op, 1)
+    weights = op.inputs[1]
+    scales = 1 if weights is None or weights.quant is None else len(weights.quant.scale)
+    in_words = depth % 4 == 0 and scales == 1
+    return Dense(op.output.elements // channels, channels, depth, in_words)
+
+
 def _shape(op: Op, position: int) -> tuple[int, ...]:
     tensor = op.inputs[position]
     assert tensor is not None
@@ -289,4 +349,5 @@ FORMS: dict[str, Callable[[Op], Form | None]] = {
     "arm_convolve_1x1_s8_fast": _pointwise,
     "arm_convolve_wrapper_s8": _convolution,
     "arm_depthwise_conv_wrapper_s8": _depthwise,
+    "tflm_opt_fully_connected_spread_s8": _dense,
 }

@@ -6,6 +6,7 @@
 
 #include "tflm_opt_lines.h"
 #include "tflm_opt_math.h"
+#include "tflm_opt_thumb.h"
 #include "tflm_opt_types.h"
 
 #include <stddef.h>
@@ -128,12 +129,6 @@ TFLM_OPT_INLINE int32_t tflm_opt_saturated_s8(int32_t x)
  * 2^16. Cores of Armv6-M and Armv8-M Baseline have no product of 64 bits: there it is four of 16 by 16,
  * which take less than the library function.
  */
-#if defined(__thumb__) && !defined(__thumb2__)
-#define TFLM_OPT_SHORT_PRODUCTS 1
-#else
-#define TFLM_OPT_SHORT_PRODUCTS 0
-#endif
-
 TFLM_OPT_INLINE int32_t tflm_opt_upper_of_halves(uint32_t high,
                                                  uint32_t low,
                                                  int32_t x,
@@ -153,7 +148,7 @@ TFLM_OPT_INLINE int32_t tflm_opt_upper_of_halves(uint32_t high,
 
 TFLM_OPT_INLINE int32_t tflm_opt_upper(uint32_t high, uint32_t low, int32_t x, int32_t factor)
 {
-#if TFLM_OPT_SHORT_PRODUCTS
+#if TFLM_OPT_THUMB1
     return tflm_opt_upper_of_halves(high, low, x, factor);
 #else
     const int64_t start = (int64_t)(((uint64_t)high << 32) | low);
@@ -216,12 +211,15 @@ TFLM_OPT_INLINE void tflm_opt_clamp_line(cmsis_nn_activation activation,
     }
 }
 
-/* Scratch for the windows of two pixels, or NULL where there is too little. */
+/*
+ * Scratch for the windows of two pixels, or NULL where there is too little, or where pairs are no
+ * faster than neighbouring elements.
+ */
 TFLM_OPT_INLINE tflm_opt_pair *tflm_opt_pairs(const cmsis_nn_context *ctx, int32_t window)
 {
     const int32_t bytes = window * (int32_t)sizeof(tflm_opt_pair);
     const int enough = ctx != NULL && ctx->buf != NULL && ctx->size >= bytes;
-    return enough ? (tflm_opt_pair *)ctx->buf : NULL;
+    return enough && !TFLM_OPT_THUMB1 ? (tflm_opt_pair *)ctx->buf : NULL;
 }
 
 /* Two pixels' inputs, place by place. */
@@ -268,6 +266,20 @@ TFLM_OPT_APART void tflm_opt_write_requantized(const int32_t *sums,
                                                int8_t *output)
 {
     const int8_t *end = output + count;
+#if TFLM_OPT_THUMB1
+    if (quant_step == 1 && count > 0) {
+        tflm_opt_outputs outputs;
+        int32_t done;
+        outputs.output = output;
+        outputs.end = end;
+        outputs.offset = offset;
+        output = tflm_opt_write_down(sums, multiplier, shift, &outputs);
+        done = count - (int32_t)(end - output);
+        sums += done;
+        multiplier += done;
+        shift += done;
+    }
+#endif
     if (quant_step == 0 && *shift <= -2) {
         const int32_t factor = *multiplier;
         const int32_t right = *shift;

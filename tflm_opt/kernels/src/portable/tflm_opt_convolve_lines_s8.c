@@ -5,9 +5,12 @@
 
 #include "tflm_opt_convolve.h"
 
+#include <string.h>
+
 /*
  * Without scratch: pixel by pixel, a block is one element. With 8 bytes for each value of a window:
- * pixels two by two as long as there are two, a block is their channels.
+ * pixels two by two as long as there are two, a block is their channels. Cores with few registers
+ * (TFLM_OPT_THUMB1) take one byte for each value instead: pixel by pixel, a block is its channels.
  */
 
 /* What is the same for all pixels of a span that are made two by two. */
@@ -21,6 +24,69 @@ typedef struct {
     tflm_opt_channels channels;
     tflm_opt_window_rows rows;
 } pairs;
+
+#if TFLM_OPT_THUMB1
+
+/* A window as bytes; what is outside the input is the zero point. */
+static void gather(const pairs *conv, int32_t in_x, int8_t *window)
+{
+    const int32_t depth = conv->filter->c;
+    const int32_t row = conv->filter->w * depth;
+    const int32_t dilation = conv->params->dilation.w;
+    const tflm_opt_taps columns =
+        tflm_opt_window(in_x, conv->filter->w, dilation, conv->input->w);
+    const int32_t inside = columns.last - columns.first;
+    const int8_t *input = conv->rows.origin;
+    const tflm_opt_run *run;
+    int32_t y;
+    int32_t x;
+    if (inside < conv->filter->w || conv->inner_rows < conv->filter->h) {
+        memset(window, -conv->params->input_offset, (size_t)conv->channels.filter_size);
+    }
+    if (inside == 0) {
+        return;
+    }
+    input += conv->rows.offset + (in_x + columns.first * dilation) * depth;
+    window += conv->first_row * row + columns.first * depth;
+    for (run = conv->rows.runs; run->rows > 0; run++) {
+        for (y = 0; y < run->rows; y++) {
+            if (dilation == 1) {
+                memcpy(window, input, (size_t)(inside * depth));
+            } else {
+                for (x = 0; x < inside; x++) {
+                    memcpy(window + x * depth, input + x * dilation * depth, (size_t)depth);
+                }
+            }
+            window += row;
+            input += run->step;
+        }
+        input += run->jump;
+    }
+}
+
+/* The span's pixels, from windows in scratch, if there is enough; how many. */
+static int32_t convolve_gathered(const pairs *conv,
+                                 const cmsis_nn_context *ctx,
+                                 const int8_t *filter_data,
+                                 const tflm_opt_span *span,
+                                 int8_t *output)
+{
+    int32_t in_x = span->x * conv->params->stride.w - conv->params->padding.w;
+    int32_t done;
+    if (ctx == NULL || ctx->buf == NULL || ctx->size < conv->channels.filter_size) {
+        return 0;
+    }
+    for (done = 0; done < span->count; done++) {
+        gather(conv, in_x, (int8_t *)ctx->buf);
+        tflm_opt_dot_line_s8(&conv->channels, (const int8_t *)ctx->buf, filter_data, conv->count,
+                             output);
+        output += conv->count;
+        in_x += conv->params->stride.w;
+    }
+    return done;
+}
+
+#else
 
 /* `count` places of nothing, or of neighbouring elements. */
 TFLM_OPT_INLINE int32_t *set_zeros(int32_t *place, int32_t count)
@@ -101,18 +167,22 @@ static void gather_whole(const pairs *conv, int32_t in_x, tflm_opt_pair *window)
     }
 }
 
-/* Pixels two by two, as far as there are two; how many. */
-static int32_t convolve_pairs(const pairs *conv,
-                              tflm_opt_pair *window,
-                              const int8_t *filter_data,
-                              const tflm_opt_span *span,
-                              int8_t *output)
+/* Pixels two by two, as far as there are two and enough scratch; how many. */
+static int32_t convolve_gathered(const pairs *conv,
+                                 const cmsis_nn_context *ctx,
+                                 const int8_t *filter_data,
+                                 const tflm_opt_span *span,
+                                 int8_t *output)
 {
     const cmsis_nn_conv_params *params = conv->params;
+    tflm_opt_pair *const window = tflm_opt_pairs(ctx, conv->channels.filter_size);
     const int32_t width = conv->filter->w;
     const int whole = params->dilation.w == 1 && conv->inner_rows == conv->filter->h;
     int32_t in_x = span->x * params->stride.w - params->padding.w;
     int32_t done;
+    if (window == NULL) {
+        return 0;
+    }
     for (done = 0; done + 2 <= span->count; done += 2) {
         const int32_t next_x = in_x + params->stride.w;
         if (whole && in_x >= 0 && next_x + width <= conv->input->w) {
@@ -127,6 +197,8 @@ static int32_t convolve_pairs(const pairs *conv,
     }
     return done;
 }
+
+#endif
 
 static void set_span(pairs *conv,
                      const cmsis_nn_per_channel_quant_params *quant_params,
@@ -167,14 +239,12 @@ arm_cmsis_nn_status tflm_opt_convolve_lines_s8(
     const tflm_opt_span *span,
     int8_t *output_data)
 {
-    tflm_opt_pair *const window =
-        tflm_opt_pairs(ctx, filter_dims->h * filter_dims->w * filter_dims->c);
     tflm_opt_span rest = *span;
     (void)bias_dims;
     if (!tflm_opt_groups_fit(input_dims, filter_dims, output_dims)) {
         return ARM_CMSIS_NN_ARG_ERROR;
     }
-    if (window != NULL && filter_dims->c == input_dims->c) {
+    if (ctx != NULL && ctx->buf != NULL && filter_dims->c == input_dims->c) {
         pairs conv;
         int32_t done;
         conv.params = conv_params;
@@ -182,7 +252,7 @@ arm_cmsis_nn_status tflm_opt_convolve_lines_s8(
         conv.filter = filter_dims;
         conv.count = output_dims->c;
         set_span(&conv, quant_params, input, bias_data, span);
-        done = convolve_pairs(&conv, window, filter_data, span, output_data);
+        done = convolve_gathered(&conv, ctx, filter_data, span, output_data);
         rest.x += done;
         rest.count -= done;
         output_data += done * output_dims->c;

@@ -1,0 +1,360 @@
+/*
+ * Inner loops in assembly for Armv6-M and Armv8-M Baseline: not part of the public interface, and
+ * empty on other cores.
+ *
+ * Most instructions there see eight registers, and a product replaces one of its factors: compilers
+ * spend more on moves than on sums. The other registers can be added to, so sums live there.
+ */
+#ifndef TFLM_OPT_THUMB_H
+#define TFLM_OPT_THUMB_H
+
+#include "tflm_opt_math.h"
+#include "tflm_opt_tier.h"
+
+#if TFLM_OPT_THUMB1
+
+/* GCC takes assembly for these cores in the old syntax unless told so; clang knows no other. */
+#define TFLM_OPT_THUMB_START             \
+    ".syntax unified                 \n" \
+    "push {r4-r7, lr}                \n" \
+    "mov r4, r8                      \n" \
+    "mov r5, r9                      \n" \
+    "mov r6, r10                     \n" \
+    "mov r7, r11                     \n" \
+    "push {r4-r7}                    \n"
+
+#define TFLM_OPT_THUMB_END               \
+    "pop {r4-r7}                     \n" \
+    "mov r8, r4                      \n" \
+    "mov r9, r5                      \n" \
+    "mov r10, r6                     \n" \
+    "mov r11, r7                     \n" \
+    "pop {r4-r7, pc}                 \n"
+
+/* Where outputs go. */
+typedef struct {
+    int8_t *output;
+    const int8_t *end;
+    int32_t offset;
+} tflm_opt_outputs;
+
+/*
+ * r5: the upper half of a product of r4, a sum's absolute value, and r5, its multiplier, as
+ * tflm_opt_requantize has it before the shift. `below` and `quarter` are 0 and 2^14 for sums above 0;
+ * below 0 the same with 2^16 - 1 and 2^14 - 1 makes what is to be subtracted: with n the absolute
+ * value, floor((-n m - 2^30 + h) / 2^k) is -floor((n m + 2^30 + h - 1) / 2^k) for h = 2^(k - 1).
+ * No part exceeds 32 bits, for any n up to 2^31.
+ */
+#define TFLM_OPT_THUMB_UPPER(below, quarter) \
+    "lsrs r6, r4, #16                    \n" \
+    "uxth r4, r4                         \n" \
+    "uxth r7, r5                         \n" \
+    "lsrs r5, r5, #16                    \n" \
+    "mov r12, r7                         \n" \
+    "muls r7, r4, r7                     \n" \
+    below                                    \
+    "lsrs r7, r7, #16                    \n" \
+    "muls r4, r5, r4                     \n" \
+    "adds r7, r7, r4                     \n" \
+    "mov r4, r12                         \n" \
+    "muls r4, r6, r4                     \n" \
+    "adds r7, r7, r4                     \n" \
+    "muls r5, r6, r5                     \n" \
+    "add r7, r7, " quarter "             \n" \
+    "lsrs r7, r7, #16                    \n" \
+    "adds r5, r5, r7                     \n"
+
+/* The shift right, rounded; where it is less than by 2, no more outputs are made. */
+#define TFLM_OPT_THUMB_SHIFT             \
+    "ldmia r2!, {r4}                 \n" \
+    "mvns r4, r4                     \n" \
+    "subs r4, r4, #1                 \n" \
+    "bmi 9f                          \n" \
+    "lsrs r5, r5, r4                 \n" \
+    "adds r5, r5, #1                 \n" \
+    "lsrs r5, r5, #1                 \n"
+
+/*
+ * Sums as outputs, each with its own scale, up to the first one whose shift is more than -2: where
+ * that one goes. Sums of 0 or less are the least output at an output offset of -128.
+ */
+__attribute__((naked, noinline, unused)) static int8_t *tflm_opt_write_down(
+    const int32_t *sums __attribute__((unused)),
+    const int32_t *multipliers __attribute__((unused)),
+    const int32_t *shifts __attribute__((unused)),
+    const tflm_opt_outputs *outputs __attribute__((unused)))
+{
+    __asm__ volatile(TFLM_OPT_THUMB_START
+                     "ldr r4, [r3, #4]                \n" /* r10: the end */
+                     "mov r10, r4                     \n"
+                     "ldr r4, [r3, #8]                \n" /* r8: the offset */
+                     "mov r8, r4                      \n"
+                     "ldr r3, [r3]                    \n"
+                     "movs r4, #1                     \n"
+                     "lsls r4, r4, #14                \n"
+                     "mov r9, r4                      \n"
+                     "subs r4, r4, #1                 \n"
+                     "mov lr, r4                      \n"
+                     "lsls r4, r4, #2                 \n"
+                     "adds r4, r4, #3                 \n"
+                     "mov r11, r4                     \n"
+                     "1:                              \n"
+                     "ldmia r0!, {r4}                 \n"
+                     "ldmia r1!, {r5}                 \n"
+                     "cmp r4, #0                      \n"
+                     "ble 3f                          \n"
+                     TFLM_OPT_THUMB_UPPER("", "r9")
+                     TFLM_OPT_THUMB_SHIFT
+                     "add r5, r5, r8                  \n"
+                     "cmp r5, #127                    \n"
+                     "ble 2f                          \n"
+                     "movs r5, #127                   \n"
+                     "2:                              \n"
+                     "strb r5, [r3]                   \n"
+                     "adds r3, r3, #1                 \n"
+                     "cmp r3, r10                     \n"
+                     "bne 1b                          \n"
+                     "b 9f                            \n"
+                     "3:                              \n"
+                     "mov r6, r8                      \n"
+                     "adds r6, r6, #128               \n"
+                     "bne 4f                          \n"
+                     "ldmia r2!, {r5}                 \n"
+                     "adds r5, r5, #2                 \n"
+                     "bgt 9f                          \n"
+                     "mov r5, r8                      \n"
+                     "strb r5, [r3]                   \n"
+                     "adds r3, r3, #1                 \n"
+                     "cmp r3, r10                     \n"
+                     "bne 1b                          \n"
+                     "b 9f                            \n"
+                     "4:                              \n"
+                     "rsbs r4, r4, #0                 \n"
+                     TFLM_OPT_THUMB_UPPER("add r7, r7, r11 \n", "lr")
+                     TFLM_OPT_THUMB_SHIFT
+                     "mov r4, r8                      \n"
+                     "subs r5, r4, r5                 \n"
+                     "movs r4, #127                   \n"
+                     "mvns r4, r4                     \n"
+                     "cmp r5, r4                      \n"
+                     "bge 2b                          \n"
+                     "movs r5, r4                     \n"
+                     "b 2b                            \n"
+                     "9:                              \n"
+                     "movs r0, r3                     \n"
+                     TFLM_OPT_THUMB_END);
+}
+
+/* Channels four by four: `blocks` of them, at least one; `length` is that of a filter. */
+typedef struct {
+    const int8_t *input;
+    const int8_t *filter;
+    int32_t length;
+    int32_t offset;
+    const int32_t *bias;
+    int32_t bias_bytes; /* from one block to the next */
+    int32_t *sums;
+    int32_t blocks;
+} tflm_opt_line;
+
+/* Four channels at place r5 below the end of the input. */
+#define TFLM_OPT_THUMB_PLACE \
+    "ldrsb r6, [r0, r5] \n" \
+    "add r6, r6, r12    \n" \
+    "ldrsb r7, [r1, r5] \n" \
+    "muls r7, r6, r7    \n" \
+    "add r8, r8, r7     \n" \
+    "ldrsb r7, [r2, r5] \n" \
+    "muls r7, r6, r7    \n" \
+    "add r9, r9, r7     \n" \
+    "ldrsb r7, [r3, r5] \n" \
+    "muls r7, r6, r7    \n" \
+    "add r10, r10, r7   \n" \
+    "ldrsb r7, [r4, r5] \n" \
+    "muls r7, r6, r7    \n" \
+    "add r11, r11, r7   \n" \
+    "adds r5, r5, #1    \n"
+
+/* The sums of channels over neighbouring elements of the input: 3.75 instructions a product. */
+__attribute__((naked, noinline, unused)) static void tflm_opt_sum_line(
+    const tflm_opt_line *line __attribute__((unused)))
+{
+    __asm__ volatile(TFLM_OPT_THUMB_START
+                     "ldmia r0!, {r1-r4}              \n" /* input, filter, length, offset */
+                     "mov r12, r4                     \n"
+                     "ldmia r0!, {r4-r7}              \n" /* bias, bias_bytes, sums, blocks */
+                     "push {r3-r7}                    \n"
+                     "rsbs r5, r3, #0                 \n"
+                     "mov lr, r5                      \n"
+                     "adds r0, r1, r3                 \n"
+                     "adds r1, r2, r3                 \n"
+                     "1:                              \n" /* r1: the end of the block's first */
+                     "ldr r7, [sp]                    \n"
+                     "adds r2, r1, r7                 \n"
+                     "adds r3, r2, r7                 \n"
+                     "adds r4, r3, r7                 \n"
+                     "ldr r5, [sp, #4]                \n"
+                     "ldr r6, [r5]                    \n"
+                     "mov r8, r6                      \n"
+                     "ldr r6, [r5, #4]                \n"
+                     "mov r9, r6                      \n"
+                     "ldr r6, [r5, #8]                \n"
+                     "mov r10, r6                     \n"
+                     "ldr r6, [r5, #12]               \n"
+                     "mov r11, r6                     \n"
+                     "ldr r6, [sp, #8]                \n"
+                     "adds r6, r6, r5                 \n"
+                     "str r6, [sp, #4]                \n"
+                     "mov r5, lr                      \n"
+                     "lsls r7, r5, #30                \n"
+                     "beq 4f                          \n"
+                     "2:                              \n"
+                     TFLM_OPT_THUMB_PLACE
+                     "lsls r7, r5, #30                \n"
+                     "bne 2b                          \n"
+                     "cmp r5, #0                      \n"
+                     "beq 6f                          \n"
+                     "4:                              \n"
+                     TFLM_OPT_THUMB_PLACE
+                     TFLM_OPT_THUMB_PLACE
+                     TFLM_OPT_THUMB_PLACE
+                     TFLM_OPT_THUMB_PLACE
+                     "bne 4b                          \n"
+                     "6:                              \n"
+                     "ldr r7, [sp, #12]               \n"
+                     "mov r2, r8                      \n"
+                     "mov r3, r9                      \n"
+                     "mov r5, r10                     \n"
+                     "mov r6, r11                     \n"
+                     "stmia r7!, {r2, r3, r5, r6}     \n"
+                     "str r7, [sp, #12]               \n"
+                     "ldr r7, [sp]                    \n"
+                     "adds r1, r4, r7                 \n"
+                     "ldr r7, [sp, #16]               \n"
+                     "subs r7, r7, #1                 \n"
+                     "str r7, [sp, #16]               \n"
+                     "bne 1b                          \n"
+                     "add sp, sp, #20                 \n"
+                     TFLM_OPT_THUMB_END);
+}
+
+/* The most taps of a row, and the bytes of code for each. */
+#define TFLM_OPT_THUMB_TAPS 7
+#define TFLM_OPT_THUMB_TAP_BYTES 44
+
+/*
+ * Depthwise: channels four by four from `channel` on, `blocks` of them, at least one. Taps and
+ * pixels lie `step` apart.
+ */
+typedef struct {
+    const int8_t *const *rows; /* where they begin in the input; NULL after the last one */
+    const int8_t *taps;        /* of the first row */
+    int32_t step;
+    int32_t offset;
+    int32_t row_bytes; /* of code: the taps of a row times TFLM_OPT_THUMB_TAP_BYTES */
+    int32_t skip;      /* from a row's last tap to the next row's first */
+    int32_t channel;
+    const int32_t *bias;
+    int32_t bias_bytes; /* from one block to the next */
+    int32_t *sums;
+    int32_t blocks;
+} tflm_opt_taps_of_four;
+
+#define TFLM_OPT_THUMB_PRODUCT(place, sum)   \
+    "ldrsb r6, [r0, " place "]           \n" \
+    "add r6, r6, lr                      \n" \
+    "ldrsb r7, [r1, " place "]           \n" \
+    "muls r7, r6, r7                     \n" \
+    "add " sum ", " sum ", r7            \n"
+
+#define TFLM_OPT_THUMB_TAP              \
+    TFLM_OPT_THUMB_PRODUCT("r2", "r8")  \
+    TFLM_OPT_THUMB_PRODUCT("r3", "r9")  \
+    TFLM_OPT_THUMB_PRODUCT("r4", "r10") \
+    TFLM_OPT_THUMB_PRODUCT("r5", "r11") \
+    "add r0, r0, r12                \n" \
+    "add r1, r1, r12                \n"
+
+/* The sums of channels over the rows: 5.5 instructions a product. */
+__attribute__((naked, noinline, unused)) static void tflm_opt_sum_taps(
+    const tflm_opt_taps_of_four *job __attribute__((unused)))
+{
+    __asm__ volatile(TFLM_OPT_THUMB_START
+                     "sub sp, sp, #36                 \n"
+                     "ldmia r0!, {r1-r7}              \n"
+                     "str r1, [sp]                    \n" /* rows */
+                     "str r2, [sp, #4]                \n" /* taps */
+                     "mov r12, r3                     \n"
+                     "mov lr, r4                      \n"
+                     "adr r3, 7f                      \n"
+                     "subs r3, r3, r5                 \n"
+                     "str r3, [sp, #8]                \n" /* where a row's code begins */
+                     "str r6, [sp, #12]               \n" /* skip */
+                     "movs r2, r7                     \n"
+                     "adds r3, r2, #1                 \n"
+                     "adds r4, r2, #2                 \n"
+                     "adds r5, r2, #3                 \n"
+                     "ldmia r0!, {r1, r6, r7}         \n"
+                     "ldr r0, [r0]                    \n"
+                     "str r1, [sp, #16]               \n" /* bias */
+                     "str r6, [sp, #20]               \n" /* bias_bytes */
+                     "str r7, [sp, #24]               \n" /* sums */
+                     "str r0, [sp, #28]               \n" /* blocks */
+                     "1:                              \n"
+                     "ldr r6, [sp, #16]               \n"
+                     "ldr r7, [sp, #20]               \n"
+                     "adds r7, r7, r6                 \n"
+                     "str r7, [sp, #16]               \n"
+                     "ldmia r6!, {r0, r1, r7}         \n"
+                     "mov r8, r0                      \n"
+                     "mov r9, r1                      \n"
+                     "mov r10, r7                     \n"
+                     "ldr r6, [r6]                    \n"
+                     "mov r11, r6                     \n"
+                     "ldr r1, [sp, #4]                \n"
+                     "ldr r6, [sp]                    \n"
+                     "b 3f                            \n"
+                     "2:                              \n" /* a block's last row is done */
+                     "ldr r7, [sp, #24]               \n"
+                     "mov r0, r8                      \n"
+                     "mov r1, r9                      \n"
+                     "stmia r7!, {r0, r1}             \n"
+                     "mov r0, r10                     \n"
+                     "mov r1, r11                     \n"
+                     "stmia r7!, {r0, r1}             \n"
+                     "str r7, [sp, #24]               \n"
+                     "adds r2, r2, #4                 \n"
+                     "adds r3, r3, #4                 \n"
+                     "adds r4, r4, #4                 \n"
+                     "adds r5, r5, #4                 \n"
+                     "ldr r7, [sp, #28]               \n"
+                     "subs r7, r7, #1                 \n"
+                     "str r7, [sp, #28]               \n"
+                     "bne 1b                          \n"
+                     "add sp, sp, #36                 \n"
+                     TFLM_OPT_THUMB_END
+                     "3:                              \n"
+                     "ldmia r6!, {r0}                 \n"
+                     "str r6, [sp, #32]               \n" /* the next row */
+                     "cmp r0, #0                      \n"
+                     "beq 2b                          \n"
+                     "ldr r7, [sp, #8]                \n"
+                     "mov pc, r7                      \n"
+                     ".balign 4                       \n"
+                     TFLM_OPT_THUMB_TAP
+                     TFLM_OPT_THUMB_TAP
+                     TFLM_OPT_THUMB_TAP
+                     TFLM_OPT_THUMB_TAP
+                     TFLM_OPT_THUMB_TAP
+                     TFLM_OPT_THUMB_TAP
+                     TFLM_OPT_THUMB_TAP
+                     "7:                              \n"
+                     "ldr r6, [sp, #12]               \n"
+                     "adds r1, r1, r6                 \n"
+                     "ldr r6, [sp, #32]               \n"
+                     "b 3b                            \n");
+}
+
+#endif /* TFLM_OPT_THUMB1 */
+
+#endif /* TFLM_OPT_THUMB_H */
