@@ -16,7 +16,7 @@
  * Where column 0 of row `tap` of windows is, which is in the image, and how many rows from there on are
  * evenly spaced.
  */
-static const int8_t *find_rows(
+static TFLM_OPT_SMALL const int8_t *find_rows(
     const tflm_opt_gemm *gemm, int32_t tap, int32_t *rows, int32_t *step)
 {
     const tflm_opt_lines *lines = gemm->lines;
@@ -33,7 +33,7 @@ static const int8_t *find_rows(
     return tflm_opt_pixel(lines, y, 0, gemm->input.c) + gemm->group;
 }
 
-void tflm_opt_gemm_row(tflm_opt_gemm *gemm)
+TFLM_OPT_SMALL void tflm_opt_gemm_row(tflm_opt_gemm *gemm)
 {
     const int32_t in_y = gemm->y * gemm->params->stride.h - gemm->params->padding.h;
     const tflm_opt_taps taps =
@@ -44,7 +44,7 @@ void tflm_opt_gemm_row(tflm_opt_gemm *gemm)
 }
 
 /* To the next pixel but `pixels` less 1. */
-static void advance(tflm_opt_gemm *gemm, int32_t pixels)
+static TFLM_OPT_SMALL void advance(tflm_opt_gemm *gemm, int32_t pixels)
 {
     gemm->x += pixels;
     if (gemm->x == gemm->width) {
@@ -61,7 +61,7 @@ TFLM_OPT_INLINE int32_t in_column(const tflm_opt_gemm *gemm)
 }
 
 /* The window of the next pixel, row by row; what lies outside of the image is the zero point. */
-TFLM_OPT_APART void gather(const tflm_opt_gemm *gemm, int8_t *target)
+TFLM_OPT_SMALL TFLM_OPT_APART void gather(const tflm_opt_gemm *gemm, int8_t *target)
 {
     const int32_t depth = gemm->kernel.c;
     const int32_t dilation = gemm->params->dilation.w;
@@ -111,7 +111,7 @@ TFLM_OPT_APART uint32_t *spread(
 }
 
 /* A pair of neighbours whose rows lie anywhere, or above or below the image: those are padding. */
-TFLM_OPT_APART void spread_rows(
+TFLM_OPT_SMALL TFLM_OPT_APART void spread_rows(
     tflm_opt_gemm *gemm, uint32_t *target, ptrdiff_t column, ptrdiff_t second)
 {
     const int32_t rest_words = gemm->rows.rest_words;
@@ -136,7 +136,7 @@ TFLM_OPT_APART void spread_rows(
 }
 
 /* The outputs of a pair of pixels, or of one. */
-TFLM_OPT_APART void multiply(tflm_opt_gemm *gemm, int32_t pixels)
+TFLM_OPT_SMALL TFLM_OPT_APART void multiply(tflm_opt_gemm *gemm, int32_t pixels)
 {
     gemm->tiles.second_pixel = pixels > 1 ? gemm->channels : 0;
     gemm->tiles.output = gemm->output;
@@ -144,36 +144,36 @@ TFLM_OPT_APART void multiply(tflm_opt_gemm *gemm, int32_t pixels)
     tflm_opt_tiles_s8(&gemm->tiles, 0);
 }
 
-/* Pairs of neighbours whose rows are evenly spaced, and their outputs, as all weights are there. */
-TFLM_OPT_INLINE void multiply_pairs(tflm_opt_gemm *gemm,
-                                    const int8_t *window,
-                                    ptrdiff_t stride,
-                                    int32_t pairs)
+/* One or more pairs of neighbours with evenly spaced rows, and their outputs: all weights are there. */
+TFLM_OPT_APART void multiply_pairs(
+    tflm_opt_gemm *gemm, const int8_t *window, ptrdiff_t stride, int32_t pairs)
 {
     const int32_t step = 2 * gemm->channels;
-    const int8_t *const end = gemm->output + pairs * step;
     int8_t *output = gemm->output;
     gemm->tiles.second_pixel = gemm->channels;
+    gemm->output = output + pairs * step;
     gemm->rows.rests = (int8_t *)(gemm->inputs + gemm->rests);
-    while (gemm->length == 9 && output != end) {
-        (void)tflm_opt_spread_nines_s8(gemm->inputs, window, stride, &gemm->rows);
-        gemm->tiles.output = output;
-        tflm_opt_tiles_s8(&gemm->tiles, 0);
-        output += step;
-        window += 2 * stride;
+    if (gemm->length == 9) {
+        do {
+            (void)tflm_opt_spread_nines_s8(gemm->inputs, window, stride, &gemm->rows);
+            gemm->tiles.output = output;
+            tflm_opt_tiles_s8(&gemm->tiles, 0);
+            output += step;
+            window += 2 * stride;
+        } while (--pairs > 0);
+    } else {
+        do {
+            (void)tflm_opt_spread_pair_s8(gemm->inputs, window, stride, &gemm->rows);
+            gemm->tiles.output = output;
+            tflm_opt_tiles_s8(&gemm->tiles, 0);
+            output += step;
+            window += 2 * stride;
+        } while (--pairs > 0);
     }
-    while (output != end) {
-        (void)tflm_opt_spread_pair_s8(gemm->inputs, window, stride, &gemm->rows);
-        gemm->tiles.output = output;
-        tflm_opt_tiles_s8(&gemm->tiles, 0);
-        output += step;
-        window += 2 * stride;
-    }
-    gemm->output = output;
 }
 
 /* Neighbours. */
-static void spread_neighbours(tflm_opt_gemm *gemm, uint32_t *target, int32_t pixels)
+static TFLM_OPT_SMALL void spread_neighbours(tflm_opt_gemm *gemm, uint32_t *target, int32_t pixels)
 {
     const int32_t stride = gemm->params->stride.w * gemm->input.c;
     const int together = gemm->row_count == gemm->kernel.h;
@@ -181,7 +181,7 @@ static void spread_neighbours(tflm_opt_gemm *gemm, uint32_t *target, int32_t pix
     if (together) {
         gemm->rows.rows = gemm->row_count;
         gemm->rows.skip = gemm->row_step - gemm->length;
-        if (gemm->all) {
+        if (gemm->all && pixels > 1) {
             multiply_pairs(gemm, gemm->row + column, stride, pixels >> 1);
             column += (pixels & ~1) * stride;
             pixels &= 1;
@@ -205,7 +205,7 @@ static void spread_neighbours(tflm_opt_gemm *gemm, uint32_t *target, int32_t pix
 }
 
 /* A pair of windows, or one window twice, of whatever rows. */
-static void spread_gathered(tflm_opt_gemm *gemm, uint32_t *target, int32_t pixels)
+static TFLM_OPT_SMALL void spread_gathered(tflm_opt_gemm *gemm, uint32_t *target, int32_t pixels)
 {
     const int32_t bytes = tflm_opt_gemm_round(gemm->depth);
     gather(gemm, gemm->staging);
@@ -222,7 +222,7 @@ static void spread_gathered(tflm_opt_gemm *gemm, uint32_t *target, int32_t pixel
     }
 }
 
-int32_t tflm_opt_gemm_windows(tflm_opt_gemm *gemm, uint32_t *target, int32_t pixels)
+TFLM_OPT_SMALL int32_t tflm_opt_gemm_windows(tflm_opt_gemm *gemm, uint32_t *target, int32_t pixels)
 {
     int8_t *output = gemm->output;
     int32_t count = 0;

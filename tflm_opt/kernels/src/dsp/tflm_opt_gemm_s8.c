@@ -10,8 +10,7 @@
 #define SUM_LIMIT ((int32_t)1 << 30)
 #define FARTHEST 22
 
-#define SMALL __attribute__((cold)) /* small rather than fast */
-#define RARE TFLM_OPT_APART SMALL
+#define RARE TFLM_OPT_APART TFLM_OPT_SMALL
 
 /*
  * The short form of a channel to where its parameters are; 0 where it has none. Sums are doubled, so
@@ -145,7 +144,7 @@ RARE void cross_generally(const tflm_opt_gemm *gemm, int32_t channel, int32_t pi
     }
 }
 
-SMALL void tflm_opt_gemm_clamp(const tflm_opt_gemm *gemm, int8_t *output, int32_t pixels)
+TFLM_OPT_SMALL void tflm_opt_gemm_clamp(const tflm_opt_gemm *gemm, int8_t *output, int32_t pixels)
 {
     const cmsis_nn_activation bounds = gemm->params->activation;
     for (; pixels > 0; pixels--) {
@@ -183,7 +182,7 @@ TFLM_OPT_APART void cross(tflm_opt_gemm *gemm, int32_t pixels)
 }
 
 /* Which windows' columns hang over no border; none where a window's taps lie apart. */
-SMALL static void set_columns(tflm_opt_gemm *gemm)
+static TFLM_OPT_SMALL void set_columns(tflm_opt_gemm *gemm)
 {
     const cmsis_nn_conv_params *params = gemm->params;
     const int32_t stride = params->stride.w;
@@ -234,7 +233,7 @@ TFLM_OPT_APART int spread_all(tflm_opt_gemm *gemm)
 }
 
 /* What tiles share, and how their sums end. */
-SMALL static void set_tiles(tflm_opt_gemm *gemm)
+static TFLM_OPT_SMALL void set_tiles(tflm_opt_gemm *gemm)
 {
     tflm_opt_gemm_tiles *tiles = &gemm->tiles;
     const int32_t kink =
@@ -287,7 +286,7 @@ static void move_on(tflm_opt_gemm *gemm, int32_t count)
 }
 
 /* All that is the same for all groups; 0 where scratch does not do. */
-SMALL TFLM_OPT_APART int start(tflm_opt_gemm *gemm, const cmsis_nn_context *ctx)
+RARE int start(tflm_opt_gemm *gemm, const cmsis_nn_context *ctx)
 {
     const cmsis_nn_activation bounds = gemm->params->activation;
     const uint32_t offset = (uint32_t)gemm->params->input_offset;
