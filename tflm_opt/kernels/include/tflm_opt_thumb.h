@@ -238,6 +238,135 @@ __attribute__((naked, noinline, unused)) static void tflm_opt_sum_line(
                      TFLM_OPT_THUMB_END);
 }
 
+/* Inputs of four pixels, `next` apart, from `input` to `end`; at least one. */
+typedef struct {
+    const int8_t *input;
+    int32_t next;
+    const int8_t *end;
+    int32_t offset;
+} tflm_opt_gather;
+
+/* The pixels' inputs side by side as words, with the offset added. */
+__attribute__((naked, noinline, unused)) static void tflm_opt_gather_four(
+    const tflm_opt_gather *job __attribute__((unused)), int32_t *words __attribute__((unused)))
+{
+    __asm__ volatile(TFLM_OPT_THUMB_START
+                     "movs r3, r1                     \n"
+                     "ldr r4, [r0, #8]                \n"
+                     "mov r8, r4                      \n" /* the end */
+                     "ldr r4, [r0, #12]               \n"
+                     "mov r9, r4                      \n" /* the offset */
+                     "ldr r1, [r0, #4]                \n"
+                     "ldr r0, [r0]                    \n"
+                     "adds r2, r1, r1                 \n"
+                     "adds r4, r2, r1                 \n"
+                     "mov r12, r4                     \n"
+                     "1:                              \n"
+                     "mov r7, r12                     \n"
+                     "ldrsb r7, [r0, r7]              \n"
+                     "ldrsb r6, [r0, r2]              \n"
+                     "ldrsb r5, [r0, r1]              \n"
+                     "ldrb r4, [r0]                   \n"
+                     "sxtb r4, r4                     \n"
+                     "add r4, r4, r9                  \n"
+                     "add r5, r5, r9                  \n"
+                     "add r6, r6, r9                  \n"
+                     "add r7, r7, r9                  \n"
+                     "stmia r3!, {r4-r7}              \n"
+                     "adds r0, r0, #1                 \n"
+                     "cmp r0, r8                      \n"
+                     "bne 1b                          \n"
+                     TFLM_OPT_THUMB_END);
+}
+
+#define TFLM_OPT_THUMB_SUMS 16
+
+/* `count` channels of four pixels, at least one; sums of a pixel lie TFLM_OPT_THUMB_SUMS apart. */
+typedef struct {
+    const int32_t *window;
+    const int8_t *filter;
+    int32_t length;
+    const int32_t *bias;
+    int32_t bias_bytes; /* from one channel to the next */
+    int32_t *sums;
+    int32_t count;
+} tflm_opt_four;
+
+/* One weight, at place r3 below the filter's end, and four pixels. */
+#define TFLM_OPT_THUMB_WEIGHT \
+    "ldrsb r0, [r2, r3]   \n" \
+    "ldmia r1!, {r4-r7}   \n" \
+    "muls r4, r0, r4      \n" \
+    "add r8, r8, r4       \n" \
+    "muls r5, r0, r5      \n" \
+    "add r9, r9, r5       \n" \
+    "muls r6, r0, r6      \n" \
+    "add r10, r10, r6     \n" \
+    "muls r7, r0, r7      \n" \
+    "add r11, r11, r7     \n" \
+    "adds r3, r3, #1      \n"
+
+/* The sums of channels of four pixels: 2.8 instructions a product. */
+__attribute__((naked, noinline, unused)) static void tflm_opt_sum_four(
+    const tflm_opt_four *job __attribute__((unused)))
+{
+    __asm__ volatile(TFLM_OPT_THUMB_START
+                     "ldmia r0!, {r1-r3}              \n"
+                     "ldmia r0!, {r4-r7}              \n"
+                     "push {r4-r7}                    \n"
+                     "mov r12, r1                     \n"
+                     "adds r2, r2, r3                 \n"
+                     "rsbs r3, r3, #0                 \n"
+                     "mov lr, r3                      \n"
+                     "1:                              \n"
+                     "ldr r4, [sp]                    \n"
+                     "ldr r5, [r4]                    \n"
+                     "ldr r6, [sp, #4]                \n"
+                     "adds r4, r4, r6                 \n"
+                     "str r4, [sp]                    \n"
+                     "mov r8, r5                      \n"
+                     "mov r9, r5                      \n"
+                     "mov r10, r5                     \n"
+                     "mov r11, r5                     \n"
+                     "mov r1, r12                     \n"
+                     "mov r3, lr                      \n"
+                     "lsls r7, r3, #30                \n"
+                     "beq 3f                          \n"
+                     "2:                              \n"
+                     TFLM_OPT_THUMB_WEIGHT
+                     "lsls r7, r3, #30                \n"
+                     "bne 2b                          \n"
+                     "cmp r3, #0                      \n"
+                     "beq 4f                          \n"
+                     "3:                              \n"
+                     TFLM_OPT_THUMB_WEIGHT
+                     TFLM_OPT_THUMB_WEIGHT
+                     TFLM_OPT_THUMB_WEIGHT
+                     TFLM_OPT_THUMB_WEIGHT
+                     "bne 3b                          \n"
+                     "4:                              \n"
+                     "ldr r7, [sp, #8]                \n"
+                     "mov r4, r8                      \n"
+                     "str r4, [r7]                    \n"
+                     "mov r4, r9                      \n"
+                     "str r4, [r7, #64]               \n"
+                     "adds r7, #128               \n"
+                     "mov r4, r10                     \n"
+                     "str r4, [r7]                    \n"
+                     "mov r4, r11                     \n"
+                     "str r4, [r7, #64]               \n"
+                     "subs r7, #124               \n"
+                     "str r7, [sp, #8]                \n"
+                     "mov r4, lr                      \n"
+                     "subs r2, r2, r4                 \n"
+                     "ldr r7, [sp, #12]               \n"
+                     "subs r7, r7, #1                 \n"
+                     "str r7, [sp, #12]               \n"
+                     "bne 1b                          \n"
+                     "add sp, sp, #16                 \n"
+                     TFLM_OPT_THUMB_END);
+}
+
 /* The most taps of a row, and the bytes of code for each. */
 #define TFLM_OPT_THUMB_TAPS 7
 #define TFLM_OPT_THUMB_TAP_BYTES 44
