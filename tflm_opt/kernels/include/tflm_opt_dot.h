@@ -305,17 +305,15 @@ TFLM_OPT_APART void tflm_opt_write_requantized(const int32_t *sums,
 {
     const int8_t *end = output + count;
 #if TFLM_OPT_THUMB1
-    if (quant_step == 1 && count > 0) {
+    if (quant_step == 1) {
         tflm_opt_outputs outputs;
-        int32_t done;
         outputs.output = output;
-        outputs.end = end;
+        outputs.count = count;
         outputs.offset = offset;
-        output = tflm_opt_write_down(sums, multiplier, shift, &outputs);
-        done = count - (int32_t)(end - output);
-        sums += done;
-        multiplier += done;
-        shift += done;
+        outputs.rows = 1;
+        if (count == 0 || tflm_opt_write_down(sums, multiplier, shift, &outputs)) {
+            return;
+        }
     }
 #endif
     if (quant_step == 0 && *shift <= -2) {

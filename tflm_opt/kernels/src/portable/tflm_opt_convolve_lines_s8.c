@@ -9,8 +9,8 @@
 
 /*
  * Without scratch: pixel by pixel, a block is one element. With 4 bytes for each value of a group's
- * windows: in groups, a block is their channels. Cores with few registers (TFLM_OPT_THUMB1) are content
- * with one byte for each value of one window: pixel by pixel, a block is one element.
+ * windows: in groups, a block is their channels. Cores with few registers (TFLM_OPT_THUMB1) are
+ * content with one byte for each value of one window: pixel by pixel, a block is one element.
  */
 
 /* What is the same for all pixels of a span whose windows are gathered. */

@@ -2,6 +2,33 @@
 
 #if TFLM_OPT_THUMB1
 
+/* `some` channels from a number of the call's on; a pixel has `count` of them. */
+static void write_group(const tflm_opt_channels *channels,
+                        int32_t done,
+                        const int32_t *sums,
+                        int32_t some,
+                        int32_t count,
+                        int8_t *output)
+{
+    const int32_t *multiplier = channels->multiplier + done;
+    const int32_t *shift = channels->shift + done;
+    tflm_opt_outputs outputs;
+    int32_t i;
+    outputs.output = output;
+    outputs.count = some;
+    outputs.offset = channels->output_offset;
+    outputs.rows = TFLM_OPT_GROUP;
+    outputs.output_skip = count - some;
+    outputs.sums_skip = (TFLM_OPT_THUMB_SUMS - some) * (int32_t)sizeof(int32_t);
+    if (tflm_opt_write_down(sums, multiplier, shift, &outputs)) {
+        return;
+    }
+    for (i = 0; i < TFLM_OPT_GROUP; i++) {
+        tflm_opt_write_requantized(sums + i * TFLM_OPT_THUMB_SUMS, some, multiplier, shift, 1,
+                                   channels->output_offset, output + i * count);
+    }
+}
+
 void tflm_opt_dot_group_s8(const tflm_opt_channels *channels,
                            const tflm_opt_group_place *window,
                            const int8_t *filter,
@@ -18,14 +45,9 @@ void tflm_opt_dot_group_s8(const tflm_opt_channels *channels,
     job.bias_bytes = channels->bias_step * (int32_t)sizeof(int32_t);
     job.sums = sums;
     for (done = 0; done < count; done += TFLM_OPT_THUMB_SUMS) {
-        int32_t i;
         job.count = tflm_opt_min(count - done, TFLM_OPT_THUMB_SUMS);
         tflm_opt_sum_four(&job);
-        for (i = 0; i < TFLM_OPT_GROUP; i++) {
-            tflm_opt_write_requantized(sums + i * TFLM_OPT_THUMB_SUMS, job.count,
-                                       channels->multiplier + done, channels->shift + done, 1,
-                                       channels->output_offset, output + i * count + done);
-        }
+        write_group(channels, done, sums, job.count, count, output + done);
         job.filter += job.count * job.length;
         job.bias += job.count * channels->bias_step;
     }
