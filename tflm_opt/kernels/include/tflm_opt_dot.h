@@ -39,6 +39,16 @@ typedef struct {
 #define TFLM_OPT_KEEP(pointer) ((void)0)
 #endif
 
+/*
+ * What comes after reads memory after what comes before: compilers for RISC-V plan for long pipelines,
+ * and would read all of an unrolled loop's inputs first, more than there are registers for.
+ */
+#if defined(__GNUC__) && defined(__riscv)
+#define TFLM_OPT_THEN() __asm__ volatile("" : : : "memory")
+#else
+#define TFLM_OPT_THEN() ((void)0)
+#endif
+
 /* Output channels that are computed together. */
 #define TFLM_OPT_BLOCK 4
 

@@ -177,7 +177,9 @@ TFLM_OPT_APART void sum_3x3(const int8_t *const *rows,
     while (sums != end) {
         int32_t sum = *bias;
         sum = sum_three(sum, in0++, tap0++, step, offset);
+        TFLM_OPT_THEN();
         sum = sum_three(sum, in1++, tap1++, step, offset);
+        TFLM_OPT_THEN();
         sum = sum_three(sum, in2++, tap2++, step, offset);
         *sums++ = sum;
         bias += bias_step;

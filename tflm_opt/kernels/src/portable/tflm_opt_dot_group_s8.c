@@ -72,6 +72,7 @@ void tflm_opt_dot_group_s8(const tflm_opt_channels *channels,
         sum11 += second_ * f1_;                                                                    \
         sum20 += first_ * f2_;                                                                     \
         sum21 += second_ * f2_;                                                                    \
+        TFLM_OPT_THEN();                                                                           \
     } while (0)
 
 /* The sums of three channels. */
@@ -126,6 +127,7 @@ TFLM_OPT_APART void sum_three(const tflm_opt_group_place *window,
         const int32_t f_ = filter[k];                                                              \
         sum0 += window[k].of[0] * f_;                                                              \
         sum1 += window[k].of[1] * f_;                                                             \
+        TFLM_OPT_THEN();                                                                           \
     } while (0)
 
 /* The sums of one channel. */
