@@ -7,7 +7,7 @@
 #include "tflm_opt_gemm.h"
 
 /* Images as one row of pixels where windows are pixels; else each as one span. */
-arm_cmsis_nn_status arm_convolve_wrapper_s8(const cmsis_nn_context *ctx,
+TFLM_OPT_SMALL arm_cmsis_nn_status arm_convolve_wrapper_s8(const cmsis_nn_context *ctx,
                                             const cmsis_nn_conv_params *conv_params,
                                             const cmsis_nn_per_channel_quant_params *quant_params,
                                             const cmsis_nn_dims *input_dims,

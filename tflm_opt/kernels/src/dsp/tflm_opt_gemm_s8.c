@@ -148,7 +148,10 @@ TFLM_OPT_SMALL void tflm_opt_gemm_clamp(const tflm_opt_gemm *gemm, int8_t *outpu
 {
     const cmsis_nn_activation bounds = gemm->params->activation;
     for (; pixels > 0; pixels--) {
-        tflm_opt_clamp_outputs(output, gemm->count, bounds.min, bounds.max);
+        int32_t i;
+        for (i = 0; i < gemm->count; i++) {
+            output[i] = (int8_t)tflm_opt_clamp(output[i], bounds.min, bounds.max);
+        }
         output += gemm->channels;
     }
 }
