@@ -146,7 +146,7 @@ typedef struct {
     int8_t *output;                     /* * */
     int32_t channels;                   /* * of a pixel; a group makes `count` of them */
     int32_t count;
-    int32_t all;    /* whether all weights are there */
+    int32_t all;    /* whether all weights of a group are there at once */
     int32_t words;  /* of a pair of pixels, and of the weights of a pair of channels */
     int32_t depth;  /* products of an output */
     int32_t length; /* bytes of a row: of runs of neighbouring bytes in a window */
@@ -179,7 +179,6 @@ typedef struct {
     int32_t last_pair;  /* the first channel of the last pair */
     int32_t bias_limit; /* biases of short forms are from -bias_limit up to below it */
     uint32_t unit;      /* a constant before it is shifted left by an output's shift less 1 */
-    int32_t room;       /* whether there is room for all weights */
     int32_t block;      /* pixels */
     int32_t staged;     /* * whether windows may have to be gathered */
     tflm_opt_span span; /* * */

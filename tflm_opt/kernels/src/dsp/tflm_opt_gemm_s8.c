@@ -303,19 +303,15 @@ RARE int start(tflm_opt_gemm *gemm, const cmsis_nn_context *ctx)
     gemm->words = words;
     gemm->last_pair = tflm_opt_max(gemm->count - 2, 0);
     gemm->bias_limit = bias_limit(gemm->params->input_offset, depth);
-    gemm->room = plan.all_weights;
+    gemm->all = plan.all_weights;
     gemm->block = plan.block;
     gemm->doubled = depth <= (plan.all_weights ? gemm->span.count : plan.block);
     gemm->unit = 2U * (uint32_t)gemm->params->output_offset + 1U;
     gemm->narrow = tflm_opt_is_narrow(bounds.min, bounds.max);
     gemm->weights = (uint32_t *)ctx->buf;
-    gemm->staging = (int8_t *)ctx->buf;
-    gemm->inputs = gemm->weights + words + TFLM_OPT_GEMM_FORMS / 4;
-    if (plan.all_weights) {
-        gemm->inputs =
-            gemm->weights + (gemm->count + 1) / 2 * (words + TFLM_OPT_GEMM_FORMS / 4);
-        gemm->staging = (int8_t *)(gemm->inputs + words);
-    }
+    gemm->inputs = gemm->weights + (plan.all_weights ? (gemm->count + 1) / 2 : 1) *
+                                       (words + TFLM_OPT_GEMM_FORMS / 4);
+    gemm->staging = (int8_t *)(plan.all_weights ? gemm->inputs + words : gemm->weights);
     gemm->rows.offsets = (offset & 0xFFFFU) | (offset << 16);
     set_columns(gemm);
     return ctx->buf != NULL && plan.block != 0 && ((uintptr_t)ctx->buf & 3U) == 0;
@@ -329,7 +325,7 @@ arm_cmsis_nn_status tflm_opt_gemm_s8(tflm_opt_gemm *gemm, const cmsis_nn_context
     }
     for (gemm->group = 0; gemm->group < gemm->input.c; gemm->group += gemm->kernel.c) {
         gemm->output = output;
-        gemm->all = gemm->room && spread_all(gemm);
+        gemm->all = gemm->all && spread_all(gemm);
         set_tiles(gemm);
         make_group(gemm);
         move_on(gemm, gemm->count);
