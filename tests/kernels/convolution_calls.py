@@ -109,7 +109,7 @@ class Call:
     Attributes:
         kernel, stride, padding, dilation: down and across; padding is above and to the left.
         source, output: rows and columns.
-        depth, channels: of the input and of the output.
+        depth, channels: of the input and of the output; multiples of `groups`.
         scratch: bytes; `WITHOUT_SCRATCH`; `LIBRARY_SIZE` for a buffer with size 0, which is as much
             as the kernel asks for.
         shifts: the least and the greatest.
@@ -131,6 +131,7 @@ class Call:
     stride: Pair = (1, 1)
     padding: Pair = (0, 0)
     dilation: Pair = (1, 1)
+    groups: int = 1
     scratch: int = LIBRARY_SIZE
     zero_point: int = 0
     output_offset: int = 3
@@ -149,7 +150,7 @@ class Call:
     quant: np.ndarray = field(init=False)
 
     def __post_init__(self) -> None:
-        shape = (self.channels, *self.kernel, self.depth)
+        shape = (self.channels, *self.kernel, self.depth // self.groups)
         self.filters = self.rng.integers(-128, 128, shape, dtype=np.int8)
         self.image = self.rng.integers(-128, 128, (*self.source, self.depth), dtype=np.int8)
         most = 0 if self.bias is None else self.bias
@@ -180,7 +181,9 @@ class Call:
             for x in range(width):
                 top, first = y * self.dilation[0], x * self.dilation[1]
                 seen = canvas[top :: self.stride[0], first :: self.stride[1]][:rows, :columns]
-                sums += seen @ self.filters[:, y, x].astype(np.int64).T
+                taps = np.split(self.filters[:, y, x].astype(np.int64), self.groups)
+                parts = zip(np.split(seen, self.groups, axis=2), taps, strict=True)
+                sums += np.concatenate([part @ tap.T for part, tap in parts], axis=2)
         made = requantized(sums, *self.quant.astype(np.int64)) + self.output_offset
         image = np.clip(made, *self.bounds).astype(np.int8)
         if self.span is None:
@@ -237,7 +240,8 @@ class Call:
             *(at["scratch"] if has_buffer else -1, self.scratch),
             *(-self.zero_point, self.output_offset, *self.stride[::-1], *self.padding[::-1]),
             *(*self.dilation[::-1], *self.bounds, 1, *self.source, self.depth),
-            *(self.channels, *self.kernel, self.depth, 1, *self.output, self.channels),
+            *(self.channels, *self.kernel, self.depth // self.groups),
+            *(1, *self.output, self.channels),
             *(self.span or (0, 0, 0)),
             *(at["front"], len(rows["ring"]), self.source[1] * self.depth),
             *(self.source[1] * self.depth, base, fresh),

@@ -119,6 +119,26 @@ def edges(rng: Rng) -> Call:
     return call
 
 
+def in_groups(rng: Rng) -> Call:
+    """Channels that see a part of the input only: callers written for CMSIS-NN pass scratch too."""
+    groups, few = int(rng.integers(2, 5)), (int(rng.integers(1, 8)), int(rng.integers(1, 8)))
+    size = (int(rng.integers(1, 4)), int(rng.integers(1, 4)))
+    return Call(
+        rng,
+        size,
+        (6, 5),
+        (6, 5),
+        depth=groups * few[0],
+        channels=groups * few[1],
+        padding=(size[0] // 2, size[1] // 2),
+        groups=groups,
+        zero_point=int(rng.integers(-128, 128)),
+        bounds=[(-128, 127), (-20, 90)][int(rng.integers(0, 2))],
+        bias=None if rng.random() < 0.2 else 1 << 12,
+        last=str(rng.choice(["input", "filter"])),
+    )
+
+
 def in_rings(rng: Rng) -> Call:
     """Some pixels of a row, of an image whose rows are in a ring and a front."""
     call = drawn(rng, pointwise=False)
@@ -137,6 +157,7 @@ DRAWS: dict[str, tuple[Callable[[Rng], Call], int]] = {
     "windows": (lambda rng: drawn(rng, pointwise=False), 160),
     "edges": (edges, 80),
     "rings": (in_rings, 100),
+    "groups": (in_groups, 60),
 }
 
 
