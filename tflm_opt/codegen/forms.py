@@ -6,6 +6,7 @@ and the tests compare them. `codegen.rooms` makes choices of it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
@@ -31,7 +32,7 @@ class Form(Protocol):
         ...
 
     def work(self, size: int, tier: str) -> float:
-        """Estimated instructions on a tier, with so much scratch."""
+        """Estimated instructions, with so much scratch; `tier`: see `kernels.table.pace_of`."""
         ...
 
 
@@ -121,20 +122,40 @@ class Products:
             folded = size >= 3 * up(self.depth, 4) + 4 * self.channels
             sums = 8.0 if folded else 120.0
             return 0.13 * macs + sums * outputs + 130 * self.pixels
+        if tier == "thumb1":
+            return self._in_groups(size)
         if size < self.least:
             return (1.6 * macs if tier == "dsp" else 2.5 * macs) + 45.0 * outputs
         if tier == "portable":
             return 1.9 * macs + 21.0 * outputs + 2.7 * self.pixels * self.depth
         return self._multiplied(size)
 
+    def _in_groups(self, size: int) -> float:
+        """Instructions of cores with few registers: groups of four pixels, lines, or windows."""
+        outputs = self.pixels * self.channels
+        taken = self.pixels * self.depth
+        group = max(16 * self.depth, self.least + self._pair)
+        if group <= size < self._all - self._fixed:
+            return 2.85 * self.depth * outputs + 42.0 * outputs + 5.0 * taken
+        if not self.gathered or size >= self.depth:
+            return 3.75 * self.depth * outputs + 42.0 * outputs + 5.0 * taken
+        return 9.0 * self.depth * outputs + 80.0 * outputs
+
     def _multiplied(self, size: int) -> float:
         """Instructions of cores with the DSP extension, fitted to measurements."""
-        outputs = self.pixels * self.channels
-        tiles = up(self.pixels, 2) * up(self.channels, 2)
-        times = 1 if size >= self._all else -(-self.pixels // self._together(size))
-        weights = (1.45 * self.depth + 60) * self.channels
-        taken = ((1.3 if self.gathered else 1.0) * self.depth + 20) * self.pixels
-        return 0.64 * self.depth * tiles + 6.5 * outputs + weights * times + taken
+        block = self.pixels if size >= self._all else self._together(size)
+        blocks = -(-self.pixels // block)
+        tiles = up(self.pixels, 2) * up(self.channels, 2) / 4
+        deep, doubled = up(self.depth, 4), self.depth <= block
+        tile = 2.5 * deep + 25 + 0.055 * deep + (0 if doubled else 4)
+        weights = ((2.0 if doubled else 1.0) * deep + 65) * up(self.channels, 2)
+        taken = (deep + 20) * up(self.pixels, 2) + 700 * self._borders
+        return tile * tiles + weights * blocks + taken
+
+    @property
+    def _borders(self) -> float:
+        """Pairs of windows that are gathered: about one a row."""
+        return math.sqrt(self.pixels) if self.gathered else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +248,8 @@ class Depthwise:
         outputs = self.rows * self.columns * self.channels
         taps = self.kernel[0] * self.kernel[1]
         band = self._band(size)
+        if tier == "thumb1":
+            return outputs * (7.3 * taps + 30)
         if tier == "portable":
             return outputs * (9.0 * taps + 4)
         if not band:

@@ -79,6 +79,15 @@ def tier_of(core: str) -> str:
     return _TIERS_OF_CORES.get(core, "portable")
 
 
+def pace_of(core: str) -> str:
+    """What the work of kernels is estimated by: a core's tier, or what is special within it.
+
+    >>> pace_of("cortex-m0plus"), pace_of("cortex-m3")
+    ('thumb1', 'portable')
+    """
+    return "thumb1" if core in ("cortex-m0", "cortex-m0plus", "cortex-m23") else tier_of(core)
+
+
 @cache
 def kernels() -> Mapping[str, Kernel]:
     """All kernels by function name, in the table's order."""

@@ -137,47 +137,52 @@ uint32_t *tflm_opt_spread_nines_s8(uint32_t *target,
                                    ptrdiff_t second,
                                    const tflm_opt_gemm_rows *rows);
 
-/* A call: who calls sets all down to `output`. */
+/*
+ * A call. Who calls sets those marked with *; `input.n` and `kernel.n` are not looked at. What loops
+ * read comes first, where short instructions reach it.
+ */
 typedef struct {
-    const cmsis_nn_conv_params *params;
-    const tflm_opt_lines *lines;
-    const int8_t *filter; /* from here to `shift` of the first channel, and then of each group's */
-    const int32_t *bias;  /* or NULL */
+    const cmsis_nn_conv_params *params; /* * */
+    int8_t *output;                     /* * */
+    int32_t channels;                   /* * of a pixel; a group makes `count` of them */
+    int32_t count;
+    int32_t all;    /* whether all weights are there */
+    int32_t words;  /* of a pair of pixels, and of the weights of a pair of channels */
+    int32_t depth;  /* products of an output */
+    int32_t length; /* bytes of a row: of runs of neighbouring bytes in a window */
+    int32_t rests;  /* where, in a pair's words, what rows leave over is put together */
+    int32_t width;  /* * of the output */
+    int32_t x;      /* the next pixel */
+    int32_t y;
+    int32_t inner; /* windows of columns inner <= x < outer hang over no side border */
+    int32_t outer;
+    int32_t first; /* of the rows of windows of row y, those that are in the image */
+    int32_t last;
+    const int8_t *row; /* column 0 of the first of them, and how many are `row_step` apart */
+    int32_t row_count;
+    int32_t row_step;
+    uint32_t *inputs; /* of a block */
+    uint32_t *weights;
+    int8_t *staging; /* for two windows */
+    int32_t doubled; /* 1 where weights are, else 0 */
+    int32_t narrow;  /* whether outputs must be clamped */
+    cmsis_nn_dims kernel; /* * */
+    cmsis_nn_dims input;  /* * */
+    tflm_opt_gemm_rows rows;
+    tflm_opt_gemm_tiles tiles;
+    const tflm_opt_lines *lines; /* * */
+    int32_t group;               /* the first channel of a group's inputs */
+    const int8_t *filter;        /* * these of the first channel, and then of each group's */
+    const int32_t *bias;         /* or NULL */
     const int32_t *multiplier;
     const int32_t *shift;
-    cmsis_nn_dims input; /* n is not looked at */
-    cmsis_nn_dims kernel;
-    int32_t width;    /* of the output */
-    int32_t channels; /* of a pixel; a group makes `count` of them */
-    int32_t staged;   /* whether windows may have to be gathered */
-    tflm_opt_span span;
-    int8_t *output;
-
-    int32_t count;
-    int32_t group;      /* the first channel of a group's inputs */
-    int32_t depth;      /* products of an output */
-    int32_t length;     /* bytes of a row: of runs of neighbouring bytes in a window */
-    int32_t words;      /* of a pair of pixels, and of the weights of a pair of channels */
-    int32_t rests;      /* where, in a pair's words, what rows leave over is put together */
     int32_t last_pair;  /* the first channel of the last pair */
     int32_t bias_limit; /* biases of short forms are from -bias_limit up to below it */
     uint32_t unit;      /* a constant before it is shifted left by an output's shift less 1 */
-    int32_t all;        /* whether all weights are there all the time */
+    int32_t room;       /* whether there is room for all weights */
     int32_t block;      /* pixels */
-    int32_t doubled;    /* 1 where weights are, else 0 */
-    int32_t narrow;     /* whether outputs must be clamped */
-    uint32_t *inputs;   /* of a block */
-    uint32_t *weights;
-    int8_t *staging; /* for two windows */
-    int32_t inner;   /* windows of columns inner <= x < outer hang over no border */
-    int32_t outer;
-    int32_t limit; /* `outer` of this row: 0 where its windows can't be spread out right from there */
-    int32_t first; /* of a window's rows, those that are in the image */
-    int32_t last;
-    int32_t y; /* the next pixel */
-    int32_t x;
-    tflm_opt_gemm_rows rows;
-    tflm_opt_gemm_tiles tiles;
+    int32_t staged;     /* * whether windows may have to be gathered */
+    tflm_opt_span span; /* * */
 } tflm_opt_gemm;
 
 TFLM_OPT_INLINE void tflm_opt_set_gemm(tflm_opt_gemm *gemm,

@@ -82,7 +82,7 @@ static void set_filter_rows(const tflm_opt_gemm *gemm, tflm_opt_gemm_rows *rows)
  * The weights and short forms of a pair of channels, of which the first is `channel`: the same one
  * twice where there is no other. 0 where one of them has no short form.
  */
-static int spread_weights(const tflm_opt_gemm *gemm,
+TFLM_OPT_APART int spread_weights(const tflm_opt_gemm *gemm,
                           tflm_opt_gemm_rows *rows,
                           int32_t channel,
                           uint32_t *target)
@@ -155,7 +155,7 @@ SMALL void tflm_opt_gemm_clamp(const tflm_opt_gemm *gemm, int8_t *output, int32_
 }
 
 /* The outputs of a block whose windows are spread out: one pair of channels after the other. */
-static void cross(tflm_opt_gemm *gemm, int32_t pixels)
+TFLM_OPT_APART void cross(tflm_opt_gemm *gemm, int32_t pixels)
 {
     tflm_opt_gemm_tiles *tiles = &gemm->tiles;
     int8_t *output = gemm->output;
@@ -216,8 +216,8 @@ static int32_t bias_limit(int32_t offset, int32_t depth)
     return depth < SUM_LIMIT / (128 * 256) ? SUM_LIMIT - reach * depth : 0;
 }
 
-/* The weights of a group, where they all find room; else 0. */
-static int spread_all(tflm_opt_gemm *gemm)
+/* The weights of a group; 0 where they don't all have short forms. */
+TFLM_OPT_APART int spread_all(tflm_opt_gemm *gemm)
 {
     uint32_t *weights = gemm->weights;
     tflm_opt_gemm_rows rows;
@@ -285,41 +285,48 @@ static void move_on(tflm_opt_gemm *gemm, int32_t count)
     gemm->shift += count;
 }
 
-arm_cmsis_nn_status tflm_opt_gemm_s8(tflm_opt_gemm *gemm, const cmsis_nn_context *ctx)
+/* All that is the same for all groups; 0 where scratch does not do. */
+SMALL TFLM_OPT_APART int start(tflm_opt_gemm *gemm, const cmsis_nn_context *ctx)
 {
     const cmsis_nn_activation bounds = gemm->params->activation;
     const uint32_t offset = (uint32_t)gemm->params->input_offset;
-    const int32_t groups = gemm->input.c / gemm->kernel.c;
     const int32_t depth = gemm->kernel.h * gemm->kernel.w * gemm->kernel.c;
     const int32_t words = tflm_opt_gemm_round(depth);
-    int8_t *output = gemm->output;
     tflm_opt_gemm_plan plan;
-    int32_t pairs = 1;
-    gemm->count = gemm->channels / groups;
+    gemm->count = gemm->channels / (gemm->input.c / gemm->kernel.c);
     plan = tflm_opt_gemm_divide(depth, gemm->count, gemm->staged ? 2 * words : 0,
                                 ctx->size == 0 ? tflm_opt_gemm_size(depth) : ctx->size);
-    if (ctx->buf == NULL || plan.block == 0 || ((uintptr_t)ctx->buf & 3U) != 0) {
-        return ARM_CMSIS_NN_ARG_ERROR;
-    }
-    if (plan.all_weights) {
-        pairs = (gemm->count + 1) / 2;
-    }
     gemm->depth = depth;
     gemm->words = words;
     gemm->last_pair = tflm_opt_max(gemm->count - 2, 0);
     gemm->bias_limit = bias_limit(gemm->params->input_offset, depth);
+    gemm->room = plan.all_weights;
     gemm->block = plan.block;
     gemm->doubled = depth <= (plan.all_weights ? gemm->span.count : plan.block);
     gemm->unit = 2U * (uint32_t)gemm->params->output_offset + 1U;
     gemm->narrow = tflm_opt_is_narrow(bounds.min, bounds.max);
     gemm->weights = (uint32_t *)ctx->buf;
-    gemm->inputs = gemm->weights + pairs * (words + TFLM_OPT_GEMM_FORMS / 4);
-    gemm->staging = (int8_t *)(plan.all_weights ? gemm->inputs + words : gemm->weights);
+    gemm->staging = (int8_t *)ctx->buf;
+    gemm->inputs = gemm->weights + words + TFLM_OPT_GEMM_FORMS / 4;
+    if (plan.all_weights) {
+        gemm->inputs =
+            gemm->weights + (gemm->count + 1) / 2 * (words + TFLM_OPT_GEMM_FORMS / 4);
+        gemm->staging = (int8_t *)(gemm->inputs + words);
+    }
     gemm->rows.offsets = (offset & 0xFFFFU) | (offset << 16);
     set_columns(gemm);
+    return ctx->buf != NULL && plan.block != 0 && ((uintptr_t)ctx->buf & 3U) == 0;
+}
+
+arm_cmsis_nn_status tflm_opt_gemm_s8(tflm_opt_gemm *gemm, const cmsis_nn_context *ctx)
+{
+    int8_t *output = gemm->output;
+    if (!start(gemm, ctx)) {
+        return ARM_CMSIS_NN_ARG_ERROR;
+    }
     for (gemm->group = 0; gemm->group < gemm->input.c; gemm->group += gemm->kernel.c) {
         gemm->output = output;
-        gemm->all = plan.all_weights && spread_all(gemm);
+        gemm->all = gemm->room && spread_all(gemm);
         set_tiles(gemm);
         make_group(gemm);
         move_on(gemm, gemm->count);

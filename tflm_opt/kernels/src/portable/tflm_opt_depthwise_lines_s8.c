@@ -1,14 +1,11 @@
 #include "tflm_opt_dot.h"
 #include "tflm_opt_kernels.h"
+#include "tflm_opt_thumb_taps.h"
 #include "tflm_opt_tier.h"
 
 #if !TFLM_OPT_DSP
 
-#if TFLM_OPT_THUMB1
-#define SUMS 32 /* channels between two rounds of scaling */
-#else
-#define SUMS 16
-#endif
+#define SUMS 16 /* channels between two rounds of scaling */
 
 /* What is the same for all output pixels; steps are in elements. */
 typedef struct {
@@ -136,81 +133,7 @@ TFLM_OPT_APART void depthwise_pixel(const depthwise *conv, const window *win, in
     tflm_opt_clamp_line(channels->activation, output, conv->count);
 }
 
-#if TFLM_OPT_THUMB1
-
-#define ROWS 8
-
-/* Whether windows are few enough rows and columns that lie side by side, and blocks are of use. */
-static int is_plain(const depthwise *conv)
-{
-    return conv->params->ch_mult == 1 && conv->params->dilation.w == 1 && conv->row_count < ROWS &&
-           conv->filter->w <= TFLM_OPT_THUMB_TAPS && conv->count >= TFLM_OPT_BLOCK;
-}
-
-/* All channels of one output pixel of a plain convolution. */
-static void plain_pixel(const depthwise *conv, const window *win, int8_t *output)
-{
-    const tflm_opt_channels *channels = &conv->channels;
-    const int8_t *rows[ROWS];
-    const int8_t **row = rows;
-    const int8_t *pixel = win->pixel;
-    const tflm_opt_run *run;
-    tflm_opt_taps_of_four job;
-    int32_t done;
-    for (run = win->runs; run->rows > 0; run++) {
-        for (done = run->rows; done > 0; done--) {
-            *row++ = pixel;
-            pixel += run->step;
-        }
-        pixel += run->jump;
-    }
-    *row = NULL;
-    job.rows = rows;
-    job.taps = win->taps;
-    job.step = conv->count;
-    job.offset = channels->input_offset;
-    job.row_bytes = win->columns * TFLM_OPT_THUMB_TAP_BYTES;
-    job.skip = conv->filter_row - win->columns * conv->count;
-    job.bias_bytes = TFLM_OPT_BLOCK * channels->bias_step * (int32_t)sizeof(int32_t);
-    for (done = 0; done < conv->count; done += SUMS) {
-        const int32_t some = tflm_opt_min(conv->count - done, SUMS);
-        const int32_t *bias = channels->bias + done * channels->bias_step;
-        int32_t sums[SUMS];
-        int32_t i;
-        job.blocks = some / TFLM_OPT_BLOCK;
-        i = job.blocks * TFLM_OPT_BLOCK;
-        if (i > 0) {
-            job.channel = done;
-            job.bias = bias;
-            job.sums = sums;
-            tflm_opt_sum_taps(&job);
-        }
-        for (; i < some; i++) {
-            sums[i] = sum_one(conv, win, win->pixel + done + i, win->taps + done + i,
-                              bias[i * channels->bias_step]);
-        }
-        tflm_opt_write_requantized(sums, some, channels->multiplier + done, channels->shift + done,
-                                   1, channels->output_offset, output + done);
-    }
-    tflm_opt_clamp_line(channels->activation, output, conv->count);
-}
-
-static void one_pixel(const depthwise *conv, int plain, const window *win, int8_t *output)
-{
-    if (plain) {
-        plain_pixel(conv, win, output);
-    } else {
-        depthwise_pixel(conv, win, output);
-    }
-}
-
-#else
-
-static int is_plain(const depthwise *conv)
-{
-    return conv->params->ch_mult == 1 && conv->params->dilation.w == 1 && conv->filter->w == 3 &&
-           conv->row_count == 3;
-}
+#if !TFLM_OPT_THUMB1
 
 /* Three neighbouring taps of one channel; `step` is from one to the next in both. */
 TFLM_OPT_INLINE int32_t sum_three(
@@ -254,7 +177,9 @@ TFLM_OPT_APART void sum_3x3(const int8_t *const *rows,
     while (sums != end) {
         int32_t sum = *bias;
         sum = sum_three(sum, in0++, tap0++, step, offset);
+        TFLM_OPT_THEN();
         sum = sum_three(sum, in1++, tap1++, step, offset);
+        TFLM_OPT_THEN();
         sum = sum_three(sum, in2++, tap2++, step, offset);
         *sums++ = sum;
         bias += bias_step;
@@ -284,15 +209,6 @@ TFLM_OPT_APART void whole_3x3(const depthwise *conv, const window *win, int8_t *
     tflm_opt_clamp_line(channels->activation, output, conv->count);
 }
 
-static void one_pixel(const depthwise *conv, int plain, const window *win, int8_t *output)
-{
-    if (plain && win->columns == 3) {
-        whole_3x3(conv, win, output);
-    } else {
-        depthwise_pixel(conv, win, output);
-    }
-}
-
 #endif
 
 /* The span's pixels, one after the other; the windows' rows are set. */
@@ -303,7 +219,10 @@ static void depthwise_span(const depthwise *conv,
 {
     static const tflm_opt_run nothing = {0, 0, 0};
     const cmsis_nn_dw_conv_params *params = conv->params;
-    const int plain = is_plain(conv);
+#if !TFLM_OPT_THUMB1
+    const int plain = params->ch_mult == 1 && params->dilation.w == 1 &&
+                      conv->filter->w == 3 && conv->row_count == 3;
+#endif
     int32_t in_x = span->x * params->stride.w - params->padding.w;
     int32_t x;
     for (x = 0; x < span->count; x++) {
@@ -320,7 +239,15 @@ static void depthwise_span(const depthwise *conv,
             win.pixel += conv->rows.offset + first_x * conv->input->c;
             win.taps += columns.first * conv->count;
         }
-        one_pixel(conv, plain, &win, output);
+#if !TFLM_OPT_THUMB1
+        if (win.columns == 3 && plain) {
+            whole_3x3(conv, &win, output);
+            output += conv->count;
+            in_x += params->stride.w;
+            continue;
+        }
+#endif
+        depthwise_pixel(conv, &win, output);
         output += conv->count;
         in_x += params->stride.w;
     }
@@ -367,7 +294,20 @@ arm_cmsis_nn_status tflm_opt_depthwise_lines_s8(
     tflm_opt_set_rows(input, in_y + rows.first * dw_conv_params->dilation.h,
                       dw_conv_params->dilation.h, conv.row_count, tflm_opt_max(in_x, 0),
                       input_dims->c, &conv.rows);
-    depthwise_span(&conv, filter_data + rows.first * conv.filter_row, span, output_data);
+    filter_data += rows.first * conv.filter_row;
+#if TFLM_OPT_THUMB1
+    if (tflm_opt_is_plain(dw_conv_params, filter_dims, conv.count, conv.row_count)) {
+        tflm_opt_plain plain;
+        plain.channels = &conv.channels;
+        plain.count = conv.count;
+        plain.width = filter_dims->w;
+        plain.input_width = input_dims->w;
+        tflm_opt_plain_span(&plain, &conv.rows, filter_data, in_x, dw_conv_params->stride.w,
+                            span->count, output_data);
+        return ARM_CMSIS_NN_SUCCESS;
+    }
+#endif
+    depthwise_span(&conv, filter_data, span, output_data);
     return ARM_CMSIS_NN_SUCCESS;
 }
 

@@ -43,6 +43,7 @@ static void sum_some(const tflm_opt_channels *channels,
         sum1 += x_ * filter1[k];                                                                   \
         sum2 += x_ * filter2[k];                                                                   \
         sum3 += x_ * filter3[k];                                                                   \
+        TFLM_OPT_THEN();                                                                           \
     } while (0)
 
 #define MEET_FOUR(k)                                                                               \

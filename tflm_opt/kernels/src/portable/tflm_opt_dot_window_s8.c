@@ -12,6 +12,7 @@
         sum1 += x_ * filter1[k];                                                                   \
         sum2 += x_ * filter2[k];                                                                   \
         sum3 += x_ * filter3[k];                                                                   \
+        TFLM_OPT_THEN();                                                                           \
     } while (0)
 
 #define ADVANCE(count)                                                                             \
