@@ -182,14 +182,17 @@ class Depthwise:
 
     def _bytes(self, rows: int, columns: int) -> int:
         """Scratch for bands of so many rows and columns."""
-        height, width = self.kernel[0], max(max(self.kernel) | 1, 3)
-        if self.stride[1] == 1:
-            tap_words, reach = width - 1, (width + 3) // 2
+        height, most = self.kernel[0], max(self.kernel)
+        down, across = self.stride
+        if height == most == 3 and down == across:  # two rows and two columns of outputs at once
+            tile, width, taps = 2, 3, 2
+            pairs = ((up(rows, 2) - 1) * down + 4) // 2
         else:
-            tap_words, reach = (width + 1) // 2, (width + 7) // 2
-        row_words = (up(columns, 4) // 4 - 1) * 2 * self.stride[1] + reach
-        input_rows = (rows - 1) * self.stride[0] + height
-        return 16 * (height * tap_words + 7 + input_rows * row_words)
+            tile, width = 4, 5 if most <= 5 else 7
+            taps = (height + 1) // 2 + (height // 2 + 1) * (down % 2)
+            pairs = ((rows - 1) * down + height + 1) // 2
+        pitch = (up(columns, tile) - 1) * across + width
+        return 16 * (taps * width + 7 + pairs * pitch) + 12 * (pairs + taps + rows) + 296
 
     @property
     def in_words(self) -> bool:
@@ -366,4 +369,5 @@ FORMS: dict[str, Callable[[Op], Form | None]] = {
     "arm_convolve_wrapper_s8": _convolution,
     "arm_depthwise_conv_wrapper_s8": _depthwise,
     "tflm_opt_fully_connected_spread_s8": _dense,
+    "tflm_opt_depthwise_plain_s8": _depthwise,
 }
