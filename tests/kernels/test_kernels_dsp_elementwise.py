@@ -13,10 +13,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from opgraph import Cases
+from opgraph import Cases, layout
 from targets import Battery, library, run
 
-from tflm_opt import boards
+from tflm_opt import boards, codegen
+from tflm_opt.codegen import rooms
 from tflm_opt.graph.ir import Quantization, Tensor
 from tflm_opt.graph.options import FullyConnectedOptions
 from tflm_opt.kernels import table
@@ -353,21 +354,33 @@ def bias(values: np.ndarray, scale: np.ndarray) -> Tensor:
 
 @pytest.mark.parametrize("per_channel", [False, True])
 def test_rows_at_their_bounds(per_channel: bool, tmp_path: Path) -> None:
-    for depth, channels in ((6, 5), (71, 13), (640, 8)):
+    for depth, channels in ((6, 5), (36, 13), (71, 13), (640, 8)):
         cases = extremes(depth, channels, per_channel)
         samples = cases.samples(1)
         for value in (-128, 127):
             samples.append([np.full(t.shape, value, np.int8) for t in cases.inputs])
-        battery = Battery.of(cases.graph(), samples)
-        battery.check(boards.get("qemu_m4"), tmp_path / f"{depth}")
+        g = cases.graph()
+        battery = Battery.of(g, samples)
+        found = ((rooms.key(op), rooms.form(op)) for op in g.ops)
+        most = {
+            key: max(form.sizes()) for key, form in found if key is not None and form is not None
+        }
+        assert len(most) == len(g.ops)
+        for board in BOARDS:
+            for name, sizes in ("none", {}), ("most", most):
+                folder = tmp_path / f"{board} {depth} {name}"
+                battery.check(boards.get(board), folder, layout(g, codegen.Kernels(sizes)))
 
 
 @pytest.mark.parametrize("level", [["-O0"], ["-Og", "-fno-omit-frame-pointer"]])
 def test_assembly_leaves_compilers_the_registers_they_want(
     level: list[str], tmp_path: Path
 ) -> None:
-    names = ("arm_elementwise", "arm_fully", "tflm_opt_dense", "tflm_opt_fully", "tflm_opt_quant")
+    names = ("tflm_opt_add_s8", "arm_elementwise_mul", "tflm_opt_dense", "tflm_opt_quant")
     sources = [p for p in (table.SOURCES / "dsp").glob("*.c") if p.name.startswith(names)]
-    assert len(sources) == 7
-    flags = [*boards.get("qemu_m4").flags, "-std=c99", *level, f"-I{table.INCLUDE}", "-c"]
-    run([machine.compiler(), *flags, *map(str, sources)], tmp_path)
+    assert len(sources) == 4
+    for name in ("tflm_opt_fully_connected_s8.c", "tflm_opt_fully_connected_spread_s8.c"):
+        sources.append(table.SOURCES / "portable" / name)
+    for board in BOARDS:
+        flags = [*boards.get(board).flags, "-std=c99", *level, f"-I{table.INCLUDE}", "-c"]
+        run([machine.compiler(), *flags, *map(str, sources)], tmp_path)

@@ -174,6 +174,7 @@ def math_library() -> ctypes.CDLL:
                 "-o",
                 str(product),
                 str(source),
+                str(table.SOURCES / "portable" / "tflm_opt_requantize_up.c"),
             ]
         )
         return ctypes.CDLL(str(product))

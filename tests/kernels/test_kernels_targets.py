@@ -230,7 +230,7 @@ APART = {
 OVER_INPUTS = {
     "convolution": ("none", "least", "most"),
     "depthwise": ("none", "least", "most"),
-    "rest": ("none",),
+    "rest": ("none", "most"),
 }
 
 

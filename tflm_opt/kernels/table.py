@@ -58,6 +58,9 @@ class Kernel:
     engine: bool = True
 
 
+# What inline functions of `tflm_opt_math.h` call: any kernel may.
+_COMMON = ("tflm_opt_requantize_up",)
+
 _TIERS_OF_CORES = {
     "cortex-m4": "dsp",
     "cortex-m7": "dsp",
@@ -114,7 +117,7 @@ def kernels() -> Mapping[str, Kernel]:
 def closure(functions: Iterable[str]) -> tuple[Kernel, ...]:
     """The kernels of these names and all that they call, sorted by name."""
     found: dict[str, Kernel] = {}
-    todo = list(functions)
+    todo = [*functions, *_COMMON]
     while todo:
         name = todo.pop()
         if name not in found:

@@ -16,7 +16,7 @@
  *     TFLM_OPT_THUMB1   such a core
  *
  * Of generated code, TFLM_OPT_PAIRED chooses the constants for kernels that multiply in pairs
- * (tflm_opt_fully_connected_s8).
+ * (tflm_opt_fully_connected_s8, tflm_opt_fully_connected_spread_s8).
  *
  * With TFLM_OPT_PORTABLE defined for the whole library and for generated code, all are 0 on any
  * core.
@@ -52,11 +52,12 @@
 #define TFLM_OPT_PAIRED (TFLM_OPT_DSP && !TFLM_OPT_MVE)
 
 /*
- * Its constants are of use to that kernel alone: code and kernels that were compiled for different
+ * Its constants are of use to these kernels alone: code and kernels that were compiled for different
  * cores must not link.
  */
 #if TFLM_OPT_PAIRED
 #define tflm_opt_fully_connected_s8 tflm_opt_fully_connected_paired_s8
+#define tflm_opt_fully_connected_spread_s8 tflm_opt_fully_connected_spread_paired_s8
 #endif
 
 /* C wants a declaration in every source, also in one that is empty otherwise. */
