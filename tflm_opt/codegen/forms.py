@@ -137,9 +137,9 @@ class Products:
         group = max(16 * self.depth, self.least + self._pair)
         if group <= size < self._all - self._fixed:
             return 2.85 * self.depth * outputs + 42.0 * outputs + 5.0 * taken
-        if not self.gathered or size >= self.depth:
-            return 3.75 * self.depth * outputs + 42.0 * outputs + 5.0 * taken
-        return 9.0 * self.depth * outputs + 80.0 * outputs
+        if self.gathered and size < self.depth:
+            return 3.95 * self.depth * outputs + 52.0 * outputs
+        return 3.75 * self.depth * outputs + 42.0 * outputs + 5.0 * taken
 
     def _multiplied(self, size: int) -> float:
         """Instructions of cores with the DSP extension, fitted to measurements."""
