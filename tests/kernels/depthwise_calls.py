@@ -282,13 +282,16 @@ class Call:
 def scratch_bytes(call: Call, rows: int, columns: int, stride: Pair | None = None) -> int:
     """Scratch for bands of so many output rows and columns: the header's formula once more."""
     down, across = stride or call.stride
-    height, width = call.kernel
-    width = max(3, height // 2 * 2 + 1, width // 2 * 2 + 1)
-    taps, reach = width - 1, (width + 3) // 2
-    if across == 2:
-        taps, reach = (width + 1) // 2, (width + 7) // 2
-    row = (-(-columns // 4) - 1) * 2 * across + reach
-    return 16 * (height * taps + 7 + ((rows - 1) * down + height) * row)
+    height, most = call.kernel[0], max(call.kernel)
+    tile, width = 4, 5 if most <= 5 else 7
+    if height == most == 3 and down == across:  # two rows and two columns at once
+        tile, width, rows_made = 2, 3, rows + rows % 2
+    else:
+        rows_made = rows
+    taps = 2 if tile == 2 else -(-height // 2) + (height // 2 + 1) * (down % 2)
+    pairs = -(-((rows_made - 1) * down + height) // 2)
+    pitch = (-(-columns // tile) * tile - 1) * across + width
+    return 16 * (taps * width + 7 + pairs * pitch) + 12 * (pairs + taps + rows) + 296
 
 
 def asked(call: Call) -> int:
@@ -296,7 +299,8 @@ def asked(call: Call) -> int:
     if max(call.kernel) > 7 or call.multiplier != 1 or call.channels < 4:
         return 0
     width = call.source[1]
-    return max(scratch_bytes(call, 2, (width + s - 1) // s, (s, s)) for s in (1, 2))
+    strides = [(down, across) for down in (1, 2) for across in (1, 2)]
+    return max(scratch_bytes(call, 4, -(-width // s[1]), s) for s in strides)
 
 
 def _in_rings(call: Call) -> dict[str, np.ndarray]:

@@ -75,8 +75,8 @@ class Battery:
     def of(cls, g: Graph, samples: Samples) -> Battery:
         return cls(g, samples, tflm.run(graph.write(g), samples))
 
-    def check(self, board: Board, folder: Path, plan: Layout | None = None) -> None:
-        """Fail unless outputs are TFLM's and nothing else changed.
+    def check(self, board: Board, folder: Path, plan: Layout | None = None) -> list[int]:
+        """Fail unless outputs are TFLM's and nothing else changed. Instructions of each inference.
 
         Args:
             plan: where buffers lie; by default nothing overlaps.
@@ -90,6 +90,7 @@ class Battery:
         for number, (was, (now,)) in enumerate(zip(before, run.outputs, strict=True)):
             self._compare(plan, self.expected[number // 2], now)
             untouched(self.graph, plan, was, now)
+        return run.instructions
 
     def _arenas(self, plan: Layout, seed: int = 0) -> Sequence[np.ndarray]:
         """Each sample in two arenas, of which no byte that is no input's is the same."""

@@ -179,7 +179,7 @@ def one_odd() -> list[Call]:
 
 
 def large() -> list[Call]:
-    """The commonest layers, in bands of two rows as the kernel asks for them."""
+    """The commonest layers, with the scratch that the kernel asks for."""
     rng = np.random.default_rng(4)
     made = []
     for k, s, size, channels in (
@@ -202,7 +202,7 @@ def large() -> list[Call]:
             zero_point=-128,
             output_offset=-128,
         )
-        call.scratch = scratch_bytes(call, 2, out)
+        call.scratch = asked(call)
         made.append(call)
     return made
 
@@ -269,12 +269,13 @@ def test_the_planner_knows_how_many_rows_a_band_has() -> None:
         for rows in range(1, height + 1):
             size = max(bytes_of(call, rows, columns), form.least)
             found = [n for n in range(1, height + 1) if bytes_of(call, n, columns) <= size]
-            assert form.block(size) == found[-1] * columns * call.channels
+            vectors = form._mve_band(size)  # code made for one core runs on any
+            assert form.block(size) == max(found[-1], vectors) * columns * call.channels
 
 
 @pytest.mark.parametrize(
     ("number", "most"),
-    list(enumerate([2.5, 4.3, 1.6, 2.7, 1.4, 3.5])),
+    list(enumerate([2.5, 4.0, 1.6, 2.7, 1.3, 3.5])),
     ids=["3x3", "3x3 stride 2", "5x5", "5x5 stride 2", "7x7", "3x3 of 7 channels"],
 )
 def test_instructions_per_product(number: int, most: float, folder: Path) -> None:

@@ -234,8 +234,15 @@ OVER_INPUTS = {
 }
 
 
+# On a Cortex-M0+ depthwise convolutions have no use for scratch; others make four pixels at a
+# time, with neither the least nor the most.
+WITHOUT_USE = {("qemu_m0plus", "depthwise", level) for level in ("least", "some", "most")}
+IN_FOURS = ("qemu_m0plus", "convolution", "some")
+
+
 def runs(levels: dict[str, tuple[str, ...]]) -> list[tuple[str, str, str]]:
-    return [(board, name, level) for board in TIERS for name in levels for level in levels[name]]
+    found = [(board, name, level) for board in TIERS for name in levels for level in levels[name]]
+    return [one for one in found if one not in WITHOUT_USE]
 
 
 @pytest.mark.parametrize(("board", "name", "scratch"), runs(APART))
@@ -246,7 +253,7 @@ def test_tflms_bytes_and_nothing_beside_them(
     battery(name).check(boards.get(board), tmp_path, layout(g, furnished(g, scratch)))
 
 
-@pytest.mark.parametrize(("board", "name", "scratch"), runs(OVER_INPUTS))
+@pytest.mark.parametrize(("board", "name", "scratch"), [*runs(OVER_INPUTS), IN_FOURS])
 def test_the_order_of_reads_and_writes(tmp_path: Path, board: str, name: str, scratch: str) -> None:
     g = battery(name).graph
     battery(name).check(boards.get(board), tmp_path, together(g, furnished(g, scratch)))

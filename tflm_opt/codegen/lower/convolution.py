@@ -117,6 +117,8 @@ def _call(
         added = fitted.added if added is None else (added + fitted.added).astype(np.int32)
     if whole.empty:
         added, offset = folded(values, axis, added, offset)
+    if axis == 3 and _is_plain(op, fitted.shifts, added, offset):
+        function = "tflm_opt_depthwise_plain_s8"
     params = (
         offset,
         output.zero_point,
@@ -141,3 +143,30 @@ def _call(
         Pointer(output),
     )
     return Lowered((Call(function, arguments),))
+
+
+def _is_plain(op: Op, shifts: np.ndarray, added: np.ndarray | None, offset: int) -> bool:
+    """What `tflm_opt_depthwise_plain_s8` doesn't check; the wrapper would, each time."""
+    image, filters, options = _operands(op)
+    pad, kernel = options.padding, filters.shape[1:3]
+    most = (1 << 30) - 1 - 128 * max(128 - offset, 127 + offset) * kernel[0] * kernel[1]
+    largest = 0 if added is None else int(np.abs(added.astype(np.int64)).max())
+    return (
+        4 <= image.shape[3] == filters.shape[3]
+        and kernel[0] <= 16
+        and kernel[1] < 1024
+        and bool(((shifts >= -31) & (shifts < 0)).all())
+        and largest <= most
+        and all(
+            before <= (taps - 1) * dilation and (made - 1) * stride - before < size >= dilation
+            for before, taps, dilation, made, stride, size in zip(
+                (pad.top, pad.left),
+                kernel,
+                options.dilation,
+                op.output.shape[1:3],
+                options.stride,
+                image.shape[1:3],
+                strict=True,
+            )
+        )
+    )

@@ -122,6 +122,24 @@ int32_t arm_depthwise_conv_s8_get_buffer_size(const cmsis_nn_dims *input_dims,
                                               const cmsis_nn_dims *filter_dims);
 
 /*
+ * The same where output channels are as many as input channels, four at least, windows are less than
+ * 17 rows and 1024 columns, each has a value inside the input, shifts are right by 1 to 31, and sums
+ * are below 2^30: nothing of that is checked.
+ */
+arm_cmsis_nn_status tflm_opt_depthwise_plain_s8(
+    const cmsis_nn_context *ctx,
+    const cmsis_nn_dw_conv_params *dw_conv_params,
+    const cmsis_nn_per_channel_quant_params *quant_params,
+    const cmsis_nn_dims *input_dims,
+    const int8_t *input_data,
+    const cmsis_nn_dims *filter_dims,
+    const int8_t *filter_data,
+    const cmsis_nn_dims *bias_dims,
+    const int32_t *bias_data,
+    const cmsis_nn_dims *output_dims,
+    int8_t *output_data);
+
+/*
  * Fully connected: rows of input times rows of filter.
  *
  * input [n, depth], filter [c, depth], bias [c] or NULL, output [n, c]. As in CMSIS-NN,

@@ -4,9 +4,9 @@
  *
  * A source includes this with TFLM_OPT_DENSE_PAIRED defined as 0 or 1 and gets tflm_opt_dense_line,
  * in the one form or the other. With TFLM_OPT_DENSE_SPREAD as 1 too, it gets tflm_opt_dense_spread:
- * the same in pairs, with the row unpacked in scratch once and not for each block. Four channels at a time, weights in their natural order, four
- * positions of the row and four words of weights a step. In pairs of positions (Winograd 1968, "A
- * New Algorithm for Inner Product"),
+ * the same in pairs, with the row unpacked in scratch once and not for each block. Four channels at
+ * a time, weights in their natural order, four positions of the row and four words of weights a
+ * step. In pairs of positions (Winograd 1968, "A New Algorithm for Inner Product"),
  *
  *     x0 * w0 + x1 * w1 = (x0 + w1) * (x1 + w0) - x0 * x1 - w0 * w1
  *
@@ -243,13 +243,13 @@ static int32_t tflm_opt_dense_channel(const tflm_opt_dense *d, int32_t bias)
     return tflm_opt_dot_s8(sum, in, filter, d->rest, (int16_t)offsets);
 }
 
-/* Products of neighbours among four positions; and these, unpacked, if there is room for them. */
+/* Products of neighbours among four positions, which it unpacks where rows are spread. */
 TFLM_OPT_INLINE int32_t tflm_opt_dense_pair(const int8_t *in, int32_t sum, uint32_t *words)
 {
     const uint32_t x = tflm_opt_word(in);
     const uint32_t even = tflm_opt_sxtb16(x);
     const uint32_t odd = tflm_opt_sxtb16_odd(x);
-    if (words != NULL) {
+    if (TFLM_OPT_DENSE_SPREAD) {
         words[0] = even;
         words[1] = odd;
     }
@@ -259,13 +259,23 @@ TFLM_OPT_INLINE int32_t tflm_opt_dense_pair(const int8_t *in, int32_t sum, uint3
 /* Those of the whole row. */
 TFLM_OPT_INLINE int32_t tflm_opt_dense_pairs(const int8_t *in, const int8_t *end, uint32_t *words)
 {
+    const int8_t *many = in + ((end - in) & -16);
     int32_t sum = 0;
-    for (; end - in >= 8; in += 8) {
+    while (in != many) {
         sum = tflm_opt_dense_pair(in, sum, words);
-        sum = tflm_opt_dense_pair(in + 4, sum, words != NULL ? words + 2 : NULL);
-        words = words != NULL ? words + 4 : NULL;
+        sum = tflm_opt_dense_pair(in + 4, sum, words + 2 * TFLM_OPT_DENSE_SPREAD);
+        sum = tflm_opt_dense_pair(in + 8, sum, words + 4 * TFLM_OPT_DENSE_SPREAD);
+        sum = tflm_opt_dense_pair(in + 12, sum, words + 6 * TFLM_OPT_DENSE_SPREAD);
+        in += 16;
+        words += 8 * TFLM_OPT_DENSE_SPREAD;
+        TFLM_OPT_KEEP(in);
     }
-    return in != end ? tflm_opt_dense_pair(in, sum, words) : sum;
+    while (in != end) {
+        sum = tflm_opt_dense_pair(in, sum, words);
+        in += 4;
+        words += 2 * TFLM_OPT_DENSE_SPREAD;
+    }
+    return sum;
 }
 
 TFLM_OPT_INLINE void tflm_opt_set_dense(const tflm_opt_channels *channels,
@@ -323,7 +333,7 @@ static void tflm_opt_dense_outputs(const tflm_opt_channels *channels,
     }
 }
 
-/* `count` outputs of one row; words: NULL, or room for half a word for each position, aligned. */
+/* `count` outputs of one row; words: room for half a word for each position, if it is spread. */
 TFLM_OPT_INLINE void tflm_opt_dense_spread(const tflm_opt_channels *channels,
                                            const int8_t *input,
                                            uint32_t *words,

@@ -43,6 +43,12 @@ TFLM_OPT_INLINE int8_t tflm_opt_sum_of(const tflm_opt_sum_params *params, int32_
                                   params->activation.max);
 }
 
+TFLM_OPT_APART TFLM_OPT_SMALL int32_t tflm_opt_scale_rarely(
+    int32_t x, const cmsis_nn_per_tensor_quant_params *factor)
+{
+    return tflm_opt_scale_down(x, factor->multiplier, factor->shift);
+}
+
 /* Sums of any factors and offsets, one by one: what faster loops leave. */
 TFLM_OPT_APART TFLM_OPT_SMALL void tflm_opt_add_any(const tflm_opt_sum_params *params,
                                                     const int8_t *input1,
@@ -51,7 +57,14 @@ TFLM_OPT_APART TFLM_OPT_SMALL void tflm_opt_add_any(const tflm_opt_sum_params *p
                                                     int8_t *output)
 {
     for (; count > 0; count--) {
-        *output++ = tflm_opt_sum_of(params, *input1++, *input2++);
+        const int32_t x = tflm_opt_shift_left(*input1++ + params->input1_offset, params->left_shift);
+        const int32_t y = tflm_opt_shift_left(*input2++ + params->input2_offset, params->left_shift);
+        const int32_t sum =
+            tflm_opt_scale_rarely(tflm_opt_scale_rarely(x, &params->input1_quant) +
+                                      tflm_opt_scale_rarely(y, &params->input2_quant),
+                                  &params->output_quant);
+        *output++ = (int8_t)tflm_opt_clamp(sum + params->output_offset, params->activation.min,
+                                           params->activation.max);
     }
 }
 

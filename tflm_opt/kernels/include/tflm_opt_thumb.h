@@ -174,19 +174,21 @@ __attribute__((naked, noinline, unused)) static int tflm_opt_write_down(
                      "b 2b                            \n");
 }
 
-/* Channels four by four: `blocks` of them, at least one; `length` is that of a filter. */
+/* Channels four by four: `blocks` of them, at least one. */
 typedef struct {
-    const int8_t *input;
-    const int8_t *filter;
-    int32_t length;
+    const int8_t *const *rows; /* where they begin in the input; NULL after the last one */
+    const int8_t *filter;      /* of the first channel, for the first row */
+    int32_t length;            /* of a row */
     int32_t offset;
+    int32_t filter_size; /* from one channel to the next */
+    int32_t filter_row;  /* from one row to the next */
     const int32_t *bias;
     int32_t bias_bytes; /* from one block to the next */
     int32_t *sums;
     int32_t blocks;
 } tflm_opt_line;
 
-/* Four channels at place r5 below the end of the input. */
+/* Four channels at place r5 below the end of a row. */
 #define TFLM_OPT_THUMB_PLACE \
     "ldrsb r6, [r0, r5] \n" \
     "add r6, r6, r12    \n" \
@@ -204,67 +206,89 @@ typedef struct {
     "add r11, r11, r7   \n" \
     "adds r5, r5, #1    \n"
 
-/* The sums of channels over neighbouring elements of the input: 3.75 instructions a product. */
+/* The sums of channels over rows of neighbouring elements: 3.75 instructions a product. */
 __attribute__((naked, noinline, unused)) static void tflm_opt_sum_line(
     const tflm_opt_line *line __attribute__((unused)))
 {
     __asm__ volatile(TFLM_OPT_THUMB_START
-                     "ldmia r0!, {r1-r4}              \n" /* input, filter, length, offset */
+                     "sub sp, sp, #36                 \n"
+                     "ldmia r0!, {r1-r6}              \n"
                      "mov r12, r4                     \n"
-                     "ldmia r0!, {r4-r7}              \n" /* bias, bias_bytes, sums, blocks */
-                     "push {r3-r7}                    \n"
-                     "rsbs r5, r3, #0                 \n"
-                     "mov lr, r5                      \n"
-                     "adds r0, r1, r3                 \n"
-                     "adds r1, r2, r3                 \n"
-                     "1:                              \n" /* r1: the end of the block's first */
-                     "ldr r7, [sp]                    \n"
+                     "rsbs r4, r3, #0                 \n"
+                     "mov lr, r4                      \n"
+                     "adds r2, r2, r3                 \n"
+                     "str r1, [sp]                    \n" /* rows */
+                     "str r2, [sp, #4]                \n" /* the end of a filter's first row */
+                     "str r5, [sp, #8]                \n" /* filter_size */
+                     "str r6, [sp, #12]               \n" /* filter_row */
+                     "ldmia r0!, {r1-r4}              \n"
+                     "str r1, [sp, #16]               \n" /* bias */
+                     "str r2, [sp, #20]               \n" /* bias_bytes */
+                     "str r3, [sp, #24]               \n" /* sums */
+                     "str r4, [sp, #28]               \n" /* blocks */
+                     "1:                              \n"
+                     "ldr r7, [sp, #8]                \n"
+                     "ldr r1, [sp, #4]                \n"
                      "adds r2, r1, r7                 \n"
                      "adds r3, r2, r7                 \n"
                      "adds r4, r3, r7                 \n"
-                     "ldr r5, [sp, #4]                \n"
-                     "ldr r6, [r5]                    \n"
-                     "mov r8, r6                      \n"
-                     "ldr r6, [r5, #4]                \n"
-                     "mov r9, r6                      \n"
-                     "ldr r6, [r5, #8]                \n"
-                     "mov r10, r6                     \n"
-                     "ldr r6, [r5, #12]               \n"
-                     "mov r11, r6                     \n"
-                     "ldr r6, [sp, #8]                \n"
+                     "adds r7, r4, r7                 \n"
+                     "str r7, [sp, #4]                \n"
+                     "ldr r5, [sp, #16]               \n"
+                     "ldr r6, [sp, #20]               \n"
                      "adds r6, r6, r5                 \n"
-                     "str r6, [sp, #4]                \n"
+                     "str r6, [sp, #16]               \n"
+                     "ldmia r5!, {r0, r6, r7}         \n"
+                     "mov r8, r0                      \n"
+                     "mov r9, r6                      \n"
+                     "mov r10, r7                     \n"
+                     "ldr r5, [r5]                    \n"
+                     "mov r11, r5                     \n"
+                     "ldr r6, [sp]                    \n"
+                     "b 3f                            \n"
+                     "2:                              \n" /* a block's last row is done */
+                     "ldr r7, [sp, #24]               \n"
+                     "mov r0, r8                      \n"
+                     "mov r1, r9                      \n"
+                     "mov r2, r10                     \n"
+                     "mov r3, r11                     \n"
+                     "stmia r7!, {r0-r3}              \n"
+                     "str r7, [sp, #24]               \n"
+                     "ldr r7, [sp, #28]               \n"
+                     "subs r7, r7, #1                 \n"
+                     "str r7, [sp, #28]               \n"
+                     "bne 1b                          \n"
+                     "add sp, sp, #36                 \n"
+                     TFLM_OPT_THUMB_END
+                     "3:                              \n"
+                     "ldmia r6!, {r0}                 \n"
+                     "str r6, [sp, #32]               \n" /* the next row */
+                     "cmp r0, #0                      \n"
+                     "beq 2b                          \n"
                      "mov r5, lr                      \n"
+                     "subs r0, r0, r5                 \n"
                      "lsls r7, r5, #30                \n"
-                     "beq 4f                          \n"
-                     "2:                              \n"
-                     TFLM_OPT_THUMB_PLACE
-                     "lsls r7, r5, #30                \n"
-                     "bne 2b                          \n"
-                     "cmp r5, #0                      \n"
-                     "beq 6f                          \n"
+                     "beq 5f                          \n"
                      "4:                              \n"
                      TFLM_OPT_THUMB_PLACE
-                     TFLM_OPT_THUMB_PLACE
-                     TFLM_OPT_THUMB_PLACE
-                     TFLM_OPT_THUMB_PLACE
+                     "lsls r7, r5, #30                \n"
                      "bne 4b                          \n"
+                     "cmp r5, #0                      \n"
+                     "beq 6f                          \n"
+                     "5:                              \n"
+                     TFLM_OPT_THUMB_PLACE
+                     TFLM_OPT_THUMB_PLACE
+                     TFLM_OPT_THUMB_PLACE
+                     TFLM_OPT_THUMB_PLACE
+                     "bne 5b                          \n"
                      "6:                              \n"
                      "ldr r7, [sp, #12]               \n"
-                     "mov r2, r8                      \n"
-                     "mov r3, r9                      \n"
-                     "mov r5, r10                     \n"
-                     "mov r6, r11                     \n"
-                     "stmia r7!, {r2, r3, r5, r6}     \n"
-                     "str r7, [sp, #12]               \n"
-                     "ldr r7, [sp]                    \n"
-                     "adds r1, r4, r7                 \n"
-                     "ldr r7, [sp, #16]               \n"
-                     "subs r7, r7, #1                 \n"
-                     "str r7, [sp, #16]               \n"
-                     "bne 1b                          \n"
-                     "add sp, sp, #20                 \n"
-                     TFLM_OPT_THUMB_END);
+                     "adds r1, r1, r7                 \n"
+                     "adds r2, r2, r7                 \n"
+                     "adds r3, r3, r7                 \n"
+                     "adds r4, r4, r7                 \n"
+                     "ldr r6, [sp, #32]               \n"
+                     "b 3b                            \n");
 }
 
 /* Inputs of four pixels, `next` apart, from `input` to `end`; at least one. */

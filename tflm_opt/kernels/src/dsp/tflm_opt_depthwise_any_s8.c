@@ -1,9 +1,52 @@
 #include "tflm_opt_depthwise.h"
 #include "tflm_opt_dot.h"
+#include "tflm_opt_dsp.h"
 #include "tflm_opt_lines.h"
 #include "tflm_opt_tier.h"
 
-#if TFLM_OPT_DSP
+#if TFLM_OPT_DSP && !TFLM_OPT_MVE
+
+/* Whether along an axis every window has a tap that lies inside the input. */
+TFLM_OPT_APART int32_t no_window_is_empty(
+    int32_t padding, int32_t stride, int32_t dilation, int32_t taps, int32_t input, int32_t output)
+{
+    return padding <= (taps - 1) * dilation && (output - 1) * stride - padding < input &&
+           dilation <= input;
+}
+
+/*
+ * The long form takes sums below 2^30, and shifts right by 1 to 31; whether a channel has it not. In
+ * words, only that channel is made otherwise, else all are.
+ */
+TFLM_OPT_APART int32_t has_odd(const tflm_opt_depthwise_call *call)
+{
+    const cmsis_nn_dims *filter = call->filter;
+    const int32_t most = (1 << 30) - 1 -
+                         128 * tflm_opt_reach(call->params->input_offset) * filter->h * filter->w;
+    int32_t i;
+    for (i = 0; i < call->input->c; i++) {
+        const int32_t bias = call->bias != NULL ? call->bias[i] : 0;
+        if (call->quant->shift[i] >= 0 || bias > most || bias < -most) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+void tflm_opt_depthwise_check(tflm_opt_depthwise_call *call, const cmsis_nn_dims *output)
+{
+    const cmsis_nn_dw_conv_params *params = call->params;
+    const cmsis_nn_dims *input = call->input;
+    const cmsis_nn_dims *filter = call->filter;
+    call->is_plain =
+        params->ch_mult == 1 && input->c >= 4 && filter->h <= TFLM_OPT_DEPTHWISE_DIRECT &&
+        filter->w < 1024 &&
+        no_window_is_empty(params->padding.h, params->stride.h, params->dilation.h, filter->h,
+                           input->h, output->h) &&
+        no_window_is_empty(params->padding.w, params->stride.w, params->dilation.w, filter->w,
+                           input->w, output->w);
+    call->directly = call->is_plain && !has_odd(call);
+}
 
 /* The taps of a window that lie inside the input; steps are in elements. */
 typedef struct {
@@ -43,21 +86,9 @@ TFLM_OPT_APART int32_t sum_one(const window *win, const int8_t *in, const int8_t
     return sum;
 }
 
-void tflm_opt_depthwise_find_rows(const tflm_opt_depthwise_call *call,
-                                  const tflm_opt_lines *lines,
-                                  int32_t y,
-                                  int32_t count,
-                                  int32_t x,
-                                  tflm_opt_window_rows *rows)
-{
-    tflm_opt_set_rows(lines, y, call->params->dilation.h, count, x, call->input->c, rows);
-}
-
 void tflm_opt_depthwise_any_s8(const tflm_opt_depthwise_call *call,
                                const tflm_opt_lines *lines,
                                const tflm_opt_span *span,
-                               int32_t first,
-                               int32_t count,
                                int8_t *output)
 {
     const cmsis_nn_dw_conv_params *params = call->params;
@@ -70,8 +101,8 @@ void tflm_opt_depthwise_any_s8(const tflm_opt_depthwise_call *call,
     tflm_opt_window_rows rows;
     window win;
     int32_t x;
-    tflm_opt_depthwise_find_rows(call, lines, in_y + down.first * params->dilation.h,
-                                 down.last - down.first, tflm_opt_max(in_x, 0), &rows);
+    tflm_opt_set_rows(lines, in_y + down.first * params->dilation.h, params->dilation.h,
+                      down.last - down.first, tflm_opt_max(in_x, 0), channels, &rows);
     win.runs = rows.runs;
     win.input_step = params->dilation.w * channels;
     win.tap_step = outputs;
@@ -81,13 +112,13 @@ void tflm_opt_depthwise_any_s8(const tflm_opt_depthwise_call *call,
         const tflm_opt_taps across =
             tflm_opt_window(in_x, call->filter->w, params->dilation.w, call->input->w);
         const int8_t *in = rows.origin + rows.offset;
-        const int8_t *tap = call->filter_data + first;
+        const int8_t *tap = call->filter_data;
         int32_t left = params->ch_mult; /* of the outputs of one input channel */
         int32_t channel;
-        in += (in_x + across.first * params->dilation.w) * channels + first;
+        in += (in_x + across.first * params->dilation.w) * channels;
         tap += (down.first * call->filter->w + across.first) * outputs;
         win.columns = across.last - across.first;
-        for (channel = first; channel < first + count; channel++) {
+        for (channel = 0; channel < outputs; channel++) {
             const int32_t bias = call->bias != NULL ? call->bias[channel] : 0;
             const int32_t sum = sum_one(&win, in, tap, bias);
             *output++ = tflm_opt_output_s8(sum, call->quant->multiplier[channel],
@@ -99,7 +130,6 @@ void tflm_opt_depthwise_any_s8(const tflm_opt_depthwise_call *call,
                 in++;
             }
         }
-        output += outputs - count;
         in_x += params->stride.w;
     }
 }

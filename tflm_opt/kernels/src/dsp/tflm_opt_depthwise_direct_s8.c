@@ -1,67 +1,31 @@
 #include "tflm_opt_depthwise.h"
 #include "tflm_opt_dot.h"
-#include "tflm_opt_dsp.h"
+#include "tflm_opt_tier.h"
 
-#if TFLM_OPT_DSP
+#if TFLM_OPT_DSP && !TFLM_OPT_MVE
 
-/* Distances from the first row of a window to the others, and a 0. */
-static void set_distances(const tflm_opt_window_rows *rows, int32_t *distances)
+/* Distances from the first row of a window to the others, and a 0; where the first one is. */
+static const int8_t *set_distances(const tflm_opt_depthwise_call *call,
+                                   const tflm_opt_lines *lines,
+                                   int32_t y,
+                                   int32_t x,
+                                   int32_t count,
+                                   int32_t *distances)
 {
-    const tflm_opt_run *run = rows->runs;
-    int32_t distance = 0;
-    int32_t left = run->rows;
-    while (left > 0) {
-        distance += run->step;
-        left--;
-        if (left == 0) {
-            distance += (int32_t)run->jump;
-            run++;
-            left = run->rows;
-        }
-        *distances++ = left > 0 ? distance : 0;
+    const int8_t *first = tflm_opt_depthwise_pixel_of(call, lines, y, x);
+    for (; count > 1; count--) {
+        y += call->params->dilation.h;
+        *distances++ = (int32_t)(tflm_opt_depthwise_pixel_of(call, lines, y, x) - first);
     }
-}
-
-/*
- * SHORT: a channel and all its sums have the short form that tflm_opt_depthwise_taps_s8 uses.
- * STILL: its sums are all too small to make an output other than the offset.
- */
-typedef enum { SHORT, STILL, ODD } kind;
-
-static kind kind_of(const tflm_opt_depthwise_call *call, int32_t channel)
-{
-    const int32_t taps = call->filter->h * call->filter->w;
-    const int32_t bias = call->bias != NULL ? call->bias[channel] : 0;
-    const uint32_t most = (bias < 0 ? 0U - (uint32_t)bias : (uint32_t)bias) +
-                          (uint32_t)(128 * tflm_opt_reach(call->params->input_offset) * taps);
-    const uint32_t right = (uint32_t)-call->quant->shift[channel];
-    if (right - 1U < TFLM_OPT_DEPTHWISE_RIGHT && most < (uint32_t)TFLM_OPT_SHORT_SUM) {
-        return SHORT;
-    }
-    return right - 1U < 31U && most >> (right - 1U) == 0 ? STILL : ODD;
-}
-
-/* Looks for the first channels that aren't SHORT; behind them all there are none. */
-TFLM_OPT_APART void find_odd(tflm_opt_depthwise_call *call)
-{
-    int32_t found = 0;
-    int32_t i;
-    for (i = 0; i < call->input->c && found < TFLM_OPT_DEPTHWISE_ODD; i++) {
-        if (kind_of(call, i) != SHORT) {
-            call->odd[found++] = i;
-        }
-    }
-    call->all_short = found > 0 ? -1 : 1;
-    while (found < TFLM_OPT_DEPTHWISE_ODD) {
-        call->odd[found++] = call->input->c;
-    }
+    *distances = 0;
+    return first;
 }
 
 /* `groups` fours of a pixel's channels from `first` on. */
-static void make_groups(const tflm_opt_depthwise_pixel *pixel,
-                        int32_t first,
-                        int32_t groups,
-                        int8_t *output)
+TFLM_OPT_APART TFLM_OPT_SMALL void make_groups(const tflm_opt_depthwise_pixel *pixel,
+                                               int32_t first,
+                                               int32_t groups,
+                                               int8_t *output)
 {
     tflm_opt_depthwise_pixel job = *pixel;
     job.source += first;
@@ -74,115 +38,73 @@ static void make_groups(const tflm_opt_depthwise_pixel *pixel,
     tflm_opt_depthwise_taps_s8(&job);
 }
 
-/*
- * Channels first to first + count, four or fewer, by way of the four that end with them. Those
- * without a short form are made one by one, before any is written.
- */
-static void make_four(const tflm_opt_depthwise_call *call,
-                      const tflm_opt_lines *lines,
-                      const tflm_opt_span *at,
-                      const tflm_opt_depthwise_pixel *pixel,
-                      int32_t first,
-                      int32_t count,
-                      int8_t *output)
-{
-    int8_t four[4];
-    int32_t i;
-    make_groups(pixel, first + count - 4, 1, four);
-    for (i = 4 - count; i < 4; i++) {
-        const int32_t channel = first + count - 4 + i;
-        const kind what = call->all_short < 0 ? kind_of(call, channel) : SHORT;
-        if (what == STILL) {
-            four[i] = (int8_t)call->params->output_offset;
-        } else if (what == ODD) {
-            tflm_opt_depthwise_any_s8(call, lines, at, channel, 1, four + i);
-        }
-    }
-    for (i = 0; i < count; i++) {
-        output[first + i] = four[4 - count + i];
-    }
-}
-
-/* All channels of a pixel; as many fours as can be go together. */
+/* All channels of a pixel; the last ones by way of the four that end with them. */
 static void make_pixel(const tflm_opt_depthwise_call *call,
-                       const tflm_opt_lines *lines,
-                       const tflm_opt_span *at,
                        const tflm_opt_depthwise_pixel *pixel,
                        int8_t *output)
 {
+    const cmsis_nn_activation activation = call->params->activation;
     const int32_t channels = call->input->c;
-    int32_t done = 0;
-    int32_t i = 0;
-    while (done < channels) {
-        const int32_t next = i < TFLM_OPT_DEPTHWISE_ODD ? call->odd[i++] : done;
-        const int32_t groups = (next - done) / 4;
-        if (groups > 0) {
-            make_groups(pixel, done, groups, output + done);
-            done += groups * 4;
+    int32_t done = channels & ~3;
+    int8_t four[4];
+    make_groups(pixel, 0, done / 4, output);
+    if (done < channels) {
+        make_groups(pixel, channels - 4, 1, four);
+        for (; done < channels; done++) {
+            output[done] = four[done - channels + 4];
         }
-        if (done < channels) {
-            const int32_t count = tflm_opt_min(channels - done, 4);
-            make_four(call, lines, at, pixel, done, count, output);
-            done += count;
+    }
+    if (activation.min > -128 || activation.max < 127) {
+        while (done > 0) {
+            done--;
+            output[done] = (int8_t)tflm_opt_clamp(output[done], activation.min, activation.max);
         }
     }
 }
 
-int32_t tflm_opt_depthwise_direct_s8(tflm_opt_depthwise_call *call,
-                                     const tflm_opt_lines *lines,
-                                     const tflm_opt_span *span,
-                                     int8_t *output)
+void tflm_opt_depthwise_direct_s8(const tflm_opt_depthwise_call *call,
+                                  const tflm_opt_lines *lines,
+                                  const tflm_opt_span *span,
+                                  int8_t *output)
 {
     static const int32_t no_bias[4] = {0, 0, 0, 0};
     const cmsis_nn_dw_conv_params *params = call->params;
     const cmsis_nn_dims *filter = call->filter;
     const int32_t channels = call->input->c;
     const int32_t in_y = span->y * params->stride.h - params->padding.h;
-    const tflm_opt_taps down = tflm_opt_window(in_y, filter->h, 1, call->input->h);
+    const tflm_opt_taps down =
+        tflm_opt_window(in_y, filter->h, params->dilation.h, call->input->h);
     int32_t in_x = span->x * params->stride.w - params->padding.w;
+    const int32_t start_x = tflm_opt_max(in_x, 0);
     int32_t distances[TFLM_OPT_DEPTHWISE_DIRECT];
-    tflm_opt_window_rows rows;
+    const int8_t *start = set_distances(call, lines, in_y + down.first * params->dilation.h,
+                                        start_x, down.last - down.first, distances);
     tflm_opt_depthwise_pixel pixel;
     int32_t x;
-    if (down.first == down.last || in_x + filter->w <= 0 ||
-        in_x + (span->count - 1) * params->stride.w >= call->input->w) {
-        return 0;
-    }
-    if (call->all_short == 0) {
-        find_odd(call);
-    }
-    tflm_opt_depthwise_find_rows(call, lines, in_y + down.first, down.last - down.first,
-                                 tflm_opt_max(in_x, 0), &rows);
-    set_distances(&rows, distances);
     pixel.bias = call->bias != NULL ? call->bias : no_bias;
     pixel.multiplier = call->quant->multiplier;
     pixel.shift = call->quant->shift;
     pixel.input_offset = ((uint32_t)params->input_offset & 0xFFFFU) * 0x10001U;
-    pixel.channels = channels;
+    pixel.input_step = params->dilation.w * channels;
     pixel.distances = distances;
     pixel.taps_row = filter->w * channels;
-    pixel.output_factor = 2 * params->output_offset + 1;
-    pixel.kink = tflm_opt_has_kink(params->output_offset, params->activation) ? -128 : 0;
+    pixel.output_offset = params->output_offset;
     pixel.bias_step = call->bias != NULL ? 16 : 0;
+    pixel.tap_step = channels;
     for (x = 0; x < span->count; x++) {
-        const tflm_opt_span at = {span->y, span->x + x, 1};
-        const tflm_opt_taps across = tflm_opt_window(in_x, filter->w, 1, call->input->w);
-        const int8_t *source = rows.origin + rows.offset;
+        const tflm_opt_taps across =
+            tflm_opt_window(in_x, filter->w, params->dilation.w, call->input->w);
         pixel.columns = across.last - across.first;
-        pixel.source = source + (in_x + across.first) * channels;
-        pixel.taps = call->filter_data + (down.first * filter->w + across.first) * channels;
-        make_pixel(call, lines, &at, &pixel, output);
-        if (params->activation.min > -128 || params->activation.max < 127) {
-            int32_t i;
-            for (i = 0; i < channels; i++) {
-                output[i] = (int8_t)tflm_opt_clamp(output[i], params->activation.min,
-                                                   params->activation.max);
-            }
+        pixel.few = 0;
+        if (params->dilation.w == 1 && (pixel.columns == 3 || pixel.columns == 2)) {
+            pixel.few = 6 - pixel.columns;
         }
+        pixel.source = start + (in_x + across.first * params->dilation.w - start_x) * channels;
+        pixel.taps = call->filter_data + (down.first * filter->w + across.first) * channels;
+        make_pixel(call, &pixel, output);
         output += channels;
         in_x += params->stride.w;
     }
-    return 1;
 }
 
 #endif

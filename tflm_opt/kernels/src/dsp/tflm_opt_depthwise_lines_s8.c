@@ -20,20 +20,23 @@ arm_cmsis_nn_status tflm_opt_depthwise_lines_s8(
     int8_t *output_data)
 {
     const tflm_opt_depthwise_band band = {span->y, 1, span->x, span->count};
-    tflm_opt_depthwise_call call = {dw_conv_params, quant_params, input_dims, filter_dims,
-                                    filter_data,    bias_data,    {0},        NULL,
-                                    0,              0,            0,      0,
-                                    0,              {0}};
-    const arm_cmsis_nn_status status =
-        tflm_opt_depthwise_start_s8(ctx, output_dims, span->count, 1, &call);
+    tflm_opt_depthwise_call call;
+    arm_cmsis_nn_status status;
     (void)bias_dims;
+    if (ctx == NULL || output_dims->c != input_dims->c * dw_conv_params->ch_mult) {
+        return ARM_CMSIS_NN_ARG_ERROR;
+    }
+    tflm_opt_depthwise_set_call(dw_conv_params, quant_params, input_dims, filter_dims, filter_data,
+                                bias_data, &call);
+    tflm_opt_depthwise_check(&call, output_dims);
+    status = tflm_opt_depthwise_start_s8(ctx, span->count, 1, &call);
     if (status != ARM_CMSIS_NN_SUCCESS) {
         return status;
     }
-    if (call.in_words) {
-        tflm_opt_depthwise_band_s8(&call, input, &band, output_data, 0);
-    } else if (!call.directly || !tflm_opt_depthwise_direct_s8(&call, input, span, output_data)) {
-        tflm_opt_depthwise_any_s8(&call, input, span, 0, output_dims->c, output_data);
+    if (call.in_words || call.directly) {
+        tflm_opt_depthwise_some_s8(&call, input, &band, output_data, 0);
+    } else {
+        tflm_opt_depthwise_any_s8(&call, input, span, output_data);
     }
     return ARM_CMSIS_NN_SUCCESS;
 }

@@ -1,279 +1,397 @@
 #include "tflm_opt_depthwise.h"
 #include "tflm_opt_tier.h"
 
-#if TFLM_OPT_DSP
+#if TFLM_OPT_DSP && !TFLM_OPT_MVE
 
 /*
- * Sums of four outputs of a row are in r0 to r3; r12 walks over taps, r11 over words, by lr from
- * row to row. Each of these is what one row of taps does; they are as long as
- * tflm_opt_depthwise_band_s8 says, in instructions of 4 bytes all of them.
+ * Sums of a group of outputs are in r0 to r3; r12 walks over taps, r11 over words, lr leads to the
+ * next pair of rows. Each ROW is what one pair of rows adds to four neighbouring outputs, of whose
+ * taps T0, T1, ... are words and W0, W1, ... those of the input.
+ */
+#define SUM(sum, word, tap) "smlad " sum ", " word ", " tap ", " sum " \n"
+
+/* Stride 1: T0 to T4 in r4 to r8, two words at a time in r9 and r10. */
+#define ROW_5_1                                                                    \
+    "ldmia r12!, {r4-r8}            \n"                                            \
+    "ldrd r9, r10, [r11]            \n" /* W0, W1 */                               \
+    SUM("r0", "r9", "r4") SUM("r0", "r10", "r5") SUM("r1", "r10", "r4")            \
+    "ldrd r9, r10, [r11, #8]        \n"                                            \
+    SUM("r0", "r9", "r6") SUM("r0", "r10", "r7") SUM("r1", "r9", "r5")             \
+    SUM("r1", "r10", "r6") SUM("r2", "r9", "r4") SUM("r2", "r10", "r5")            \
+    SUM("r3", "r10", "r4")                                                         \
+    "ldrd r9, r10, [r11, #16]       \n"                                            \
+    SUM("r0", "r9", "r8") SUM("r1", "r9", "r7") SUM("r1", "r10", "r8")             \
+    SUM("r2", "r9", "r6") SUM("r2", "r10", "r7") SUM("r3", "r9", "r5")             \
+    SUM("r3", "r10", "r6")                                                         \
+    "ldrd r9, r10, [r11, #24]       \n"                                            \
+    SUM("r2", "r9", "r8") SUM("r3", "r9", "r7") SUM("r3", "r10", "r8")
+
+/* T0 to T3 in r4 to r7, then T4 to T6 in r4 to r6; words in r8 to r10. */
+#define ROW_7_1                                                                    \
+    "ldmia r12!, {r4-r7}            \n"                                            \
+    "ldmia r11!, {r8-r10}           \n" /* W0 to W2 */                             \
+    SUM("r0", "r8", "r4") SUM("r0", "r9", "r5") SUM("r0", "r10", "r6")             \
+    SUM("r1", "r9", "r4") SUM("r1", "r10", "r5") SUM("r2", "r10", "r4")            \
+    "ldmia r11!, {r8-r10}           \n" /* W3 to W5 */                             \
+    SUM("r0", "r8", "r7") SUM("r1", "r8", "r6") SUM("r1", "r9", "r7")              \
+    SUM("r2", "r8", "r5") SUM("r2", "r9", "r6") SUM("r2", "r10", "r7")             \
+    SUM("r3", "r8", "r4") SUM("r3", "r9", "r5") SUM("r3", "r10", "r6")             \
+    "ldr r8, [r11], #4              \n" /* W6 */                                   \
+    SUM("r3", "r8", "r7")                                                          \
+    "ldmia r12!, {r4-r6}            \n"                                            \
+    SUM("r0", "r9", "r4") SUM("r0", "r10", "r5") SUM("r0", "r8", "r6")             \
+    SUM("r1", "r10", "r4") SUM("r1", "r8", "r5") SUM("r2", "r8", "r4")             \
+    "ldmia r11!, {r8-r10}           \n" /* W7 to W9 */                             \
+    SUM("r1", "r8", "r6") SUM("r2", "r8", "r5") SUM("r2", "r9", "r6")              \
+    SUM("r3", "r8", "r4") SUM("r3", "r9", "r5") SUM("r3", "r10", "r6")
+
+/* Stride 2. */
+#define ROW_5_2                                                                    \
+    "ldmia r12!, {r4-r8}            \n"                                            \
+    "ldrd r9, r10, [r11]            \n" /* W0, W1 */                               \
+    SUM("r0", "r9", "r4") SUM("r0", "r10", "r5")                                   \
+    "ldrd r9, r10, [r11, #8]        \n"                                            \
+    SUM("r0", "r9", "r6") SUM("r0", "r10", "r7") SUM("r1", "r9", "r4")             \
+    SUM("r1", "r10", "r5")                                                         \
+    "ldrd r9, r10, [r11, #16]       \n"                                            \
+    SUM("r0", "r9", "r8") SUM("r1", "r9", "r6") SUM("r1", "r10", "r7")             \
+    SUM("r2", "r9", "r4") SUM("r2", "r10", "r5")                                   \
+    "ldrd r9, r10, [r11, #24]       \n"                                            \
+    SUM("r1", "r9", "r8") SUM("r2", "r9", "r6") SUM("r2", "r10", "r7")             \
+    SUM("r3", "r9", "r4") SUM("r3", "r10", "r5")                                   \
+    "ldrd r9, r10, [r11, #32]       \n"                                            \
+    SUM("r2", "r9", "r8") SUM("r3", "r9", "r6") SUM("r3", "r10", "r7")             \
+    "ldr r9, [r11, #40]             \n"                                            \
+    SUM("r3", "r9", "r8")
+
+#define ROW_7_2                                                                    \
+    "ldmia r12!, {r4-r7}            \n"                                            \
+    "ldmia r11!, {r8-r10}           \n" /* W0 to W2 */                             \
+    SUM("r0", "r8", "r4") SUM("r0", "r9", "r5") SUM("r0", "r10", "r6")             \
+    SUM("r1", "r10", "r4")                                                         \
+    "ldmia r11!, {r8-r10}           \n" /* W3 to W5 */                             \
+    SUM("r0", "r8", "r7") SUM("r1", "r8", "r5") SUM("r1", "r9", "r6")              \
+    SUM("r1", "r10", "r7") SUM("r2", "r9", "r4") SUM("r2", "r10", "r5")            \
+    "ldmia r11!, {r8-r10}           \n" /* W6 to W8 */                             \
+    SUM("r2", "r8", "r6") SUM("r2", "r9", "r7") SUM("r3", "r8", "r4")              \
+    SUM("r3", "r9", "r5") SUM("r3", "r10", "r6")                                   \
+    "ldr r4, [r11]                  \n" /* W9 */                                   \
+    SUM("r3", "r4", "r7")                                                          \
+    "ldmia r12!, {r4-r6}            \n"                                            \
+    SUM("r0", "r8", "r6") SUM("r1", "r8", "r4") SUM("r1", "r9", "r5")              \
+    SUM("r1", "r10", "r6") SUM("r2", "r10", "r4")                                  \
+    "ldrd r8, r9, [r11, #-20]       \n" /* W4, W5 */                               \
+    SUM("r0", "r8", "r4") SUM("r0", "r9", "r5")                                    \
+    "ldmia r11!, {r8-r10}           \n" /* W9 to W11 */                            \
+    SUM("r2", "r8", "r5") SUM("r2", "r9", "r6") SUM("r3", "r9", "r4")              \
+    SUM("r3", "r10", "r5")                                                         \
+    "ldr r8, [r11], #-8             \n" /* W12; as far as with stride 1 */         \
+    SUM("r3", "r8", "r6")
+
+/* All pairs of rows that a window has. */
+#define ROWS(label, row)            \
+    "ldr r3, [sp, #52]          \n" \
+    "ldm r3, {r0-r3}            \n" \
+    #label ":                   \n" \
+    row                             \
+    "ldr r4, [sp, #48]          \n" \
+    "add r11, r11, lr           \n" \
+    "cmp r12, r4                \n" \
+    "bne " #label "b            \n" \
+    "b.w 40f                    \n"
+
+/*
+ * 3x3 with stride 2, two rows and two columns at once: w01 of three columns of taps in r4 to r6, w2 in
+ * r7 to r9; the first sums are the bias, r3. Upper sums, of the left and of the right column, are r0
+ * and r1, and take words of a first and a second pair of rows; lower ones, r2 and r3, those of the
+ * second and a third. Words are two at a time in r10 and r12.
+ */
+#define STRIDE_2                                                                   \
+    "ldmia r12, {r3-r9}             \n"                                            \
+    "ldrd r10, r12, [r11]           \n"                                            \
+    "smlad r0, r10, r4, r3          \n" SUM("r0", "r12", "r5")                     \
+    "ldrd r10, r12, [r11, #8]       \n"                                            \
+    "smlad r1, r10, r4, r3          \n" SUM("r1", "r12", "r5") SUM("r0", "r10", "r6") \
+    "ldr r10, [r11, #16]            \n" SUM("r1", "r10", "r6")                     \
+    "add r11, r11, lr               \n"                                            \
+    "ldrd r10, r12, [r11]           \n"                                            \
+    "smlad r2, r10, r4, r3          \n" SUM("r2", "r12", "r5")                     \
+    SUM("r0", "r10", "r7") SUM("r0", "r12", "r8")                                  \
+    "ldrd r10, r12, [r11, #8]       \n"                                            \
+    SUM("r3", "r10", "r4") SUM("r3", "r12", "r5") SUM("r2", "r10", "r6")           \
+    SUM("r0", "r10", "r9") SUM("r1", "r10", "r7") SUM("r1", "r12", "r8")           \
+    "ldr r10, [r11, #16]            \n" SUM("r3", "r10", "r6") SUM("r1", "r10", "r9") \
+    "add r11, r11, lr               \n"                                            \
+    "ldrd r10, r12, [r11]           \n" SUM("r2", "r10", "r7") SUM("r2", "r12", "r8") \
+    "ldrd r10, r12, [r11, #8]       \n"                                            \
+    SUM("r2", "r10", "r9") SUM("r3", "r10", "r7") SUM("r3", "r12", "r8")           \
+    "ldr r10, [r11, #16]            \n" SUM("r3", "r10", "r9")
+
+/*
+ * 3x3 with stride 1, two rows and two columns at once. P are the words of the first pair of rows, Q
+ * those of the second, one column of taps is w0, w1, w2:
  *
- * Words are E0, E1, ... from the group's first column on.
+ *     upper row:  P.low w0 + P.high w1 + Q.low w2     = P w01 + Q.low w2
+ *     lower row:  P.high w0 + Q.low w1 + Q.high w2    = P.high w0 + Q w12
+ *
+ * Left and right upper sums are r0 and r1, lower ones r2 and r3. w01 or w12 of the three columns are
+ * in r4 to r6, four columns' P or Q in r7 to r10; the first sums are the bias, r3.
  */
+#define COLUMN(upper, lower, left, right, tap) \
+    upper " r0, " left ", " tap ", r0   \n"    \
+    upper " r1, " right ", " tap ", r1  \n"    \
+    lower " r2, " left ", " tap ", r2   \n"    \
+    lower " r3, " right ", " tap ", r3  \n"
+#define FIRST_COLUMN                           \
+    "smlad r0, r7, r4, r3           \n"        \
+    "smlad r1, r8, r4, r3           \n"        \
+    "smlatb r2, r7, r4, r3          \n"        \
+    "smlatb r3, r8, r4, r3          \n"
 
-/* Stride 1: w01 and w12 in r4 and r5, E0 to E2 in r8 to r10. */
-#define ROW_3_1                         \
-    "ldmia.w r12!, {r4, r5}         \n" \
-    "ldmia.w r11, {r8-r10}          \n" \
-    "add.w r11, r11, lr             \n" \
-    "smlad r0, r8, r4, r0           \n" \
-    "smlatb r1, r8, r4, r1          \n" \
-    "smlabt r0, r9, r5, r0          \n" \
-    "smlad r1, r9, r5, r1           \n" \
-    "smlad r2, r9, r4, r2           \n" \
-    "smlatb r3, r9, r4, r3          \n" \
-    "smlabt r2, r10, r5, r2         \n" \
-    "smlad r3, r10, r5, r3          \n"
+/* The outputs of four sums in short form. */
+#define SHORT_FORM                  \
+    "smmla r0, r0, r4, r5       \n" \
+    "smmla r1, r1, r4, r5       \n" \
+    "smmla r2, r2, r4, r5       \n" \
+    "smmla r3, r3, r4, r5       \n" \
+    "asr r0, r0, r6             \n" \
+    "asr r1, r1, r6             \n" \
+    "asr r2, r2, r6             \n" \
+    "asr r3, r3, r6             \n" \
+    "ssat r0, #8, r0            \n" \
+    "ssat r1, #8, r1            \n" \
+    "ssat r2, #8, r2            \n" \
+    "ssat r3, #8, r3            \n"
 
-/* w01, w12, w23, w34 in r4 to r7, E0 (later E3), E1, E2 in r8 to r10. */
-#define ROW_5_1                         \
-    "ldmia.w r12!, {r4-r7}          \n" \
-    "ldmia.w r11, {r8-r10}          \n" \
-    "smlad r0, r8, r4, r0           \n" \
-    "smlatb r1, r8, r4, r1          \n" \
-    "smlad r0, r9, r6, r0           \n" \
-    "smlad r1, r9, r5, r1           \n" \
-    "smlad r2, r9, r4, r2           \n" \
-    "smlatb r3, r9, r4, r3          \n" \
-    "ldr.w r8, [r11, #12]           \n" \
-    "add.w r11, r11, lr             \n" \
-    "smlabt r0, r10, r7, r0         \n" \
-    "smlad r1, r10, r7, r1          \n" \
-    "smlad r2, r10, r6, r2          \n" \
-    "smlad r3, r10, r5, r3          \n" \
-    "smlabt r2, r8, r7, r2          \n" \
-    "smlad r3, r8, r7, r3           \n"
-
-/* w01, w12, w23, later w34, w45, w56 in r4 to r6; E0, E1 (later E3, E4) and E2 in r8 to r10. */
-#define ROW_7_1                         \
-    "ldmia.w r12!, {r4-r6}          \n" \
-    "ldmia.w r11, {r8-r10}          \n" \
-    "smlad r0, r8, r4, r0           \n" \
-    "smlatb r1, r8, r4, r1          \n" \
-    "smlad r0, r9, r6, r0           \n" \
-    "smlad r1, r9, r5, r1           \n" \
-    "smlad r2, r9, r4, r2           \n" \
-    "smlatb r3, r9, r4, r3          \n" \
-    "smlad r2, r10, r6, r2          \n" \
-    "smlad r3, r10, r5, r3          \n" \
-    "ldmia.w r12!, {r4-r6}          \n" \
-    "ldrd r8, r9, [r11, #12]        \n" \
-    "add.w r11, r11, lr             \n" \
-    "smlad r0, r10, r5, r0          \n" \
-    "smlad r1, r10, r4, r1          \n" \
-    "smlabt r0, r8, r6, r0          \n" \
-    "smlad r1, r8, r6, r1           \n" \
-    "smlad r2, r8, r5, r2           \n" \
-    "smlad r3, r8, r4, r3           \n" \
-    "smlabt r2, r9, r6, r2          \n" \
-    "smlad r3, r9, r6, r3           \n"
-
-/* Stride 2: w01 and w2 in r4 and r5, E0 to E4 in r6 to r10. */
-#define ROW_3_2                         \
-    "ldmia.w r12!, {r4, r5}         \n" \
-    "ldmia.w r11, {r6-r10}          \n" \
-    "add.w r11, r11, lr             \n" \
-    "smlad r0, r6, r4, r0           \n" \
-    "smlad r0, r7, r5, r0           \n" \
-    "smlad r1, r7, r4, r1           \n" \
-    "smlad r1, r8, r5, r1           \n" \
-    "smlad r2, r8, r4, r2           \n" \
-    "smlad r2, r9, r5, r2           \n" \
-    "smlad r3, r9, r4, r3           \n" \
-    "smlad r3, r10, r5, r3          \n"
-
-/* w01, w23, w4 in r4 to r6; E0 to E3 in r7 to r10, later E4 and E5 in r7 and r8. */
-#define ROW_5_2                         \
-    "ldmia.w r12!, {r4-r6}          \n" \
-    "ldmia.w r11, {r7-r10}          \n" \
-    "smlad r0, r7, r4, r0           \n" \
-    "smlad r0, r8, r5, r0           \n" \
-    "smlad r0, r9, r6, r0           \n" \
-    "smlad r1, r8, r4, r1           \n" \
-    "ldrd r7, r8, [r11, #16]        \n" \
-    "add.w r11, r11, lr             \n" \
-    "smlad r1, r9, r5, r1           \n" \
-    "smlad r1, r10, r6, r1          \n" \
-    "smlad r2, r9, r4, r2           \n" \
-    "smlad r2, r10, r5, r2          \n" \
-    "smlad r2, r7, r6, r2           \n" \
-    "smlad r3, r10, r4, r3          \n" \
-    "smlad r3, r7, r5, r3           \n" \
-    "smlad r3, r8, r6, r3           \n"
-
-/* w01, w23, w45, w6 in r4 to r7; E0 to E2, then E3 to E5, then E6 in r8 to r10. */
-#define ROW_7_2                         \
-    "ldmia.w r12!, {r4-r7}          \n" \
-    "ldmia.w r11!, {r8-r10}         \n" \
-    "smlad r0, r8, r4, r0           \n" \
-    "smlad r0, r9, r5, r0           \n" \
-    "smlad r0, r10, r6, r0          \n" \
-    "smlad r1, r9, r4, r1           \n" \
-    "smlad r1, r10, r5, r1          \n" \
-    "smlad r2, r10, r4, r2          \n" \
-    "ldmia.w r11!, {r8-r10}         \n" \
-    "smlad r0, r8, r7, r0           \n" \
-    "smlad r1, r8, r6, r1           \n" \
-    "smlad r2, r8, r5, r2           \n" \
-    "smlad r3, r8, r4, r3           \n" \
-    "ldr.w r8, [r11]                \n" \
-    "add.w r11, r11, lr             \n" \
-    "smlad r1, r9, r7, r1           \n" \
-    "smlad r2, r9, r6, r2           \n" \
-    "smlad r3, r9, r5, r3           \n" \
-    "smlad r2, r10, r7, r2          \n" \
-    "smlad r3, r10, r6, r3          \n" \
-    "smlad r3, r8, r7, r3           \n"
-
-#define THREE(row) row row row "b.w 4f \n"
-#define FIVE(row) row row row row row "b.w 4f \n"
+/* The output of a sum by TFLM's two roundings: see tflm_opt_depthwise_form. */
+#define LONG_FORM(sum)                         \
+    "asr " sum ", " sum ", #7              \n" \
+    "smmulr " sum ", " sum ", r4           \n" \
+    "add " sum ", " sum ", " sum ", asr #31 \n" \
+    "smmlsr " sum ", " sum ", r6, r5       \n" \
+    "ssat " sum ", #8, " sum "             \n"
 
 /*
- * The same in a loop, for larger filters: fewer instructions of code, two more a row; three where
- * the row leaves no register, r7, for the end of the taps.
+ * The outputs of a group, where r5 says, and at the distances in r7 to r9: the first last, since
+ * those that aren't there have its place.
  */
-#define LOOP_7(label, row)                \
-    "ldr.w r7, [sp, #80]              \n" \
-    #label ":                         \n" \
-    row                                   \
-    "cmp.w r12, r7                    \n" \
-    "bne.w " #label "b                \n" \
-    "b.w 4f                           \n"
-#define LOOP(label, row)                  \
-    #label ":                         \n" \
-    row                                   \
-    "ldr.w r4, [sp, #80]              \n" \
-    "cmp.w r12, r4                    \n" \
-    "bne.w " #label "b                \n" \
-    "b.w 4f                           \n"
-
-/* One output with the kink, if there are any left. */
-#define ONE_BY_ONE(sum)                       \
-    "smmla r12, " sum ", r4, r5           \n" \
-    "and " sum ", lr, " sum ", asr #31    \n" \
-    "add r12, r12, " sum "                \n" \
-    "asr r12, r12, r6                     \n" \
-    "ssat r12, #8, r12                    \n" \
-    "strb r12, [r7]                       \n" \
-    "add r7, r7, r8                       \n" \
-    "subs r9, r9, #1                      \n" \
-    "beq 6f                               \n"
+#define STORE                       \
+    "strb r3, [r5, r9]          \n" \
+    "strb r2, [r5, r8]          \n" \
+    "strb r1, [r5, r7]          \n" \
+    "strb r0, [r5]              \n" \
+    "add r5, r5, r10            \n"
 
 /*
- * The record lies at the stack pointer, so that one instruction loads what a group needs: where it
- * goes, the step, the columns left, the bytes from its words to the next one's, where they are.
+ * A single output, in r0, where a row has one column more than whole groups.
  */
+#define SINGLES(label, row)         \
+    "ldr r3, [sp, #52]          \n" \
+    "ldr r0, [r3]               \n" \
+    #label ":                   \n" \
+    row                             \
+    "ldr r4, [sp, #48]          \n" \
+    "add r11, r11, lr           \n" \
+    "cmp r12, r4                \n" \
+    "bne " #label "b            \n" \
+    "b 40f                      \n"
+#define SINGLE_5                                                                   \
+    "ldmia r12!, {r4-r8}            \n"                                            \
+    "ldm r11, {r1-r3, r9, r10}      \n"                                            \
+    SUM("r0", "r1", "r4") SUM("r0", "r2", "r5") SUM("r0", "r3", "r6")              \
+    SUM("r0", "r9", "r7") SUM("r0", "r10", "r8")
+#define SINGLE_7                                                                   \
+    "ldmia r12!, {r4-r7}            \n"                                            \
+    "ldmia r11!, {r1-r3, r8}        \n"                                            \
+    SUM("r0", "r1", "r4") SUM("r0", "r2", "r5") SUM("r0", "r3", "r6")              \
+    SUM("r0", "r8", "r7")                                                          \
+    "ldmia r12!, {r4-r6}            \n"                                            \
+    "ldmia r11!, {r1-r3}            \n"                                            \
+    SUM("r0", "r1", "r4") SUM("r0", "r2", "r5") SUM("r0", "r3", "r6")              \
+    "add r11, r11, #12              \n"
+
+/* The place of the code that has the number which is there. */
+#define PLACE(at)                      \
+    "ldr r1, [sp, #" #at "]        \n" \
+    "ldrh r1, [r2, r1, lsl #1]     \n" \
+    "add r1, r1, r2                \n" \
+    "add r1, r1, #1                \n" \
+    "str r1, [sp, #" #at "]        \n"
+
+/* The record lies at the stack pointer. */
 __attribute__((naked))
 void tflm_opt_depthwise_rows_s8(__attribute__((unused)) const tflm_opt_depthwise_rows *rows)
 {
     __asm__(
         "push {r4-r11, lr}          \n"
-        "sub sp, sp, #84            \n"
         "mov r12, sp                \n"
-        "ldmia r0!, {r1-r10}        \n"
-        "stmia r12!, {r1-r10}       \n"
-        "ldmia r0, {r1-r10}         \n"
-        "stmia r12!, {r1-r10}       \n"
-        "adr.w r7, 3f               \n" /* where the rows begin that there are */
-        "ldr r6, [sp, #24]          \n"
-        "orr r7, r7, #1             \n"
-        "add r6, r6, r7             \n"
-        "str r6, [sp, #24]          \n"
-        "ldr r6, [sp, #20]          \n"
-        "ldr r7, [sp, #68]          \n"
-        "add r6, r6, r7             \n"
-        "sub r6, r6, #12            \n"
-        "str r6, [sp, #80]          \n" /* where taps end */
-        "add r12, sp, #36           \n"
-        "ldm r12, {r0-r4}           \n"
-        "1:                         \n" /* a row of outputs */
-        "ldr lr, [sp, #32]          \n"
-        "str r0, [sp]               \n"
-        "str r4, [sp, #8]           \n"
-        "mov r11, r1                \n"
-        "str r1, [sp, #16]          \n"
+        "sub sp, sp, #176           \n"
+        "add r0, r0, #176           \n"
+        "mov r10, sp                \n"
+        "1:                         \n"
+        "ldmdb r0!, {r1-r9, r11, lr} \n"
+        "stmdb r12!, {r1-r9, r11, lr} \n"
+        "cmp r12, r10               \n"
+        "bne 1b                     \n"
+        "adr r2, 3f                 \n" /* numbers of code become their places */
+        "adr.w r3, 43f              \n"
+        "ldr r1, [sp, #124]         \n"
+        "cmp r1, #0                 \n"
+        "it eq                      \n"
+        "adreq.w r3, 23f            \n"
+        "add r3, r3, #1             \n"
+        "str r3, [sp, #56]          \n"
+        PLACE(124)
+        PLACE(128)
+        PLACE(152)
+        PLACE(156)
+        "ldrd r3, r4, [sp, #124]    \n"
+        "strd r3, r4, [sp, #32]     \n"
+        "1:                         \n" /* a row of outputs, or two */
+        "ldrd r4, r10, [sp, #60]    \n" /* places, whole */
+        "ldr r8, [sp, #52]          \n" /* record */
+        "ldmia r4!, {r5-r7}         \n"
+        "ldrd r9, r11, [sp, #68]    \n" /* the channel's words, the row's outputs */
+        "str r4, [sp, #60]          \n"
+        "add r5, r5, r8             \n"
+        "add r6, r6, r8             \n"
+        "add r7, r7, r9             \n"
+        "add r10, r10, r7           \n"
+        "str r5, [sp, #40]          \n" /* taps and their end */
+        "str r6, [sp, #48]          \n"
+        "strd r7, r11, [sp]         \n"
+        "str r10, [sp, #8]          \n"
+        "cmp r7, r10                \n"
+        "beq.w 4f                   \n"
+        "47:                        \n" /* where a lower row's outputs go */
+        "ldr r4, [sp, #172]         \n" /* lower */
+        "cbz r4, 2f                 \n"
+        "ldrd r3, r4, [sp, #48]     \n" /* by way of the end of taps; record */
+        "ldr r5, [sp, #12]          \n"
+        "sub r3, r3, r4             \n"
+        "add r4, r3, r5             \n"
+        "strd r3, r4, [sp, #16]     \n"
         "2:                         \n" /* a group */
-        "ldr r12, [sp, #20]         \n"
-        "ldmia r12!, {r0-r3}        \n"
-        "ldr pc, [sp, #24]          \n"
+        "ldrd r12, lr, [sp, #40]    \n" /* taps, skip */
+        "ldr r11, [sp]              \n"
+        "ldr pc, [sp, #32]          \n"
         ".p2align 2                 \n"
         "3:                         \n"
-        THREE(ROW_3_1)
-        FIVE(ROW_5_1)
-        LOOP_7(71, ROW_7_1)
-        THREE(ROW_3_2)
-        LOOP(52, ROW_5_2)
-        LOOP(72, ROW_7_2)
-        "4:                         \n"
+        ".hword 20f - 3b, 30f - 3b, 31f - 3b, 32f - 3b, 33f - 3b, 34f - 3b \n"
+        ".hword 55f - 3b, 57f - 3b, 6f - 3b, 45f - 3b, 46f - 3b, 0 \n"
+        "31:                        \n"
+        ROWS(35, ROW_5_1)
+        "32:                        \n"
+        ROWS(36, ROW_7_1)
+        "33:                        \n"
+        ROWS(37, ROW_5_2)
+        "34:                        \n"
+        ROWS(38, ROW_7_2)
+        "55:                        \n"
+        SINGLES(56, SINGLE_5)
+        "57:                        \n"
+        SINGLES(58, SINGLE_7)
+        "30:                        \n"
+        STRIDE_2
+        "40:                        \n"
+        "ldr r12, [sp, #76]         \n" /* form */
         "ldm r12, {r4-r6}           \n"
-        "ldm sp, {r7-r11}           \n"
-        "subs r9, r9, #4            \n"
-        "blt 5f                     \n"
-        "smmla r0, r0, r4, r5       \n"
-        "smmla r1, r1, r4, r5       \n"
-        "smmla r2, r2, r4, r5       \n"
-        "smmla r3, r3, r4, r5       \n"
-        "asr r0, r0, r6             \n"
-        "asr r1, r1, r6             \n"
-        "asr r2, r2, r6             \n"
-        "asr r3, r3, r6             \n"
-        "ssat r0, #8, r0            \n"
-        "ssat r1, #8, r1            \n"
-        "ssat r2, #8, r2            \n"
-        "ssat r3, #8, r3            \n"
-        "strb r0, [r7]              \n"
-        "strb r1, [r7, r8]          \n"
-        "add r7, r7, r8, lsl #1     \n"
-        "strb r2, [r7]              \n"
-        "strb r3, [r7, r8]          \n"
-        "add r7, r7, r8, lsl #1     \n"
-        "add r11, r11, r10          \n"
-        "stm sp, {r7-r11}           \n"
-        "bne 2b                     \n"
-        "b 6f                       \n"
-        "5:                         \n" /* fewer than four outputs, or a kink */
-        "ldr lr, [sp, #28]          \n"
-        "add r9, r9, #4             \n"
-        "add r11, r11, r10          \n"
-        "str r11, [sp, #16]         \n"
-        "sub r10, r9, #4            \n"
-        "str r10, [sp, #8]          \n"
-        "uxth r9, r9                \n"
-        ONE_BY_ONE("r0")
-        ONE_BY_ONE("r1")
-        ONE_BY_ONE("r2")
-        ONE_BY_ONE("r3")
-        "str r7, [sp]               \n"
-        "ldr lr, [sp, #32]          \n"
-        "b 2b                       \n"
+        "cmp r6, #0                 \n"
+        "ble.w 5f                   \n"
+        SHORT_FORM
+        "43:                        \n"
+        "ldm sp, {r4-r11}           \n"
+        STORE
+        "add r4, r4, r11            \n"
+        "strd r4, r5, [sp]          \n"
+        "cmp r4, r6                 \n"
+        "bne.w 2b                   \n"
+        "4:                         \n"
+        "ldr pc, [sp, #36]          \n"
+        "45:                        \n" /* columns that are left */
+        "add r4, sp, #132           \n"
+        "ldm r4, {r0-r3, r6-r8}     \n"
+        "add r4, sp, #12            \n"
+        "stm r4, {r0-r3, r6-r8}     \n"
+        "ldr r4, [sp, #8]           \n" /* where words end */
+        "add r6, r6, r4             \n"
+        "str r4, [sp]               \n"
+        "str r6, [sp, #8]           \n"
+        "b 47b                      \n"
+        "46:                        \n" /* whole groups again */
+        "add r4, sp, #104           \n"
+        "ldm r4, {r0-r3, r6-r8}     \n"
+        "add r4, sp, #12            \n"
+        "stm r4, {r0-r3, r6-r8}     \n"
         "6:                         \n" /* the next row, or else the next channel */
-        "add r12, sp, #36           \n"
-        "ldm r12, {r0-r10}          \n"
-        "subs r5, r5, #1            \n"
+        "ldrd r4, r5, [sp, #72]     \n"
+        "ldrd r6, r7, [sp, #80]     \n" /* rows left, output_row */
+        "add r4, r4, r7             \n"
+        "str r4, [sp, #72]          \n"
+        "subs r6, r6, #1            \n"
+        "str r6, [sp, #80]          \n"
+        "bne.w 1b                   \n"
+        "ldrd r0, r1, [sp, #88]     \n" /* the channel's outputs, channels left */
+        "ldr r2, [sp, #96]         \n" /* plane */
+        "ldr r3, [sp, #68]          \n"
+        "ldr r4, [sp, #160]         \n" /* size */
+        "ldr r5, [sp, #52]          \n"
+        "ldr r6, [sp, #76]          \n"
+        "ldrd r7, r8, [sp, #164]    \n" /* all_places, rows */
+        "add r0, r0, #1             \n"
+        "add r3, r3, r2             \n"
+        "add r5, r5, r4             \n"
+        "add r6, r6, r4             \n"
+        "subs r1, r1, #1            \n"
+        "strd r0, r1, [sp, #88]     \n"
+        "strd r3, r0, [sp, #68]     \n"
+        "str r5, [sp, #52]          \n"
+        "str r6, [sp, #76]          \n"
+        "str r7, [sp, #60]          \n"
+        "str r8, [sp, #80]          \n"
+        "bne.w 1b                   \n"
+        "add sp, sp, #176           \n"
+        "pop {r4-r11, pc}           \n"
+        "20:                        \n"
+        "ldmia r12!, {r3-r6}        \n"
+        "ldm r11, {r7-r10}          \n"
+        FIRST_COLUMN
+        COLUMN("smlad", "smlatb", "r8", "r9", "r5")
+        COLUMN("smlad", "smlatb", "r9", "r10", "r6")
+        "ldmia r12!, {r4-r6}        \n"
+        "add r7, r11, lr            \n"
+        "ldm r7, {r7-r10}           \n"
+        COLUMN("smlabt", "smlad", "r7", "r8", "r4")
+        COLUMN("smlabt", "smlad", "r8", "r9", "r5")
+        COLUMN("smlabt", "smlad", "r9", "r10", "r6")
+        "ldm r12, {r4-r6}           \n"
+        "cmp r6, #0                 \n"
+        "ble 5f                     \n"
+        SHORT_FORM
+        "23:                        \n"
+        "ldm sp, {r4-r10}           \n"
+        STORE
+        "add r11, r11, #8           \n"
+        "str r5, [sp, #4]           \n"
+        "sub r12, r12, #28          \n"
+        "cmp r11, r6                \n"
+        "bne 20b                    \n"
+        "b 4b                       \n"
+        "5:                         \n"
         "beq 7f                     \n"
-        "add r0, r0, r2             \n"
-        "add r1, r1, r3             \n"
-        "strd r0, r1, [sp, #36]     \n"
-        "str r5, [sp, #56]          \n"
-        "b 1b                       \n"
-        "7:                         \n"
-        "subs r9, r9, #1            \n"
-        "beq 8f                     \n"
-        "ldr r3, [sp, #20]          \n"
-        "add r0, r0, r6             \n"
-        "add r1, r1, r7             \n"
-        "add r3, r3, r8             \n"
-        "add r5, r3, r8             \n"
-        "sub r5, r5, #12            \n"
-        "str r5, [sp, #80]          \n"
-        "strd r0, r1, [sp, #36]     \n"
-        "str r10, [sp, #56]         \n"
-        "str r9, [sp, #72]          \n"
-        "str r3, [sp, #20]          \n"
-        "b 1b                       \n"
-        "8:                         \n"
-        "add sp, sp, #84            \n"
-        "pop {r4-r11, pc}           \n");
+        LONG_FORM("r0")
+        LONG_FORM("r1")
+        LONG_FORM("r2")
+        LONG_FORM("r3")
+        "ldr pc, [sp, #56]          \n"
+        "7:                         \n" /* four sums of a channel without a form */
+        "push {r0-r3, r12, lr}      \n"
+        "mov r0, sp                 \n"
+        "ldr r1, [r12]              \n"
+        "ldr r2, [sp, #124]         \n"
+        "bl tflm_opt_depthwise_odd_s8 \n"
+        "pop {r0-r3, r12, lr}       \n"
+        "ldr pc, [sp, #56]          \n");
 }
 
 #endif

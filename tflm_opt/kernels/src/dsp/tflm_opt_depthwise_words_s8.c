@@ -1,100 +1,118 @@
 #include "tflm_opt_depthwise.h"
 #include "tflm_opt_tier.h"
 
-#if TFLM_OPT_DSP
+#if TFLM_OPT_DSP && !TFLM_OPT_MVE
 
 /*
- * Of two pixels, r1 and r2, four words, one a channel, to r9, r10, r11, r12. A pack puts two
- * channels of both pixels in one word, a sign extension takes one channel out.
+ * Of a row and the row below, words of values one above the other, of four channels: r6 walks over
+ * the upper row by r0, r8 leads to the lower one, r9 to r12 walk over the channels' words. A pack puts
+ * two channels of both rows in a word, EVEN and ODD take one out, with lr.
  */
-#define PAIR                            \
+#define ONE_COLUMN(EVEN, ODD)           \
+    "ldr r1, [r6]                   \n" \
+    "ldr r2, [r6, r8]               \n" \
+    "add r6, r6, r0                 \n" \
     "pkhbt r5, r1, r2, lsl #16      \n" \
     "pkhtb r2, r2, r1, asr #16      \n" \
-    "sxtb16 r1, r5                  \n" \
+    EVEN("r1", "r5")                    \
     "str r1, [r9], #4               \n" \
-    "sxtb16 r5, r5, ror #8          \n" \
+    ODD("r5", "r5")                     \
     "str r5, [r10], #4              \n" \
-    "sxtb16 r1, r2                  \n" \
+    EVEN("r1", "r2")                    \
     "str r1, [r11], #4              \n" \
-    "sxtb16 r2, r2, ror #8          \n" \
+    ODD("r2", "r2")                     \
     "str r2, [r12], #4              \n"
 
-/* The same of four pixels from r7 on; r8 is from one to the next, r0 three times that. */
-#define TWO_PAIRS                       \
-    "ldr r1, [r7]                   \n" \
-    "ldr r2, [r7, r8]               \n" \
-    "ldr r3, [r7, r8, lsl #1]       \n" \
-    "ldr r4, [r7, r0]               \n" \
-    "add r7, r7, r8, lsl #2         \n" \
+#define TWO_COLUMNS(EVEN, ODD)          \
+    "ldr r1, [r6]                   \n" \
+    "ldr r2, [r6, r8]               \n" \
+    "add r6, r6, r0                 \n" \
+    "ldr r3, [r6]                   \n" \
+    "ldr r4, [r6, r8]               \n" \
+    "add r6, r6, r0                 \n" \
     "pkhbt r5, r1, r2, lsl #16      \n" \
     "pkhtb r2, r2, r1, asr #16      \n" \
-    "pkhbt r6, r3, r4, lsl #16      \n" \
+    "pkhbt r1, r3, r4, lsl #16      \n" \
     "pkhtb r4, r4, r3, asr #16      \n" \
-    "sxtb16 r1, r5                  \n" \
-    "sxtb16 r3, r6                  \n" \
-    "strd r1, r3, [r9], #8          \n" \
-    "sxtb16 r5, r5, ror #8          \n" \
-    "sxtb16 r6, r6, ror #8          \n" \
-    "strd r5, r6, [r10], #8         \n" \
-    "sxtb16 r1, r2                  \n" \
-    "sxtb16 r3, r4                  \n" \
-    "strd r1, r3, [r11], #8         \n" \
-    "sxtb16 r2, r2, ror #8          \n" \
-    "sxtb16 r4, r4, ror #8          \n" \
+    EVEN("r3", "r5")                    \
+    EVEN("r7", "r1")                    \
+    "strd r3, r7, [r9], #8          \n" \
+    ODD("r5", "r5")                     \
+    ODD("r1", "r1")                     \
+    "strd r5, r1, [r10], #8         \n" \
+    EVEN("r5", "r2")                    \
+    EVEN("r1", "r4")                    \
+    "strd r5, r1, [r11], #8         \n" \
+    ODD("r2", "r2")                     \
+    ODD("r4", "r4")                     \
     "strd r2, r4, [r12], #8         \n"
 
-/* All rows. From the end of one, r7 and r9 to r12 have the same steps to the next. */
+/* All columns of a row; the words of one channel end at an address on the stack. */
+#define ROW(label, EVEN, ODD)           \
+    "tst r3, #4                     \n" \
+    "beq " #label "2f               \n" \
+    ONE_COLUMN(EVEN, ODD)               \
+    "b " #label "3f                 \n" \
+    #label "2:                      \n" \
+    TWO_COLUMNS(EVEN, ODD)              \
+    #label "3:                      \n" \
+    "ldr r1, [sp, #4]               \n" \
+    "cmp r9, r1                     \n" \
+    "bne " #label "2b               \n"
+
+#define VALUE(to, from) "sxtab16 " to ", lr, " from " \n"
+#define VALUE_ODD(to, from) "sxtab16 " to ", lr, " from ", ror #8 \n"
+#define TAP(to, from) "and " to ", lr, " from ", lsl #8 \n"
+#define TAP_ODD(to, from) "and " to ", lr, " from " \n"
+
 __attribute__((naked))
-void tflm_opt_depthwise_words_s8(__attribute__((unused)) const tflm_opt_depthwise_words *words)
+void tflm_opt_depthwise_words_s8(__attribute__((unused)) tflm_opt_depthwise_words *words)
 {
     __asm__(
-        "push {r0, r1, r4-r11, lr}  \n"
-        "ldr r1, [r0, #40]          \n" /* rows */
-        "str r1, [sp, #4]           \n"
-        "ldm r0, {r7-r10}           \n" /* source, channels, words, plane */
+        "push {r0, r1, r4-r11, lr}  \n" /* the second place is for where words end */
+        "ldrd r9, r10, [r0, #24]    \n" /* words, plane */
         "add r11, r9, r10, lsl #1   \n"
         "add r12, r11, r10          \n"
         "add r10, r10, r9           \n"
-        "1:                         \n" /* a row */
-        "ldrd r3, lr, [r0, #16]     \n" /* first, pairs */
-        "cbz r3, 2f                 \n"
-        "ldr r1, [r0, #28]          \n" /* the zero point */
-        "ldr r2, [r7]               \n"
-        "add r7, r7, r8             \n"
-        PAIR
-        "2:                         \n"
-        "add r0, r8, r8, lsl #1     \n"
-        "lsrs lr, lr, #1            \n" /* flags that hold until the beq */
-        "bcc 3f                     \n"
-        "ldr r1, [r7]               \n"
-        "ldr r2, [r7, r8]           \n"
-        "add r7, r7, r8, lsl #1     \n"
-        PAIR
-        "3:                         \n"
-        "beq 5f                     \n"
+        "1:                         \n" /* a pair of rows */
+        "ldr r5, [sp]               \n"
+        "ldm r5, {r1-r4}            \n" /* pairs, left, row_bytes, channel */
+        "ldrd r0, lr, [r5, #16]     \n" /* step, constant */
+        "ldmia r1!, {r6-r8}         \n" /* upper, missing, to_lower */
+        "str r1, [r5]               \n"
+        "add r6, r6, r4             \n"
+        "add r4, r9, r3             \n"
+        "str r4, [sp, #4]           \n"
+        "ldr r1, [r5, #36]          \n" /* are_taps */
+        "cmp r1, #0                 \n"
+        "bne 4f                     \n"
+        ROW(1, VALUE, VALUE_ODD)
+        "b 5f                       \n"
         "4:                         \n"
-        TWO_PAIRS
-        "subs lr, lr, #1            \n"
-        "bne 4b                     \n"
+        ROW(2, TAP, TAP_ODD)
         "5:                         \n"
-        "ldr r0, [sp]               \n"
-        "ldr r3, [r0, #24]          \n" /* last */
-        "cbz r3, 6f                 \n"
-        "ldr r1, [r7]               \n"
-        "ldr r2, [r0, #28]          \n"
-        "add r7, r7, r8             \n"
-        PAIR
+        "ldr r5, [sp]               \n"
+        "ldm r5, {r1-r3}            \n"
+        "ldr r1, [r1, #-8]          \n"
+        "cbz r1, 7f                 \n"
+        "sub r1, r1, r3             \n" /* a row is missing: zeros for its halves */
+        "sub r1, r1, #4             \n"
+        "mov r0, #0                 \n"
         "6:                         \n"
-        "add r3, r0, #32            \n"
-        "ldm r3, {r1, r2}           \n" /* source_skip, words_skip */
-        "ldr r5, [sp, #4]           \n"
-        "add r7, r7, r1             \n"
-        "add r9, r9, r2             \n"
-        "add r10, r10, r2           \n"
-        "add r11, r11, r2           \n"
-        "add r12, r12, r2           \n"
-        "subs r5, r5, #1            \n"
-        "str r5, [sp, #4]           \n"
+        "strh r0, [r9, r1]          \n"
+        "strh r0, [r10, r1]         \n"
+        "strh r0, [r11, r1]         \n"
+        "strh r0, [r12, r1]         \n"
+        "adds r1, r1, #4            \n"
+        "bmi 6b                     \n"
+        "7:                         \n"
+        "ldr r0, [r5, #32]          \n" /* skip */
+        "add r9, r9, r0             \n"
+        "add r10, r10, r0           \n"
+        "add r11, r11, r0           \n"
+        "add r12, r12, r0           \n"
+        "subs r2, r2, #1            \n"
+        "str r2, [r5, #4]           \n"
         "bne 1b                     \n"
         "pop {r0, r1, r4-r11, pc}   \n");
 }

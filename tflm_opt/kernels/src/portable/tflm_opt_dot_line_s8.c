@@ -15,11 +15,16 @@ static void sum_some(const tflm_opt_channels *channels,
     const int32_t blocks = some >> 2;
     int32_t i = blocks * 4;
     if (blocks > 0) {
+        const int8_t *rows[2];
         tflm_opt_line line;
-        line.input = input;
+        rows[0] = input;
+        rows[1] = NULL;
+        line.rows = rows;
         line.filter = filter;
         line.length = channels->filter_size;
         line.offset = channels->input_offset;
+        line.filter_size = channels->filter_size;
+        line.filter_row = 0;
         line.bias = bias;
         line.bias_bytes = 16 * channels->bias_step;
         line.sums = sums;
