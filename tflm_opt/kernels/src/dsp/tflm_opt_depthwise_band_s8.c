@@ -96,7 +96,7 @@ static void set_pairs(const strip *part, const tflm_opt_lines *lines, tflm_opt_d
 }
 
 /* What of a record and of words each row of groups takes; pairs that hold zeros are left out. */
-static void set_places(const strip *part, int32_t output_row, tflm_opt_depthwise_place *place)
+static void set_places(const strip *part, tflm_opt_depthwise_place *place)
 {
     const tflm_opt_depthwise_shape *shape = &part->call->shape;
     const int32_t step = shape->stride_h * (tflm_opt_depthwise_is_paired(shape) ? 2 : 1);
@@ -105,7 +105,6 @@ static void set_places(const strip *part, int32_t output_row, tflm_opt_depthwise
     for (y = 0; y < part->rows * shape->stride_h; y += step) {
         int32_t pair = y / 2;
         place->taps = 12;
-        place->taps_end = y + shape->stride_h < part->rows * shape->stride_h ? output_row : 0;
         if (shape->width > 3) {
             const int32_t before = tflm_opt_max(part->first_pair - pair, 0);
             const int32_t row = (y & 1) * shape->pairs;
@@ -137,13 +136,20 @@ static void set_rows(const strip *part, int32_t output_row, tflm_opt_depthwise_r
     rows->ways[0].output = together * channels;
     rows->ways[0].words = together * shape->stride_w * 4;
     rows->ways[0].code = shape->code;
-    rows->ways[0].then = TFLM_OPT_DEPTHWISE_ROW + (tail > 0 ? 1 : 0);
+    rows->ways[0].then = tail > 0 ? 1 : 0;
     rows->ways[1].output = 0;
     rows->ways[1].words = rows->ways[0].words;
     rows->ways[1].code = shape->code;
-    rows->ways[1].then = TFLM_OPT_DEPTHWISE_ROW + 2;
+    rows->ways[1].then = 2;
     if (tail == 1 && !paired) {
         rows->ways[1].code = TFLM_OPT_DEPTHWISE_SINGLE + shape->width / 7;
+    }
+    if (paired) {
+        const int32_t lower = part->rows > 1 ? output_row : 0;
+        rows->ways[0].distance[1] = lower;
+        rows->ways[0].distance[2] = lower + channels;
+        rows->ways[1].distance[1] = lower;
+        rows->ways[1].distance[2] = lower;
     }
     rows->way = rows->ways[0];
     rows->skip = part->pitch * 4 - moved[shape->code];
@@ -156,7 +162,7 @@ static void set_rows(const strip *part, int32_t output_row, tflm_opt_depthwise_r
     rows->form = call->scratch + tflm_opt_depthwise_record_words(shape) - 3;
     rows->record = call->scratch;
     rows->rows = (part->rows + paired) >> paired;
-    rows->paired = paired;
+    rows->is_odd = part->rows > 1 ? part->rows & paired : 0;
     rows->rows_left = rows->rows;
 }
 
@@ -245,7 +251,7 @@ static void make_strip(const strip *part,
         fill(part, words);
     }
     set_pairs(part, lines, taps);
-    set_places(part, output_row, places);
+    set_places(part, places);
     if (!same) {
         set_tools(part, output_row, words, with);
         with->rows.places = places;
