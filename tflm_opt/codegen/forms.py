@@ -134,7 +134,7 @@ class Products:
 
 @dataclass(frozen=True, slots=True)
 class Depthwise:
-    """Channel by channel (`tflm_opt_depthwise.h`): words of neighbouring values of four channels.
+    """Channel by channel (`tflm_opt_depthwise.h`): words of pairs of rows of four channels.
 
     A band of output rows is made at a time, as many as scratch has room for; its outputs may be
     written before its last inputs are read.

@@ -170,13 +170,6 @@ void tflm_opt_depthwise_image_s8(tflm_opt_depthwise_call *call,
                                  const cmsis_nn_dims *output_dims,
                                  int8_t *output) TFLM_OPT_SMALL;
 
-/* Some of the first rows of a band of such a call, one at least; how many. */
-int32_t tflm_opt_depthwise_some_s8(tflm_opt_depthwise_call *call,
-                                   const tflm_opt_lines *lines,
-                                   const tflm_opt_depthwise_band *band,
-                                   int8_t *output,
-                                   int32_t output_row) TFLM_OPT_SMALL;
-
 /*
  * Some of the first rows of a band for which there is scratch; how many. `output` is where the
  * band's first pixel goes, `output_row` leads from one row to the next.
@@ -192,6 +185,24 @@ void tflm_opt_depthwise_direct_s8(const tflm_opt_depthwise_call *call,
                                   const tflm_opt_lines *lines,
                                   const tflm_opt_span *span,
                                   int8_t *output) TFLM_OPT_SMALL;
+
+/* Some of the first rows of a band of a call that is in words or directly, one at least; how many. */
+TFLM_OPT_INLINE int32_t tflm_opt_depthwise_some_s8(tflm_opt_depthwise_call *call,
+                                                   const tflm_opt_lines *lines,
+                                                   const tflm_opt_depthwise_band *band,
+                                                   int8_t *output,
+                                                   int32_t output_row)
+{
+    tflm_opt_span span;
+    if (call->in_words) {
+        return tflm_opt_depthwise_band_s8(call, lines, band, output, output_row);
+    }
+    span.y = band->y;
+    span.x = band->x;
+    span.count = band->columns;
+    tflm_opt_depthwise_direct_s8(call, lines, &span, output);
+    return 1;
+}
 
 /*
  * Any depthwise convolution, without scratch, in blocks of one output element: what the fast
@@ -304,7 +315,7 @@ typedef struct {
     int32_t skip; /* to the next pair's words, in bytes, from where the code has come to */
     const int32_t *taps_end;
     const int32_t *record; /* of the first channel */
-    int32_t unused;
+    int32_t state;
     const tflm_opt_depthwise_place *places; /* of `rows` rows of groups */
     int32_t whole;                          /* bytes of words of all whole groups of a row */
     const uint32_t *channel_words;          /* of the first channel */
