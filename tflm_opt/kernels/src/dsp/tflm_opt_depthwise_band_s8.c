@@ -62,7 +62,9 @@ TFLM_OPT_INLINE int32_t missing(int32_t y, int32_t end)
 }
 
 /* Where pairs of rows are: of the input, from column first_x on, and of taps. */
-static void set_pairs(const strip *part, const tflm_opt_lines *lines, tflm_opt_depthwise_pair *to)
+TFLM_OPT_APART TFLM_OPT_SMALL void set_pairs(const strip *part,
+                                             const tflm_opt_lines *lines,
+                                             tflm_opt_depthwise_pair *to)
 {
     const tflm_opt_depthwise_call *call = part->call;
     const tflm_opt_depthwise_shape *shape = &call->shape;
@@ -96,7 +98,7 @@ static void set_pairs(const strip *part, const tflm_opt_lines *lines, tflm_opt_d
 }
 
 /* What of a record and of words each row of groups takes; pairs that hold zeros are left out. */
-static void set_places(const strip *part, tflm_opt_depthwise_place *place)
+TFLM_OPT_APART TFLM_OPT_SMALL void set_places(const strip *part, tflm_opt_depthwise_place *place)
 {
     const tflm_opt_depthwise_shape *shape = &part->call->shape;
     const int32_t step = shape->stride_h * (tflm_opt_depthwise_is_paired(shape) ? 2 : 1);
@@ -167,7 +169,9 @@ static void set_rows(const strip *part, int32_t output_row, tflm_opt_depthwise_r
 }
 
 /* Bounds that are narrower than an int8's, once outputs are written. */
-static void clamp_outputs(const strip *part, int8_t *output, int32_t output_row)
+TFLM_OPT_APART TFLM_OPT_SMALL void clamp_outputs(const strip *part,
+                                                 int8_t *output,
+                                                 int32_t output_row)
 {
     const cmsis_nn_activation activation = part->call->params->activation;
     const int32_t length = part->columns * part->call->input->c;
@@ -193,7 +197,10 @@ typedef struct {
 } tools;
 
 /* All of them but what depends on the channel, or on which rows are inside. */
-static void set_tools(const strip *part, int32_t output_row, uint32_t *words, tools *with)
+TFLM_OPT_APART TFLM_OPT_SMALL void set_tools(const strip *part,
+                                             int32_t output_row,
+                                             uint32_t *words,
+                                             tools *with)
 {
     const tflm_opt_depthwise_call *call = part->call;
     const cmsis_nn_dw_conv_params *params = call->params;
@@ -226,10 +233,10 @@ static void set_tools(const strip *part, int32_t output_row, uint32_t *words, to
 }
 
 /* All channels of a strip. The last group goes back where it would have fewer than four. */
-static void make_strip(const strip *part,
-                       const tflm_opt_lines *lines,
-                       int8_t *output,
-                       int32_t output_row)
+TFLM_OPT_APART TFLM_OPT_SMALL void make_strip(const strip *part,
+                                              const tflm_opt_lines *lines,
+                                              int8_t *output,
+                                              int32_t output_row)
 {
     static const int32_t no_bias[4] = {0, 0, 0, 0};
     tflm_opt_depthwise_call *call = part->call;
