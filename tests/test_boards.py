@@ -7,7 +7,12 @@ import pytest
 from tflm_opt import boards
 from tflm_opt.errors import UnknownBoard
 
-EMULATED = {"qemu_m3": "cortex-m3", "qemu_m4": "cortex-m4", "qemu_m7": "cortex-m7"}
+EMULATED = {
+    "qemu_m0plus": "cortex-m0plus",
+    "qemu_m3": "cortex-m3",
+    "qemu_m4": "cortex-m4",
+    "qemu_m7": "cortex-m7",
+}
 
 
 @pytest.mark.parametrize("board", boards.all(), ids=lambda b: b.id)
@@ -45,7 +50,8 @@ def test_cores_find_their_emulator() -> None:
     assert boards.get("nucleo_f446re").emulated_by == "qemu_m4"
     assert boards.get("disco_f746ng").emulated_by == "qemu_m7"
     assert boards.get("qemu_m55").emulated_by == "qemu_m55"
-    assert boards.get("pico").emulated_by is None
+    assert boards.get("pico").emulated_by == "qemu_m0plus"
+    assert boards.get("nucleo_u575zi_q").emulated_by is None
 
 
 def test_known_figures() -> None:

@@ -171,7 +171,7 @@ def tradeoffs(
     """
     from . import graph, passes
     from .furnish import Furnishing
-    from .kernels.table import tier_of
+    from .kernels.table import pace_of
 
     _choose("io", io, IO)
     _choose("input", input, INPUTS)
@@ -184,7 +184,7 @@ def tradeoffs(
         progress.step("Searching for schedules")
         runs = Furnishing(
             optimized,
-            tier_of(boards.get(board).core),
+            pace_of(boards.get(board).core),
             input=input,
             max_extra_macs=max_extra_macs,
             progress=progress,

@@ -91,7 +91,7 @@ def fit(
     progress.step("Searching for a schedule")
     runs = Furnishing(
         graph,
-        table.tier_of(target.core),
+        table.pace_of(target.core),
         input=input,
         max_extra_macs=max_extra_macs,
         slowdown=slowdown,

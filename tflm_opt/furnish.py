@@ -73,7 +73,7 @@ def furnish(point: Point, limit: int, tier: str, *, again: bool = True, seed: in
     Args:
         point: planned without optional scratch. If its arena is above the limit, none is given.
         limit: bytes of arena.
-        tier: of the core, one of `kernels.table.TIERS`: whose work counts.
+        tier: of the core, `kernels.table.pace_of`: whose work counts.
         seed: of the planner.
     """
     return _Job(point, tier, seed).furnished(limit)

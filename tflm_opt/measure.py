@@ -10,9 +10,9 @@ from typing import Any
 from . import boards
 from .errors import NoProfiler, TflmOptError
 
-# No machine of QEMU's has these cores and enough memory, but these execute all of their
-# instructions: code compiled for the one runs on the other, with the same count.
-_EXECUTED_BY = {"cortex-m0plus": "qemu_m3", "cortex-m33": "qemu_m7"}
+# No machine of QEMU's has these cores, enough memory and a counter that we read, but these execute
+# all of their instructions: code compiled for the one runs on the other, with the same count.
+_EXECUTED_BY = {"cortex-m33": "qemu_m7"}
 
 
 def measure(

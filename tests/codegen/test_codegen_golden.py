@@ -16,6 +16,6 @@ def test_golden(file: str, golden: Callable[[str, str], None]) -> None:
     net = Net((1, 4, 4, 1))
     joined = net.conv(net.input, 2, kernel=1)
     joined = net.add(joined, net.depthwise(joined))
-    g = net.graph(net.softmax(net.dense(net.flatten(joined), 3)))
+    g = net.graph(net.softmax(net.dense(net.flatten(joined), 4)))
     plan = arena.plan(g, layer_by_layer(g), scratch=codegen.scratch, access=codegen.access)
     golden(file.rpartition("/")[2], codegen.generate(g, plan, name="tiny").files[file])

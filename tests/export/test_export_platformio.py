@@ -179,7 +179,11 @@ def test_builds_and_runs_on_every_emulated_board(
             np.testing.assert_array_equal(output, given + 1)
         ours = firmware.build(model, board, tmp_path / "out")
         assert run.instructions == qemu.run(ours, board, samples).instructions
-        assert f"instructions: {run.instructions[0]}" in said
+        # One number but where division is software: there it takes as long as its operands want.
+        printed = re.search(r"^instructions: (\d+)$", said, re.M)
+        assert printed is not None
+        assert min(run.instructions) <= int(printed[1]) <= max(run.instructions)
+        assert board.core == "cortex-m0plus" or len(set(run.instructions)) == 1
 
 
 @pytest.mark.qemu

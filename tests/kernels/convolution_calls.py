@@ -36,6 +36,8 @@ MAIN = """\
 
 extern char qemu_heap_end[];
 
+enum { SPAN = 1, DIRECTLY = 2 };
+
 struct record {
     int32_t arena, function, multiplier, shift, bias, filter, input, output;
     int32_t scratch, scratch_size;
@@ -57,16 +59,18 @@ static arm_cmsis_nn_status invoke(void)
     const int8_t *input = (int8_t *)(arena + now.input);
     const int8_t *filter = (int8_t *)(arena + now.filter);
     int8_t *output = (int8_t *)(arena + now.output);
-    if (now.function == 1) {
+    if (now.function & SPAN) {
         const tflm_opt_lines_shape shape = {input, (int8_t *)(arena + now.front), now.ring_rows,
                                             now.ring_step, now.front_step};
         const tflm_opt_lines lines = {&shape, 0, 0, now.base, now.fresh};
-        return tflm_opt_convolve_lines_s8(&ctx, &now.params, &quant, &now.input_dims, &lines,
-                                          &now.filter_dims, filter, NULL, bias, &now.output_dims,
-                                          &now.span, output);
+        return (now.function & DIRECTLY ? tflm_opt_convolve_directly_lines_s8
+                                        : tflm_opt_convolve_lines_s8)(
+            &ctx, &now.params, &quant, &now.input_dims, &lines, &now.filter_dims, filter, NULL,
+            bias, &now.output_dims, &now.span, output);
     }
-    return arm_convolve_wrapper_s8(&ctx, &now.params, &quant, &now.input_dims, input,
-                                   &now.filter_dims, filter, NULL, bias, &now.output_dims, output);
+    return (now.function & DIRECTLY ? tflm_opt_convolve_directly_s8 : arm_convolve_wrapper_s8)(
+        &ctx, &now.params, &quant, &now.input_dims, input, &now.filter_dims, filter, NULL, bias,
+        &now.output_dims, output);
 }
 
 int main(void)
@@ -114,6 +118,7 @@ class Call:
         ring: rows before the ring begins anew (`base`), and those that come from the front
             (`fresh`).
         last: what ends where memory ends: "input" or "filter".
+        directly: whether the kernel that needs no scratch is called; None: where there is none.
         skew: bytes from an aligned address to scratch.
     """
 
@@ -135,6 +140,7 @@ class Call:
     span: tuple[int, int, int] | None = None
     ring: Pair = (0, 0)
     last: str = "input"
+    directly: bool | None = None
     skew: int = 0
     buffer: bool = True
     filters: np.ndarray = field(init=False)
@@ -222,9 +228,11 @@ class Call:
     def _header(self, size: int, places: dict[str, slice], rows: dict[str, np.ndarray]) -> bytes:
         at = {name: place.start for name, place in places.items()}
         base, fresh = self.ring
+        directly = self.scratch == WITHOUT_SCRATCH if self.directly is None else self.directly
+        function = (self.span is not None) + 2 * directly
         has_buffer = self.buffer and self.scratch != WITHOUT_SCRATCH
         numbers = [
-            *(size, self.span is not None, at["multiplier"], at["shift"]),
+            *(size, function, at["multiplier"], at["shift"]),
             *(-1 if self.bias is None else at["bias"], at["filter"], at["ring"], at["output"]),
             *(at["scratch"] if has_buffer else -1, self.scratch),
             *(-self.zero_point, self.output_offset, *self.stride[::-1], *self.padding[::-1]),

@@ -75,8 +75,8 @@ class Battery:
     def of(cls, g: Graph, samples: Samples) -> Battery:
         return cls(g, samples, tflm.run(graph.write(g), samples))
 
-    def check(self, board: Board, folder: Path, plan: Layout | None = None) -> None:
-        """Fail unless outputs are TFLM's and nothing else changed.
+    def check(self, board: Board, folder: Path, plan: Layout | None = None) -> list[int]:
+        """Fail unless outputs are TFLM's and nothing else changed. Instructions of each inference.
 
         Args:
             plan: where buffers lie; by default nothing overlaps.
@@ -90,6 +90,7 @@ class Battery:
         for number, (was, (now,)) in enumerate(zip(before, run.outputs, strict=True)):
             self._compare(plan, self.expected[number // 2], now)
             untouched(self.graph, plan, was, now)
+        return run.instructions
 
     def _arenas(self, plan: Layout, seed: int = 0) -> Sequence[np.ndarray]:
         """Each sample in two arenas, of which no byte that is no input's is the same."""
@@ -138,7 +139,9 @@ def together(g: Graph, kernels: codegen.Kernels) -> Layout:
 
 
 def described(g: Graph, op: Op) -> str:
-    shapes = [t and (*t.shape, f"zero {t.zero_point}") for t in op.inputs if t and t.quant]
+    shapes = [
+        (*t.shape, f"zero {t.quant.zero_point.tolist()[:1]}") for t in op.inputs if t and t.quant
+    ]
     return f"op {g.ops.index(op)} {op.kind} {op.options} {shapes} to {op.output.shape}"
 
 

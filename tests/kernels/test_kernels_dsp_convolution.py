@@ -35,7 +35,7 @@ pytestmark = [
 ]
 BOARD = "qemu_m4"
 ARGUMENT_ERROR = -1
-ASSEMBLY = ("tiles", "spread", "gemm", "convolve_lines", "convolve_row")
+ASSEMBLY = ("tiles", "spread", "gemm", "convolve_directly_lines")
 Rng = np.random.Generator
 
 
@@ -65,7 +65,9 @@ def drawn(rng: Rng, *, pointwise: bool) -> Call:
     depth, channels = int(rng.integers(1, 68)), int(rng.integers(1, 40))
     kernel = stride = dilation = (1, 1)
     padding = (0, 0)
-    if not pointwise:
+    if pointwise:
+        dilation = (1, int(rng.choice([1, 1, 2])))  # of nothing
+    else:
         kernel = (int(rng.integers(1, 6)), int(rng.integers(1, 6)))
         stride = (int(rng.integers(1, 4)), int(rng.integers(1, 4)))
         dilation = (int(rng.integers(1, 3)), int(rng.choice([1, 1, 1, 2])))
@@ -160,6 +162,7 @@ def test_bad_scratch_is_refused_and_nothing_is_written(tmp_path: Path) -> None:
         calls.append(replace(shape, scratch=4))
         calls.append(replace(shape, scratch=least, buffer=False))
         calls.append(replace(shape, scratch=LIBRARY_SIZE, buffer=False))
+        calls.append(replace(shape, scratch=WITHOUT_SCRATCH, directly=False))
         calls += [replace(shape, scratch=least + 64, skew=skew) for skew in (1, 2)]
     for call, result in zip(calls, run(calls, boards.get(BOARD), tmp_path), strict=True):
         assert result.status == ARGUMENT_ERROR, call
@@ -210,7 +213,7 @@ def test_scratch_is_divided_as_planned(tmp_path: Path) -> None:
         pixels, channels, depth = (int(v) for v in rng.integers(1, 400, 3))
         gathered, staged = (bool(flag) for flag in rng.random(2) < 0.5)
         form = Products(pixels, channels, depth, gathered, gathered or staged)
-        staging = (depth + 3) // 4 * 4 if form.staged else 0
+        staging = 2 * ((depth + 3) // 4 * 4) if form.staged else 0
         for size in (*form.sizes(), *(int(v) for v in rng.integers(1, 200_000, 4)), form.least - 1):
             block = library.block(depth, channels, staging, size) * channels
             assert (block > 0) == (size >= form.least)

@@ -13,11 +13,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from opgraph import Cases
+from opgraph import Cases, layout
 from targets import Battery, library, run
 
-from tflm_opt import boards
-from tflm_opt.graph.ir import Quantization, Tensor
+from tflm_opt import boards, codegen
+from tflm_opt.codegen import rooms
+from tflm_opt.graph.ir import Graph, Quantization, Tensor
 from tflm_opt.graph.options import FullyConnectedOptions
 from tflm_opt.kernels import table
 from tflm_opt.quant.numerics import add_parameters, quantize_multiplier
@@ -351,23 +352,65 @@ def bias(values: np.ndarray, scale: np.ndarray) -> Tensor:
     return Tensor("b", values.shape, "int32", quant, values)
 
 
+def largest(g: Graph) -> dict[Tensor, int]:
+    """As much scratch as rows have a use for."""
+    found = ((rooms.key(op), rooms.form(op)) for op in g.ops)
+    return {key: max(form.sizes()) for key, form in found if key is not None and form is not None}
+
+
 @pytest.mark.parametrize("per_channel", [False, True])
 def test_rows_at_their_bounds(per_channel: bool, tmp_path: Path) -> None:
-    for depth, channels in ((6, 5), (71, 13), (640, 8)):
+    for depth, channels in ((6, 5), (36, 13), (71, 13), (640, 8)):
         cases = extremes(depth, channels, per_channel)
         samples = cases.samples(1)
         for value in (-128, 127):
             samples.append([np.full(t.shape, value, np.int8) for t in cases.inputs])
-        battery = Battery.of(cases.graph(), samples)
-        battery.check(boards.get("qemu_m4"), tmp_path / f"{depth}")
+        g = cases.graph()
+        battery = Battery.of(g, samples)
+        most = largest(g)
+        assert len(most) == len(g.ops)
+        for board in BOARDS:
+            for name, sizes in ("none", {}), ("most", most):
+                folder = tmp_path / f"{board} {depth} {name}"
+                battery.check(boards.get(board), folder, layout(g, codegen.Kernels(sizes)))
+
+
+@pytest.mark.parametrize(
+    ("board_id", "scratch", "most"),
+    [
+        ("qemu_m3", False, 2.65),
+        ("qemu_m3", True, 2.27),
+        ("qemu_m4", False, 1.35),
+        ("qemu_m4", True, 1.3),
+    ],
+)
+def test_instructions_per_product(
+    board_id: str, scratch: bool, most: float, tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(3)
+    cases = Cases()
+    source = cases.input((1, 128), scale=0.5, zero_point=-128)
+    quant = Quantization(np.array([0.01], np.float32), np.zeros(1, np.int64), 0)
+    data = rng.integers(-127, 128, (128, 128)).astype(np.int8)
+    filters = Tensor("w", data.shape, "int8", quant, data)
+    added = bias(np.arange(128, dtype=np.int32), quant.scale * np.float32(source.scale))
+    target = cases.tensor((1, 128), scale=1.5, zero_point=-128)
+    cases.op("FULLY_CONNECTED", [source, filters, added], [target], FullyConnectedOptions())
+    g = cases.graph()
+    plan = layout(g, codegen.Kernels(largest(g) if scratch else {}))
+    counts = Battery.of(g, cases.samples(1)).check(boards.get(board_id), tmp_path, plan)
+    assert max(counts) / 128**2 < most
 
 
 @pytest.mark.parametrize("level", [["-O0"], ["-Og", "-fno-omit-frame-pointer"]])
 def test_assembly_leaves_compilers_the_registers_they_want(
     level: list[str], tmp_path: Path
 ) -> None:
-    names = ("arm_elementwise", "arm_fully", "tflm_opt_dense", "tflm_opt_fully", "tflm_opt_quant")
+    names = ("tflm_opt_add_s8", "arm_elementwise_mul", "tflm_opt_dense", "tflm_opt_quant")
     sources = [p for p in (table.SOURCES / "dsp").glob("*.c") if p.name.startswith(names)]
-    assert len(sources) == 7
-    flags = [*boards.get("qemu_m4").flags, "-std=c99", *level, f"-I{table.INCLUDE}", "-c"]
-    run([machine.compiler(), *flags, *map(str, sources)], tmp_path)
+    assert len(sources) == 4
+    for name in ("tflm_opt_fully_connected_s8.c", "tflm_opt_fully_connected_spread_s8.c"):
+        sources.append(table.SOURCES / "portable" / name)
+    for board in BOARDS:
+        flags = [*boards.get(board).flags, "-std=c99", *level, f"-I{table.INCLUDE}", "-c"]
+        run([machine.compiler(), *flags, *map(str, sources)], tmp_path)

@@ -195,7 +195,7 @@ def test_layers_are_the_graph_s(optimized: Path, profiles: Profiles) -> None:
         assert (layer.stage is not None) == (layer.index in staged)
     assert profile.macs == report["macs"]
     # Each works where its own kernels do, and nowhere else.
-    for kind, kernel in (("SOFTMAX", "arm_softmax_s8"), ("ADD", "arm_elementwise_add_s8")):
+    for kind, kernel in (("SOFTMAX", "arm_softmax_s8"), ("ADD", "tflm_opt_add_s8")):
         where = {layer.kind for layer in profile.layers if kernel in dict(layer.functions)}
         assert where == {kind}
 

@@ -44,6 +44,13 @@ def test_functions_of_nothing_but_assembly_push_by_themselves() -> None:
 def test_clones_take_their_origin_s_figure() -> None:
     code = "00008000 <f.constprop.0>:\n    8000:\tbx\tlr\n"
     assert worst_case("f.constprop.0", code, ["a.c:1:5:f\t24\tstatic\n"]).size == 24
+    assert worst_case("f.constprop.0", code, ["a.c:1:5:f.constprop\t32\tstatic\n"]).size == 32
+
+
+def test_frames_that_thumb_1_adds_from_a_register_have_no_bound_but_the_compilers() -> None:
+    code = "00008000 <f>:\n    8000:\tpush\t{r4, lr}\n    8002:\tadd\tsp, r4\n"
+    assert worst_case("f", code, []).size is None
+    assert worst_case("f", code, ["a.c:1:5:f\t70024\tstatic\n"]).size == 70024
 
 
 @pytest.mark.parametrize(

@@ -64,6 +64,7 @@ const void *tiny_output(int index) { (void)index; return arena + 4; }
 __attribute__((naked)) static int loop(void)
 {
     __asm volatile(
+        ".syntax unified\\n"
         "ldr r0, =%c0\\n"
         "ldr r0, [r0]\\n"
         "1: subs r0, r0, #1\\n"

@@ -1,7 +1,7 @@
 """What a lowering says: which kernels an op calls, and with what.
 
 The idea: a lowering function (one a kind of op, in `codegen/lower/`) turns an `Op` into plain
-records and knows nothing of C text, names or addresses. `codegen/emit.py` turns the records into
+records and knows nothing of C text, names or addresses. `codegen/calls.py` turns the records into
 C and is the only place that does.
 
     Call("tflm_opt_lut_s8", (Pointer(x), Pointer(y), Constant("table", lut), x.elements))

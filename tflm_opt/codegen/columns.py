@@ -36,6 +36,7 @@ import numpy as np
 
 from tflm_opt.codegen import emit
 from tflm_opt.codegen.call import Call, Lines, Lowered, Pointer, Span
+from tflm_opt.codegen.calls import Calls
 from tflm_opt.codegen.lower import lower
 from tflm_opt.codegen.stage import result_traces
 from tflm_opt.codegen.steps import REST, Cells, merged
@@ -61,7 +62,7 @@ class ColumnFrame:
         offsets: arena offsets of whole tensors and of rings.
         fronts: arena offsets of fronts.
         scratch: arena offset and bytes of scratch, by op.
-        called: collects the kernels.
+        calls: collects what the code calls.
         shapes: collects names for what stays the same of tensors' lines.
     """
 
@@ -72,7 +73,7 @@ class ColumnFrame:
     offsets: Mapping[Tensor, int]
     fronts: Mapping[Tensor, int]
     scratch: Mapping[Op, tuple[int, int]]
-    called: set[str] = field(default_factory=set)
+    calls: Calls
     shapes: dict[Tensor, str] = field(default_factory=dict)
 
     @property
@@ -104,7 +105,7 @@ class ColumnFrame:
 
 
 def column_stage_text(frame: ColumnFrame) -> str:
-    """The statements of a stage. `frame.called` then holds the kernels that they call.
+    """The statements of a stage.
 
     Raises:
         UnsupportedModel: as `generate`; NotStreamable if an op's parts can't share a call.
@@ -258,7 +259,7 @@ def _shift(frame: ColumnFrame, tensor: Tensor) -> str:
     lines, column = frame.columns.lines[tensor], frame.column(tensor)
     if not lines.ring_rows and not lines.columns_kept:
         return ""
-    frame.called.add("tflm_opt_lines_shift")
+    frame.calls.kernels.add("tflm_opt_lines_shift")
     number = frame.moving.index(tensor)
     first, end = f"r[{column}]", f"r[{column + len(frame.rows)}]"
     rows, after = f"{end} - {first}", f"low[{number + len(frame.moving)}]"
@@ -334,7 +335,7 @@ class _Images:
                 return f"({at} + {row})"
             return f"({at} + {row} + (x0[{column}] - low[{frame.moving.index(tensor)}]) * {size})"
         (self.outputs if made else self.inputs)[name] = _lines(frame, tensor)
-        frame.called.add("tflm_opt_lines_at")
+        frame.calls.kernels.add("tflm_opt_lines_at")
         return f"tflm_opt_lines_at(&{name}, y, x0[{column}], {size})"
 
 
@@ -342,7 +343,6 @@ def _windows(frame: ColumnFrame, op: Op) -> str:
     """An op whose kernel takes windows over rows that lie apart."""
     column, index = frame.columns.walk.stage.ops.index(op), frame.positions[op]
     call = lines_call(lower(op))
-    frame.called.add(call.function)
     source, target = op.inputs[0], op.output
     assert source is not None
     images = _Images({"in0": _lines(frame, source)})
@@ -353,7 +353,7 @@ def _windows(frame: ColumnFrame, op: Op) -> str:
         f"                const tflm_opt_span span = "
         f"{{y, x0[{column}], x1[{column}] - x0[{column}]}};\n"
     )
-    body += _indented(emit.call_text(call, op.outputs, ctx, index + 1))
+    body += _indented(frame.calls.text(call, op.outputs, ctx, index + 1))
     return _row_loop(frame, op, f"x0[{column}] < x1[{column}]", images, body)
 
 
@@ -418,9 +418,8 @@ def _run_block(
     ctx = emit.OpContext(f"op{index}", frame.constants, frame.offsets, place, pointers)
     body = ""
     for call in lowered.calls:
-        text = emit.call_text(call, variant.outputs, ctx, index + 1)
+        text = frame.calls.text(call, variant.outputs, ctx, index + 1)
         body += _indented(text if len(lowered.calls) == 1 else f"        {{\n{text}        }}\n")
-    frame.called.update(call.function for call in lowered.calls)
     condition, head = _opening(frame, f"op{index}", works, cells, always=not alone)
     condition = condition or f"x0[{column}] < x1[{column}]"
     return _row_loop(frame, op, condition, images, head + body)

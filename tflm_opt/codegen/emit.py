@@ -1,8 +1,8 @@
-"""From records to C text: constants, struct initializers and calls.
+"""From records to C text: constants, numbers and pointers.
 
-The only place that writes C expressions. Equal constants share one array; everything is in a
-fixed order, so the same input gives the same bytes. Big arrays are printed through a table of
-the 256 byte values, which takes about a second for 4 MB of weights.
+This and `codegen/calls.py` are the only places that write C expressions. Equal constants share one
+array; everything is in a fixed order, so the same input gives the same bytes. Big arrays are
+printed through a table of the 256 byte values, which takes about a second for 4 MB of weights.
 """
 
 from __future__ import annotations
@@ -14,21 +14,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from tflm_opt.codegen.call import (
-    Argument,
-    Call,
-    Constant,
-    Field,
-    Lines,
-    Lowered,
-    Null,
-    Pointer,
-    Pointers,
-    Scratch,
-    Span,
-    Struct,
-    Vary,
-)
+from tflm_opt.codegen.call import Lowered
 from tflm_opt.codegen.names import comment
 from tflm_opt.errors import UnsupportedModel
 from tflm_opt.graph.ir import Op, Tensor
@@ -150,6 +136,10 @@ class OpContext:
     scratch: tuple[int, int] = (0, 0)
     pointers: Mapping[Tensor, str] = field(default_factory=dict)
 
+    def moves(self, tensor: Tensor) -> bool:
+        """Whether a tensor's address is not the same in all steps."""
+        return tensor in self.pointers or isinstance(self.offsets.get(tensor), str)
+
 
 def scratch_place(
     places: Mapping[Op, tuple[int, int]], op: Op, lowered: Lowered
@@ -181,71 +171,6 @@ def tensor_pointer(tensor: Tensor, ctx: OpContext, *, writable: bool) -> str:
     if tensor not in ctx.offsets:
         raise UnsupportedModel("the plan has no place for this tensor", tensor=tensor.name)
     return f"({const}{ctype} *)(arena + {ctx.offsets[tensor]})"
-
-
-def call_text(call: Call, outputs: tuple[Tensor, ...], ctx: OpContext, number_: int) -> str:
-    """One call as C statements: its structs, then the call. Ends with a newline."""
-    structs: list[str] = []
-    arguments = [_argument(argument, outputs, ctx, structs) for argument in call.arguments]
-    lines = [f"        {line}\n" for line in structs]
-    head = f"        if ({call.function}(" if call.status else f"        {call.function}("
-    tail = f") != ARM_CMSIS_NN_SUCCESS) {{ return {number_}; }}\n" if call.status else ");\n"
-    pad = " " * len(head)
-    return "".join(lines) + head + f",\n{pad}".join(arguments) + tail
-
-
-def _argument(
-    argument: Argument, outputs: tuple[Tensor, ...], ctx: OpContext, structs: list[str]
-) -> str:
-    match argument:
-        case Struct(type=ctype, role=role, fields=fields):
-            static = "" if _varies(fields) else "static "
-            structs.append(f"{static}const {ctype} {role} = {_braces(fields, ctx)};")
-            return f"&{role}"
-        case Pointer(tensor=tensor):
-            return tensor_pointer(tensor, ctx, writable=tensor in outputs)
-        case Pointers(role=role, tensors=tensors, writable=writable):
-            const = "" if writable else "const "
-            places = [tensor_pointer(t, ctx, writable=writable) for t in tensors]
-            items = [f"({const}int8_t *){place}" for place in places]
-            listed = ", ".join(items)
-            moves = any(t in ctx.pointers or isinstance(ctx.offsets.get(t), str) for t in tensors)
-            static = "" if moves else "static "
-            structs.append(f"{static}{const}int8_t *const {role}[{len(items)}] = {{{listed}}};")
-            return role
-        case Lines(name=name):
-            return f"&{name}"
-        case Span():
-            return "&span"
-        case Scratch():
-            offset, size = ctx.scratch
-            place = f"arena + {offset}, {size}" if size else "NULL, TFLM_OPT_WITHOUT_SCRATCH"
-            structs.append(f"static const cmsis_nn_context ctx = {{{place}}};")
-            return "&ctx"
-        case _:
-            return _field(argument, ctx)
-
-
-def _varies(fields: tuple[Field, ...]) -> bool:
-    return any(isinstance(f, Vary) or (isinstance(f, tuple) and _varies(f)) for f in fields)
-
-
-def _braces(fields: tuple[Field, ...], ctx: OpContext) -> str:
-    return "{" + ", ".join(_field(item, ctx) for item in fields) + "}"
-
-
-def _field(item: Field, ctx: OpContext) -> str:
-    match item:
-        case tuple():
-            return _braces(item, ctx)
-        case Constant(role=role, data=data, paired=paired):
-            return ctx.constants.pointer(f"{ctx.prefix}_{role}", data, role, paired)
-        case Null():
-            return "NULL"
-        case Vary(column=column):
-            return f"v[{column}]"
-        case _:
-            return number(item)
 
 
 def op_comment(index: int, kind: str, outputs: tuple[Tensor, ...]) -> str:

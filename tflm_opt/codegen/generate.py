@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from tflm_opt.codegen import emit, short_form
 from tflm_opt.codegen.call import Lowered
+from tflm_opt.codegen.calls import Calls
 from tflm_opt.codegen.columns import ColumnFrame, column_stage_text
 from tflm_opt.codegen.lower import lower
 from tflm_opt.codegen.names import check_model_name, comment
@@ -77,7 +78,7 @@ def generate(graph: Graph, plan: PlanLike, *, name: str = "model") -> Sources:
     _check_plan(graph, plan, bands)
     constants = emit.Constants()
     offsets = dict(plan.offsets)
-    body, called = _body(graph, plan, bands, constants, offsets)
+    body, calls = _body(graph, plan, bands, constants, offsets)
     short_form.check(graph)
     inputs = [_port(t, "input", i, len(graph.inputs), name) for i, t in enumerate(graph.inputs)]
     outputs = [_port(t, "output", i, len(graph.outputs), name) for i, t in enumerate(graph.outputs)]
@@ -98,6 +99,7 @@ def generate(graph: Graph, plan: PlanLike, *, name: str = "model") -> Sources:
         "abi": abi(),
         "description": _description(graph, plan, constants),
         "constants": constants.definitions(),
+        "calls": calls.definitions(),
         "body": body,
     }
     return Sources(
@@ -108,7 +110,7 @@ def generate(graph: Graph, plan: PlanLike, *, name: str = "model") -> Sources:
         name=name,
         arena=plan.peak,
         weights=constants.nbytes,
-        kernels=tuple(kernel.function for kernel in table.closure(called)),
+        kernels=tuple(kernel.function for kernel in table.closure(calls.kernels)),
         inputs=tuple(row["port"] for row in inputs),
         outputs=tuple(row["port"] for row in outputs),
         streamed=streamed,
@@ -128,17 +130,17 @@ def _body(
     bands: Mapping[Stage, Walk],
     constants: emit.Constants,
     offsets: dict[Tensor, int],
-) -> tuple[str, set[str]]:
-    """The statements of `invoke`, and the kernels they call; `offsets` follows moved tensors."""
+) -> tuple[str, Calls]:
+    """The statements of `invoke`, and what they call; `offsets` follows moved tensors."""
     positions = {op: index for index, op in enumerate(graph.ops)}
-    called: set[str] = set()
+    calls = Calls()
     blocks: list[str] = []
     for number, stage in enumerate(plan.schedule.stages):
         if stage.band is not None:
             blocks.extend(_moves(plan.moves.get(stage.ops[0], ()), offsets))
             walk = bands[stage]
             if stage.columns is None:
-                frame = Frame(walk, number, positions, constants, offsets, plan.scratch)
+                frame = Frame(walk, number, positions, constants, offsets, plan.scratch, calls)
                 blocks.append(stage_text(frame))
             else:
                 frame = ColumnFrame(
@@ -149,14 +151,13 @@ def _body(
                     offsets,
                     plan.fronts,
                     plan.scratch,
+                    calls,
                 )
                 blocks.append(column_stage_text(frame))
-            called |= frame.called
             continue
         for op in stage.ops:
-            lowered = _op(op, positions[op], plan, constants, offsets, blocks)
-            called.update(call.function for call in lowered.calls)
-    return "\n".join(blocks), called
+            _op(op, positions[op], plan, constants, offsets, blocks, calls)
+    return "\n".join(blocks), calls
 
 
 def _op(
@@ -166,17 +167,17 @@ def _op(
     constants: emit.Constants,
     offsets: dict[Tensor, int],
     blocks: list[str],
-) -> Lowered:
+    calls: Calls,
+) -> None:
     """Append the statements of a whole op."""
     try:
         lowered = lower(op)
         blocks.extend(_moves(plan.moves.get(op, ()), offsets))
         place = emit.scratch_place(plan.scratch, op, lowered)
         ctx = emit.OpContext(f"op{index}", constants, offsets, place)
-        blocks.append(_block(index, op, lowered, ctx))
+        blocks.append(_block(index, op, lowered, ctx, calls))
     except UnsupportedModel as error:
         raise _placed(error, index, op) from error
-    return lowered
 
 
 def _check_plan(graph: Graph, plan: PlanLike, bands: Mapping[Stage, Walk]) -> None:
@@ -238,12 +239,12 @@ def _moves(moves: Sequence[MoveLike], offsets: dict[Tensor, int]) -> list[str]:
     return lines
 
 
-def _block(index: int, op: Op, lowered: Lowered, ctx: emit.OpContext) -> str:
+def _block(index: int, op: Op, lowered: Lowered, ctx: emit.OpContext, calls: Calls) -> str:
     text = emit.op_comment(index, op.kind, op.outputs)
     if lowered.view:
         text += _view(op, ctx)
     for call in lowered.calls:
-        text += "    {\n" + emit.call_text(call, op.outputs, ctx, index + 1) + "    }\n"
+        text += "    {\n" + calls.text(call, op.outputs, ctx, index + 1) + "    }\n"
     for number, tensor in enumerate(op.outputs):
         pointer = emit.tensor_pointer(tensor, ctx, writable=False)
         text += f"    TRACE({index}, {number}, {pointer}, {tensor.nbytes});\n"

@@ -27,6 +27,7 @@ import numpy as np
 
 from tflm_opt.codegen import emit
 from tflm_opt.codegen.call import Vary
+from tflm_opt.codegen.calls import Calls
 from tflm_opt.codegen.lower import lower
 from tflm_opt.codegen.steps import REST, Cells, merged
 from tflm_opt.errors import UnsupportedModel
@@ -49,8 +50,8 @@ class Frame:
         constants: where tables go.
         offsets: arena offsets of whole tensors and of windows.
         scratch: arena offset and bytes of scratch, by op.
+        calls: collects what the code calls.
         running: names and first values of the variables that count bytes of whole tensors.
-        called: collects the kernels.
     """
 
     walk: Walk
@@ -59,12 +60,12 @@ class Frame:
     constants: emit.Constants
     offsets: Mapping[Tensor, int]
     scratch: Mapping[Op, tuple[int, int]]
+    calls: Calls
     running: dict[str, int] = field(default_factory=dict)
-    called: set[str] = field(default_factory=set)
 
 
 def stage_text(frame: Frame) -> str:
-    """The statements of a stage. `frame.called` then holds the kernels that they call.
+    """The statements of a stage.
 
     Raises:
         UnsupportedModel: as `generate`; NotStreamable if an op's bands can't share a call.
@@ -152,7 +153,7 @@ def _op_block(frame: Frame, every: Turns) -> str:
         ctx = emit.OpContext(prefix, frame.constants, offsets, place)
         body = "".join(f"        {line}\n" for line in keep)
         for call in lowered.calls:
-            text = emit.call_text(call, every.variants[0].outputs, ctx, index + 1)
+            text = frame.calls.text(call, every.variants[0].outputs, ctx, index + 1)
             one = len(lowered.calls) == 1
             body += text if one else f"        {{\n{text}        }}\n"
         body += "".join(f"        {line}\n" for line in moved_on)
@@ -168,7 +169,6 @@ def _op_block(frame: Frame, every: Turns) -> str:
             tensor=error.tensor,
             remedy=error.remedy,
         ) from error
-    frame.called.update(call.function for call in lowered.calls)
     comment = emit.op_comment(index, every.op.kind, every.op.outputs)
     return f"{_DEEP}{comment}{head}{_indented(body)}{close}"
 

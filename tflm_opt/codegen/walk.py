@@ -5,7 +5,8 @@ output in memory order, and says for each output position where in the input the
 place is a sum of one term an axis, the op is a walk: a list of axes, each with a step (which may
 be 0 or negative) or a table of places. `copy` shortens the walk (axes of size 1 go, axes that
 continue each other merge, a contiguous last axis becomes the block) and returns the call of
-`tflm_opt_copy_nd`. NumPy's strided arrays are the same idea, without tables.
+`tflm_opt_copy_nd`, or of the smaller kernel that moves bytes along two axes. NumPy's strided arrays
+are the same idea, without tables.
 """
 
 from __future__ import annotations
@@ -70,7 +71,10 @@ def copy(source: Tensor, target: Tensor, axes: Sequence[Axis], offset: int = 0) 
         tuple(_table(axis, item, f"places{number}") for number, axis in enumerate(axes)),
     )
     params = Struct("tflm_opt_copy_params", "walk", fields)
-    return Call("tflm_opt_copy_nd", (params, Pointer(source), Pointer(target)), status=False)
+    plain = block * item == 1 and all(axis.table is None for axis in axes)
+    short = plain and all(axis.size == 1 for axis in axes[:-2])
+    function = "tflm_opt_copy_bytes" if short else "tflm_opt_copy_nd"
+    return Call(function, (params, Pointer(source), Pointer(target)), status=False)
 
 
 def shorten(axes: Sequence[Axis], offset: int = 0) -> tuple[int, list[Axis]]:

@@ -38,6 +38,8 @@ class Kernel:
             output rows for elements. "none": no promise, inputs and outputs must not overlap.
         lines: the kernel that makes parts of rows. It takes the same arguments, but for the input's
             rows as `tflm_opt_lines`, and a span before the output.
+        without: the kernel that takes the same arguments where there is no scratch for this one.
+            None: this one does, if it has any use for scratch at all.
         ops: the TFLite ops it serves.
         engine: whether generated code may call it. Others serve code written for CMSIS-NN only
             (docs/cmsis_nn.md).
@@ -51,9 +53,13 @@ class Kernel:
     needs: tuple[str, ...] = ()
     scratch: str = "0"
     lines: str | None = None
+    without: str | None = None
     ops: tuple[str, ...] = ()
     engine: bool = True
 
+
+# What inline functions of `tflm_opt_math.h` call: any kernel may.
+_COMMON = ("tflm_opt_requantize_up",)
 
 _TIERS_OF_CORES = {
     "cortex-m4": "dsp",
@@ -71,6 +77,15 @@ def tier_of(core: str) -> str:
     ('dsp', 'portable')
     """
     return _TIERS_OF_CORES.get(core, "portable")
+
+
+def pace_of(core: str) -> str:
+    """What the work of kernels is estimated by: a core's tier, or what is special within it.
+
+    >>> pace_of("cortex-m0plus"), pace_of("cortex-m3")
+    ('thumb1', 'portable')
+    """
+    return "thumb1" if core in ("cortex-m0", "cortex-m0plus", "cortex-m23") else tier_of(core)
 
 
 @cache
@@ -102,7 +117,7 @@ def kernels() -> Mapping[str, Kernel]:
 def closure(functions: Iterable[str]) -> tuple[Kernel, ...]:
     """The kernels of these names and all that they call, sorted by name."""
     found: dict[str, Kernel] = {}
-    todo = list(functions)
+    todo = [*functions, *_COMMON]
     while todo:
         name = todo.pop()
         if name not in found:

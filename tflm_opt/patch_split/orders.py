@@ -81,7 +81,8 @@ class Orders:
                 progress=progress,
                 seed=seed,
             )
-            for g in orders(graph, scratch=scratch, access=access)
+            # Of schedules alike, the first stays: the order of less memory leaves more to scratch.
+            for g in reversed(orders(graph, scratch=scratch, access=access))
         ]
 
     def found(self, budget: int | None = None) -> Found:

@@ -133,6 +133,8 @@ def _read_stack(function: _Function, stem: str, operands: str) -> None:
             function.frame += int(match[1])
         else:
             function.grows = True
+    elif stem == "add" and operands.startswith("sp, r"):  # Thumb-1 takes large frames so
+        function.grows = True
 
 
 def _list_bytes(operands: str) -> int:
@@ -146,7 +148,9 @@ def _list_bytes(operands: str) -> int:
 
 
 def _frame(name: str, function: _Function, frames: Mapping[str, int | None]) -> int:
-    key = name if name in frames else _SUFFIX.sub("", name)
+    # In `.su` files a clone has its suffix without the number, or none.
+    keys = (name, name.rpartition(".")[0], _SUFFIX.sub("", name))
+    key = next((key for key in keys if key in frames), name)
     size = frames.get(key, None if function.grows else function.frame)
     if size == 0:  # the compiler says so of functions that are all assembly, too
         size = None if function.grows else function.frame

@@ -34,28 +34,9 @@ def add(op: Op) -> Lowered:
     low, high = _activation(op)
     if isinstance(op.options, BandAddOptions) or not _alike(op):
         return _broadcast_sum("tflm_opt_broadcast_add_s8", op, factors, (low, high))
-    return Lowered(
-        (
-            Call(
-                "arm_elementwise_add_s8",
-                (
-                    Pointer(first),
-                    Pointer(second),
-                    -first.zero_point,
-                    *factors.input1,
-                    -second.zero_point,
-                    *factors.input2,
-                    factors.left_shift,
-                    Pointer(output),
-                    output.zero_point,
-                    *factors.output,
-                    low,
-                    high,
-                    output.elements,
-                ),
-            ),
-        )
-    )
+    params = _sum(op, factors, (low, high))
+    data = Pointer(first), Pointer(second), output.elements, Pointer(output)
+    return Lowered((Call("tflm_opt_add_s8", (params, *data), status=False),))
 
 
 @lowers("SUB")
@@ -122,8 +103,12 @@ def _activation(op: Op) -> tuple[int, int]:
 def _broadcast_sum(
     function: str, op: Op, factors: SumParameters, activation: tuple[int, int]
 ) -> Lowered:
+    return Lowered((_broadcast(function, _sum(op, factors, activation), *_operands(op)),))
+
+
+def _sum(op: Op, factors: SumParameters, activation: tuple[int, int]) -> Struct:
     first, second, output = _operands(op)
-    params = Struct(
+    return Struct(
         "tflm_opt_sum_params",
         "params",
         (
@@ -137,7 +122,6 @@ def _broadcast_sum(
             activation,
         ),
     )
-    return Lowered((_broadcast(function, params, first, second, output),))
 
 
 def _broadcast(

@@ -17,6 +17,9 @@ from tflm_opt.graph.operands import bias, int8, of_rank, source, weights
 from tflm_opt.graph.options import FullyConnectedOptions
 from tflm_opt.quant.numerics import activation_range, channel_multipliers, product_multiplier
 
+# Channels that make a block; fewer have a kernel of their own.
+_MANY = 4
+
 # What kernels that multiply in pairs take, so that no sum saturates before it is whole.
 _PAIRED_DEPTH = 1 << 13
 _PAIRED_BIAS = 1 << 29
@@ -55,8 +58,12 @@ def fully_connected(op: Op) -> Lowered:
         "params",
         (offset, 0, output.zero_point, (low, high)),
     )
-    pairs = _less_pairs(added, values) if offset == 0 and added is not None else None
-    function, quant = _function(multipliers, shifts, paired=pairs is not None)
+    plain = None if offset else added
+    pairs = None if plain is None or channels < _MANY else _less_pairs(plain, values)
+    if channels >= _MANY:
+        function, quant = _function("spread_", multipliers, shifts, plain=pairs is not None)
+    else:
+        function, quant = _function("few_", multipliers, shifts, plain=plain is not None)
     return Lowered(
         (
             Call(
@@ -79,13 +86,18 @@ def fully_connected(op: Op) -> Lowered:
     )
 
 
-def _function(multipliers: np.ndarray, shifts: np.ndarray, *, paired: bool) -> tuple[str, Struct]:
-    """The kernel, and its scales: one, or one a channel."""
+def _function(
+    kind: str, multipliers: np.ndarray, shifts: np.ndarray, *, plain: bool
+) -> tuple[str, Struct]:
+    """The kernel, and its scales: one, or one a channel.
+
+    Plain layers have biases, which hold what the offset of the input adds, and are of two kinds.
+    """
     per_channel = len(multipliers) > 1
     constants = (Constant("multiplier", multipliers), Constant("shift", shifts))
-    if paired:
+    if plain:
         quant = Struct("cmsis_nn_quant_params", "quant", (*constants, int(per_channel)))
-        return "tflm_opt_fully_connected_s8", quant
+        return f"tflm_opt_fully_connected_{kind}s8", quant
     if per_channel:
         quant = Struct("cmsis_nn_per_channel_quant_params", "quant", constants)
         return "arm_fully_connected_per_channel_s8", quant

@@ -16,6 +16,9 @@ from tflm_opt.graph.operands import axis_of, constant, int8, of_type, product, s
 from tflm_opt.graph.options import ReducerOptions, RowSumOptions
 from tflm_opt.quant.numerics import RANGES, mean_multiplier, quantize_multiplier
 
+# Channels that the general kernel takes together.
+_TOGETHER = 4
+
 
 @lowers("MEAN")
 def mean(op: Op) -> Lowered:
@@ -91,7 +94,18 @@ def _max_rows(op: Op, part: RowSumOptions) -> Lowered:
 def _sum(tensor: Tensor, output: Tensor, axes: frozenset[int], factor: tuple[int, int]) -> Lowered:
     params = _params(tensor, output, factor)
     shape = reduction("shape", tensor.shape, axes)
-    return Lowered((Call("tflm_opt_sum_s8", (params, shape, Pointer(tensor), Pointer(output))),))
+    arguments = params, shape, Pointer(tensor), Pointer(output)
+    if _in_runs(shape):
+        return Lowered((Call("tflm_opt_sum_runs_s8", arguments, status=False),))
+    return Lowered((Call("tflm_opt_sum_s8", arguments),))
+
+
+def _in_runs(shape: Struct) -> bool:
+    """Whether outputs make one line, of runs, and no four are neighbours as their elements are."""
+    kept, steps, folded, _ = (field for field in shape.fields if isinstance(field, tuple))
+    count = kept[-1]
+    alone = isinstance(count, int) and (steps[-1] != 1 or count < _TOGETHER)
+    return alone and {*kept[:-1], *folded[:-1]} == {1}
 
 
 def _params(tensor: Tensor, output: Tensor, factor: tuple[int, int]) -> Struct:

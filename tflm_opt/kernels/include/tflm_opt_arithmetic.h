@@ -8,6 +8,7 @@
 #ifndef TFLM_OPT_ARITHMETIC_H
 #define TFLM_OPT_ARITHMETIC_H
 
+#include "tflm_opt_tier.h"
 #include "tflm_opt_types.h"
 
 #ifdef __cplusplus
@@ -36,6 +37,20 @@ int32_t arm_convolve_wrapper_s8_get_buffer_size(const cmsis_nn_conv_params *conv
                                                 const cmsis_nn_dims *input_dims,
                                                 const cmsis_nn_dims *filter_dims,
                                                 const cmsis_nn_dims *output_dims);
+
+/* The same without scratch. */
+arm_cmsis_nn_status tflm_opt_convolve_directly_s8(
+    const cmsis_nn_context *ctx,
+    const cmsis_nn_conv_params *conv_params,
+    const cmsis_nn_per_channel_quant_params *quant_params,
+    const cmsis_nn_dims *input_dims,
+    const int8_t *input_data,
+    const cmsis_nn_dims *filter_dims,
+    const int8_t *filter_data,
+    const cmsis_nn_dims *bias_dims,
+    const int32_t *bias_data,
+    const cmsis_nn_dims *output_dims,
+    int8_t *output_data);
 
 /* The general case of the above. upscale_dims must be NULL. */
 arm_cmsis_nn_status arm_convolve_s8(const cmsis_nn_context *ctx,
@@ -194,6 +209,38 @@ arm_cmsis_nn_status tflm_opt_fully_connected_s8(const cmsis_nn_context *ctx,
                                                 int8_t *output_data);
 
 /*
+ * The same with scratch, in which rows lie unpacked: twice the depth's bytes, or for Armv7-M 4 for
+ * each position and 40 more (tflm_opt_dense_words.h), or none on cores that don't use it.
+ */
+arm_cmsis_nn_status tflm_opt_fully_connected_spread_s8(const cmsis_nn_context *ctx,
+                                                       const cmsis_nn_fc_params *fc_params,
+                                                       const cmsis_nn_quant_params *quant_params,
+                                                       const cmsis_nn_dims *input_dims,
+                                                       const int8_t *input_data,
+                                                       const cmsis_nn_dims *filter_dims,
+                                                       const int8_t *filter_data,
+                                                       const cmsis_nn_dims *bias_dims,
+                                                       const int32_t *bias_data,
+                                                       const cmsis_nn_dims *output_dims,
+                                                       int8_t *output_data);
+
+/*
+ * The same for layers of a few outputs, which make no block: little code. Biases are as they are on
+ * all cores.
+ */
+arm_cmsis_nn_status tflm_opt_fully_connected_few_s8(const cmsis_nn_context *ctx,
+                                                    const cmsis_nn_fc_params *fc_params,
+                                                    const cmsis_nn_quant_params *quant_params,
+                                                    const cmsis_nn_dims *input_dims,
+                                                    const int8_t *input_data,
+                                                    const cmsis_nn_dims *filter_dims,
+                                                    const int8_t *filter_data,
+                                                    const cmsis_nn_dims *bias_dims,
+                                                    const int32_t *bias_data,
+                                                    const cmsis_nn_dims *output_dims,
+                                                    int8_t *output_data);
+
+/*
  * Sum of two inputs of the same shape. Both go to a common scale: (x + offset) << left_shift,
  * times a factor below one. Shifts of factors are 0 or negative.
  */
@@ -213,6 +260,13 @@ arm_cmsis_nn_status arm_elementwise_add_s8(const int8_t *input_1_vect,
                                            const int32_t out_activation_min,
                                            const int32_t out_activation_max,
                                            const int32_t block_size);
+
+/* The same, without a look at the arguments. */
+void tflm_opt_add_s8(const tflm_opt_sum_params *params,
+                     const int8_t *input1_data,
+                     const int8_t *input2_data,
+                     int32_t count,
+                     int8_t *output_data);
 
 /* Product of two inputs of the same shape. */
 arm_cmsis_nn_status arm_elementwise_mul_s8(const int8_t *input_1_vect,
@@ -274,6 +328,15 @@ arm_cmsis_nn_status tflm_opt_sum_s8(const tflm_opt_reduce_params *params,
                                     const tflm_opt_reduction *shape,
                                     const int8_t *input_data,
                                     int8_t *output_data);
+
+/*
+ * The same where outputs make one line, in which elements of each lie evenly apart: along the last
+ * of both axes. The other two are not looked at.
+ */
+void tflm_opt_sum_runs_s8(const tflm_opt_reduce_params *params,
+                          const tflm_opt_reduction *shape,
+                          const int8_t *input_data,
+                          int8_t *output_data);
 
 /*
  * Averages and means over a whole image of which a few rows come with each call. The sums, 4 bytes
@@ -369,6 +432,19 @@ arm_cmsis_nn_status tflm_opt_batch_matmul_s8(const tflm_opt_matmul_params *param
  * only what the span's windows read need be there.
  */
 arm_cmsis_nn_status tflm_opt_convolve_lines_s8(
+    const cmsis_nn_context *ctx,
+    const cmsis_nn_conv_params *conv_params,
+    const cmsis_nn_per_channel_quant_params *quant_params,
+    const cmsis_nn_dims *input_dims,
+    const tflm_opt_lines *input,
+    const cmsis_nn_dims *filter_dims,
+    const int8_t *filter_data,
+    const cmsis_nn_dims *bias_dims,
+    const int32_t *bias_data,
+    const cmsis_nn_dims *output_dims,
+    const tflm_opt_span *span,
+    int8_t *output_data);
+arm_cmsis_nn_status tflm_opt_convolve_directly_lines_s8(
     const cmsis_nn_context *ctx,
     const cmsis_nn_conv_params *conv_params,
     const cmsis_nn_per_channel_quant_params *quant_params,

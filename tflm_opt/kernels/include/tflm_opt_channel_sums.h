@@ -43,11 +43,12 @@ TFLM_OPT_INLINE void tflm_opt_add_some(int32_t *sums, const int8_t *in, int32_t 
 TFLM_OPT_INLINE void tflm_opt_add_channels(
     int32_t *sums, const int8_t *in, int32_t step, int32_t count)
 {
-    for (; count > 256; count -= 256) {
-        tflm_opt_add_some(sums, in, step, 256);
-        in += 256 * step;
-    }
-    tflm_opt_add_some(sums, in, step, count);
+    do {
+        const int32_t some = tflm_opt_min(count, 256);
+        tflm_opt_add_some(sums, in, step, some);
+        in += some * step;
+        count -= some;
+    } while (count > 0);
 }
 
 #else

@@ -91,6 +91,17 @@ TFLM_OPT_INLINE int tflm_opt_pointwise_fits(const cmsis_nn_conv_params *params,
            params->activation.min <= params->activation.max;
 }
 
+/* Whether all images of a convolution are one row of pixels. */
+TFLM_OPT_INLINE int tflm_opt_is_pointwise(const cmsis_nn_conv_params *params,
+                                          const cmsis_nn_dims *input,
+                                          const cmsis_nn_dims *filter,
+                                          const cmsis_nn_dims *output)
+{
+    return filter->h == 1 && filter->w == 1 && filter->c == input->c && params->padding.h == 0 &&
+           params->padding.w == 0 && params->stride.h == 1 && params->stride.w == 1 &&
+           output->h == input->h && output->w == input->w;
+}
+
 /* The dims that a fully connected layer reads: rows, depth, channels. */
 TFLM_OPT_INLINE int tflm_opt_matrix_fits(const cmsis_nn_fc_params *params,
                                          const cmsis_nn_dims *input_dims,

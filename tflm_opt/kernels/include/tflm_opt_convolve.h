@@ -22,23 +22,6 @@ typedef struct {
     tflm_opt_patch patch;
 } tflm_opt_convolution;
 
-#ifdef __cplusplus
-extern "C" {
-#endif
-
-/*
- * The span's pixels, one after the other; the windows' rows are set, and filter_data is that of their
- * first row. Only on cores with the DSP extension; others have tflm_opt_convolve_span.
- */
-void tflm_opt_convolve_row_s8(tflm_opt_convolution *conv,
-                              const int8_t *filter_data,
-                              const tflm_opt_span *span,
-                              int8_t *output);
-
-#ifdef __cplusplus
-}
-#endif
-
 /* `columns` taps of a row lie side by side or apart. */
 TFLM_OPT_APART void tflm_opt_set_columns(tflm_opt_convolution *conv, int32_t columns)
 {

@@ -3,9 +3,10 @@
  * interface.
  *
  * A source includes this with TFLM_OPT_DENSE_PAIRED defined as 0 or 1 and gets tflm_opt_dense_line,
- * in the one form or the other. Four channels at a time, weights in their natural order, four
- * positions of the row and four words of weights a step. In pairs of positions (Winograd 1968, "A
- * New Algorithm for Inner Product"),
+ * in the one form or the other. With TFLM_OPT_DENSE_SPREAD as 1 too, it gets tflm_opt_dense_spread:
+ * the same in pairs, with the row unpacked in scratch once and not for each block. Four channels at
+ * a time, weights in their natural order, four positions of the row and four words of weights a
+ * step. In pairs of positions (Winograd 1968, "A New Algorithm for Inner Product"),
  *
  *     x0 * w0 + x1 * w1 = (x0 + w1) * (x1 + w0) - x0 * x1 - w0 * w1
  *
@@ -41,12 +42,16 @@ void tflm_opt_dense_line_s8(const tflm_opt_channels *channels,
 
 #ifdef TFLM_OPT_DENSE_PAIRED
 
+#ifndef TFLM_OPT_DENSE_SPREAD
+#define TFLM_OPT_DENSE_SPREAD 0
+#endif
+
 /* A row of inputs, and where in the filter and the output it is. Assembly knows the order. */
 typedef struct {
     const int32_t *bias;
     const int8_t *filter;
     int32_t length;
-    const int8_t *input;
+    const int8_t *input; /* or the row in scratch: two words for four positions */
     const int8_t *many;  /* where the row's last 32 positions but for a remainder end */
     const int8_t *whole; /* the same of 4 */
     int32_t rest;        /* positions after that */
@@ -60,6 +65,7 @@ typedef struct {
     const int8_t *end;
     int32_t r7;
     int32_t sums[4];
+    const int8_t *last; /* of a row in scratch, the input after what is there */
 } tflm_opt_dense;
 
 #define TFLM_OPT_DENSE_MANY 32 /* positions of TFLM_OPT_DENSE_STEPS */
@@ -74,12 +80,24 @@ typedef struct {
     "sxtab16 lr, r10, " w ", ror #8\n\t"                                                           \
     "sxtab16 " w ", r9, " w "\n\t"                                                                 \
     "smlad " a ", lr, " w ", " a "\n\t"
-#define TFLM_OPT_DENSE_STEP                                                                        \
-    "ldr r9, [r1], #4\n\t"                                                                         \
-    "ldr r12, [r2, r4]\n\t"                                                                        \
-    "ldr r11, [r2], #4\n\t"                                                                        \
+#if TFLM_OPT_DENSE_SPREAD
+/* Loads of one word follow each other faster than they follow an ldrd. */
+#define TFLM_OPT_DENSE_ROW                                                                         \
+    "ldr r10, [r1], #4\n\t"                                                                        \
+    "ldr r9, [r1], #4\n\t"
+#define TFLM_OPT_DENSE_BYTES ""
+#define TFLM_OPT_DENSE_LAST "ldr r1, [r0, #80]\n\t"
+#else
+#define TFLM_OPT_DENSE_ROW "ldr r9, [r1], #4\n\t"
+#define TFLM_OPT_DENSE_BYTES                                                                       \
     "sxtb16 r10, r9\n\t"                                                                           \
-    "sxtb16 r9, r9, ror #8\n\t" TFLM_OPT_DENSE_WORD("r11", "r5")                                   \
+    "sxtb16 r9, r9, ror #8\n\t"
+#define TFLM_OPT_DENSE_LAST ""
+#endif
+#define TFLM_OPT_DENSE_STEP                                                                        \
+    TFLM_OPT_DENSE_ROW                                                                             \
+    "ldr r12, [r2, r4]\n\t"                                                                        \
+    "ldr r11, [r2], #4\n\t" TFLM_OPT_DENSE_BYTES TFLM_OPT_DENSE_WORD("r11", "r5")                  \
         TFLM_OPT_DENSE_WORD("r12", "r6") "ldr r12, [r3, r4]\n\t"                                   \
     "ldr r11, [r3], #4\n\t" TFLM_OPT_DENSE_WORD("r11", "r7") TFLM_OPT_DENSE_WORD("r12", "r8")
 #define TFLM_OPT_DENSE_ELEMENT ""
@@ -98,6 +116,7 @@ typedef struct {
     "ldr r11, [r2], #4\n\t" TFLM_OPT_DENSE_WORD("r11", "r5")                                       \
     "ldr r11, [r3, r4]\n\t" TFLM_OPT_DENSE_WORD("r11", "r8")                                       \
     "ldr r11, [r3], #4\n\t" TFLM_OPT_DENSE_WORD("r11", "r7")
+#define TFLM_OPT_DENSE_LAST ""
 #define TFLM_OPT_DENSE_ELEMENT "sxtah r9, r9, r12\n\t"
 #define TFLM_OPT_DENSE_TWICE(a) "qadd " a ", " a ", " a "\n\t"
 #endif
@@ -148,7 +167,7 @@ TFLM_OPT_APART void tflm_opt_dense_blocks(tflm_opt_dense *d)
                      "5:\n\t" /* the last one to three positions */
                      "ldr lr, [r0, #24]\n\t"
                      "cmp lr, #0\n\t"
-                     "beq 7f\n"
+                     "beq 7f\n\t" TFLM_OPT_DENSE_LAST "\n"
                      "6:\n\t"
                      "ldrsb r9, [r1], #1\n\t" TFLM_OPT_DENSE_ELEMENT "ldrsb r10, [r2, r4]\n\t"
                      "ldrsb r11, [r2], #1\n\t"
@@ -198,11 +217,18 @@ static int32_t tflm_opt_dense_channel(const tflm_opt_dense *d, int32_t bias)
     const int8_t *filter = d->filter;
     const uint32_t offsets = d->offsets;
     int32_t sum = bias;
-    for (; in != d->whole; in += 4) {
+    while (in != d->whole) {
         const uint32_t x = tflm_opt_word(in);
         const uint32_t w = tflm_opt_word(filter);
+#if TFLM_OPT_DENSE_SPREAD
+        const uint32_t even = x;
+        const uint32_t odd = tflm_opt_word(in + 4);
+        in += 8;
+#else
         const uint32_t even = tflm_opt_sxtab16(offsets, x);
         const uint32_t odd = tflm_opt_sxtab16_odd(offsets, x);
+        in += 4;
+#endif
 #if TFLM_OPT_DENSE_PAIRED
         sum = tflm_opt_smlad(tflm_opt_sxtab16_odd(even, w), tflm_opt_sxtab16(odd, w), sum);
 #else
@@ -211,45 +237,69 @@ static int32_t tflm_opt_dense_channel(const tflm_opt_dense *d, int32_t bias)
 #endif
         filter += 4;
     }
+#if TFLM_OPT_DENSE_SPREAD
+    in = d->last;
+#endif
     return tflm_opt_dot_s8(sum, in, filter, d->rest, (int16_t)offsets);
 }
 
-/* Products of neighbours in the row. */
-TFLM_OPT_INLINE int32_t tflm_opt_dense_pairs(const int8_t *in, const int8_t *end)
+/* Products of neighbours among four positions, which it unpacks where rows are spread. */
+TFLM_OPT_INLINE int32_t tflm_opt_dense_pair(const int8_t *in, int32_t sum, uint32_t *words)
 {
-    int32_t sum = 0;
-    for (; end - in >= 8; in += 8) {
-        const uint32_t x = tflm_opt_word(in);
-        const uint32_t y = tflm_opt_word(in + 4);
-        sum = tflm_opt_smlad(tflm_opt_sxtb16(x), tflm_opt_sxtb16_odd(x), sum);
-        sum = tflm_opt_smlad(tflm_opt_sxtb16(y), tflm_opt_sxtb16_odd(y), sum);
+    const uint32_t x = tflm_opt_word(in);
+    const uint32_t even = tflm_opt_sxtb16(x);
+    const uint32_t odd = tflm_opt_sxtb16_odd(x);
+    if (TFLM_OPT_DENSE_SPREAD) {
+        words[0] = even;
+        words[1] = odd;
     }
-    if (in != end) {
-        const uint32_t x = tflm_opt_word(in);
-        sum = tflm_opt_smlad(tflm_opt_sxtb16(x), tflm_opt_sxtb16_odd(x), sum);
+    return tflm_opt_smlad(even, odd, sum);
+}
+
+/* Those of the whole row. */
+TFLM_OPT_INLINE int32_t tflm_opt_dense_pairs(const int8_t *in, const int8_t *end, uint32_t *words)
+{
+    const int8_t *many = in + ((end - in) & -16);
+    int32_t sum = 0;
+    while (in != many) {
+        sum = tflm_opt_dense_pair(in, sum, words);
+        sum = tflm_opt_dense_pair(in + 4, sum, words + 2 * TFLM_OPT_DENSE_SPREAD);
+        sum = tflm_opt_dense_pair(in + 8, sum, words + 4 * TFLM_OPT_DENSE_SPREAD);
+        sum = tflm_opt_dense_pair(in + 12, sum, words + 6 * TFLM_OPT_DENSE_SPREAD);
+        in += 16;
+        words += 8 * TFLM_OPT_DENSE_SPREAD;
+        TFLM_OPT_KEEP(in);
+    }
+    while (in != end) {
+        sum = tflm_opt_dense_pair(in, sum, words);
+        in += 4;
+        words += 2 * TFLM_OPT_DENSE_SPREAD;
     }
     return sum;
 }
 
 TFLM_OPT_INLINE void tflm_opt_set_dense(const tflm_opt_channels *channels,
                                         const int8_t *input,
+                                        uint32_t *words,
                                         const int8_t *filter,
                                         int8_t *output,
                                         tflm_opt_dense *d)
 {
+    const int8_t *row = TFLM_OPT_DENSE_SPREAD ? (const int8_t *)words : input;
     const uint32_t offset = (uint32_t)channels->input_offset;
     const int32_t length = channels->filter_size;
     tflm_opt_scale scale = {0, 0, 0};
     d->bias = channels->bias;
     d->filter = filter;
     d->length = length;
-    d->input = input;
-    d->many = input + (length & -TFLM_OPT_DENSE_MANY);
-    d->whole = input + (length & -4);
+    d->input = row;
+    d->many = row + ((length & -TFLM_OPT_DENSE_MANY) << TFLM_OPT_DENSE_SPREAD);
+    d->whole = row + ((length & -4) << TFLM_OPT_DENSE_SPREAD);
+    d->last = input + (length & -4);
     d->rest = length & 3;
     d->bias_bytes = 16 * channels->bias_step;
     d->offsets = tflm_opt_pack_low(offset, offset);
-    d->twice = TFLM_OPT_DENSE_PAIRED ? -2 * tflm_opt_dense_pairs(input, d->whole) : 0;
+    d->twice = TFLM_OPT_DENSE_PAIRED ? -2 * tflm_opt_dense_pairs(input, d->last, words) : 0;
     if (channels->quant_step != 0 ||
         !tflm_opt_set_scale(channels->multiplier[0], channels->shift[0], channels->output_offset,
                             TFLM_OPT_SCALE_ANY, &scale)) {
@@ -283,18 +333,19 @@ static void tflm_opt_dense_outputs(const tflm_opt_channels *channels,
     }
 }
 
-/* `count` outputs of one row. */
-TFLM_OPT_INLINE void tflm_opt_dense_line(const tflm_opt_channels *channels,
-                                         const int8_t *input,
-                                         const int8_t *filter,
-                                         int32_t count,
-                                         int8_t *output)
+/* `count` outputs of one row; words: room for half a word for each position, if it is spread. */
+TFLM_OPT_INLINE void tflm_opt_dense_spread(const tflm_opt_channels *channels,
+                                           const int8_t *input,
+                                           uint32_t *words,
+                                           const int8_t *filter,
+                                           int32_t count,
+                                           int8_t *output)
 {
     const int32_t *multiplier = channels->multiplier;
     const int32_t *shift = channels->shift;
     const int8_t *const end = output + count;
     tflm_opt_dense d;
-    tflm_opt_set_dense(channels, input, filter, output, &d);
+    tflm_opt_set_dense(channels, input, words, filter, output, &d);
     while (d.output != end) {
         const int32_t left = (int32_t)(end - d.output);
         int32_t made = 1;
@@ -319,6 +370,16 @@ TFLM_OPT_INLINE void tflm_opt_dense_line(const tflm_opt_channels *channels,
     if (tflm_opt_is_narrow(channels->activation.min, channels->activation.max)) {
         tflm_opt_clamp_outputs(output, count, channels->activation.min, channels->activation.max);
     }
+}
+
+/* The same without scratch. */
+TFLM_OPT_INLINE void tflm_opt_dense_line(const tflm_opt_channels *channels,
+                                         const int8_t *input,
+                                         const int8_t *filter,
+                                         int32_t count,
+                                         int8_t *output)
+{
+    tflm_opt_dense_spread(channels, input, NULL, filter, count, output);
 }
 
 #endif /* TFLM_OPT_DENSE_PAIRED */

@@ -27,13 +27,6 @@
 extern "C" {
 #endif
 
-/* Compiled for size: what takes time are the cores. */
-#if defined(__GNUC__) || defined(__clang__)
-#define TFLM_OPT_SMALL __attribute__((cold))
-#else
-#define TFLM_OPT_SMALL
-#endif
-
 #define TFLM_OPT_DEPTHWISE_TAPS 7    /* rows and columns of the largest filter */
 #define TFLM_OPT_DEPTHWISE_DIRECT 16 /* rows of the largest filter that needs no scratch */
 

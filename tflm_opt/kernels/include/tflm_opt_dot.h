@@ -6,6 +6,7 @@
 
 #include "tflm_opt_lines.h"
 #include "tflm_opt_math.h"
+#include "tflm_opt_thumb.h"
 #include "tflm_opt_types.h"
 
 #include <stddef.h>
@@ -36,6 +37,16 @@ typedef struct {
 #define TFLM_OPT_KEEP(pointer) __asm__("" : "+r"(pointer))
 #else
 #define TFLM_OPT_KEEP(pointer) ((void)0)
+#endif
+
+/*
+ * What comes after reads memory after what comes before: compilers for RISC-V plan for long pipelines,
+ * and would read all of an unrolled loop's inputs first, more than there are registers for.
+ */
+#if defined(__GNUC__) && defined(__riscv)
+#define TFLM_OPT_THEN() __asm__ volatile("" : : : "memory")
+#else
+#define TFLM_OPT_THEN() ((void)0)
 #endif
 
 /* Output channels that are computed together. */
@@ -73,21 +84,25 @@ void tflm_opt_dot_window_s8(tflm_opt_channels *channels,
                             int32_t count,
                             int8_t *output);
 
-/* What two pixels have at the same place: their inputs, with the offset added. */
+/*
+ * Pixels that are made together from gathered windows, and what they have at the same place: their
+ * inputs, with the offset added.
+ */
+#define TFLM_OPT_GROUP (TFLM_OPT_THUMB1 ? 4 : 2)
+
 typedef struct {
-    int32_t first;
-    int32_t second;
-} tflm_opt_pair;
+    int32_t of[TFLM_OPT_GROUP];
+} tflm_opt_group_place;
 
 /*
- * `count` output channels of two pixels whose windows were gathered, filter_size pairs: first all of
- * one pixel, then all of the other.
+ * `count` output channels of a group whose windows were gathered, filter_size places: first all of
+ * one pixel, then all of the next.
  */
-void tflm_opt_dot_pair_s8(const tflm_opt_channels *channels,
-                          const tflm_opt_pair *window,
-                          const int8_t *filter,
-                          int32_t count,
-                          int8_t *output);
+void tflm_opt_dot_group_s8(const tflm_opt_channels *channels,
+                           const tflm_opt_group_place *window,
+                           const int8_t *filter,
+                           int32_t count,
+                           int8_t *output);
 
 /* `count` output channels of one line: the filter_size neighbouring elements at `input`. */
 void tflm_opt_dot_line_s8(const tflm_opt_channels *channels,
@@ -128,12 +143,6 @@ TFLM_OPT_INLINE int32_t tflm_opt_saturated_s8(int32_t x)
  * 2^16. Cores of Armv6-M and Armv8-M Baseline have no product of 64 bits: there it is four of 16 by 16,
  * which take less than the library function.
  */
-#if defined(__thumb__) && !defined(__thumb2__)
-#define TFLM_OPT_SHORT_PRODUCTS 1
-#else
-#define TFLM_OPT_SHORT_PRODUCTS 0
-#endif
-
 TFLM_OPT_INLINE int32_t tflm_opt_upper_of_halves(uint32_t high,
                                                  uint32_t low,
                                                  int32_t x,
@@ -153,7 +162,7 @@ TFLM_OPT_INLINE int32_t tflm_opt_upper_of_halves(uint32_t high,
 
 TFLM_OPT_INLINE int32_t tflm_opt_upper(uint32_t high, uint32_t low, int32_t x, int32_t factor)
 {
-#if TFLM_OPT_SHORT_PRODUCTS
+#if TFLM_OPT_THUMB1
     return tflm_opt_upper_of_halves(high, low, x, factor);
 #else
     const int64_t start = (int64_t)(((uint64_t)high << 32) | low);
@@ -216,39 +225,76 @@ TFLM_OPT_INLINE void tflm_opt_clamp_line(cmsis_nn_activation activation,
     }
 }
 
-/* Scratch for the windows of two pixels, or NULL where there is too little. */
-TFLM_OPT_INLINE tflm_opt_pair *tflm_opt_pairs(const cmsis_nn_context *ctx, int32_t window)
+/*
+ * Scratch for the windows of a group, or NULL where there is too little. With more than pairs of
+ * pixels and with all weights of other cores (codegen.forms) a block of outputs may not be four
+ * pixels.
+ */
+TFLM_OPT_INLINE tflm_opt_group_place *tflm_opt_group(const cmsis_nn_context *ctx,
+                                               int32_t window,
+                                               int32_t channels)
 {
-    const int32_t bytes = window * (int32_t)sizeof(tflm_opt_pair);
-    const int enough = ctx != NULL && ctx->buf != NULL && ctx->size >= bytes;
-    return enough ? (tflm_opt_pair *)ctx->buf : NULL;
+    int32_t least = window * (int32_t)sizeof(tflm_opt_group_place);
+    if (ctx == NULL || ctx->buf == NULL) {
+        return NULL;
+    }
+#if TFLM_OPT_THUMB1
+    {
+        const int32_t pair = (window + 3) / 4 * 16;
+        least = tflm_opt_max(least, 3 * pair + 32);
+        if (ctx->size >= (channels + 1) / 2 * (pair + 32) + pair) {
+            return NULL;
+        }
+    }
+#else
+    (void)channels;
+#endif
+    return ctx->size >= least ? (tflm_opt_group_place *)ctx->buf : NULL;
 }
 
-/* Two pixels' inputs, place by place. */
-TFLM_OPT_APART void tflm_opt_set_pairs(
-    const int8_t *first, const int8_t *second, int32_t count, int32_t offset, tflm_opt_pair *pairs)
+#if TFLM_OPT_THUMB1
+
+/* A group's inputs, place by place; `next` is from one pixel to the next. */
+TFLM_OPT_INLINE void tflm_opt_set_places(
+    const int8_t *input, int32_t next, int32_t count, int32_t offset, tflm_opt_group_place *places)
 {
-    const tflm_opt_pair *end = pairs + count;
-    for (; end - pairs >= 4; pairs += 4) {
-        pairs[0].first = first[0] + offset;
-        pairs[0].second = second[0] + offset;
-        pairs[1].first = first[1] + offset;
-        pairs[1].second = second[1] + offset;
-        pairs[2].first = first[2] + offset;
-        pairs[2].second = second[2] + offset;
-        pairs[3].first = first[3] + offset;
-        pairs[3].second = second[3] + offset;
+    tflm_opt_gather job;
+    job.input = input;
+    job.next = next;
+    job.end = input + count;
+    job.offset = offset;
+    tflm_opt_gather_four(&job, places->of);
+}
+
+#else
+
+TFLM_OPT_APART void tflm_opt_set_places(
+    const int8_t *first, int32_t next, int32_t count, int32_t offset, tflm_opt_group_place *places)
+{
+    const tflm_opt_group_place *end = places + count;
+    const int8_t *second = first + next;
+    for (; end - places >= 4; places += 4) {
+        places[0].of[0] = first[0] + offset;
+        places[0].of[1] = second[0] + offset;
+        places[1].of[0] = first[1] + offset;
+        places[1].of[1] = second[1] + offset;
+        places[2].of[0] = first[2] + offset;
+        places[2].of[1] = second[2] + offset;
+        places[3].of[0] = first[3] + offset;
+        places[3].of[1] = second[3] + offset;
         first += 4;
         second += 4;
-        TFLM_OPT_KEEP(pairs);
+        TFLM_OPT_KEEP(places);
         TFLM_OPT_KEEP(first);
         TFLM_OPT_KEEP(second);
     }
-    for (; pairs != end; pairs++) {
-        pairs->first = *first++ + offset;
-        pairs->second = *second++ + offset;
+    for (; places != end; places++) {
+        places->of[0] = *first++ + offset;
+        places->of[1] = *second++ + offset;
     }
 }
+
+#endif
 
 /* Biases, or zeros where there are none. */
 TFLM_OPT_INLINE void tflm_opt_set_bias(tflm_opt_channels *channels, const int32_t *bias)
@@ -268,6 +314,18 @@ TFLM_OPT_APART void tflm_opt_write_requantized(const int32_t *sums,
                                                int8_t *output)
 {
     const int8_t *end = output + count;
+#if TFLM_OPT_THUMB1
+    if (quant_step == 1) {
+        tflm_opt_outputs outputs;
+        outputs.output = output;
+        outputs.count = count;
+        outputs.offset = offset;
+        outputs.rows = 1;
+        if (count == 0 || tflm_opt_write_down(sums, multiplier, shift, &outputs)) {
+            return;
+        }
+    }
+#endif
     if (quant_step == 0 && *shift <= -2) {
         const int32_t factor = *multiplier;
         const int32_t right = *shift;

@@ -8,15 +8,18 @@
  *
  *     pixel 0: (k0, k2)   pixel 0: (k1, k3)   pixel 1: (k0, k2)   pixel 1: (k1, k3)
  *
- * and of a pair of channels the same with twice the weights. So 16 products are two loads of four
- * words and eight SMLAD. Inputs get their offset when they are spread out like that, at no cost, and
- * so padding is zeros. A pair of channels has its biases before its weights and the rest of its
- * forms behind them:
+ * and of a pair of channels the same with weights. So 16 products are two loads of four words and
+ * eight SMLAD. Inputs get their offset when they are spread out like that, at no cost, and so padding
+ * is zeros. A pair of channels has its biases before its weights and the rest of its forms behind
+ * them:
  *
  *     bias, bias | weights ... | multiplier, constant, shift, multiplier, constant, shift
  *
+ * Sums are doubled before they are scaled: each one when it is done, or, where that is less work, all
+ * weights and biases once they are spread out.
+ *
  * Pixels are made in blocks, in order. All inputs of a block are spread out before the first of its
- * outputs is written.
+ * outputs is written. Groups are made one after the other, all pixels of each.
  */
 #ifndef TFLM_OPT_GEMM_H
 #define TFLM_OPT_GEMM_H
@@ -36,12 +39,12 @@ extern "C" {
  * How scratch is divided. With K4 the depth rounded up to a multiple of 4, a pair of channels takes
  * 4 * K4 + 32 bytes and a pair of pixels 4 * K4.
  *
- * All weights are spread out once a call, and blocks are 2 pixels, where
+ * All weights are spread out once a call, and blocks are 2 pixels, where there are two channels and
  *
  *     pairs of channels * (4 * K4 + 32) + 4 * K4 + staging <= size
  *
- * with K4 for staging where windows may have to be gathered, 0 for pointwise convolutions. Else it is
- * those of one pair of channels after the other, for each block again, and blocks are
+ * with 2 * K4 for staging where windows may have to be gathered, 0 for pointwise convolutions. Else it
+ * is those of one pair of channels after the other, for each block again, and blocks are
  *
  *     2 * floor((size - (4 * K4 + 32)) / (4 * K4))   pixels;
  *
@@ -65,7 +68,7 @@ TFLM_OPT_INLINE tflm_opt_gemm_plan tflm_opt_gemm_divide(
     const int32_t inputs = 4 * tflm_opt_gemm_round(depth);
     const int32_t weights = inputs + TFLM_OPT_GEMM_FORMS;
     tflm_opt_gemm_plan plan = {1, 2};
-    if (size < (channels + 1) / 2 * weights + inputs + staging) {
+    if (channels < 2 || size < (channels + 1) / 2 * weights + inputs + staging) {
         plan.all_weights = 0;
         plan.block = size < weights + inputs ? 0 : 2 * ((size - weights) / inputs);
     }
@@ -78,21 +81,6 @@ TFLM_OPT_INLINE int32_t tflm_opt_gemm_size(int32_t depth)
     return 20 * tflm_opt_gemm_round(depth) + TFLM_OPT_GEMM_FORMS;
 }
 
-/* A convolution as products: what its channels are, and how a window's values follow each other. */
-typedef struct {
-    const int8_t *filter;
-    const int32_t *bias; /* or NULL */
-    const int32_t *multiplier;
-    const int32_t *shift;
-    int32_t channels;
-    int32_t input_offset;
-    int32_t output_offset;
-    cmsis_nn_activation activation;
-    int32_t rows;    /* of a window: runs of neighbouring bytes, in the filter one behind the other */
-    int32_t length;  /* bytes of a row */
-    int32_t staging; /* bytes for windows that must be gathered */
-} tflm_opt_gemm_problem;
-
 /*
  * Rows to spread out; assembly knows the order. Their whole words go where they belong; what is left
  * over is put together behind them and is spread out, in place, when all rows are done: it must be
@@ -103,7 +91,7 @@ typedef struct {
     int32_t words; /* of a row */
     int32_t rows;
     int32_t skip;       /* from a row's end to the next row */
-    uint32_t offsets;   /* what inputs get added, twice */
+    uint32_t offsets;   /* what values get added, twice */
     int32_t rest;       /* bytes of a row */
     int8_t *rests;      /* of the first of the pair; of the second, TFLM_OPT_GEMM_REST later */
     int32_t rest_words; /* 0 where more rows follow */
@@ -126,102 +114,130 @@ typedef struct {
     uint32_t tail;
 } tflm_opt_gemm_tiles;
 
-/* What tiles share, their inputs or their weights; and whether negative sums are rounded apart. */
-enum { TFLM_OPT_ALONG = 0, TFLM_OPT_ACROSS = 2, TFLM_OPT_KINK = 1 };
+/*
+ * Whether negative sums are rounded apart; whether sums must be doubled; what tiles share, their inputs
+ * or their weights.
+ */
+enum { TFLM_OPT_KINK = 1, TFLM_OPT_SINGLE = 2, TFLM_OPT_ALONG = 0, TFLM_OPT_ACROSS = 4 };
 
 /* All tiles, where `back` is 0; their addresses of code are set for a depth of so many words. */
 void tflm_opt_tiles_s8(tflm_opt_gemm_tiles *tiles, int32_t back);
 void tflm_opt_set_tiles(tflm_opt_gemm_tiles *tiles, int32_t words, int32_t tail);
 
 /*
- * Rows of a pair of windows, the second `second` bytes behind the first; of windows whose rows are of
- * nine bytes, as 3x3 ones of three channels have; of a pair of filters. The end of what was written.
+ * Rows of a pair of windows, the second `second` bytes behind the first one, or of a pair of filters;
+ * the same of rows of nine bytes, as 3x3 windows of three channels have. The end of what was written.
  */
-uint32_t *tflm_opt_spread_inputs_s8(uint32_t *target,
-                                    const int8_t *first,
-                                    ptrdiff_t second,
-                                    const tflm_opt_gemm_rows *rows);
-uint32_t *tflm_opt_spread_threes_s8(uint32_t *target,
-                                    const int8_t *first,
-                                    ptrdiff_t second,
-                                    const tflm_opt_gemm_rows *rows);
-uint32_t *tflm_opt_spread_weights_s8(uint32_t *target,
-                                     const int8_t *first,
-                                     ptrdiff_t second,
-                                     const tflm_opt_gemm_rows *rows);
+uint32_t *tflm_opt_spread_pair_s8(uint32_t *target,
+                                  const int8_t *first,
+                                  ptrdiff_t second,
+                                  const tflm_opt_gemm_rows *rows);
+uint32_t *tflm_opt_spread_nines_s8(uint32_t *target,
+                                   const int8_t *first,
+                                   ptrdiff_t second,
+                                   const tflm_opt_gemm_rows *rows);
 
-/* State of one call. */
+/*
+ * A call. Who calls sets those marked with *; `input.n` and `kernel.n` are not looked at. What loops
+ * read comes first, where short instructions reach it.
+ */
 typedef struct {
-    const tflm_opt_gemm_problem *problem;
-    tflm_opt_gemm_plan plan;
-    int32_t depth;      /* products of an output */
-    int32_t second;     /* whether there is more than one channel */
+    const cmsis_nn_conv_params *params; /* * */
+    int8_t *output;                     /* * */
+    int32_t channels;                   /* * of a pixel; a group makes `count` of them */
+    int32_t count;
+    int32_t all;    /* whether all weights are there */
+    int32_t words;  /* of a pair of pixels, and of the weights of a pair of channels */
+    int32_t depth;  /* products of an output */
+    int32_t length; /* bytes of a row: of runs of neighbouring bytes in a window */
+    int32_t rests;  /* where, in a pair's words, what rows leave over is put together */
+    int32_t width;  /* * of the output */
+    int32_t x;      /* the next pixel */
+    int32_t y;
+    int32_t inner; /* windows of columns inner <= x < outer hang over no side border */
+    int32_t outer;
+    int32_t first; /* of the rows of windows of row y, those that are in the image */
+    int32_t last;
+    const int8_t *row; /* column 0 of the first of them, and how many are `row_step` apart */
+    int32_t row_count;
+    int32_t row_step;
+    uint32_t *inputs; /* of a block */
+    uint32_t *weights;
+    int8_t *staging; /* for two windows */
+    int32_t doubled; /* 1 where weights are, else 0 */
+    int32_t narrow;  /* whether outputs must be clamped */
+    cmsis_nn_dims kernel; /* * */
+    cmsis_nn_dims input;  /* * */
+    tflm_opt_gemm_rows rows;
+    tflm_opt_gemm_tiles tiles;
+    const tflm_opt_lines *lines; /* * */
+    int32_t group;               /* the first channel of a group's inputs */
+    const int8_t *filter;        /* * these of the first channel, and then of each group's */
+    const int32_t *bias;         /* or NULL */
+    const int32_t *multiplier;
+    const int32_t *shift;
     int32_t last_pair;  /* the first channel of the last pair */
-    int32_t words;      /* of a pair of pixels, and of the weights of a pair of channels */
-    int32_t pair_words; /* of a pair of channels with its forms */
-    int32_t rests;      /* where, in a pair's words, what rows leave over is put together */
     int32_t bias_limit; /* biases of short forms are from -bias_limit up to below it */
     uint32_t unit;      /* a constant before it is shifted left by an output's shift less 1 */
-    int32_t all_short;  /* whether all weights that are there have short forms */
-    int32_t narrow;     /* whether outputs must be clamped */
-    int32_t threes;     /* whether rows are of 9 bytes */
-    uint32_t *inputs;   /* of a block */
-    uint32_t *weights;
-    int8_t *staging;
-    tflm_opt_gemm_rows input_rows;
-    tflm_opt_gemm_rows filter_rows;
-    tflm_opt_gemm_tiles along;  /* one pair of pixels meets all channels */
-    tflm_opt_gemm_tiles across; /* one pair of channels meets a block of pixels */
+    int32_t room;       /* whether there is room for all weights */
+    int32_t block;      /* pixels */
+    int32_t staged;     /* * whether windows may have to be gathered */
+    tflm_opt_span span; /* * */
 } tflm_opt_gemm;
 
-/*
- * Ready for blocks of gemm->plan.block pixels; ARM_CMSIS_NN_ARG_ERROR where `size` bytes are too few
- * or not aligned. `problem` must stay.
- */
-arm_cmsis_nn_status tflm_opt_gemm_start(tflm_opt_gemm *gemm,
-                                        const tflm_opt_gemm_problem *problem,
-                                        void *scratch,
-                                        int32_t size);
+TFLM_OPT_INLINE void tflm_opt_set_gemm(tflm_opt_gemm *gemm,
+                                       const cmsis_nn_conv_params *params,
+                                       const cmsis_nn_per_channel_quant_params *quant,
+                                       const int8_t *filter,
+                                       const int32_t *bias,
+                                       const cmsis_nn_dims *output_dims,
+                                       int8_t *output)
+{
+    gemm->params = params;
+    gemm->filter = filter;
+    gemm->bias = bias;
+    gemm->multiplier = quant->multiplier;
+    gemm->shift = quant->shift;
+    gemm->width = output_dims->w;
+    gemm->channels = output_dims->c;
+    gemm->output = output;
+}
+
+/* A pointwise convolution of `count` pixels as one of windows, all in one row. */
+TFLM_OPT_INLINE void tflm_opt_set_gemm_row(tflm_opt_gemm *gemm, int32_t count, int32_t depth)
+{
+    const cmsis_nn_dims input = {1, 1, count, depth};
+    const cmsis_nn_dims kernel = {1, 1, 1, depth};
+    gemm->input = input;
+    gemm->kernel = kernel;
+    gemm->width = count;
+    gemm->span.count = count;
+    gemm->staged = 0;
+}
 
 /*
- * Spread out a pair of windows whose rows lie as `runs` say, from `window` on; those of the second
- * one `second` bytes behind the first one's. `pair` counts from 0 in a block. Where no row leaves
- * anything over, `above` rows may be missing before the first run, and more behind the last one: they
- * are padding.
+ * The outputs of a call. ARM_CMSIS_NN_ARG_ERROR, and nothing is written, where there is no scratch, or
+ * too little, or it is not aligned.
  */
-void tflm_opt_gemm_inputs(tflm_opt_gemm *gemm,
-                          int32_t pair,
-                          const int8_t *window,
-                          ptrdiff_t second,
-                          const tflm_opt_run *runs,
-                          int32_t above);
+arm_cmsis_nn_status tflm_opt_gemm_s8(tflm_opt_gemm *gemm, const cmsis_nn_context *ctx);
+
+/* The same for images that follow each other, of which each is a span of all its pixels. */
+arm_cmsis_nn_status tflm_opt_gemm_images_s8(tflm_opt_gemm *gemm,
+                                            const cmsis_nn_context *ctx,
+                                            const int8_t *image,
+                                            int32_t images);
+
+/* To the row of pixel gemm->x, gemm->y. */
+void tflm_opt_gemm_row(tflm_opt_gemm *gemm);
 
 /*
- * The same for windows that were put together, the whole words of all their rows first, then what
- * rows leave over: where the first and the second of a pair may be put, and what spreads them out.
+ * The next windows of up to `pixels`, spread out pair by pair from `target` on; how many they are, an
+ * odd number only at the end. Where all weights are there, outputs are made of each pair.
  */
-int8_t *tflm_opt_gemm_place(const tflm_opt_gemm *gemm, int32_t second);
-void tflm_opt_gemm_gathered(tflm_opt_gemm *gemm,
-                            int32_t pair,
-                            const int8_t *window,
-                            ptrdiff_t second);
+int32_t tflm_opt_gemm_windows(tflm_opt_gemm *gemm, uint32_t *target, int32_t pixels);
 
-/*
- * The outputs of as many of `pixels` neighbouring windows, `step` bytes apart, as can be made at once
- * with no blocks in between: none where not all rows are in the first run.
- */
-int32_t tflm_opt_gemm_windows(tflm_opt_gemm *gemm,
-                              const int8_t *window,
-                              ptrdiff_t step,
-                              const tflm_opt_run *run,
-                              int32_t pixels,
-                              int8_t *output);
-
-/* All of a pointwise convolution. */
-void tflm_opt_gemm_pixels(tflm_opt_gemm *gemm, const int8_t *input, int32_t pixels, int8_t *output);
-
-/* All outputs of a block: its windows are spread out, of an odd last pixel twice. */
-void tflm_opt_gemm_s8(tflm_opt_gemm *gemm, int32_t pixels, int8_t *output);
+/* Clamps outputs of neighbouring pixels to what is narrower than int8. */
+void tflm_opt_gemm_clamp(const tflm_opt_gemm *gemm, int8_t *output, int32_t pixels);
 
 #ifdef __cplusplus
 }

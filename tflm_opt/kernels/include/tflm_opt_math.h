@@ -15,10 +15,12 @@
 #if defined(__GNUC__) || defined(__clang__)
 #define TFLM_OPT_INLINE static inline __attribute__((always_inline, unused))
 #define TFLM_OPT_APART static __attribute__((noinline, unused)) /* its loops need all registers */
+#define TFLM_OPT_SMALL __attribute__((cold)) /* compiled for size: others take the time */
 #define TFLM_OPT_LIKELY(condition) __builtin_expect(!!(condition), 1)
 #else
 #define TFLM_OPT_INLINE static inline
 #define TFLM_OPT_APART static
+#define TFLM_OPT_SMALL
 #define TFLM_OPT_LIKELY(condition) (condition)
 #endif
 
@@ -53,12 +55,13 @@ TFLM_OPT_INLINE int32_t tflm_opt_shift_left(int32_t x, int32_t shift)
 }
 
 /* The same as below for the few shifts above -2. */
-TFLM_OPT_APART int32_t tflm_opt_requantize_up(int32_t x, int32_t multiplier, int32_t shift)
-{
-    const int32_t left = shift > 0 ? shift : 0;
-    return tflm_opt_divide_by_pot(tflm_opt_high_mul(tflm_opt_shift_left(x, left), multiplier),
-                                  left - shift);
+#ifdef __cplusplus
+extern "C" {
+#endif
+int32_t tflm_opt_requantize_up(int32_t x, int32_t multiplier, int32_t shift);
+#ifdef __cplusplus
 }
+#endif
 
 /*
  * x * multiplier * 2^(shift - 31) with multiplier >= 0 and -31 <= shift <= 31.

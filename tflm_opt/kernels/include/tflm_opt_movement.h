@@ -34,6 +34,9 @@ typedef struct {
 /* SLICE, STRIDED_SLICE, TRANSPOSE, SPLIT, GATHER, MIRROR_PAD, nearest neighbours, ... */
 void tflm_opt_copy_nd(const tflm_opt_copy_params *params, const void *input, void *output);
 
+/* The same for blocks of one byte along the two last axes, without tables: a matrix transposed. */
+void tflm_opt_copy_bytes(const tflm_opt_copy_params *params, const void *input, void *output);
+
 /*
  * Rows of a nearest resize. Output row i is input row (i * step + start) / unit, or the last of
  * `input_rows` if that lies below it; `start` is at least 0. `columns`: bytes from an input row's

@@ -28,6 +28,52 @@ TFLM_OPT_INLINE int32_t tflm_opt_term(
     return tflm_opt_scale_down(tflm_opt_shift_left(x, left_shift), multiplier, shift);
 }
 
+/* The sum of two inputs, their offsets not yet added. */
+TFLM_OPT_INLINE int8_t tflm_opt_sum_of(const tflm_opt_sum_params *params, int32_t x, int32_t y)
+{
+    const cmsis_nn_per_tensor_quant_params *out = &params->output_quant;
+    const int32_t first =
+        tflm_opt_term(x + params->input1_offset, params->left_shift,
+                      params->input1_quant.multiplier, params->input1_quant.shift);
+    const int32_t second =
+        tflm_opt_term(y + params->input2_offset, params->left_shift,
+                      params->input2_quant.multiplier, params->input2_quant.shift);
+    const int32_t sum = tflm_opt_scale_down(first + second, out->multiplier, out->shift);
+    return (int8_t)tflm_opt_clamp(sum + params->output_offset, params->activation.min,
+                                  params->activation.max);
+}
+
+TFLM_OPT_APART TFLM_OPT_SMALL int32_t tflm_opt_scale_rarely(
+    int32_t x, const cmsis_nn_per_tensor_quant_params *factor)
+{
+    return tflm_opt_scale_down(x, factor->multiplier, factor->shift);
+}
+
+/* Sums of any factors and offsets, one by one: what faster loops leave. */
+TFLM_OPT_APART TFLM_OPT_SMALL void tflm_opt_add_any(const tflm_opt_sum_params *params,
+                                                    const int8_t *input1,
+                                                    const int8_t *input2,
+                                                    int32_t count,
+                                                    int8_t *output)
+{
+    for (; count > 0; count--) {
+        const int32_t x = tflm_opt_shift_left(*input1++ + params->input1_offset, params->left_shift);
+        const int32_t y = tflm_opt_shift_left(*input2++ + params->input2_offset, params->left_shift);
+        const int32_t sum =
+            tflm_opt_scale_rarely(tflm_opt_scale_rarely(x, &params->input1_quant) +
+                                      tflm_opt_scale_rarely(y, &params->input2_quant),
+                                  &params->output_quant);
+        *output++ = (int8_t)tflm_opt_clamp(sum + params->output_offset, params->activation.min,
+                                           params->activation.max);
+    }
+}
+
+/* Whether a factor is 1/2: of the coarser of two inputs it always is. */
+TFLM_OPT_INLINE int tflm_opt_is_half(const cmsis_nn_per_tensor_quant_params *factor)
+{
+    return factor->multiplier == (int32_t)1 << 30 && factor->shift == 0;
+}
+
 /* Clamped to an int8. Most are inside, so there is one comparison. */
 TFLM_OPT_INLINE int8_t tflm_opt_saturated(int32_t x)
 {

@@ -10,8 +10,13 @@
  *     TFLM_OPT_DSP   SMLAD and its kin; a core with vectors has them too
  *     TFLM_OPT_VFP   beside that, floats of 32 bits in hardware
  *
+ * Portable sources have a part for cores that have less than most (Armv6-M, Armv8-M Baseline: M0, M0+,
+ * M23): products of 32 bits only, and eight registers for nearly all instructions.
+ *
+ *     TFLM_OPT_THUMB1   such a core
+ *
  * Of generated code, TFLM_OPT_PAIRED chooses the constants for kernels that multiply in pairs
- * (tflm_opt_fully_connected_s8).
+ * (tflm_opt_fully_connected_s8, tflm_opt_fully_connected_spread_s8).
  *
  * With TFLM_OPT_PORTABLE defined for the whole library and for generated code, all are 0 on any
  * core.
@@ -38,7 +43,22 @@
 #define TFLM_OPT_VFP 0
 #endif
 
+#if !defined(TFLM_OPT_PORTABLE) && defined(__GNUC__) && defined(__thumb__) && !defined(__thumb2__)
+#define TFLM_OPT_THUMB1 1
+#else
+#define TFLM_OPT_THUMB1 0
+#endif
+
 #define TFLM_OPT_PAIRED (TFLM_OPT_DSP && !TFLM_OPT_MVE)
+
+/*
+ * Its constants are of use to these kernels alone: code and kernels that were compiled for different
+ * cores must not link.
+ */
+#if TFLM_OPT_PAIRED
+#define tflm_opt_fully_connected_s8 tflm_opt_fully_connected_paired_s8
+#define tflm_opt_fully_connected_spread_s8 tflm_opt_fully_connected_spread_paired_s8
+#endif
 
 /* C wants a declaration in every source, also in one that is empty otherwise. */
 typedef int tflm_opt_tier;

@@ -32,7 +32,8 @@ typedef enum {
  * Scratch memory: `buf` is aligned to 4 bytes, `size` is in bytes. A kernel works with what it is
  * given: the more, the faster, up to what its _get_buffer_size says. Size 0 with a buffer stands for
  * just that size, as callers written for CMSIS-NN mean it. No buffer and TFLM_OPT_WITHOUT_SCRATCH
- * for the size: the kernel makes do without. Anything else that is too little is refused.
+ * for the size: the kernel makes do without, if it can; where the kernel table names another one for
+ * that (tflm_opt_convolve_directly_s8), call that one. Anything else that is too little is refused.
  */
 typedef struct {
     void *buf;

@@ -68,7 +68,8 @@ __attribute__((naked)) void Fault_Handler(void)
         "mrs r1, ipsr\n"
         "ldr r2, =qemu_stack_top\n"
         "mov sp, r2\n"
-        "b qemu_report_fault\n");
+        "ldr r2, =qemu_report_fault\n" /* a branch of Armv6-M doesn't reach all of the code */
+        "bx r2\n");
 }
 
 __attribute__((section(".vectors"), used)) static void (*const vectors[16])(void) = {

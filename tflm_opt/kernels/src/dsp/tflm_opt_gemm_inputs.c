@@ -1,143 +1,248 @@
+/*
+ * Windows for products of matrices. Those inside the image are spread out right from there, pair by
+ * pair; those that hang over a side border, and pairs of different rows, are gathered first, as rows
+ * of neighbouring bytes.
+ */
 #include "tflm_opt_gemm.h"
 #include "tflm_opt_tier.h"
 
 #if TFLM_OPT_DSP
 
-/* A pair of windows, all rows in one run. */
-TFLM_OPT_INLINE uint32_t *spread(const tflm_opt_gemm *gemm,
-                                 uint32_t *target,
-                                 const int8_t *window,
-                                 ptrdiff_t second)
+#include "tflm_opt_dot.h"
+
+#include <string.h>
+
+/*
+ * Where column 0 of row `tap` of windows is, which is in the image, and how many rows from there on are
+ * evenly spaced.
+ */
+static TFLM_OPT_SMALL const int8_t *find_rows(
+    const tflm_opt_gemm *gemm, int32_t tap, int32_t *rows, int32_t *step)
 {
-    return gemm->threes ? tflm_opt_spread_threes_s8(target, window, second, &gemm->input_rows)
-                        : tflm_opt_spread_inputs_s8(target, window, second, &gemm->input_rows);
+    const tflm_opt_lines *lines = gemm->lines;
+    const int32_t dilation = gemm->params->dilation.h;
+    const int32_t y =
+        gemm->y * gemm->params->stride.h - gemm->params->padding.h + tap * dilation;
+    int32_t count = gemm->last - tap;
+    *step = dilation * lines->shape->front_step;
+    if (y < lines->fresh) {
+        *step = dilation * lines->shape->ring_step;
+        count = tflm_opt_min(count, (y < lines->base ? lines->base : lines->fresh) - y);
+    }
+    *rows = dilation == 1 ? count : tflm_opt_min(count, 1);
+    return tflm_opt_pixel(lines, y, 0, gemm->input.c) + gemm->group;
 }
 
-/* Words of padding up to `end`. */
-TFLM_OPT_INLINE uint32_t *pad(uint32_t *target, const uint32_t *end)
+TFLM_OPT_SMALL void tflm_opt_gemm_row(tflm_opt_gemm *gemm)
 {
-    while (target != end) {
-        target[0] = 0;
-        target[1] = 0;
-        target[2] = 0;
-        target[3] = 0;
-        target += 4;
-    }
-    return target;
+    const int32_t in_y = gemm->y * gemm->params->stride.h - gemm->params->padding.h;
+    const tflm_opt_taps taps =
+        tflm_opt_window(in_y, gemm->kernel.h, gemm->params->dilation.h, gemm->input.h);
+    gemm->first = taps.first;
+    gemm->last = taps.last;
+    gemm->row = find_rows(gemm, taps.first, &gemm->row_count, &gemm->row_step);
 }
 
-void tflm_opt_gemm_inputs(tflm_opt_gemm *gemm,
-                          int32_t pair,
-                          const int8_t *window,
-                          ptrdiff_t second,
-                          const tflm_opt_run *runs,
-                          int32_t above)
+/* To the next pixel but `pixels` less 1. */
+static TFLM_OPT_SMALL void advance(tflm_opt_gemm *gemm, int32_t pixels)
 {
-    uint32_t *target = gemm->inputs + pair * gemm->words;
-    tflm_opt_gemm_rows *rows = &gemm->input_rows;
-    const int32_t rest_words = rows->rest_words;
-    const uint32_t *end = target + gemm->words;
-    rows->rests = (int8_t *)(target + gemm->rests);
-    target = pad(target, target + 4 * above * rows->words);
-    for (; runs->rows > 0; runs++) {
-        rows->rows = runs->rows;
-        rows->skip = runs->step - gemm->problem->length;
-        rows->rest_words = runs[1].rows > 0 ? 0 : rest_words;
-        target = spread(gemm, target, window, second);
-        rows->rests += runs->rows * rows->rest;
-        window += runs->rows * runs->step + runs->jump;
-    }
-    if (rest_words == 0) {
-        (void)pad(target, end);
+    gemm->x += pixels;
+    if (gemm->x == gemm->width) {
+        gemm->x = 0;
+        gemm->y++;
+        tflm_opt_gemm_row(gemm);
     }
 }
 
-int32_t tflm_opt_gemm_windows(tflm_opt_gemm *gemm,
-                              const int8_t *window,
-                              ptrdiff_t step,
-                              const tflm_opt_run *run,
-                              int32_t pixels,
-                              int8_t *output)
+/* The column of the input where the next pixel's window begins. */
+TFLM_OPT_INLINE int32_t in_column(const tflm_opt_gemm *gemm)
 {
-    const int32_t channels = gemm->problem->channels;
-    const int32_t pairs = pixels >> 1;
-    const int32_t threes = gemm->threes ? pairs : 0;
-    int32_t i;
-    if (!gemm->plan.all_weights || !gemm->all_short || !gemm->second || gemm->narrow ||
-        run->rows != gemm->problem->rows) {
-        return 0;
-    }
-    gemm->input_rows.rests = (int8_t *)(gemm->inputs + gemm->rests);
-    gemm->input_rows.rows = run->rows;
-    gemm->input_rows.skip = run->step - gemm->problem->length;
-    gemm->along.second_pixel = channels;
-    for (i = 0; i < threes; i++) {
-        (void)tflm_opt_spread_threes_s8(gemm->inputs, window + 2 * i * step, step,
-                                        &gemm->input_rows);
-        gemm->along.output = output + 2 * i * channels;
-        tflm_opt_tiles_s8(&gemm->along, 0);
-    }
-    for (; i < pairs; i++) {
-        (void)tflm_opt_spread_inputs_s8(gemm->inputs, window + 2 * i * step, step,
-                                        &gemm->input_rows);
-        gemm->along.output = output + 2 * i * channels;
-        tflm_opt_tiles_s8(&gemm->along, 0);
-    }
-    return 2 * pairs;
+    return gemm->x * gemm->params->stride.w - gemm->params->padding.w;
 }
 
-/* The inputs of a block of neighbouring pixels. */
-static void spread_pixels(tflm_opt_gemm *gemm, const int8_t *input, int32_t pixels)
+/* The window of the next pixel, row by row; what lies outside of the image is the zero point. */
+TFLM_OPT_SMALL TFLM_OPT_APART void gather(const tflm_opt_gemm *gemm, int8_t *target)
 {
-    const int32_t depth = gemm->problem->length;
-    tflm_opt_gemm_rows *rows = &gemm->input_rows;
-    uint32_t *target = gemm->inputs;
-    rows->skip = depth;
-    while (pixels > 0) {
-        if (rows->rest == 0 && pixels > 1) { /* pairs follow each other like rows */
-            rows->rows = pixels >> 1;
+    const int32_t depth = gemm->kernel.c;
+    const int32_t dilation = gemm->params->dilation.w;
+    const int32_t in_x = in_column(gemm);
+    const tflm_opt_taps taps = tflm_opt_window(in_x, gemm->kernel.w, dilation, gemm->input.w);
+    const int32_t next = dilation * gemm->input.c;
+    int32_t pieces = taps.last - taps.first;
+    int32_t length = depth;
+    const int8_t *row = gemm->row;
+    int32_t rows = gemm->row_count;
+    int32_t step = gemm->row_step;
+    int32_t tap = gemm->first;
+    if (pieces < gemm->kernel.w || gemm->last - tap < gemm->kernel.h) {
+        memset(target, -gemm->params->input_offset, (size_t)gemm->depth);
+    }
+    if (pieces == 0) {
+        return;
+    }
+    if (next == depth) {
+        length *= pieces;
+        pieces = 1;
+    }
+    target += (tap * gemm->kernel.w + taps.first) * depth;
+    row += (in_x + taps.first * dilation) * gemm->input.c;
+    for (;;) {
+        for (tap += rows; rows > 0; rows--) {
+            int32_t i;
+            for (i = 0; i < pieces; i++) {
+                memcpy(target + i * depth, row + i * next, (size_t)length);
+            }
+            target += gemm->kernel.w * depth;
+            row += step;
         }
-        rows->rests = (int8_t *)(target + gemm->rests);
-        target = tflm_opt_spread_inputs_s8(target, input, pixels > 1 ? depth : 0, rows);
-        input += 2 * rows->rows * depth;
-        pixels -= 2 * rows->rows;
-        rows->rows = 1;
+        if (tap == gemm->last) {
+            break;
+        }
+        row = find_rows(gemm, tap, &rows, &step) + (in_x + taps.first * dilation) * gemm->input.c;
     }
 }
 
-void tflm_opt_gemm_pixels(tflm_opt_gemm *gemm, const int8_t *input, int32_t pixels, int8_t *output)
+/* A pair of windows, all rows evenly spaced. */
+TFLM_OPT_APART uint32_t *spread(
+    const tflm_opt_gemm *gemm, uint32_t *target, const int8_t *window, ptrdiff_t second)
 {
-    static const tflm_opt_run line[2] = {{1, 0, 0}, {0, 0, 0}};
-    const int32_t depth = gemm->problem->length;
-    const int32_t channels = gemm->problem->channels;
-    int32_t count = tflm_opt_gemm_windows(gemm, input, depth, line, pixels, output);
-    while (count < pixels) {
-        const int32_t block = tflm_opt_min(pixels - count, gemm->plan.block);
-        spread_pixels(gemm, input + count * depth, block);
-        tflm_opt_gemm_s8(gemm, block, output + count * channels);
-        count += block;
+    return gemm->length == 9 ? tflm_opt_spread_nines_s8(target, window, second, &gemm->rows)
+                             : tflm_opt_spread_pair_s8(target, window, second, &gemm->rows);
+}
+
+/* A pair of neighbours whose rows lie anywhere, or above or below the image: those are padding. */
+TFLM_OPT_SMALL TFLM_OPT_APART void spread_rows(
+    tflm_opt_gemm *gemm, uint32_t *target, ptrdiff_t column, ptrdiff_t second)
+{
+    const int32_t rest_words = gemm->rows.rest_words;
+    tflm_opt_gemm_rows *rows = &gemm->rows;
+    int32_t tap = 0;
+    memset(gemm->staging, -gemm->params->input_offset, (size_t)gemm->length);
+    while (tap < gemm->kernel.h) {
+        const int inside = tap >= gemm->first && tap < gemm->last;
+        const int8_t *window = gemm->staging;
+        int32_t step = 0;
+        rows->rows = (tap < gemm->first ? gemm->first : gemm->kernel.h) - tap;
+        if (inside) {
+            window = find_rows(gemm, tap, &rows->rows, &step) + column;
+        }
+        rows->skip = step - gemm->length;
+        tap += rows->rows;
+        rows->rest_words = tap < gemm->kernel.h ? 0 : rest_words;
+        target = spread(gemm, target, window, inside ? second : 0);
+        rows->rests += rows->rows * rows->rest;
+    }
+    rows->rest_words = rest_words;
+}
+
+/* The outputs of a pair of pixels, or of one. */
+TFLM_OPT_SMALL TFLM_OPT_APART void multiply(tflm_opt_gemm *gemm, int32_t pixels)
+{
+    gemm->tiles.second_pixel = pixels > 1 ? gemm->channels : 0;
+    gemm->tiles.output = gemm->output;
+    gemm->output += pixels * gemm->channels;
+    tflm_opt_tiles_s8(&gemm->tiles, 0);
+}
+
+/* One or more pairs of neighbours with evenly spaced rows, and their outputs: all weights are there. */
+TFLM_OPT_APART void multiply_pairs(
+    tflm_opt_gemm *gemm, const int8_t *window, ptrdiff_t stride, int32_t pairs)
+{
+    const int32_t step = 2 * gemm->channels;
+    int8_t *output = gemm->output;
+    gemm->tiles.second_pixel = gemm->channels;
+    gemm->output = output + pairs * step;
+    gemm->rows.rests = (int8_t *)(gemm->inputs + gemm->rests);
+    if (gemm->length == 9) {
+        do {
+            (void)tflm_opt_spread_nines_s8(gemm->inputs, window, stride, &gemm->rows);
+            gemm->tiles.output = output;
+            tflm_opt_tiles_s8(&gemm->tiles, 0);
+            output += step;
+            window += 2 * stride;
+        } while (--pairs > 0);
+    } else {
+        do {
+            (void)tflm_opt_spread_pair_s8(gemm->inputs, window, stride, &gemm->rows);
+            gemm->tiles.output = output;
+            tflm_opt_tiles_s8(&gemm->tiles, 0);
+            output += step;
+            window += 2 * stride;
+        } while (--pairs > 0);
     }
 }
 
-/* The first one lies at the end of its target, where it is read before it is overwritten. */
-int8_t *tflm_opt_gemm_place(const tflm_opt_gemm *gemm, int32_t second)
+/* Neighbours. */
+static TFLM_OPT_SMALL void spread_neighbours(tflm_opt_gemm *gemm, uint32_t *target, int32_t pixels)
 {
-    if (gemm->plan.all_weights) {
-        return second ? gemm->staging : (int8_t *)gemm->inputs + 3 * gemm->words;
+    const int32_t stride = gemm->params->stride.w * gemm->input.c;
+    const int together = gemm->row_count == gemm->kernel.h;
+    ptrdiff_t column = in_column(gemm) * gemm->input.c;
+    if (together) {
+        gemm->rows.rows = gemm->row_count;
+        gemm->rows.skip = gemm->row_step - gemm->length;
+        if (gemm->all && pixels > 1) {
+            multiply_pairs(gemm, gemm->row + column, stride, pixels >> 1);
+            column += (pixels & ~1) * stride;
+            pixels &= 1;
+        }
     }
-    return gemm->staging + second * gemm->words;
+    for (; pixels > 0; pixels -= 2) {
+        const ptrdiff_t second = pixels > 1 ? stride : 0;
+        gemm->rows.rests = (int8_t *)(target + gemm->rests);
+        if (together) {
+            (void)spread(gemm, target, gemm->row + column, second);
+        } else {
+            spread_rows(gemm, target, column, second);
+        }
+        column += 2 * stride;
+        if (gemm->all) {
+            multiply(gemm, tflm_opt_min(pixels, 2));
+        } else {
+            target += gemm->words;
+        }
+    }
 }
 
-void tflm_opt_gemm_gathered(tflm_opt_gemm *gemm,
-                            int32_t pair,
-                            const int8_t *window,
-                            ptrdiff_t second)
+/* A pair of windows, or one window twice, of whatever rows. */
+static TFLM_OPT_SMALL void spread_gathered(tflm_opt_gemm *gemm, uint32_t *target, int32_t pixels)
 {
-    tflm_opt_gemm_rows rows = gemm->input_rows;
-    rows.words = gemm->words >> 2;
-    rows.rows = 1;
-    rows.rest = 0;
-    (void)tflm_opt_spread_inputs_s8(gemm->inputs + pair * gemm->words, window, second, &rows);
+    const int32_t bytes = tflm_opt_gemm_round(gemm->depth);
+    gather(gemm, gemm->staging);
+    if (pixels > 1) {
+        advance(gemm, 1);
+        gather(gemm, gemm->staging + bytes);
+    }
+    gemm->rows.rests = (int8_t *)(target + gemm->rests);
+    gemm->rows.rows = gemm->length < gemm->depth ? gemm->kernel.h : 1;
+    gemm->rows.skip = 0;
+    (void)spread(gemm, target, gemm->staging, pixels > 1 ? bytes : 0);
+    if (gemm->all) {
+        multiply(gemm, pixels);
+    }
+}
+
+TFLM_OPT_SMALL int32_t tflm_opt_gemm_windows(tflm_opt_gemm *gemm, uint32_t *target, int32_t pixels)
+{
+    int8_t *output = gemm->output;
+    int32_t count = 0;
+    int32_t last = 1; /* pixels that are behind the next one when it is done */
+    if (gemm->x >= gemm->inner) {
+        count = tflm_opt_min(gemm->outer - gemm->x, pixels);
+    }
+    if (count > 1 || (count == 1 && pixels == 1)) {
+        count = count == 1 ? 1 : count & ~1;
+        spread_neighbours(gemm, target, count);
+        last = count;
+    } else {
+        count = tflm_opt_min(pixels, 2);
+        spread_gathered(gemm, target, count);
+    }
+    advance(gemm, last);
+    if (gemm->all && gemm->narrow) {
+        tflm_opt_gemm_clamp(gemm, output, count);
+    }
+    return count;
 }
 
 #endif /* TFLM_OPT_DSP */

@@ -4,13 +4,13 @@
 #if TFLM_OPT_DSP
 
 #include "tflm_opt_dot.h"
-#include "tflm_opt_dsp.h"
+#include "tflm_opt_scale.h"
 
 /* Short forms are for sums below this, and for shifts right of 1 to FARTHEST. */
 #define SUM_LIMIT ((int32_t)1 << 30)
 #define FARTHEST 22
 
-#define RARE TFLM_OPT_APART __attribute__((cold)) /* small rather than fast */
+#define RARE TFLM_OPT_APART TFLM_OPT_SMALL
 
 /*
  * The short form of a channel to where its parameters are; 0 where it has none. Sums are doubled, so
@@ -19,15 +19,14 @@
  * both give 0 where h is 0.
  */
 TFLM_OPT_INLINE int set_form(const tflm_opt_gemm *gemm,
-                             int32_t bias,
-                             int32_t multiplier,
-                             int32_t shift,
-                             uint32_t *doubled_bias,
+                             int32_t channel,
+                             uint32_t *sum,
                              uint32_t *parameters)
 {
     const uint32_t limit = (uint32_t)gemm->bias_limit;
-    uint32_t right = 0U - (uint32_t)shift - 1U;
-    parameters[2] = 0; /* a shift that no short form has */
+    const int32_t bias = gemm->bias != NULL ? gemm->bias[channel] : 0;
+    int32_t multiplier = gemm->multiplier[channel];
+    uint32_t right = 0U - (uint32_t)gemm->shift[channel] - 1U;
     if ((uint32_t)bias + limit >= 2U * limit) {
         return 0;
     }
@@ -39,259 +38,325 @@ TFLM_OPT_INLINE int set_form(const tflm_opt_gemm *gemm,
         multiplier = 0; /* all sums give 0 */
         right = FARTHEST - 1;
     }
-    *doubled_bias = 2U * (uint32_t)bias;
+    *sum = (uint32_t)bias << gemm->doubled;
     parameters[0] = (uint32_t)multiplier;
     parameters[1] = gemm->unit << right;
     parameters[2] = right + 1U;
     return 1;
 }
 
+/* Twice the halves of so many words, a multiple of 4. */
+TFLM_OPT_INLINE void double_halves(uint32_t *word, const uint32_t *end)
+{
+    __asm__ volatile(".syntax unified\n"
+                     "1:\n\t"
+                     "ldmia.w %0, {r2, r3, r4, r5}\n\t"
+                     "sadd16 r2, r2, r2\n\t"
+                     "sadd16 r3, r3, r3\n\t"
+                     "sadd16 r4, r4, r4\n\t"
+                     "sadd16 r5, r5, r5\n\t"
+                     "stmia.w %0!, {r2, r3, r4, r5}\n\t"
+                     "cmp %0, %1\n\t"
+                     "bne 1b"
+                     : "+r"(word)
+                     : "r"(end)
+                     : "r2", "r3", "r4", "r5", "cc", "memory");
+}
+
+/* Filters as rows to be spread out. */
+static void set_filter_rows(const tflm_opt_gemm *gemm, tflm_opt_gemm_rows *rows)
+{
+    *rows = gemm->rows;
+    rows->skip = 0;
+    rows->offsets = 0;
+    rows->rows = 1;
+    if (rows->rest == 0) { /* rows follow each other without a gap */
+        rows->words = gemm->words >> 2;
+    } else if (gemm->length < gemm->depth) {
+        rows->rows = gemm->kernel.h;
+    }
+}
+
 /*
  * The weights and short forms of a pair of channels, of which the first is `channel`: the same one
- * twice where there is no other. Where one of them has no short form, the first shift is 0.
+ * twice where there is no other. 0 where one of them has no short form.
  */
-TFLM_OPT_APART int spread_pair(tflm_opt_gemm *gemm, int32_t channel, uint32_t *target)
+TFLM_OPT_APART int spread_weights(const tflm_opt_gemm *gemm,
+                          tflm_opt_gemm_rows *rows,
+                          int32_t channel,
+                          uint32_t *target)
 {
-    const tflm_opt_gemm_problem *problem = gemm->problem;
-    const int32_t next = channel + gemm->second;
+    const int32_t second = gemm->count > 1;
+    const uint32_t *end = target + 2;
     uint32_t *parameters = target + 2 + gemm->words;
-    const int32_t *bias = problem->bias;
-    int32_t bias0 = 0;
-    int32_t bias1 = 0;
-    if (gemm->filter_rows.rest != 0) {
+    if (rows->rest != 0) {
         uint32_t *rests = target + 2 + gemm->rests;
-        gemm->filter_rows.rests = (int8_t *)rests;
-        rests[gemm->filter_rows.rest_words - 1] = 0;
-        rests[gemm->filter_rows.rest_words + 2] = 0;
+        rows->rests = (int8_t *)rests;
+        rests[rows->rest_words - 1] = 0;
+        rests[rows->rest_words + 2] = 0;
     }
-    (void)tflm_opt_spread_weights_s8(target + 2, problem->filter + channel * gemm->depth,
-                         gemm->second * gemm->depth, &gemm->filter_rows);
-    if (bias != NULL) {
-        bias0 = bias[channel];
-        bias1 = bias[next];
+    (void)tflm_opt_spread_pair_s8(target + 2, gemm->filter + channel * gemm->depth,
+                                  second * gemm->depth, rows);
+    if (gemm->doubled) {
+        double_halves(target + 2, parameters);
     }
-    if (set_form(gemm, bias0, problem->multiplier[channel], problem->shift[channel], target,
-                 parameters) &&
-        set_form(gemm, bias1, problem->multiplier[next], problem->shift[next], target + 1,
-                 parameters + 3)) {
-        return 1;
+    for (; target != end; target++) {
+        if (!set_form(gemm, channel, target, parameters)) {
+            return 0;
+        }
+        channel += second;
+        parameters += 3;
     }
-    parameters[2] = 0;
-    return 0;
+    return 1;
 }
 
-/* The first channel of a pair: a last one alone is made together with the one before. */
-TFLM_OPT_INLINE int32_t first_of(const tflm_opt_gemm *gemm, int32_t channel)
-{
-    return tflm_opt_min(channel, gemm->last_pair);
-}
-
-/* The sum of doubled products of a channel and a pixel of a tile, whatever it may reach, halved. */
+/* The sum of products of a channel and a pixel of a tile, whatever it may reach. */
 RARE int32_t general_sum(const uint32_t *weights, const uint32_t *inputs, int32_t words)
 {
-    int64_t sum = 0;
+    int32_t sum = 0;
     const uint32_t *end = weights + words;
     for (; weights != end; weights += 4, inputs += 4) {
-        __asm__("smlald %Q0, %R0, %1, %2" : "+r"(sum) : "r"(weights[0]), "r"(inputs[0]));
-        __asm__("smlald %Q0, %R0, %1, %2" : "+r"(sum) : "r"(weights[1]), "r"(inputs[1]));
+        sum = tflm_opt_smlad(weights[0], inputs[0], sum);
+        sum = tflm_opt_smlad(weights[1], inputs[1], sum);
     }
-    return (int32_t)(uint32_t)(uint64_t)(sum >> 1);
+    return sum;
 }
 
-/* One pixel's outputs of a pair of channels without short forms. */
-RARE void general_pixel(const tflm_opt_gemm *gemm,
-                                  int32_t channel,
-                                  const uint32_t *weights,
-                                  const uint32_t *inputs,
-                                  int8_t *output)
+/* A pair of channels without short forms of a block of pixels. */
+RARE void cross_generally(const tflm_opt_gemm *gemm, int32_t channel, int32_t pixels, int8_t *output)
 {
-    const tflm_opt_gemm_problem *problem = gemm->problem;
-    const int32_t end = tflm_opt_min(channel + 2, problem->channels);
-    for (; channel < end; channel++) {
-        const int32_t bias = problem->bias != NULL ? problem->bias[channel] : 0;
-        const uint32_t sum = (uint32_t)general_sum(weights, inputs, gemm->words);
-        *output++ = tflm_opt_output_s8((int32_t)((uint32_t)bias + sum),
-                                       problem->multiplier[channel], problem->shift[channel],
-                                       problem->output_offset, problem->activation);
+    const int32_t last = tflm_opt_min(channel + 2, gemm->count);
+    const uint32_t *weights = gemm->weights + 2;
+    for (; channel < last; channel++) {
+        const int32_t bias = gemm->bias != NULL ? gemm->bias[channel] : 0;
+        int32_t pixel;
+        for (pixel = 0; pixel < pixels; pixel++) {
+            const uint32_t *inputs = gemm->inputs + (pixel >> 1) * gemm->words + 2 * (pixel & 1);
+            const uint32_t sum =
+                (uint32_t)(general_sum(weights, inputs, gemm->words) >> gemm->doubled);
+            output[pixel * gemm->channels] =
+                tflm_opt_output_s8((int32_t)((uint32_t)bias + sum), gemm->multiplier[channel],
+                                   gemm->shift[channel], gemm->params->output_offset,
+                                   gemm->params->activation);
+        }
+        output++;
         weights += 2;
     }
 }
 
-/* What is the same for all pairs of channels of a block. */
-static void set_across(tflm_opt_gemm *gemm, int32_t pixels)
+TFLM_OPT_SMALL void tflm_opt_gemm_clamp(const tflm_opt_gemm *gemm, int8_t *output, int32_t pixels)
 {
-    gemm->across.second_channel = gemm->second;
-    gemm->across.second_pixel = pixels > 1 ? gemm->problem->channels : 0;
-    gemm->across.both = gemm->across.second_pixel + gemm->second;
-    gemm->across.count = pixels > 1 ? pixels - 1 : 1; /* by twos: 0 is a pixel alone */
-}
-
-/* A pair of channels without short forms of a block of pixels. */
-RARE void cross_generally(const tflm_opt_gemm *gemm,
-                                    int32_t channel,
-                                    const uint32_t *weights,
-                                    int32_t pixels,
-                                    int8_t *output)
-{
-    int32_t pixel;
-    for (pixel = 0; pixel < pixels; pixel++) {
-        general_pixel(gemm, channel, weights + 2,
-                      gemm->inputs + (pixel >> 1) * gemm->words + 2 * (pixel & 1), output);
-        output += gemm->problem->channels;
-    }
-}
-
-/* All weights are there, but not all have short forms; or there is but one channel. */
-TFLM_OPT_APART void cross_all(tflm_opt_gemm *gemm, int32_t pixels, int8_t *output)
-{
-    uint32_t *weights = gemm->weights;
-    int32_t channel;
-    set_across(gemm, pixels);
-    for (channel = 0; channel < gemm->problem->channels; channel += 2) {
-        const int32_t first = first_of(gemm, channel);
-        if (weights[gemm->words + 4] == 0) {
-            cross_generally(gemm, first, weights, pixels, output + first);
-        } else {
-            gemm->across.weights = weights;
-            gemm->across.fixed = weights;
-            gemm->across.end = weights + 2 + gemm->words;
-            gemm->across.output = output + first;
-            tflm_opt_tiles_s8(&gemm->across, 0);
+    const cmsis_nn_activation bounds = gemm->params->activation;
+    for (; pixels > 0; pixels--) {
+        int32_t i;
+        for (i = 0; i < gemm->count; i++) {
+            output[i] = (int8_t)tflm_opt_clamp(output[i], bounds.min, bounds.max);
         }
-        weights += gemm->pair_words;
+        output += gemm->channels;
     }
 }
 
-/* The weights of one pair of channels after the other. */
-static void cross_each(tflm_opt_gemm *gemm, int32_t pixels, int8_t *output)
+/* The outputs of a block whose windows are spread out: one pair of channels after the other. */
+TFLM_OPT_APART void cross(tflm_opt_gemm *gemm, int32_t pixels)
 {
-    const int32_t channels = gemm->problem->channels;
+    tflm_opt_gemm_tiles *tiles = &gemm->tiles;
+    int8_t *output = gemm->output;
+    tflm_opt_gemm_rows rows;
     int32_t channel;
-    set_across(gemm, pixels);
-    for (channel = 0; channel < channels; channel += 2) {
-        const int32_t first = first_of(gemm, channel);
-        gemm->across.output = output + first;
-        if (spread_pair(gemm, first, gemm->weights)) {
-            tflm_opt_tiles_s8(&gemm->across, 0);
+    set_filter_rows(gemm, &rows);
+    tiles->second_channel = gemm->count > 1;
+    tiles->second_pixel = pixels > 1 ? gemm->channels : 0;
+    tiles->both = tiles->second_pixel + tiles->second_channel;
+    tiles->count = pixels > 1 ? pixels - 1 : 1; /* by twos: 0 is a pixel alone */
+    for (channel = 0; channel < gemm->count; channel += 2) {
+        /* a last channel alone is made together with the one before */
+        const int32_t first = tflm_opt_min(channel, gemm->last_pair);
+        tiles->output = output + first;
+        if (spread_weights(gemm, &rows, first, gemm->weights)) {
+            tflm_opt_tiles_s8(tiles, 0);
         } else {
-            cross_generally(gemm, first, gemm->weights, pixels, output + first);
+            cross_generally(gemm, first, pixels, output + first);
         }
-    }
-}
-
-RARE void clamp_outputs(cmsis_nn_activation activation, int8_t *output, int32_t count)
-{
-    const int8_t *end = output + count;
-    for (; output != end; output++) {
-        *output = (int8_t)tflm_opt_clamp(*output, activation.min, activation.max);
-    }
-}
-
-void tflm_opt_gemm_s8(tflm_opt_gemm *gemm, int32_t pixels, int8_t *output)
-{
-    const tflm_opt_gemm_problem *problem = gemm->problem;
-    if (!gemm->plan.all_weights) {
-        cross_each(gemm, pixels, output);
-    } else if (gemm->all_short && gemm->second) {
-        gemm->along.output = output;
-        gemm->along.second_pixel = pixels > 1 ? problem->channels : 0;
-        tflm_opt_tiles_s8(&gemm->along, 0);
-    } else {
-        cross_all(gemm, pixels, output);
     }
     if (gemm->narrow) {
-        clamp_outputs(problem->activation, output, pixels * problem->channels);
+        tflm_opt_gemm_clamp(gemm, output, pixels);
     }
+    gemm->output += pixels * gemm->channels;
 }
 
-static void set_rows(tflm_opt_gemm *gemm)
+/* Which windows' columns hang over no border; none where a window's taps lie apart. */
+static TFLM_OPT_SMALL void set_columns(tflm_opt_gemm *gemm)
 {
-    const tflm_opt_gemm_problem *problem = gemm->problem;
-    const uint32_t offset = (uint32_t)problem->input_offset;
-    tflm_opt_gemm_rows *rows = &gemm->input_rows;
-    rows->words = problem->length >> 2;
-    rows->rows = problem->rows;
-    rows->skip = 0;
-    rows->offsets = (offset & 0xFFFFU) | (offset << 16);
-    rows->rest = problem->length & 3;
-    rows->rests = NULL;
-    rows->rest_words = tflm_opt_gemm_round(problem->rows * rows->rest) >> 2;
-    gemm->rests = 4 * rows->words * rows->rows + 3 * (rows->rest_words - 1);
-    gemm->filter_rows = *rows;
-    if (rows->rest == 0) { /* a filter's rows follow each other without a gap */
-        gemm->filter_rows.words *= problem->rows;
-        gemm->filter_rows.rows = 1;
+    const cmsis_nn_conv_params *params = gemm->params;
+    const int32_t stride = params->stride.w;
+    const int32_t last = gemm->input.w - gemm->kernel.w + params->padding.w;
+    const int apart = (params->dilation.w != 1 && gemm->kernel.w != 1) ||
+                      gemm->kernel.c != gemm->input.c;
+    tflm_opt_gemm_rows *rows = &gemm->rows;
+    int32_t height = gemm->kernel.h;
+    gemm->length = gemm->kernel.w * gemm->kernel.c;
+    gemm->outer = 0;
+    if (apart || height * (gemm->length & 3) > TFLM_OPT_GEMM_REST) {
+        gemm->length = gemm->depth;
     }
-}
-
-static void set_tiles(tflm_opt_gemm *gemm)
-{
-    const tflm_opt_gemm_problem *problem = gemm->problem;
-    const int32_t kink = problem->activation.min < problem->output_offset ? TFLM_OPT_KINK : 0;
-    gemm->across.weights = gemm->weights;
-    gemm->across.inputs = gemm->inputs;
-    gemm->across.fixed = gemm->weights;
-    gemm->across.end = gemm->weights + 2 + gemm->words;
-    gemm->across.step = 2 * problem->channels;
-    tflm_opt_set_tiles(&gemm->across, gemm->words / 4, TFLM_OPT_ACROSS | kink);
-    if (gemm->plan.all_weights) {
-        gemm->along.weights = gemm->weights;
-        gemm->along.inputs = gemm->inputs;
-        gemm->along.fixed = gemm->inputs;
-        gemm->along.end = gemm->inputs + gemm->words;
-        gemm->along.count = problem->channels - 1;
-        tflm_opt_set_tiles(&gemm->along, gemm->words / 4, TFLM_OPT_ALONG | kink);
+    if (gemm->length == gemm->depth) {
+        height = 1;
     }
+    if (!apart && height == gemm->kernel.h && last >= 0) {
+        gemm->outer = tflm_opt_min(last / stride + 1, gemm->width);
+    }
+    gemm->inner = (params->padding.w + stride - 1) / stride;
+    rows->words = gemm->length >> 2;
+    rows->rest = gemm->length & 3;
+    rows->rest_words = tflm_opt_gemm_round(height * rows->rest) >> 2;
+    gemm->rests = 4 * rows->words * height + 3 * (rows->rest_words - 1);
 }
 
 /* What a bias may reach beside products of the largest values. */
-static int32_t bias_limit(const tflm_opt_gemm_problem *problem, int32_t depth)
+static int32_t bias_limit(int32_t offset, int32_t depth)
 {
-    const int32_t offset = problem->input_offset;
     const int32_t reach = 128 * tflm_opt_max(128 - offset, 127 + offset);
     return depth < SUM_LIMIT / (128 * 256) ? SUM_LIMIT - reach * depth : 0;
 }
 
-arm_cmsis_nn_status tflm_opt_gemm_start(tflm_opt_gemm *gemm,
-                                        const tflm_opt_gemm_problem *problem,
-                                        void *scratch,
-                                        int32_t size)
+/* The weights of a group; 0 where they don't all have short forms. */
+TFLM_OPT_APART int spread_all(tflm_opt_gemm *gemm)
 {
-    const int32_t depth = problem->rows * problem->length;
-    uint32_t *weights = (uint32_t *)scratch;
-    int32_t pairs = 1;
+    uint32_t *weights = gemm->weights;
+    tflm_opt_gemm_rows rows;
     int32_t channel;
-    gemm->plan = tflm_opt_gemm_divide(depth, problem->channels, problem->staging, size);
-    if (gemm->plan.block == 0 || ((uintptr_t)scratch & 3U) != 0) {
+    set_filter_rows(gemm, &rows);
+    for (channel = 0; channel < gemm->count; channel += 2) {
+        if (!spread_weights(gemm, &rows, tflm_opt_min(channel, gemm->last_pair), weights)) {
+            return 0;
+        }
+        weights += gemm->words + TFLM_OPT_GEMM_FORMS / 4;
+    }
+    return 1;
+}
+
+/* What tiles share, and how their sums end. */
+static TFLM_OPT_SMALL void set_tiles(tflm_opt_gemm *gemm)
+{
+    tflm_opt_gemm_tiles *tiles = &gemm->tiles;
+    const int32_t kink =
+        gemm->params->activation.min < gemm->params->output_offset ? TFLM_OPT_KINK : 0;
+    const int32_t single = gemm->doubled ? 0 : TFLM_OPT_SINGLE;
+    const int32_t order = gemm->all ? TFLM_OPT_ALONG : TFLM_OPT_ACROSS;
+    tiles->weights = gemm->weights;
+    tiles->inputs = gemm->inputs;
+    tiles->fixed = gemm->all ? gemm->inputs : gemm->weights;
+    tiles->end = gemm->all ? gemm->inputs + gemm->words : gemm->weights + 2 + gemm->words;
+    tiles->count = gemm->count - 1;
+    tiles->step = 2 * gemm->channels;
+    tflm_opt_set_tiles(tiles, gemm->words >> 2, order | single | kink);
+}
+
+/* All pixels of a group. */
+static void make_group(tflm_opt_gemm *gemm)
+{
+    int32_t pixels = gemm->span.count;
+    int32_t count;
+    gemm->y = gemm->span.y;
+    gemm->x = gemm->span.x;
+    tflm_opt_gemm_row(gemm);
+    if (gemm->all && gemm->x + 1 == gemm->inner) {
+        /* what hangs over the left border then pairs with what hangs over the right one */
+        pixels -= tflm_opt_gemm_windows(gemm, gemm->inputs, 1);
+    }
+    while (pixels > 0) {
+        const int32_t block = gemm->all ? pixels : tflm_opt_min(pixels, gemm->block);
+        uint32_t *target = gemm->inputs;
+        for (count = block; count > 0;) {
+            const int32_t made = tflm_opt_gemm_windows(gemm, target, count);
+            target += gemm->all ? 0 : (made + 1) / 2 * gemm->words;
+            count -= made;
+        }
+        if (!gemm->all) {
+            cross(gemm, block);
+        }
+        pixels -= block;
+    }
+}
+
+/* To channels `count` further on. */
+static void move_on(tflm_opt_gemm *gemm, int32_t count)
+{
+    gemm->filter += count * gemm->depth;
+    gemm->bias += gemm->bias != NULL ? count : 0;
+    gemm->multiplier += count;
+    gemm->shift += count;
+}
+
+/* All that is the same for all groups; 0 where scratch does not do. */
+RARE int start(tflm_opt_gemm *gemm, const cmsis_nn_context *ctx)
+{
+    const cmsis_nn_activation bounds = gemm->params->activation;
+    const uint32_t offset = (uint32_t)gemm->params->input_offset;
+    const int32_t depth = gemm->kernel.h * gemm->kernel.w * gemm->kernel.c;
+    const int32_t words = tflm_opt_gemm_round(depth);
+    tflm_opt_gemm_plan plan;
+    gemm->count = gemm->channels / (gemm->input.c / gemm->kernel.c);
+    plan = tflm_opt_gemm_divide(depth, gemm->count, gemm->staged ? 2 * words : 0,
+                                ctx->size == 0 ? tflm_opt_gemm_size(depth) : ctx->size);
+    gemm->depth = depth;
+    gemm->words = words;
+    gemm->last_pair = tflm_opt_max(gemm->count - 2, 0);
+    gemm->bias_limit = bias_limit(gemm->params->input_offset, depth);
+    gemm->room = plan.all_weights;
+    gemm->block = plan.block;
+    gemm->doubled = depth <= (plan.all_weights ? gemm->span.count : plan.block);
+    gemm->unit = 2U * (uint32_t)gemm->params->output_offset + 1U;
+    gemm->narrow = tflm_opt_is_narrow(bounds.min, bounds.max);
+    gemm->weights = (uint32_t *)ctx->buf;
+    gemm->staging = (int8_t *)ctx->buf;
+    gemm->inputs = gemm->weights + words + TFLM_OPT_GEMM_FORMS / 4;
+    if (plan.all_weights) {
+        gemm->inputs =
+            gemm->weights + (gemm->count + 1) / 2 * (words + TFLM_OPT_GEMM_FORMS / 4);
+        gemm->staging = (int8_t *)(gemm->inputs + words);
+    }
+    gemm->rows.offsets = (offset & 0xFFFFU) | (offset << 16);
+    set_columns(gemm);
+    return ctx->buf != NULL && plan.block != 0 && ((uintptr_t)ctx->buf & 3U) == 0;
+}
+
+arm_cmsis_nn_status tflm_opt_gemm_s8(tflm_opt_gemm *gemm, const cmsis_nn_context *ctx)
+{
+    int8_t *output = gemm->output;
+    if (!start(gemm, ctx)) {
         return ARM_CMSIS_NN_ARG_ERROR;
     }
-    if (gemm->plan.all_weights) {
-        pairs = (problem->channels + 1) / 2;
+    for (gemm->group = 0; gemm->group < gemm->input.c; gemm->group += gemm->kernel.c) {
+        gemm->output = output;
+        gemm->all = gemm->room && spread_all(gemm);
+        set_tiles(gemm);
+        make_group(gemm);
+        move_on(gemm, gemm->count);
+        output += gemm->count;
     }
-    gemm->problem = problem;
-    gemm->depth = depth;
-    gemm->second = problem->channels > 1;
-    gemm->last_pair = tflm_opt_max(problem->channels - 2, 0);
-    gemm->words = tflm_opt_gemm_round(depth);
-    gemm->pair_words = gemm->words + TFLM_OPT_GEMM_FORMS / 4;
-    gemm->bias_limit = bias_limit(problem, depth);
-    gemm->threes = (problem->length == 9);
-    gemm->unit = 2U * (uint32_t)problem->output_offset + 1U;
-    gemm->narrow = problem->activation.min > INT8_MIN || problem->activation.max < INT8_MAX;
-    gemm->weights = weights;
-    gemm->inputs = weights + pairs * gemm->pair_words;
-    set_rows(gemm);
-    set_tiles(gemm);
-    gemm->staging = (int8_t *)weights;
-    gemm->all_short = 1;
-    if (gemm->plan.all_weights) {
-        gemm->staging = (int8_t *)(gemm->inputs + gemm->words);
-        for (channel = 0; channel < problem->channels; channel += 2) {
-            gemm->all_short &= spread_pair(gemm, first_of(gemm, channel), weights);
-            weights += gemm->pair_words;
-        }
-    }
+    move_on(gemm, -gemm->channels);
+    gemm->output = output - gemm->channels;
     return ARM_CMSIS_NN_SUCCESS;
+}
+
+arm_cmsis_nn_status tflm_opt_gemm_images_s8(tflm_opt_gemm *gemm,
+                                            const cmsis_nn_context *ctx,
+                                            const int8_t *image,
+                                            int32_t images)
+{
+    arm_cmsis_nn_status status = ARM_CMSIS_NN_SUCCESS;
+    gemm->span.y = 0;
+    gemm->span.x = 0;
+    for (; images > 0 && status == ARM_CMSIS_NN_SUCCESS; images--) {
+        tflm_opt_lines_shape shape;
+        const tflm_opt_lines lines = tflm_opt_whole(&gemm->input, image, &shape);
+        gemm->lines = &lines;
+        status = tflm_opt_gemm_s8(gemm, ctx);
+        image += gemm->input.h * gemm->input.w * gemm->input.c;
+        gemm->output += gemm->span.count * gemm->channels;
+    }
+    return status;
 }
 
 #endif /* TFLM_OPT_DSP */

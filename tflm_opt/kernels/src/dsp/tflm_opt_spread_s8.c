@@ -14,25 +14,12 @@
  * r0 target, r1 first of the pair, r2 from there to the second, r4 words of a row, r5 rows, r6 skip,
  * r7 constant, r12 rest of a row, r14 its place. A step alone, two, then four at a time.
  */
-#define SPREAD_INPUTS                                                                              \
+#define SPREAD_FOUR                                                                              \
     "ldr.w r11, [r1, r2]\n\t"                                                                      \
     "ldr r9, [r1], #4\n\t"                                                                         \
     "sxtab16 r10, r7, r11\n\t"                                                                     \
     "sxtab16 r11, r7, r11, ror #8\n\t"                                                             \
     "sxtab16 r8, r7, r9\n\t"                                                                       \
-    "sxtab16 r9, r7, r9, ror #8\n\t"                                                               \
-    "stmia.w r0!, {r8, r9, r10, r11}\n\t"
-
-#define SPREAD_WEIGHTS                                                                             \
-    "ldr.w r11, [r1, r2]\n\t"                                                                      \
-    "ldr r9, [r1], #4\n\t"                                                                         \
-    "sxtb16 r10, r11\n\t"                                                                          \
-    "sxtb16 r7, r11, ror #8\n\t"                                                                   \
-    "sxtab16 r10, r10, r11\n\t"                                                                    \
-    "sxtab16 r11, r7, r11, ror #8\n\t"                                                             \
-    "sxtb16 r8, r9\n\t"                                                                            \
-    "sxtb16 r7, r9, ror #8\n\t"                                                                    \
-    "sxtab16 r8, r8, r9\n\t"                                                                       \
     "sxtab16 r9, r7, r9, ror #8\n\t"                                                               \
     "stmia.w r0!, {r8, r9, r10, r11}\n\t"
 
@@ -90,15 +77,15 @@
     "bne.w 1b\n\t"                                                                                 \
     "pop.w {r3, r4, r5, r6, r7, r8, r9, r10, r11, pc}\n\t"
 
-NAKED uint32_t *tflm_opt_spread_inputs_s8(uint32_t *target IGNORED,
+NAKED uint32_t *tflm_opt_spread_pair_s8(uint32_t *target IGNORED,
                                           const int8_t *first IGNORED,
                                           ptrdiff_t second IGNORED,
                                           const tflm_opt_gemm_rows *rows IGNORED)
 {
-    __asm__(SPREAD_ROWS(SPREAD_INPUTS));
+    __asm__(SPREAD_ROWS(SPREAD_FOUR));
 }
 
-NAKED uint32_t *tflm_opt_spread_threes_s8(uint32_t *target IGNORED,
+NAKED uint32_t *tflm_opt_spread_nines_s8(uint32_t *target IGNORED,
                                           const int8_t *first IGNORED,
                                           ptrdiff_t second IGNORED,
                                           const tflm_opt_gemm_rows *rows IGNORED)
@@ -106,26 +93,18 @@ NAKED uint32_t *tflm_opt_spread_threes_s8(uint32_t *target IGNORED,
     __asm__(".syntax unified\n\t"
             "push.w {r3, r4, r5, r6, r7, r8, r9, r10, r11, lr}\n\t"
             "ldmia.w r3, {r4, r5, r6, r7, r12, r14}\n"
-            "1:\n\t" TWICE(SPREAD_INPUTS) REST_BYTE
+            "1:\n\t" TWICE(SPREAD_FOUR) REST_BYTE
             "add.w r1, r1, r6\n\t"
             "subs.w r5, r5, #1\n\t"
             "bne.w 1b\n\t"
             "ldr.w r4, [r3, #24]\n\t"
             "cmp.w r4, #0\n\t"
             "beq.w 3f\n\t" REST_ROW
-            "2:\n\t" SPREAD_INPUTS
+            "2:\n\t" SPREAD_FOUR
             "subs.w r4, r4, #1\n\t"
             "bne.w 2b\n"
             "3:\n\t"
             "pop.w {r3, r4, r5, r6, r7, r8, r9, r10, r11, pc}\n\t");
-}
-
-NAKED uint32_t *tflm_opt_spread_weights_s8(uint32_t *target IGNORED,
-                                           const int8_t *first IGNORED,
-                                           ptrdiff_t second IGNORED,
-                                           const tflm_opt_gemm_rows *rows IGNORED)
-{
-    __asm__(SPREAD_ROWS(SPREAD_WEIGHTS));
 }
 
 #endif /* TFLM_OPT_DSP */

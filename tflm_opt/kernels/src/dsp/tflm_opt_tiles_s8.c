@@ -12,12 +12,12 @@
  * r0 weights, r1 inputs; sums of (channel, pixel): r2 (0, 0), r3 (1, 0), r12 (0, 1), r14 (1, 1);
  * weights r4 to r7, inputs r8 to r11. At sp are words 2 to 12 of tflm_opt_gemm_tiles.
  */
-#define UNROLLED 24
+#define UNROLLED 18
 #define STEP_BYTES 40
-#define LOOP 4 /* from a place in the table to that of a loop of more than one round */
+#define LOOP 8 /* where in the table loops of more than one round are, along first */
 
 #define FOUR(text) text text text text
-#define EIGHT(text) FOUR(text) FOUR(text)
+#define NINE(text) text FOUR(text) FOUR(text)
 
 #define FIRST_STEP                                                                                 \
     "ldmia.w r0!, {r2, r3, r4, r5, r6, r7}\n\t"                                                    \
@@ -43,7 +43,13 @@
     "smlad r14, r7, r11, r14\n\t"                                                                  \
     "smlad r3, r7, r9, r3\n\t"
 
-/* Sums to int8 in place, with r4 to r6 and r7 to r9 for the two channels' parameters. */
+#define DOUBLE                                                                                     \
+    "lsls r2, r2, #1\n\t"                                                                          \
+    "lsls r3, r3, #1\n\t"                                                                          \
+    "lsl.w r12, r12, #1\n\t"                                                                       \
+    "lsl.w r14, r14, #1\n\t"
+
+/* Doubled sums to int8 in place, with r4 to r6 and r7 to r9 for the two channels' parameters. */
 #define REQUANTIZE                                                                                 \
     "ldmia.w r0!, {r4, r5, r6, r7, r8, r9}\n\t"                                                    \
     "smmlar r2, r2, r4, r5\n\t"                                                                    \
@@ -136,23 +142,28 @@ NAKED void tflm_opt_tiles_s8(tflm_opt_gemm_tiles *tiles IGNORED, int32_t back IG
             "bx lr\n\t"
             ".balign 4\n"
             "4:\n\t"
-            ".word 10f - 4b + 1, 11f - 4b + 1, 12f - 4b + 1, 13f - 4b + 1\n\t"
-            ".word 14f - 4b + 1, 14f - 4b + 1, 15f - 4b + 1, 15f - 4b + 1\n"
+            ".word 11f - 4b + 1, 13f - 4b + 1, 10f - 4b + 1, 12f - 4b + 1\n\t"
+            ".word 15f - 4b + 1, 17f - 4b + 1, 14f - 4b + 1, 16f - 4b + 1\n\t"
+            ".word 18f - 4b + 1, 19f - 4b + 1\n"
             "3:\n\t"
             "push.w {r4, r5, r6, r7, r8, r9, r10, r11, lr}\n\t"
             "ldmia.w r0, {r0, r1, r2, r3, r4, r5, r6, r7, r8, r9, r10, r11, r12}\n\t"
             "push.w {r2, r3, r4, r5, r6, r7, r8, r9, r10, r11, r12}\n"
             "1:\n\t" FIRST_STEP
             "ldr.w pc, [sp, #28]\n"
-            "5:\n\t" EIGHT(STEP) EIGHT(STEP) EIGHT(STEP)
+            "5:\n\t" NINE(STEP) NINE(STEP)
             "6:\n\t"
             "ldr.w pc, [sp, #32]\n"
-            "10:\n\t" REQUANTIZE NARROW STORE_ALONG
-            "11:\n\t" REQUANTIZE_WITH_KINK NARROW STORE_ALONG
-            "12:\n\t" REQUANTIZE NARROW STORE_ACROSS
-            "13:\n\t" REQUANTIZE_WITH_KINK NARROW STORE_ACROSS
-            "14:\n\t" AGAIN("r1")
-            "15:\n\t" AGAIN("r0")
+            "10:\n\t" DOUBLE
+            "11:\n\t" REQUANTIZE NARROW STORE_ALONG
+            "12:\n\t" DOUBLE
+            "13:\n\t" REQUANTIZE_WITH_KINK NARROW STORE_ALONG
+            "14:\n\t" DOUBLE
+            "15:\n\t" REQUANTIZE NARROW STORE_ACROSS
+            "16:\n\t" DOUBLE
+            "17:\n\t" REQUANTIZE_WITH_KINK NARROW STORE_ACROSS
+            "18:\n\t" AGAIN("r1")
+            "19:\n\t" AGAIN("r0")
             "7:\n\t"
             "mov.w r4, #0\n\t"
             "str.w r4, [sp, #4]\n\t"
@@ -171,7 +182,7 @@ void tflm_opt_set_tiles(tflm_opt_gemm_tiles *tiles, int32_t words, int32_t tail)
 {
     const int32_t rounds = (words - 2 + UNROLLED) / UNROLLED; /* words - 1 steps of the loop */
     const int32_t first = words - 1 - (rounds - 1) * UNROLLED;
-    tiles->next = (uint32_t)(rounds > 1 ? tail | LOOP : tail);
+    tiles->next = (uint32_t)(rounds > 1 ? LOOP + (tail >= TFLM_OPT_ACROSS) : tail);
     tiles->tail = (uint32_t)tail;
     tflm_opt_tiles_s8(tiles, rounds == 0 ? 1 : first * STEP_BYTES + 1);
 }

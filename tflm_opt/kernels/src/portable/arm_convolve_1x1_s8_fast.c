@@ -21,7 +21,7 @@ arm_cmsis_nn_status arm_convolve_1x1_s8_fast(const cmsis_nn_context *ctx,
     int32_t pixels;
     int32_t depth;
     tflm_opt_channels channels;
-    tflm_opt_pair *window;
+    tflm_opt_group_place *window;
     int32_t left;
     (void)filter_dims;
     (void)bias_dims;
@@ -31,7 +31,7 @@ arm_cmsis_nn_status arm_convolve_1x1_s8_fast(const cmsis_nn_context *ctx,
     }
     pixels = input_dims->n * input_dims->h * input_dims->w;
     depth = input_dims->c;
-    window = tflm_opt_pairs(ctx, depth);
+    window = tflm_opt_group(ctx, depth, output_dims->c);
     left = pixels;
     channels.filter_size = depth;
     channels.input_offset = conv_params->input_offset;
@@ -41,11 +41,11 @@ arm_cmsis_nn_status arm_convolve_1x1_s8_fast(const cmsis_nn_context *ctx,
     channels.quant_step = 1;
     channels.output_offset = conv_params->output_offset;
     channels.activation = conv_params->activation;
-    for (; window != NULL && left > 1; left -= 2) {
-        tflm_opt_set_pairs(input_data, input_data + depth, depth, channels.input_offset, window);
-        tflm_opt_dot_pair_s8(&channels, window, filter_data, output_dims->c, output_data);
-        input_data += 2 * depth;
-        output_data += 2 * output_dims->c;
+    for (; window != NULL && left >= TFLM_OPT_GROUP; left -= TFLM_OPT_GROUP) {
+        tflm_opt_set_places(input_data, depth, depth, channels.input_offset, window);
+        tflm_opt_dot_group_s8(&channels, window, filter_data, output_dims->c, output_data);
+        input_data += TFLM_OPT_GROUP * depth;
+        output_data += TFLM_OPT_GROUP * output_dims->c;
     }
     for (; left > 0; left--) {
         tflm_opt_dot_line_s8(&channels, input_data, filter_data, output_dims->c, output_data);

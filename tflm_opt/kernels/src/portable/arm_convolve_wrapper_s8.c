@@ -1,16 +1,8 @@
 #include "tflm_opt_check.h"
 #include "tflm_opt_kernels.h"
+#include "tflm_opt_tier.h"
 
-/* Which of the two kernels it is; both calls ask here, so that the scratch is the kernel's own. */
-static int is_pointwise(const cmsis_nn_conv_params *params,
-                        const cmsis_nn_dims *input,
-                        const cmsis_nn_dims *filter,
-                        const cmsis_nn_dims *output)
-{
-    return filter->h == 1 && filter->w == 1 && filter->c == input->c && params->padding.h == 0 &&
-           params->padding.w == 0 && params->stride.h == 1 && params->stride.w == 1 &&
-           output->h == input->h && output->w == input->w;
-}
+#if !TFLM_OPT_DSP || TFLM_OPT_MVE
 
 arm_cmsis_nn_status arm_convolve_wrapper_s8(const cmsis_nn_context *ctx,
                                             const cmsis_nn_conv_params *conv_params,
@@ -29,7 +21,7 @@ arm_cmsis_nn_status arm_convolve_wrapper_s8(const cmsis_nn_context *ctx,
                                    output_dims)) {
         return ARM_CMSIS_NN_ARG_ERROR;
     }
-    if (is_pointwise(conv_params, input_dims, filter_dims, output_dims)) {
+    if (tflm_opt_is_pointwise(conv_params, input_dims, filter_dims, output_dims)) {
         return arm_convolve_1x1_s8_fast(ctx, conv_params, quant_params, input_dims, input_data,
                                         filter_dims, filter_data, bias_dims, bias_data,
                                         output_dims, output_data);
@@ -43,8 +35,10 @@ int32_t arm_convolve_wrapper_s8_get_buffer_size(const cmsis_nn_conv_params *conv
                                                 const cmsis_nn_dims *filter_dims,
                                                 const cmsis_nn_dims *output_dims)
 {
-    if (is_pointwise(conv_params, input_dims, filter_dims, output_dims)) {
+    if (tflm_opt_is_pointwise(conv_params, input_dims, filter_dims, output_dims)) {
         return arm_convolve_1x1_s8_fast_get_buffer_size(input_dims);
     }
     return arm_convolve_s8_get_buffer_size(input_dims, filter_dims);
 }
+
+#endif /* !TFLM_OPT_DSP || TFLM_OPT_MVE */

@@ -1,8 +1,4 @@
-#include "tflm_opt_tier.h"
-
-#if !TFLM_OPT_DSP
-
-#include "tflm_opt_dot.h"
+#include "tflm_opt_connect.h"
 #include "tflm_opt_kernels.h"
 
 arm_cmsis_nn_status arm_fully_connected_per_channel_s8(
@@ -18,25 +14,14 @@ arm_cmsis_nn_status arm_fully_connected_per_channel_s8(
     const cmsis_nn_dims *output_dims,
     int8_t *output_data)
 {
-    const int32_t depth = filter_dims->n;
     tflm_opt_channels channels;
-    int32_t row;
     (void)ctx;
     (void)bias_dims;
-    channels.filter_size = depth;
-    channels.input_offset = fc_params->input_offset;
     tflm_opt_set_bias(&channels, bias_data);
     channels.multiplier = quant_params->multiplier;
     channels.shift = quant_params->shift;
     channels.quant_step = 1;
-    channels.output_offset = fc_params->output_offset;
-    channels.activation = fc_params->activation;
-    for (row = 0; row < input_dims->n; row++) {
-        tflm_opt_dot_line_s8(&channels, input_data, filter_data, output_dims->c, output_data);
-        input_data += depth;
-        output_data += output_dims->c;
-    }
+    tflm_opt_connect(NULL, fc_params, &channels, input_dims->n, input_data, filter_dims->n,
+                     filter_data, output_dims->c, output_data);
     return ARM_CMSIS_NN_SUCCESS;
 }
-
-#endif /* !TFLM_OPT_DSP */

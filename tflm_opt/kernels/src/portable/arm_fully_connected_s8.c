@@ -1,30 +1,31 @@
-#include "tflm_opt_tier.h"
-
-#if !TFLM_OPT_DSP
-
-#include "tflm_opt_dot.h"
+#include "tflm_opt_connect.h"
 #include "tflm_opt_kernels.h"
 
-/* One row of outputs where the filter has an offset too: files of old converters. */
-TFLM_OPT_APART void offset_row(const tflm_opt_channels *channels,
-                       int32_t filter_offset,
-                       const int8_t *input,
-                       const int8_t *filter,
-                       int32_t count,
-                       int8_t *output)
+/* Outputs where the filter has an offset too: files of old converters. */
+TFLM_OPT_APART void connect_offsets(const cmsis_nn_fc_params *params,
+                                    const tflm_opt_channels *channels,
+                                    int32_t rows,
+                                    const int8_t *input,
+                                    int32_t depth,
+                                    const int8_t *filter_data,
+                                    int32_t count,
+                                    int8_t *output)
 {
-    const int32_t *bias = channels->bias;
-    int32_t channel;
-    int32_t i;
-    for (channel = 0; channel < count; channel++) {
-        int32_t sum = *bias;
-        for (i = 0; i < channels->filter_size; i++) {
-            sum += (input[i] + channels->input_offset) * (filter[i] + filter_offset);
+    for (; rows > 0; rows--) {
+        const int32_t *bias = channels->bias;
+        const int8_t *filter = filter_data;
+        const int8_t *end = output + count;
+        for (; output != end; output++) {
+            int32_t sum = *bias;
+            int32_t i;
+            for (i = 0; i < depth; i++) {
+                sum += (input[i] + params->input_offset) * (*filter++ + params->filter_offset);
+            }
+            *output = tflm_opt_output_s8(sum, *channels->multiplier, *channels->shift,
+                                         params->output_offset, params->activation);
+            bias += channels->bias_step;
         }
-        output[channel] =
-            tflm_opt_one_output(channels, channels->multiplier, channels->shift, sum);
-        bias += channels->bias_step;
-        filter += channels->filter_size;
+        input += depth;
     }
 }
 
@@ -40,35 +41,19 @@ arm_cmsis_nn_status arm_fully_connected_s8(const cmsis_nn_context *ctx,
                                            const cmsis_nn_dims *output_dims,
                                            int8_t *output_data)
 {
-    const int32_t depth = filter_dims->n;
-    int32_t multipliers[TFLM_OPT_BLOCK];
-    int32_t shifts[TFLM_OPT_BLOCK];
     tflm_opt_channels channels;
-    int32_t row;
-    int32_t i;
     (void)ctx;
     (void)bias_dims;
-    for (i = 0; i < TFLM_OPT_BLOCK; i++) {
-        multipliers[i] = quant_params->multiplier;
-        shifts[i] = quant_params->shift;
-    }
-    channels.filter_size = depth;
-    channels.input_offset = fc_params->input_offset;
     tflm_opt_set_bias(&channels, bias_data);
-    channels.multiplier = multipliers;
-    channels.shift = shifts;
+    channels.multiplier = &quant_params->multiplier;
+    channels.shift = &quant_params->shift;
     channels.quant_step = 0;
-    channels.output_offset = fc_params->output_offset;
-    channels.activation = fc_params->activation;
-    for (row = 0; row < input_dims->n; row++) {
-        if (fc_params->filter_offset == 0) {
-            tflm_opt_dot_line_s8(&channels, input_data, filter_data, output_dims->c, output_data);
-        } else {
-            offset_row(&channels, fc_params->filter_offset, input_data, filter_data,
-                       output_dims->c, output_data);
-        }
-        input_data += depth;
-        output_data += output_dims->c;
+    if (fc_params->filter_offset != 0) {
+        connect_offsets(fc_params, &channels, input_dims->n, input_data, filter_dims->n,
+                        filter_data, output_dims->c, output_data);
+    } else {
+        tflm_opt_connect(NULL, fc_params, &channels, input_dims->n, input_data, filter_dims->n,
+                         filter_data, output_dims->c, output_data);
     }
     return ARM_CMSIS_NN_SUCCESS;
 }
@@ -78,5 +63,3 @@ int32_t arm_fully_connected_s8_get_buffer_size(const cmsis_nn_dims *filter_dims)
     (void)filter_dims;
     return 0;
 }
-
-#endif /* !TFLM_OPT_DSP */

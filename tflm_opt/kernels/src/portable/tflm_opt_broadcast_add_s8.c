@@ -17,32 +17,12 @@ arm_cmsis_nn_status tflm_opt_broadcast_add_s8(const tflm_opt_sum_params *params,
         const int8_t *x1 = input1_data;
         const int8_t *x2 = input2_data;
         if (step1 == 1 && step2 == 1) {
-            arm_cmsis_nn_status status;
-            status = arm_elementwise_add_s8(
-                x1, x2, params->input1_offset, params->input1_quant.multiplier,
-                params->input1_quant.shift, params->input2_offset,
-                params->input2_quant.multiplier, params->input2_quant.shift, params->left_shift,
-                output_data, params->output_offset, params->output_quant.multiplier,
-                params->output_quant.shift, params->activation.min, params->activation.max, count);
-            if (status != ARM_CMSIS_NN_SUCCESS) {
-                return status;
-            }
+            tflm_opt_add_s8(params, x1, x2, count, output_data);
             output_data += count;
             continue;
         }
         for (i = 0; i < count; i++) {
-            const int32_t first =
-                tflm_opt_term(*x1 + params->input1_offset, params->left_shift,
-                              params->input1_quant.multiplier, params->input1_quant.shift);
-            const int32_t second =
-                tflm_opt_term(*x2 + params->input2_offset, params->left_shift,
-                              params->input2_quant.multiplier, params->input2_quant.shift);
-            const int32_t sum =
-                tflm_opt_scale_down(first + second, params->output_quant.multiplier,
-                                    params->output_quant.shift) +
-                params->output_offset;
-            *output_data++ = (int8_t)tflm_opt_clamp(sum, params->activation.min,
-                                                    params->activation.max);
+            *output_data++ = tflm_opt_sum_of(params, *x1, *x2);
             x1 += step1;
             x2 += step2;
         }

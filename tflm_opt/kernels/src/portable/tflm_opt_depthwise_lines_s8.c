@@ -1,5 +1,6 @@
 #include "tflm_opt_dot.h"
 #include "tflm_opt_kernels.h"
+#include "tflm_opt_thumb_taps.h"
 #include "tflm_opt_tier.h"
 
 #if !TFLM_OPT_DSP
@@ -132,6 +133,8 @@ TFLM_OPT_APART void depthwise_pixel(const depthwise *conv, const window *win, in
     tflm_opt_clamp_line(channels->activation, output, conv->count);
 }
 
+#if !TFLM_OPT_THUMB1
+
 /* Three neighbouring taps of one channel; `step` is from one to the next in both. */
 TFLM_OPT_INLINE int32_t sum_three(
     int32_t sum, const int8_t *in, const int8_t *tap, int32_t step, int32_t offset)
@@ -174,7 +177,9 @@ TFLM_OPT_APART void sum_3x3(const int8_t *const *rows,
     while (sums != end) {
         int32_t sum = *bias;
         sum = sum_three(sum, in0++, tap0++, step, offset);
+        TFLM_OPT_THEN();
         sum = sum_three(sum, in1++, tap1++, step, offset);
+        TFLM_OPT_THEN();
         sum = sum_three(sum, in2++, tap2++, step, offset);
         *sums++ = sum;
         bias += bias_step;
@@ -204,6 +209,8 @@ TFLM_OPT_APART void whole_3x3(const depthwise *conv, const window *win, int8_t *
     tflm_opt_clamp_line(channels->activation, output, conv->count);
 }
 
+#endif
+
 /* The span's pixels, one after the other; the windows' rows are set. */
 static void depthwise_span(const depthwise *conv,
                            const int8_t *filter_data,
@@ -212,8 +219,10 @@ static void depthwise_span(const depthwise *conv,
 {
     static const tflm_opt_run nothing = {0, 0, 0};
     const cmsis_nn_dw_conv_params *params = conv->params;
+#if !TFLM_OPT_THUMB1
     const int plain = params->ch_mult == 1 && params->dilation.w == 1 &&
                       conv->filter->w == 3 && conv->row_count == 3;
+#endif
     int32_t in_x = span->x * params->stride.w - params->padding.w;
     int32_t x;
     for (x = 0; x < span->count; x++) {
@@ -230,11 +239,15 @@ static void depthwise_span(const depthwise *conv,
             win.pixel += conv->rows.offset + first_x * conv->input->c;
             win.taps += columns.first * conv->count;
         }
+#if !TFLM_OPT_THUMB1
         if (win.columns == 3 && plain) {
             whole_3x3(conv, &win, output);
-        } else {
-            depthwise_pixel(conv, &win, output);
+            output += conv->count;
+            in_x += params->stride.w;
+            continue;
         }
+#endif
+        depthwise_pixel(conv, &win, output);
         output += conv->count;
         in_x += params->stride.w;
     }
@@ -281,7 +294,20 @@ arm_cmsis_nn_status tflm_opt_depthwise_lines_s8(
     tflm_opt_set_rows(input, in_y + rows.first * dw_conv_params->dilation.h,
                       dw_conv_params->dilation.h, conv.row_count, tflm_opt_max(in_x, 0),
                       input_dims->c, &conv.rows);
-    depthwise_span(&conv, filter_data + rows.first * conv.filter_row, span, output_data);
+    filter_data += rows.first * conv.filter_row;
+#if TFLM_OPT_THUMB1
+    if (tflm_opt_is_plain(dw_conv_params, filter_dims, conv.count, conv.row_count)) {
+        tflm_opt_plain plain;
+        plain.channels = &conv.channels;
+        plain.count = conv.count;
+        plain.width = filter_dims->w;
+        plain.input_width = input_dims->w;
+        tflm_opt_plain_span(&plain, &conv.rows, filter_data, in_x, dw_conv_params->stride.w,
+                            span->count, output_data);
+        return ARM_CMSIS_NN_SUCCESS;
+    }
+#endif
+    depthwise_span(&conv, filter_data, span, output_data);
     return ARM_CMSIS_NN_SUCCESS;
 }
 

@@ -2,6 +2,44 @@
 
 #define SUMS 16 /* output channels between two rounds of scaling */
 
+#if TFLM_OPT_THUMB1
+
+/* The sums of some channels. */
+static void sum_some(const tflm_opt_channels *channels,
+                     const int8_t *input,
+                     const int8_t *filter,
+                     const int32_t *bias,
+                     int32_t some,
+                     int32_t *sums)
+{
+    const int32_t blocks = some >> 2;
+    int32_t i = blocks * 4;
+    if (blocks > 0) {
+        const int8_t *rows[2];
+        tflm_opt_line line;
+        rows[0] = input;
+        rows[1] = NULL;
+        line.rows = rows;
+        line.filter = filter;
+        line.length = channels->filter_size;
+        line.offset = channels->input_offset;
+        line.filter_size = channels->filter_size;
+        line.filter_row = 0;
+        line.bias = bias;
+        line.bias_bytes = 16 * channels->bias_step;
+        line.sums = sums;
+        line.blocks = blocks;
+        tflm_opt_sum_line(&line);
+    }
+    for (; i < some; i++) {
+        sums[i] = tflm_opt_dot_s8(bias[i * channels->bias_step], input,
+                                  filter + i * channels->filter_size, channels->filter_size,
+                                  channels->input_offset);
+    }
+}
+
+#else
+
 /* Position k of the input meets four filters: one load serves four products. */
 #define MEET(k)                                                                                    \
     do {                                                                                           \
@@ -10,6 +48,7 @@
         sum1 += x_ * filter1[k];                                                                   \
         sum2 += x_ * filter2[k];                                                                   \
         sum3 += x_ * filter3[k];                                                                   \
+        TFLM_OPT_THEN();                                                                           \
     } while (0)
 
 #define MEET_FOUR(k)                                                                               \
@@ -84,13 +123,40 @@ TFLM_OPT_APART void add_offset(
     }
 }
 
+/* The sums of some channels. */
+static void sum_some(const tflm_opt_channels *channels,
+                     const int8_t *input,
+                     const int8_t *filter,
+                     const int32_t *bias,
+                     int32_t some,
+                     int32_t *sums)
+{
+    const int32_t length = channels->filter_size;
+    const int8_t *first = filter;
+    int32_t i;
+    for (i = 0; i <= some - 4; i += 4) {
+        sum_four(input, length, filter, bias, sums + i);
+        bias += 4 * channels->bias_step;
+        filter += 4 * length;
+    }
+    for (; i < some; i++) {
+        sums[i] = tflm_opt_dot_s8(*bias, input, filter, length, 0);
+        bias += channels->bias_step;
+        filter += length;
+    }
+    if (channels->input_offset != 0) {
+        add_offset(sums, some, first, length, channels->input_offset);
+    }
+}
+
+#endif
+
 void tflm_opt_dot_line_s8(const tflm_opt_channels *channels,
                           const int8_t *input,
                           const int8_t *filter,
                           int32_t count,
                           int8_t *output)
 {
-    const int32_t length = channels->filter_size;
     const int32_t step = channels->quant_step;
     const int32_t *bias = channels->bias;
     const int32_t *multiplier = channels->multiplier;
@@ -98,24 +164,12 @@ void tflm_opt_dot_line_s8(const tflm_opt_channels *channels,
     int32_t done;
     for (done = 0; done < count; done += SUMS) {
         const int32_t some = tflm_opt_min(count - done, SUMS);
-        const int8_t *first = filter;
         int32_t sums[SUMS];
-        int32_t i;
-        for (i = 0; i <= some - 4; i += 4) {
-            sum_four(input, length, filter, bias, sums + i);
-            bias += 4 * channels->bias_step;
-            filter += 4 * length;
-        }
-        for (; i < some; i++) {
-            sums[i] = tflm_opt_dot_s8(*bias, input, filter, length, 0);
-            bias += channels->bias_step;
-            filter += length;
-        }
-        if (channels->input_offset != 0) {
-            add_offset(sums, some, first, length, channels->input_offset);
-        }
+        sum_some(channels, input, filter, bias, some, sums);
         tflm_opt_write_requantized(sums, some, multiplier, shift, step, channels->output_offset,
                               output + done);
+        bias += SUMS * channels->bias_step;
+        filter += SUMS * channels->filter_size;
         multiplier += SUMS * step;
         shift += SUMS * step;
     }

@@ -1,7 +1,9 @@
 #include "tflm_opt_tier.h"
 
-#if !TFLM_OPT_PAIRED
-
+#if TFLM_OPT_PAIRED
+#define TFLM_OPT_DENSE_PAIRED 1
+#endif
+#include "tflm_opt_connect.h"
 #include "tflm_opt_kernels.h"
 
 arm_cmsis_nn_status tflm_opt_fully_connected_s8(const cmsis_nn_context *ctx,
@@ -16,9 +18,8 @@ arm_cmsis_nn_status tflm_opt_fully_connected_s8(const cmsis_nn_context *ctx,
                                                 const cmsis_nn_dims *output_dims,
                                                 int8_t *output_data)
 {
-    return arm_fully_connected_wrapper_s8(ctx, fc_params, quant_params, input_dims, input_data,
-                                          filter_dims, filter_data, bias_dims, bias_data,
-                                          output_dims, output_data);
+    (void)ctx;
+    (void)bias_dims;
+    return tflm_opt_connect_plain(NULL, fc_params, quant_params, input_dims, input_data,
+                                  filter_dims, filter_data, bias_data, output_dims, output_data);
 }
-
-#endif /* !TFLM_OPT_PAIRED */

@@ -1,12 +1,13 @@
 /*
- * Convolution without scratch: one window meets four channels, whose weights and inputs are unpacked
+ * Convolution without scratch, of spans that may go on from row to row: one window meets four channels, whose weights and inputs are unpacked
  * as they come. An output is written when all that its own window holds was read.
  */
-#include "tflm_opt_convolve.h"
+#include "tflm_opt_kernels.h"
 #include "tflm_opt_tier.h"
 
-#if TFLM_OPT_DSP
+#if TFLM_OPT_DSP && !TFLM_OPT_MVE
 
+#include "tflm_opt_convolve.h"
 #include "tflm_opt_dsp.h"
 
 /* Rows of a window and of four filters; assembly knows the order. */
@@ -176,10 +177,11 @@ static void make_outputs(const tflm_opt_convolution *conv,
     }
 }
 
-void tflm_opt_convolve_row_s8(tflm_opt_convolution *conv,
-                              const int8_t *filter_data,
-                              const tflm_opt_span *span,
-                              int8_t *output)
+/* The span's pixels, one after the other; filter_data is that of the windows' first row. */
+static void convolve_row(tflm_opt_convolution *conv,
+                         const int8_t *filter_data,
+                         const tflm_opt_span *span,
+                         int8_t *output)
 {
     const cmsis_nn_conv_params *params = conv->params;
     tflm_opt_channels *channels = &conv->channels;
@@ -208,6 +210,44 @@ void tflm_opt_convolve_row_s8(tflm_opt_convolution *conv,
         channels->shift -= all;
         in_x += params->stride.w;
     }
+}
+
+arm_cmsis_nn_status tflm_opt_convolve_directly_lines_s8(
+    const cmsis_nn_context *ctx,
+    const cmsis_nn_conv_params *conv_params,
+    const cmsis_nn_per_channel_quant_params *quant_params,
+    const cmsis_nn_dims *input_dims,
+    const tflm_opt_lines *input,
+    const cmsis_nn_dims *filter_dims,
+    const int8_t *filter_data,
+    const cmsis_nn_dims *bias_dims,
+    const int32_t *bias_data,
+    const cmsis_nn_dims *output_dims,
+    const tflm_opt_span *span,
+    int8_t *output_data)
+{
+    const int32_t row = filter_dims->w * filter_dims->c;
+    tflm_opt_span now = *span;
+    int32_t left = span->count;
+    tflm_opt_convolution conv;
+    (void)ctx;
+    (void)bias_dims;
+    if (!tflm_opt_groups_fit(input_dims, filter_dims, output_dims)) {
+        return ARM_CMSIS_NN_ARG_ERROR;
+    }
+    tflm_opt_set_convolution(&conv, conv_params, quant_params, input_dims, filter_dims, bias_data,
+                             output_dims);
+    for (; left > 0; left -= now.count) {
+        tflm_opt_taps taps;
+        now.count = tflm_opt_min(left, output_dims->w - now.x);
+        taps = tflm_opt_convolution_rows(conv_params, input_dims, input, filter_dims, now.y, now.x,
+                                         &conv.rows);
+        convolve_row(&conv, filter_data + taps.first * row, &now, output_data);
+        output_data += now.count * output_dims->c;
+        now.y++;
+        now.x = 0;
+    }
+    return ARM_CMSIS_NN_SUCCESS;
 }
 
 #endif /* TFLM_OPT_DSP */

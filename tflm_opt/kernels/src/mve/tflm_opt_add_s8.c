@@ -1,6 +1,6 @@
-#include "tflm_opt_check.h"
 #include "tflm_opt_kernels.h"
 #include "tflm_opt_mve.h"
+#include "tflm_opt_sum.h"
 
 #if TFLM_OPT_MVE
 
@@ -15,11 +15,11 @@
  */
 #define LEFT_SHIFT 20 /* TFLM's for 8 bits */
 
-TFLM_OPT_INLINE int32x4_t scale(int32x4_t values, int32_t multiplier, int32_t shift)
+TFLM_OPT_INLINE int32x4_t scale(int32x4_t values, cmsis_nn_per_tensor_quant_params factor)
 {
-    values = vqrdmulhq_n_s32(values, multiplier);
-    if (shift < 0) {
-        values = vrshlq_n_s32(vaddq_s32(values, vshrq_n_s32(values, 31)), shift);
+    values = vqrdmulhq_n_s32(values, factor.multiplier);
+    if (factor.shift < 0) {
+        values = vrshlq_n_s32(vaddq_s32(values, vshrq_n_s32(values, 31)), factor.shift);
     }
     return values;
 }
@@ -27,12 +27,11 @@ TFLM_OPT_INLINE int32x4_t scale(int32x4_t values, int32_t multiplier, int32_t sh
 TFLM_OPT_INLINE int32x4_t term(const int8_t *input,
                                int32_t offset,
                                int32_t left_shift,
-                               int32_t multiplier,
-                               int32_t shift,
+                               cmsis_nn_per_tensor_quant_params factor,
                                mve_pred16_t some)
 {
     const int32x4_t values = vaddq_n_s32(vldrbq_z_s32(input, some), offset);
-    return scale(vshlq_r_s32(values, left_shift), multiplier, shift);
+    return scale(vshlq_r_s32(values, left_shift), factor);
 }
 
 /* A sum of x * 2^19 and a scaled term. Shifts are right ones or 0, `out_shift` is a right one. */
@@ -91,73 +90,52 @@ typedef struct {
 LOOP(add_signed, AWAY("q1"))
 LOOP(add_plain, "")
 
-/* Whether a factor is 1/2. */
-TFLM_OPT_INLINE int is_half(int32_t multiplier, int32_t shift)
+void tflm_opt_add_s8(const tflm_opt_sum_params *params,
+                     const int8_t *input1_data,
+                     const int8_t *input2_data,
+                     int32_t count,
+                     int8_t *output_data)
 {
-    return multiplier == (int32_t)1 << 30 && shift == 0;
-}
-
-arm_cmsis_nn_status arm_elementwise_add_s8(const int8_t *input_1_vect,
-                                           const int8_t *input_2_vect,
-                                           const int32_t input_1_offset,
-                                           const int32_t input_1_mult,
-                                           const int32_t input_1_shift,
-                                           const int32_t input_2_offset,
-                                           const int32_t input_2_mult,
-                                           const int32_t input_2_shift,
-                                           const int32_t left_shift,
-                                           int8_t *output,
-                                           const int32_t out_offset,
-                                           const int32_t out_mult,
-                                           const int32_t out_shift,
-                                           const int32_t out_activation_min,
-                                           const int32_t out_activation_max,
-                                           const int32_t block_size)
-{
-    const int32x4_t low = vdupq_n_s32(out_activation_min);
-    const int32x4_t high = vdupq_n_s32(out_activation_max);
-    int32_t left;
-    if (!tflm_opt_pair_fits(input_1_vect, input_2_vect, output, block_size, out_activation_min,
-                            out_activation_max) ||
-        !tflm_opt_are_down(input_1_shift, input_2_shift, out_shift) || left_shift < 0 ||
-        left_shift > LEFT_SHIFT) {
-        return ARM_CMSIS_NN_ARG_ERROR;
-    }
-    if (left_shift == LEFT_SHIFT && out_shift < 0 && block_size > 0 &&
-        (is_half(input_1_mult, input_1_shift) || is_half(input_2_mult, input_2_shift))) {
-        const int first = is_half(input_1_mult, input_1_shift);
+    const cmsis_nn_per_tensor_quant_params out = params->output_quant;
+    const int32x4_t low = vdupq_n_s32(params->activation.min);
+    const int32x4_t high = vdupq_n_s32(params->activation.max);
+    const int first = tflm_opt_is_half(&params->input1_quant);
+    const cmsis_nn_per_tensor_quant_params *other =
+        first ? &params->input2_quant : &params->input1_quant;
+    if (params->left_shift == LEFT_SHIFT && out.shift < 0 && count > 0 &&
+        (first || tflm_opt_is_half(&params->input2_quant))) {
         sum s;
-        s.whole = first ? input_1_vect : input_2_vect;
-        s.scaled = first ? input_2_vect : input_1_vect;
-        s.whole_offset = first ? input_1_offset : input_2_offset;
-        s.scaled_offset = first ? input_2_offset : input_1_offset;
-        s.multiplier = first ? input_2_mult : input_1_mult;
-        s.shift = first ? input_2_shift : input_1_shift;
-        s.out_multiplier = out_mult;
-        s.out_shift = out_shift;
-        s.out_offset = out_offset;
+        s.whole = first ? input1_data : input2_data;
+        s.scaled = first ? input2_data : input1_data;
+        s.whole_offset = first ? params->input1_offset : params->input2_offset;
+        s.scaled_offset = first ? params->input2_offset : params->input1_offset;
+        s.multiplier = other->multiplier;
+        s.shift = other->shift;
+        s.out_multiplier = out.multiplier;
+        s.out_shift = out.shift;
+        s.out_offset = params->output_offset;
         s.low = low;
         s.high = high;
         if (s.shift == 0 || s.scaled_offset >= -INT8_MIN) {
-            add_plain(&s, output, block_size);
+            add_plain(&s, output_data, count);
         } else {
-            add_signed(&s, output, block_size);
+            add_signed(&s, output_data, count);
         }
-        return ARM_CMSIS_NN_SUCCESS;
+        return;
     }
-    for (left = block_size; left > 0; left -= 4) {
-        const mve_pred16_t some = vctp32q((uint32_t)left);
-        const int32x4_t first =
-            term(input_1_vect, input_1_offset, left_shift, input_1_mult, input_1_shift, some);
-        const int32x4_t second =
-            term(input_2_vect, input_2_offset, left_shift, input_2_mult, input_2_shift, some);
-        const int32x4_t total = scale(vaddq_s32(first, second), out_mult, out_shift);
-        vstrbq_p_s32(output, tflm_opt_clamp_x4(total, out_offset, low, high), some);
-        input_1_vect += 4;
-        input_2_vect += 4;
-        output += 4;
+    for (; count > 0; count -= 4) {
+        const mve_pred16_t some = vctp32q((uint32_t)count);
+        const int32x4_t x = term(input1_data, params->input1_offset, params->left_shift,
+                                 params->input1_quant, some);
+        const int32x4_t y = term(input2_data, params->input2_offset, params->left_shift,
+                                 params->input2_quant, some);
+        const int32x4_t total = scale(vaddq_s32(x, y), out);
+        vstrbq_p_s32(output_data, tflm_opt_clamp_x4(total, params->output_offset, low, high),
+                     some);
+        input1_data += 4;
+        input2_data += 4;
+        output_data += 4;
     }
-    return ARM_CMSIS_NN_SUCCESS;
 }
 
 #endif
