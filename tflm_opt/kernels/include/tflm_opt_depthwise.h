@@ -86,8 +86,7 @@ TFLM_OPT_INLINE int32_t tflm_opt_depthwise_is_worth_it(const tflm_opt_depthwise_
                                                        int32_t columns,
                                                        int32_t rows)
 {
-    (void)shape;
-    return columns * rows >= 10;
+    return columns * rows >= (shape->code == 1 ? 30 : 10);
 }
 
 /*
@@ -164,13 +163,6 @@ void tflm_opt_depthwise_image_s8(tflm_opt_depthwise_call *call,
                                  const cmsis_nn_dims *output_dims,
                                  int8_t *output) TFLM_OPT_SMALL;
 
-/* Some of the first rows of a band of such a call, one at least; how many. */
-int32_t tflm_opt_depthwise_some_s8(tflm_opt_depthwise_call *call,
-                                   const tflm_opt_lines *lines,
-                                   const tflm_opt_depthwise_band *band,
-                                   int8_t *output,
-                                   int32_t output_row) TFLM_OPT_SMALL;
-
 /*
  * Some of the first rows of a band for which there is scratch; how many. `output` is where the
  * band's first pixel goes, `output_row` leads from one row to the next.
@@ -186,6 +178,24 @@ void tflm_opt_depthwise_direct_s8(const tflm_opt_depthwise_call *call,
                                   const tflm_opt_lines *lines,
                                   const tflm_opt_span *span,
                                   int8_t *output) TFLM_OPT_SMALL;
+
+/* Some of the first rows of a band of a call that is in words or directly, one at least; how many. */
+TFLM_OPT_INLINE int32_t tflm_opt_depthwise_some_s8(tflm_opt_depthwise_call *call,
+                                                   const tflm_opt_lines *lines,
+                                                   const tflm_opt_depthwise_band *band,
+                                                   int8_t *output,
+                                                   int32_t output_row)
+{
+    tflm_opt_span span;
+    if (call->in_words) {
+        return tflm_opt_depthwise_band_s8(call, lines, band, output, output_row);
+    }
+    span.y = band->y;
+    span.x = band->x;
+    span.count = band->columns;
+    tflm_opt_depthwise_direct_s8(call, lines, &span, output);
+    return 1;
+}
 
 /*
  * Any depthwise convolution, without scratch, in blocks of one output element: what the fast
@@ -279,16 +289,14 @@ typedef struct {
     int32_t output;      /* to the next group */
     int32_t words;       /* to the next group's, in bytes */
     int32_t code;        /* that of the shape, or TFLM_OPT_DEPTHWISE_SINGLE and more */
-    int32_t then;        /* what follows the last group: TFLM_OPT_DEPTHWISE_ROW and more */
+    int32_t then;        /* 0 for the next row, 1 for the columns that are left, 2 if it was those */
 } tflm_opt_depthwise_way;
 
 #define TFLM_OPT_DEPTHWISE_SINGLE 6 /* a single output: for 5 columns of taps, then 7 */
-#define TFLM_OPT_DEPTHWISE_ROW 8    /* the next row; the columns that are left; the way back */
 
 /*
  * Output rows of `count` channels, from words. A record of a channel holds its bias times 2^8 four
- * times, taps, and a form. Groups are four columns, or two of two rows where those are paired,
- * and then the lower one is as far away as its place's taps_end says. Fields without a word about them belong to
+ * times, taps, and a form. Groups are four columns, or two of two rows where those are paired. Fields without a word about them belong to
  * the core.
  */
 typedef struct {
@@ -300,7 +308,7 @@ typedef struct {
     int32_t skip; /* to the next pair's words, in bytes, from where the code has come to */
     const int32_t *taps_end;
     const int32_t *record; /* of the first channel */
-    int32_t after;
+    int32_t state;
     const tflm_opt_depthwise_place *places; /* of `rows` rows of groups */
     int32_t whole;                          /* bytes of words of all whole groups of a row */
     const uint32_t *channel_words;          /* of the first channel */
@@ -316,7 +324,7 @@ typedef struct {
     int32_t size;                   /* of a record, in bytes */
     const tflm_opt_depthwise_place *all_places; /* places */
     int32_t rows;
-    int32_t paired; /* tflm_opt_depthwise_is_paired */
+    int32_t is_odd; /* 1 if the last row of groups, not the only one, has no lower row */
 } tflm_opt_depthwise_rows;
 
 void tflm_opt_depthwise_rows_s8(const tflm_opt_depthwise_rows *rows);

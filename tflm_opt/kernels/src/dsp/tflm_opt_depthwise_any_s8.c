@@ -48,6 +48,8 @@ void tflm_opt_depthwise_check(tflm_opt_depthwise_call *call, const cmsis_nn_dims
     call->directly = call->is_plain && !has_odd(call);
 }
 
+#define SUMS 16 /* outputs between two rounds of scaling */
+
 /* The taps of a window that lie inside the input; steps are in elements. */
 typedef struct {
     const tflm_opt_run *runs;
@@ -86,6 +88,36 @@ TFLM_OPT_APART int32_t sum_one(const window *win, const int8_t *in, const int8_t
     return sum;
 }
 
+/* All outputs of a pixel; each input channel makes ch_mult of them. */
+TFLM_OPT_APART void make_pixel(const tflm_opt_depthwise_call *call,
+                               const window *win,
+                               const int8_t *in,
+                               const int8_t *tap,
+                               int8_t *output)
+{
+    const int32_t ch_mult = call->params->ch_mult;
+    const int32_t outputs = call->input->c * ch_mult;
+    const int32_t *bias = call->bias;
+    int32_t left = ch_mult; /* of the outputs of one input channel */
+    int32_t done;
+    for (done = 0; done < outputs; done += SUMS) {
+        const int32_t some = tflm_opt_min(outputs - done, SUMS);
+        int32_t sums[SUMS];
+        int32_t i;
+        for (i = 0; i < some; i++) {
+            sums[i] = sum_one(win, in, tap++, bias != NULL ? *bias++ : 0);
+            if (--left == 0) {
+                left = ch_mult;
+                in++;
+            }
+        }
+        tflm_opt_write_requantized(sums, some, call->quant->multiplier + done,
+                                   call->quant->shift + done, 1, call->params->output_offset,
+                                   output + done);
+    }
+    tflm_opt_clamp_line(call->params->activation, output, outputs);
+}
+
 void tflm_opt_depthwise_any_s8(const tflm_opt_depthwise_call *call,
                                const tflm_opt_lines *lines,
                                const tflm_opt_span *span,
@@ -113,23 +145,11 @@ void tflm_opt_depthwise_any_s8(const tflm_opt_depthwise_call *call,
             tflm_opt_window(in_x, call->filter->w, params->dilation.w, call->input->w);
         const int8_t *in = rows.origin + rows.offset;
         const int8_t *tap = call->filter_data;
-        int32_t left = params->ch_mult; /* of the outputs of one input channel */
-        int32_t channel;
         in += (in_x + across.first * params->dilation.w) * channels;
         tap += (down.first * call->filter->w + across.first) * outputs;
         win.columns = across.last - across.first;
-        for (channel = 0; channel < outputs; channel++) {
-            const int32_t bias = call->bias != NULL ? call->bias[channel] : 0;
-            const int32_t sum = sum_one(&win, in, tap, bias);
-            *output++ = tflm_opt_output_s8(sum, call->quant->multiplier[channel],
-                                           call->quant->shift[channel], params->output_offset,
-                                           params->activation);
-            tap++;
-            if (--left == 0) {
-                left = params->ch_mult;
-                in++;
-            }
-        }
+        make_pixel(call, &win, in, tap, output);
+        output += outputs;
         in_x += params->stride.w;
     }
 }

@@ -62,7 +62,9 @@ TFLM_OPT_INLINE int32_t missing(int32_t y, int32_t end)
 }
 
 /* Where pairs of rows are: of the input, from column first_x on, and of taps. */
-static void set_pairs(const strip *part, const tflm_opt_lines *lines, tflm_opt_depthwise_pair *to)
+TFLM_OPT_APART TFLM_OPT_SMALL void set_pairs(const strip *part,
+                                             const tflm_opt_lines *lines,
+                                             tflm_opt_depthwise_pair *to)
 {
     const tflm_opt_depthwise_call *call = part->call;
     const tflm_opt_depthwise_shape *shape = &call->shape;
@@ -96,7 +98,7 @@ static void set_pairs(const strip *part, const tflm_opt_lines *lines, tflm_opt_d
 }
 
 /* What of a record and of words each row of groups takes; pairs that hold zeros are left out. */
-static void set_places(const strip *part, int32_t output_row, tflm_opt_depthwise_place *place)
+TFLM_OPT_APART TFLM_OPT_SMALL void set_places(const strip *part, tflm_opt_depthwise_place *place)
 {
     const tflm_opt_depthwise_shape *shape = &part->call->shape;
     const int32_t step = shape->stride_h * (tflm_opt_depthwise_is_paired(shape) ? 2 : 1);
@@ -105,7 +107,6 @@ static void set_places(const strip *part, int32_t output_row, tflm_opt_depthwise
     for (y = 0; y < part->rows * shape->stride_h; y += step) {
         int32_t pair = y / 2;
         place->taps = 12;
-        place->taps_end = y + shape->stride_h < part->rows * shape->stride_h ? output_row : 0;
         if (shape->width > 3) {
             const int32_t before = tflm_opt_max(part->first_pair - pair, 0);
             const int32_t row = (y & 1) * shape->pairs;
@@ -137,13 +138,20 @@ static void set_rows(const strip *part, int32_t output_row, tflm_opt_depthwise_r
     rows->ways[0].output = together * channels;
     rows->ways[0].words = together * shape->stride_w * 4;
     rows->ways[0].code = shape->code;
-    rows->ways[0].then = TFLM_OPT_DEPTHWISE_ROW + (tail > 0 ? 1 : 0);
+    rows->ways[0].then = tail > 0 ? 1 : 0;
     rows->ways[1].output = 0;
     rows->ways[1].words = rows->ways[0].words;
     rows->ways[1].code = shape->code;
-    rows->ways[1].then = TFLM_OPT_DEPTHWISE_ROW + 2;
+    rows->ways[1].then = 2;
     if (tail == 1 && !paired) {
         rows->ways[1].code = TFLM_OPT_DEPTHWISE_SINGLE + shape->width / 7;
+    }
+    if (paired) {
+        const int32_t lower = part->rows > 1 ? output_row : 0;
+        rows->ways[0].distance[1] = lower;
+        rows->ways[0].distance[2] = lower + channels;
+        rows->ways[1].distance[1] = lower;
+        rows->ways[1].distance[2] = lower;
     }
     rows->way = rows->ways[0];
     rows->skip = part->pitch * 4 - moved[shape->code];
@@ -156,12 +164,14 @@ static void set_rows(const strip *part, int32_t output_row, tflm_opt_depthwise_r
     rows->form = call->scratch + tflm_opt_depthwise_record_words(shape) - 3;
     rows->record = call->scratch;
     rows->rows = (part->rows + paired) >> paired;
-    rows->paired = paired;
+    rows->is_odd = part->rows > 1 ? part->rows & paired : 0;
     rows->rows_left = rows->rows;
 }
 
 /* Bounds that are narrower than an int8's, once outputs are written. */
-static void clamp_outputs(const strip *part, int8_t *output, int32_t output_row)
+TFLM_OPT_APART TFLM_OPT_SMALL void clamp_outputs(const strip *part,
+                                                 int8_t *output,
+                                                 int32_t output_row)
 {
     const cmsis_nn_activation activation = part->call->params->activation;
     const int32_t length = part->columns * part->call->input->c;
@@ -187,7 +197,10 @@ typedef struct {
 } tools;
 
 /* All of them but what depends on the channel, or on which rows are inside. */
-static void set_tools(const strip *part, int32_t output_row, uint32_t *words, tools *with)
+TFLM_OPT_APART TFLM_OPT_SMALL void set_tools(const strip *part,
+                                             int32_t output_row,
+                                             uint32_t *words,
+                                             tools *with)
 {
     const tflm_opt_depthwise_call *call = part->call;
     const cmsis_nn_dw_conv_params *params = call->params;
@@ -220,10 +233,10 @@ static void set_tools(const strip *part, int32_t output_row, uint32_t *words, to
 }
 
 /* All channels of a strip. The last group goes back where it would have fewer than four. */
-static void make_strip(const strip *part,
-                       const tflm_opt_lines *lines,
-                       int8_t *output,
-                       int32_t output_row)
+TFLM_OPT_APART TFLM_OPT_SMALL void make_strip(const strip *part,
+                                              const tflm_opt_lines *lines,
+                                              int8_t *output,
+                                              int32_t output_row)
 {
     static const int32_t no_bias[4] = {0, 0, 0, 0};
     tflm_opt_depthwise_call *call = part->call;
@@ -245,7 +258,7 @@ static void make_strip(const strip *part,
         fill(part, words);
     }
     set_pairs(part, lines, taps);
-    set_places(part, output_row, places);
+    set_places(part, places);
     if (!same) {
         set_tools(part, output_row, words, with);
         with->rows.places = places;

@@ -4,20 +4,6 @@
 
 #if TFLM_OPT_DSP && !TFLM_OPT_MVE
 
-int32_t tflm_opt_depthwise_some_s8(tflm_opt_depthwise_call *call,
-                                   const tflm_opt_lines *lines,
-                                   const tflm_opt_depthwise_band *band,
-                                   int8_t *output,
-                                   int32_t output_row)
-{
-    const tflm_opt_span span = {band->y, band->x, band->columns};
-    if (call->in_words) {
-        return tflm_opt_depthwise_band_s8(call, lines, band, output, output_row);
-    }
-    tflm_opt_depthwise_direct_s8(call, lines, &span, output);
-    return 1;
-}
-
 /*
  * In bands of rows. A band is a block: as many rows as the scratch has room for, one at least; its
  * outputs are written in any order, before the block's last reads. Without scratch, or with a filter

@@ -210,14 +210,6 @@
     SUM("r0", "r1", "r4") SUM("r0", "r2", "r5") SUM("r0", "r3", "r6")              \
     "add r11, r11, #12              \n"
 
-/* The place of the code that has the number which is there. */
-#define PLACE(at)                      \
-    "ldr r1, [sp, #" #at "]        \n" \
-    "ldrh r1, [r2, r1, lsl #1]     \n" \
-    "add r1, r1, r2                \n" \
-    "add r1, r1, #1                \n" \
-    "str r1, [sp, #" #at "]        \n"
-
 /* The record lies at the stack pointer. */
 __attribute__((naked))
 void tflm_opt_depthwise_rows_s8(__attribute__((unused)) const tflm_opt_depthwise_rows *rows)
@@ -233,20 +225,6 @@ void tflm_opt_depthwise_rows_s8(__attribute__((unused)) const tflm_opt_depthwise
         "stmdb r12!, {r1-r9, r11, lr} \n"
         "cmp r12, r10               \n"
         "bne 1b                     \n"
-        "adr r2, 3f                 \n" /* numbers of code become their places */
-        "adr.w r3, 43f              \n"
-        "ldr r1, [sp, #124]         \n"
-        "cmp r1, #0                 \n"
-        "it eq                      \n"
-        "adreq.w r3, 23f            \n"
-        "add r3, r3, #1             \n"
-        "str r3, [sp, #56]          \n"
-        PLACE(124)
-        PLACE(128)
-        PLACE(152)
-        PLACE(156)
-        "ldrd r3, r4, [sp, #124]    \n"
-        "strd r3, r4, [sp, #32]     \n"
         "1:                         \n" /* a row of outputs, or two */
         "ldrd r4, r10, [sp, #60]    \n" /* places, whole */
         "ldr r8, [sp, #52]          \n" /* record */
@@ -263,22 +241,14 @@ void tflm_opt_depthwise_rows_s8(__attribute__((unused)) const tflm_opt_depthwise
         "str r10, [sp, #8]          \n"
         "cmp r7, r10                \n"
         "beq.w 4f                   \n"
-        "47:                        \n" /* where a lower row's outputs go */
-        "ldr r4, [sp, #172]         \n" /* lower */
-        "cbz r4, 2f                 \n"
-        "ldrd r3, r4, [sp, #48]     \n" /* by way of the end of taps; record */
-        "ldr r5, [sp, #12]          \n"
-        "sub r3, r3, r4             \n"
-        "add r4, r3, r5             \n"
-        "strd r3, r4, [sp, #16]     \n"
         "2:                         \n" /* a group */
+        "ldr r4, [sp, #32]          \n" /* code */
         "ldrd r12, lr, [sp, #40]    \n" /* taps, skip */
         "ldr r11, [sp]              \n"
-        "ldr pc, [sp, #32]          \n"
-        ".p2align 2                 \n"
+        "tbh [pc, r4, lsl #1]       \n"
         "3:                         \n"
-        ".hword 20f - 3b, 30f - 3b, 31f - 3b, 32f - 3b, 33f - 3b, 34f - 3b \n"
-        ".hword 55f - 3b, 57f - 3b, 6f - 3b, 45f - 3b, 46f - 3b, 0 \n"
+        ".hword (20f - 3b) / 2, (30f - 3b) / 2, (31f - 3b) / 2, (32f - 3b) / 2 \n"
+        ".hword (33f - 3b) / 2, (34f - 3b) / 2, (55f - 3b) / 2, (57f - 3b) / 2 \n"
         "31:                        \n"
         ROWS(35, ROW_5_1)
         "32:                        \n"
@@ -306,8 +276,11 @@ void tflm_opt_depthwise_rows_s8(__attribute__((unused)) const tflm_opt_depthwise
         "strd r4, r5, [sp]          \n"
         "cmp r4, r6                 \n"
         "bne.w 2b                   \n"
-        "4:                         \n"
-        "ldr pc, [sp, #36]          \n"
+        "4:                         \n" /* then */
+        "ldr r4, [sp, #36]          \n"
+        "cmp r4, #1                 \n"
+        "blt 6f                     \n"
+        "bgt 46f                    \n"
         "45:                        \n" /* columns that are left */
         "add r4, sp, #132           \n"
         "ldm r4, {r0-r3, r6-r8}     \n"
@@ -317,7 +290,7 @@ void tflm_opt_depthwise_rows_s8(__attribute__((unused)) const tflm_opt_depthwise
         "add r6, r6, r4             \n"
         "str r4, [sp]               \n"
         "str r6, [sp, #8]           \n"
-        "b 47b                      \n"
+        "b 2b                       \n"
         "46:                        \n" /* whole groups again */
         "add r4, sp, #104           \n"
         "ldm r4, {r0-r3, r6-r8}     \n"
@@ -330,7 +303,13 @@ void tflm_opt_depthwise_rows_s8(__attribute__((unused)) const tflm_opt_depthwise
         "str r4, [sp, #72]          \n"
         "subs r6, r6, #1            \n"
         "str r6, [sp, #80]          \n"
+        "beq 8f                     \n"
+        "ldr r4, [sp, #172]         \n" /* is_odd */
+        "cmp r6, r4                 \n"
         "bne.w 1b                   \n"
+        "mov r4, #0                 \n" /* the last row is single: a lower one goes where it does */
+        "b 9f                       \n"
+        "8:                         \n"
         "ldrd r0, r1, [sp, #88]     \n" /* the channel's outputs, channels left */
         "ldr r2, [sp, #96]         \n" /* plane */
         "ldr r3, [sp, #68]          \n"
@@ -349,7 +328,20 @@ void tflm_opt_depthwise_rows_s8(__attribute__((unused)) const tflm_opt_depthwise
         "str r6, [sp, #76]          \n"
         "str r7, [sp, #60]          \n"
         "str r8, [sp, #80]          \n"
-        "bne.w 1b                   \n"
+        "beq 10f                    \n"
+        "ldr r4, [sp, #172]         \n"
+        "cmp r4, #0                 \n"
+        "beq.w 1b                   \n"
+        "ldr r4, [sp, #84]          \n" /* twice as far as a lower row */
+        "asr r4, r4, #1             \n"
+        "9:                         \n"
+        "ldr r5, [sp, #104]         \n"
+        "add r5, r5, r4             \n"
+        "strd r4, r5, [sp, #16]     \n"
+        "strd r4, r5, [sp, #108]    \n"
+        "strd r4, r4, [sp, #136]    \n"
+        "b.w 1b                     \n"
+        "10:                        \n"
         "add sp, sp, #176           \n"
         "pop {r4-r11, pc}           \n"
         "20:                        \n"
@@ -383,7 +375,11 @@ void tflm_opt_depthwise_rows_s8(__attribute__((unused)) const tflm_opt_depthwise
         LONG_FORM("r1")
         LONG_FORM("r2")
         LONG_FORM("r3")
-        "ldr pc, [sp, #56]          \n"
+        "59:                        \n"
+        "ldr r4, [sp, #32]          \n"
+        "cmp r4, #0                 \n"
+        "beq 23b                    \n"
+        "b 43b                      \n"
         "7:                         \n" /* four sums of a channel without a form */
         "push {r0-r3, r12, lr}      \n"
         "mov r0, sp                 \n"
@@ -391,7 +387,7 @@ void tflm_opt_depthwise_rows_s8(__attribute__((unused)) const tflm_opt_depthwise
         "ldr r2, [sp, #124]         \n"
         "bl tflm_opt_depthwise_odd_s8 \n"
         "pop {r0-r3, r12, lr}       \n"
-        "ldr pc, [sp, #56]          \n");
+        "b 59b                      \n");
 }
 
 #endif
