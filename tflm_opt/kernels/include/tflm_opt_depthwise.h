@@ -38,14 +38,14 @@ typedef struct {
     int32_t stride_h; /* input rows from one output row to the next */
     int32_t stride_w; /* 1 or 2 */
     int32_t width;    /* taps across, 3, 5 or 7; those that aren't there are 0 */
-    int32_t code;     /* which code makes sums: tflm_opt_depthwise_rows_s8 */
+    int32_t code;     /* 2 * stride_w, 1 more for a width of 7; for 3x3, stride_w - 1 */
     int32_t pairs;    /* of rows that a window has that begins with the upper row of one */
     int32_t tap_rows; /* rows of words of taps: those pairs', and those of windows one row lower */
 } tflm_opt_depthwise_shape;
 
 /*
- * The codes 0 and 1 are those of 3x3 with strides of 1 and 2: two rows and two columns of outputs at
- * once. Others make four columns.
+ * 3x3 with strides of 1 and 2, codes 0 and 1: two rows and two columns of outputs are made at once.
+ * Others make four columns.
  */
 TFLM_OPT_INLINE int32_t tflm_opt_depthwise_is_paired(const tflm_opt_depthwise_shape *shape)
 {
@@ -288,15 +288,44 @@ typedef struct {
     int32_t distance[3]; /* of other outputs from the first; 0 for those that aren't there */
     int32_t output;      /* to the next group */
     int32_t words;       /* to the next group's, in bytes */
-    int32_t code;        /* that of the shape, or TFLM_OPT_DEPTHWISE_SINGLE and more */
+    int32_t code;        /* the shape's less 2, or TFLM_OPT_DEPTHWISE_SINGLE and more */
     int32_t then;        /* 0 for the next row, 1 for the columns that are left, 2 if it was those */
 } tflm_opt_depthwise_way;
 
-#define TFLM_OPT_DEPTHWISE_SINGLE 6 /* a single output: for 5 columns of taps, then 7 */
+#define TFLM_OPT_DEPTHWISE_SINGLE 4 /* a single output: for 5 columns of taps, then 7 */
 
 /*
- * Output rows of `count` channels, from words. A record of a channel holds its bias times 2^8 four
- * times, taps, and a form. Groups are four columns, or two of two rows where those are paired. Fields without a word about them belong to
+ * Output rows of `count` channels of a 3x3 filter, from words; a record of a channel holds its bias
+ * times 2^8 four times, taps, and a form. Those without a word about them belong to the core.
+ */
+typedef struct {
+    int8_t *now;
+    const uint32_t *words_end;
+    int32_t step;       /* from one pixel to the next */
+    int32_t output_row; /* from one row to the next */
+    int32_t pitch;      /* bytes of a pair's words */
+    int32_t two_pairs;  /* of two pairs' */
+    int32_t last_column; /* 1 if a row has a column more than whole squares */
+    int32_t words_skip;  /* in bytes, from the end of whole squares of two rows to the next two */
+    int32_t output_skip; /* as words_skip */
+    int32_t left;
+    int32_t whole;    /* bytes of words of all whole squares of a row */
+    int32_t two_rows; /* how many times two rows */
+    int32_t last_row; /* 1 if there is one more */
+    int32_t is_2;     /* whether the stride is 2, not 1 */
+    int8_t *output;   /* of the first channel */
+    const uint32_t *words;
+    const int32_t *taps; /* of the first channel, with the bias before them */
+    int32_t plane;       /* bytes from one channel's words to the next */
+    int32_t size;        /* of a record, in bytes */
+    int32_t count;
+    const tflm_opt_depthwise_call *call;
+} tflm_opt_depthwise_squares;
+
+void tflm_opt_depthwise_squares_s8(const tflm_opt_depthwise_squares *squares);
+
+/*
+ * As before of other filters, in groups of four columns. Fields without a word about them belong to
  * the core.
  */
 typedef struct {
@@ -309,13 +338,13 @@ typedef struct {
     const int32_t *taps_end;
     const int32_t *record; /* of the first channel */
     int32_t state;
-    const tflm_opt_depthwise_place *places; /* of `rows` rows of groups */
+    const tflm_opt_depthwise_place *places; /* of `rows` rows */
     int32_t whole;                          /* bytes of words of all whole groups of a row */
     const uint32_t *channel_words;          /* of the first channel */
     int8_t *row_output;                     /* where the first channel's first output goes */
     const int32_t *form;                    /* the first channel's tflm_opt_depthwise_form */
     int32_t rows_left;                      /* rows */
-    int32_t output_row;                     /* from one row of groups to the next */
+    int32_t output_row;                     /* from one row to the next */
     int8_t *channel_output;                 /* row_output */
     int32_t count;
     int32_t plane; /* bytes from one channel's words to the next */
@@ -324,7 +353,7 @@ typedef struct {
     int32_t size;                   /* of a record, in bytes */
     const tflm_opt_depthwise_place *all_places; /* places */
     int32_t rows;
-    int32_t is_odd; /* 1 if the last row of groups, not the only one, has no lower row */
+    int32_t unused; /* records are read eleven words at a time */
 } tflm_opt_depthwise_rows;
 
 void tflm_opt_depthwise_rows_s8(const tflm_opt_depthwise_rows *rows);

@@ -100,54 +100,6 @@
     "bne " #label "b            \n" \
     "b.w 40f                    \n"
 
-/*
- * 3x3 with stride 2, two rows and two columns at once: w01 of three columns of taps in r4 to r6, w2 in
- * r7 to r9; the first sums are the bias, r3. Upper sums, of the left and of the right column, are r0
- * and r1, and take words of a first and a second pair of rows; lower ones, r2 and r3, those of the
- * second and a third. Words are two at a time in r10 and r12.
- */
-#define STRIDE_2                                                                   \
-    "ldmia r12, {r3-r9}             \n"                                            \
-    "ldrd r10, r12, [r11]           \n"                                            \
-    "smlad r0, r10, r4, r3          \n" SUM("r0", "r12", "r5")                     \
-    "ldrd r10, r12, [r11, #8]       \n"                                            \
-    "smlad r1, r10, r4, r3          \n" SUM("r1", "r12", "r5") SUM("r0", "r10", "r6") \
-    "ldr r10, [r11, #16]            \n" SUM("r1", "r10", "r6")                     \
-    "add r11, r11, lr               \n"                                            \
-    "ldrd r10, r12, [r11]           \n"                                            \
-    "smlad r2, r10, r4, r3          \n" SUM("r2", "r12", "r5")                     \
-    SUM("r0", "r10", "r7") SUM("r0", "r12", "r8")                                  \
-    "ldrd r10, r12, [r11, #8]       \n"                                            \
-    SUM("r3", "r10", "r4") SUM("r3", "r12", "r5") SUM("r2", "r10", "r6")           \
-    SUM("r0", "r10", "r9") SUM("r1", "r10", "r7") SUM("r1", "r12", "r8")           \
-    "ldr r10, [r11, #16]            \n" SUM("r3", "r10", "r6") SUM("r1", "r10", "r9") \
-    "add r11, r11, lr               \n"                                            \
-    "ldrd r10, r12, [r11]           \n" SUM("r2", "r10", "r7") SUM("r2", "r12", "r8") \
-    "ldrd r10, r12, [r11, #8]       \n"                                            \
-    SUM("r2", "r10", "r9") SUM("r3", "r10", "r7") SUM("r3", "r12", "r8")           \
-    "ldr r10, [r11, #16]            \n" SUM("r3", "r10", "r9")
-
-/*
- * 3x3 with stride 1, two rows and two columns at once. P are the words of the first pair of rows, Q
- * those of the second, one column of taps is w0, w1, w2:
- *
- *     upper row:  P.low w0 + P.high w1 + Q.low w2     = P w01 + Q.low w2
- *     lower row:  P.high w0 + Q.low w1 + Q.high w2    = P.high w0 + Q w12
- *
- * Left and right upper sums are r0 and r1, lower ones r2 and r3. w01 or w12 of the three columns are
- * in r4 to r6, four columns' P or Q in r7 to r10; the first sums are the bias, r3.
- */
-#define COLUMN(upper, lower, left, right, tap) \
-    upper " r0, " left ", " tap ", r0   \n"    \
-    upper " r1, " right ", " tap ", r1  \n"    \
-    lower " r2, " left ", " tap ", r2   \n"    \
-    lower " r3, " right ", " tap ", r3  \n"
-#define FIRST_COLUMN                           \
-    "smlad r0, r7, r4, r3           \n"        \
-    "smlad r1, r8, r4, r3           \n"        \
-    "smlatb r2, r7, r4, r3          \n"        \
-    "smlatb r3, r8, r4, r3          \n"
-
 /* The outputs of four sums in short form. */
 #define SHORT_FORM                  \
     "smmla r0, r0, r4, r5       \n" \
@@ -225,7 +177,7 @@ void tflm_opt_depthwise_rows_s8(__attribute__((unused)) const tflm_opt_depthwise
         "stmdb r12!, {r1-r9, r11, lr} \n"
         "cmp r12, r10               \n"
         "bne 1b                     \n"
-        "1:                         \n" /* a row of outputs, or two */
+        "1:                         \n" /* a row of outputs */
         "ldrd r4, r10, [sp, #60]    \n" /* places, whole */
         "ldr r8, [sp, #52]          \n" /* record */
         "ldmia r4!, {r5-r7}         \n"
@@ -247,7 +199,7 @@ void tflm_opt_depthwise_rows_s8(__attribute__((unused)) const tflm_opt_depthwise
         "ldr r11, [sp]              \n"
         "tbh [pc, r4, lsl #1]       \n"
         "3:                         \n"
-        ".hword (20f - 3b) / 2, (30f - 3b) / 2, (31f - 3b) / 2, (32f - 3b) / 2 \n"
+        ".hword (31f - 3b) / 2, (32f - 3b) / 2 \n"
         ".hword (33f - 3b) / 2, (34f - 3b) / 2, (55f - 3b) / 2, (57f - 3b) / 2 \n"
         "31:                        \n"
         ROWS(35, ROW_5_1)
@@ -261,8 +213,6 @@ void tflm_opt_depthwise_rows_s8(__attribute__((unused)) const tflm_opt_depthwise
         SINGLES(56, SINGLE_5)
         "57:                        \n"
         SINGLES(58, SINGLE_7)
-        "30:                        \n"
-        STRIDE_2
         "40:                        \n"
         "ldr r12, [sp, #76]         \n" /* form */
         "ldm r12, {r4-r6}           \n"
@@ -303,13 +253,7 @@ void tflm_opt_depthwise_rows_s8(__attribute__((unused)) const tflm_opt_depthwise
         "str r4, [sp, #72]          \n"
         "subs r6, r6, #1            \n"
         "str r6, [sp, #80]          \n"
-        "beq 8f                     \n"
-        "ldr r4, [sp, #172]         \n" /* is_odd */
-        "cmp r6, r4                 \n"
         "bne.w 1b                   \n"
-        "mov r4, #0                 \n" /* the last row is single: a lower one goes where it does */
-        "b 9f                       \n"
-        "8:                         \n"
         "ldrd r0, r1, [sp, #88]     \n" /* the channel's outputs, channels left */
         "ldr r2, [sp, #96]         \n" /* plane */
         "ldr r3, [sp, #68]          \n"
@@ -328,57 +272,15 @@ void tflm_opt_depthwise_rows_s8(__attribute__((unused)) const tflm_opt_depthwise
         "str r6, [sp, #76]          \n"
         "str r7, [sp, #60]          \n"
         "str r8, [sp, #80]          \n"
-        "beq 10f                    \n"
-        "ldr r4, [sp, #172]         \n"
-        "cmp r4, #0                 \n"
-        "beq.w 1b                   \n"
-        "ldr r4, [sp, #84]          \n" /* twice as far as a lower row */
-        "asr r4, r4, #1             \n"
-        "9:                         \n"
-        "ldr r5, [sp, #104]         \n"
-        "add r5, r5, r4             \n"
-        "strd r4, r5, [sp, #16]     \n"
-        "strd r4, r5, [sp, #108]    \n"
-        "strd r4, r4, [sp, #136]    \n"
-        "b.w 1b                     \n"
-        "10:                        \n"
+        "bne.w 1b                   \n"
         "add sp, sp, #176           \n"
         "pop {r4-r11, pc}           \n"
-        "20:                        \n"
-        "ldmia r12!, {r3-r6}        \n"
-        "ldm r11, {r7-r10}          \n"
-        FIRST_COLUMN
-        COLUMN("smlad", "smlatb", "r8", "r9", "r5")
-        COLUMN("smlad", "smlatb", "r9", "r10", "r6")
-        "ldmia r12!, {r4-r6}        \n"
-        "add r7, r11, lr            \n"
-        "ldm r7, {r7-r10}           \n"
-        COLUMN("smlabt", "smlad", "r7", "r8", "r4")
-        COLUMN("smlabt", "smlad", "r8", "r9", "r5")
-        COLUMN("smlabt", "smlad", "r9", "r10", "r6")
-        "ldm r12, {r4-r6}           \n"
-        "cmp r6, #0                 \n"
-        "ble 5f                     \n"
-        SHORT_FORM
-        "23:                        \n"
-        "ldm sp, {r4-r10}           \n"
-        STORE
-        "add r11, r11, #8           \n"
-        "str r5, [sp, #4]           \n"
-        "sub r12, r12, #28          \n"
-        "cmp r11, r6                \n"
-        "bne 20b                    \n"
-        "b 4b                       \n"
         "5:                         \n"
         "beq 7f                     \n"
         LONG_FORM("r0")
         LONG_FORM("r1")
         LONG_FORM("r2")
         LONG_FORM("r3")
-        "59:                        \n"
-        "ldr r4, [sp, #32]          \n"
-        "cmp r4, #0                 \n"
-        "beq 23b                    \n"
         "b 43b                      \n"
         "7:                         \n" /* four sums of a channel without a form */
         "push {r0-r3, r12, lr}      \n"
@@ -387,7 +289,7 @@ void tflm_opt_depthwise_rows_s8(__attribute__((unused)) const tflm_opt_depthwise
         "ldr r2, [sp, #124]         \n"
         "bl tflm_opt_depthwise_odd_s8 \n"
         "pop {r0-r3, r12, lr}       \n"
-        "b 59b                      \n");
+        "b 43b                      \n");
 }
 
 #endif
