@@ -30,7 +30,7 @@ extern "C" {
 #define TFLM_OPT_DEPTHWISE_TAPS 7    /* rows and columns of the largest filter */
 #define TFLM_OPT_DEPTHWISE_DIRECT 16 /* rows of the largest filter that needs no scratch */
 
-#define TFLM_OPT_DEPTHWISE_TOOLS 296 /* bytes of what the assembly is told */
+#define TFLM_OPT_DEPTHWISE_TOOLS 248 /* bytes of what the assembly is told */
 
 /* A filter, its steps, and what follows from them. */
 typedef struct {
@@ -57,7 +57,7 @@ void tflm_opt_depthwise_set_shape(const cmsis_nn_dims *filter,
                                   int32_t stride_w,
                                   tflm_opt_depthwise_shape *shape) TFLM_OPT_SMALL;
 
-/* Words of a row of pairs that `columns` neighbouring outputs read, rounded up to whole groups. */
+/* Words of a row of pairs that `columns` neighbouring outputs take. */
 int32_t tflm_opt_depthwise_row_words(const tflm_opt_depthwise_shape *shape,
                                      int32_t columns) TFLM_OPT_SMALL;
 
@@ -75,7 +75,7 @@ TFLM_OPT_INLINE int32_t tflm_opt_depthwise_record_words(const tflm_opt_depthwise
  * Bytes of scratch for bands of `rows` output rows, `columns` wide: records and words of four
  * channels, where all rows are, and what the assembly is told.
  *
- *     16 * (tap_rows * width + 7 + pairs * row_words) + 12 * (pairs + tap_rows + rows) + 296
+ *     16 * (tap_rows * width + 7 + pairs * row_words) + 12 * (pairs + tap_rows + rows) + 248
  */
 int32_t tflm_opt_depthwise_scratch(const tflm_opt_depthwise_shape *shape,
                                    int32_t rows,
@@ -283,16 +283,10 @@ typedef struct {
     int32_t words;
 } tflm_opt_depthwise_place;
 
-/* What a group of outputs is: whole, or the columns that are left. */
-typedef struct {
-    int32_t distance[3]; /* of other outputs from the first; 0 for those that aren't there */
-    int32_t output;      /* to the next group */
-    int32_t words;       /* to the next group's, in bytes */
-    int32_t code;        /* the shape's less 2, or TFLM_OPT_DEPTHWISE_SINGLE and more */
-    int32_t then;        /* 0 for the next row, 1 for the columns that are left, 2 if it was those */
-} tflm_opt_depthwise_way;
-
-#define TFLM_OPT_DEPTHWISE_SINGLE 4 /* a single output: for 5 columns of taps, then 7 */
+/* Columns that are left over from whole groups: none, a group that goes back, or one or two alone. */
+#define TFLM_OPT_DEPTHWISE_BACK 1
+#define TFLM_OPT_DEPTHWISE_SINGLE 2 /* 1 more for 7 columns of taps */
+#define TFLM_OPT_DEPTHWISE_TWO 4    /* the same; with a stride of 1 */
 
 /*
  * Output rows of `count` channels of a 3x3 filter, from words; a record of a channel holds its bias
@@ -332,12 +326,16 @@ typedef struct {
     const uint32_t *words;
     int8_t *output;
     const uint32_t *words_end;
-    tflm_opt_depthwise_way way; /* ways[0] */
+    int32_t distance[3]; /* of other outputs of a group from the first; 0 for those that aren't there */
+    int32_t output_step; /* to the next group */
+    int32_t words_step;  /* to the next group's, in bytes */
+    int32_t code;        /* the shape's less 2 */
+    int32_t last;        /* TFLM_OPT_DEPTHWISE_..., or 0 */
     const int32_t *taps;
     int32_t skip; /* to the next pair's words, in bytes, from where the code has come to */
     const int32_t *taps_end;
     const int32_t *record; /* of the first channel */
-    int32_t state;
+    int32_t is_back;       /* 0 */
     const tflm_opt_depthwise_place *places; /* of `rows` rows */
     int32_t whole;                          /* bytes of words of all whole groups of a row */
     const uint32_t *channel_words;          /* of the first channel */
@@ -349,11 +347,12 @@ typedef struct {
     int32_t count;
     int32_t plane; /* bytes from one channel's words to the next */
     const tflm_opt_depthwise_call *call;
-    tflm_opt_depthwise_way ways[2]; /* whole groups and the columns that are left */
-    int32_t size;                   /* of a record, in bytes */
+    int32_t back_words;  /* how far a group goes back, in bytes, */
+    int32_t back_output; /* and in outputs */
+    int32_t two;         /* from the first of two columns to the second, 0 for one */
+    int32_t size;        /* of a record, in bytes */
     const tflm_opt_depthwise_place *all_places; /* places */
     int32_t rows;
-    int32_t unused; /* records are read eleven words at a time */
 } tflm_opt_depthwise_rows;
 
 void tflm_opt_depthwise_rows_s8(const tflm_opt_depthwise_rows *rows);

@@ -121,27 +121,31 @@ static void set_rows(const strip *part, int32_t output_row, tflm_opt_depthwise_r
     const tflm_opt_depthwise_call *call = part->call;
     const tflm_opt_depthwise_shape *shape = &call->shape;
     const int32_t channels = call->input->c;
-    const int32_t tail = part->columns & 3;
+    const int32_t is_7 = shape->width == 7;
+    const int32_t left = part->columns & 3;
+    int32_t groups = part->columns / 4;
     int32_t i;
-    for (i = 0; i < 3; i++) {
-        rows->ways[0].distance[i] = (i + 1) * channels;
-        rows->ways[1].distance[i] = i + 1 < tail ? (i + 1) * channels : 0;
+    for (i = 1; i < 4; i++) {
+        rows->distance[i - 1] = groups > 0 || i < left ? i * channels : 0;
     }
-    rows->ways[0].output = 4 * channels;
-    rows->ways[0].words = 4 * shape->stride_w * 4;
-    rows->ways[0].code = shape->code - 2;
-    rows->ways[0].then = tail > 0 ? 1 : 0;
-    rows->ways[1].output = 0;
-    rows->ways[1].words = rows->ways[0].words;
-    rows->ways[1].code = shape->code - 2;
-    rows->ways[1].then = 2;
-    if (tail == 1) {
-        rows->ways[1].code = TFLM_OPT_DEPTHWISE_SINGLE + shape->width / 7;
+    if (left == 1) {
+        rows->last = TFLM_OPT_DEPTHWISE_SINGLE + is_7;
+    } else if (left == 2 && shape->stride_w == 1) {
+        rows->last = TFLM_OPT_DEPTHWISE_TWO + is_7;
+    } else {
+        rows->last = left > 0 && groups > 0 ? TFLM_OPT_DEPTHWISE_BACK : 0;
+        groups = tflm_opt_max(groups, 1);
     }
-    rows->way = rows->ways[0];
+    rows->back_words = (4 - left) * shape->stride_w * 4;
+    rows->back_output = (4 - left) * channels;
+    rows->two = left == 2 ? channels : 0;
+    rows->is_back = 0;
+    rows->output_step = 4 * channels;
+    rows->words_step = 4 * shape->stride_w * 4;
+    rows->code = shape->code - 2;
     /* With taps in two parts, the code has moved on over words. */
-    rows->skip = part->pitch * 4 - (shape->width == 7 ? 40 : 0);
-    rows->whole = part->columns / 4 * rows->way.words;
+    rows->skip = part->pitch * 4 - 40 * is_7;
+    rows->whole = groups * rows->words_step;
     rows->output_row = output_row;
     rows->count = 4;
     rows->plane = part->pairs * part->pitch * 4;
@@ -339,8 +343,8 @@ int32_t tflm_opt_depthwise_band_s8(tflm_opt_depthwise_call *call,
     part.pairs = tflm_opt_depthwise_pairs(shape, part.rows);
     part.first_pair = tflm_opt_max(-part.in_y, 0) / 2;
     part.last_pair = tflm_opt_min((call->input->h - part.in_y + 1) / 2, part.pairs);
-    while (most > 2 && tflm_opt_depthwise_scratch(shape, part.rows, most) > call->size) {
-        most = (most - 1) & ~1;
+    while (most > 1 && tflm_opt_depthwise_scratch(shape, part.rows, most) > call->size) {
+        most -= most > 2 ? 2 - (most & 1) : 1; /* an even number if it can be */
     }
     for (; x < band->columns; x += most) {
         part.columns = tflm_opt_min(band->columns - x, most);
