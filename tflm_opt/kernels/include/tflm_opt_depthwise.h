@@ -293,6 +293,7 @@ typedef struct {
  * times 2^8 four times, taps, and a form. Those without a word about them belong to the core.
  */
 typedef struct {
+    tflm_opt_depthwise_form form;
     int8_t *now;
     const uint32_t *words_end;
     int32_t step;       /* from one pixel to the next */
@@ -309,7 +310,7 @@ typedef struct {
     int32_t is_2;     /* whether the stride is 2, not 1 */
     int8_t *output;   /* of the first channel */
     const uint32_t *words;
-    const int32_t *taps; /* of the first channel, with the bias before them */
+    const int32_t *taps; /* of the first channel, the second three words */
     int32_t plane;       /* bytes from one channel's words to the next */
     int32_t size;        /* of a record, in bytes */
     int32_t count;

@@ -175,7 +175,7 @@ static void set_squares(const strip *part, int32_t output_row, tflm_opt_depthwis
     squares->two_rows = part->rows / 2;
     squares->last_row = part->rows & 1;
     squares->is_2 = shape->code;
-    squares->taps = call->scratch + 3;
+    squares->taps = call->scratch + 4 + shape->width;
     squares->plane = part->pairs * pitch;
     squares->size = tflm_opt_depthwise_record_words(shape) * 4;
     squares->count = 4;
