@@ -286,7 +286,7 @@ typedef struct {
 /* Columns that are left over from whole groups: none, a group that goes back, or one or two alone. */
 #define TFLM_OPT_DEPTHWISE_BACK 1
 #define TFLM_OPT_DEPTHWISE_SINGLE 2 /* 1 more for 7 columns of taps */
-#define TFLM_OPT_DEPTHWISE_TWO 4    /* the same; with a stride of 1 */
+#define TFLM_OPT_DEPTHWISE_TWO 4    /* the same, and 2 more for a stride of 2 */
 
 /*
  * Output rows of `count` channels of a 3x3 filter, from words; a record of a channel holds its bias

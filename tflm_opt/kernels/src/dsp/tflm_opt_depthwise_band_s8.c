@@ -130,8 +130,8 @@ static void set_rows(const strip *part, int32_t output_row, tflm_opt_depthwise_r
     }
     if (left == 1) {
         rows->last = TFLM_OPT_DEPTHWISE_SINGLE + is_7;
-    } else if (left == 2 && shape->stride_w == 1) {
-        rows->last = TFLM_OPT_DEPTHWISE_TWO + is_7;
+    } else if (left == 2) {
+        rows->last = TFLM_OPT_DEPTHWISE_TWO + shape->code - 2;
     } else {
         rows->last = left > 0 && groups > 0 ? TFLM_OPT_DEPTHWISE_BACK : 0;
         groups = tflm_opt_max(groups, 1);

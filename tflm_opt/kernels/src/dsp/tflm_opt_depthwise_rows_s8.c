@@ -159,7 +159,7 @@
     "ldmia r12!, {r4-r6}            \n"                                            \
     "ldmia r11!, {r1-r3}            \n"                                            \
     SUM("r0", "r1", "r4") SUM("r0", "r2", "r5") SUM("r0", "r3", "r6")
-#define PAIR_5                                                                     \
+#define PAIR_5_1                                                                     \
     "ldmia r12!, {r4-r8}            \n"                                            \
     "ldm r11, {r2, r3, r9, r10}     \n"                                            \
     SUM("r0", "r2", "r4") SUM("r0", "r3", "r5") SUM("r0", "r9", "r6")              \
@@ -167,7 +167,7 @@
     SUM("r1", "r10", "r6")                                                         \
     "ldrd r2, r3, [r11, #16]        \n"                                            \
     SUM("r0", "r2", "r8") SUM("r1", "r2", "r7") SUM("r1", "r3", "r8")
-#define PAIR_7                                                                     \
+#define PAIR_7_1                                                                     \
     "ldmia r12!, {r4-r7}            \n"                                            \
     "ldmia r11!, {r2, r3, r8-r10}   \n"                                            \
     SUM("r0", "r2", "r4") SUM("r0", "r3", "r5") SUM("r0", "r8", "r6")              \
@@ -177,6 +177,26 @@
     "ldmia r11!, {r2, r3, r8}       \n"                                            \
     SUM("r0", "r10", "r4") SUM("r0", "r2", "r5") SUM("r0", "r3", "r6")             \
     SUM("r1", "r2", "r4") SUM("r1", "r3", "r5") SUM("r1", "r8", "r6")
+#define PAIR_5_2                                                                   \
+    "ldmia r12!, {r4-r8}            \n"                                            \
+    "ldm r11, {r2, r3, r9, r10}     \n"                                            \
+    SUM("r0", "r2", "r4") SUM("r0", "r3", "r5") SUM("r0", "r9", "r6")              \
+    SUM("r0", "r10", "r7") SUM("r1", "r9", "r4") SUM("r1", "r10", "r5")            \
+    "ldrd r2, r3, [r11, #16]        \n"                                            \
+    "ldr r9, [r11, #24]             \n"                                            \
+    SUM("r0", "r2", "r8") SUM("r1", "r2", "r6") SUM("r1", "r3", "r7")              \
+    SUM("r1", "r9", "r8")
+#define PAIR_7_2                                                                   \
+    "ldmia r12!, {r4-r7}            \n"                                            \
+    "ldmia r11!, {r2, r3, r8-r10}   \n"                                            \
+    SUM("r0", "r2", "r4") SUM("r0", "r3", "r5") SUM("r0", "r8", "r6")              \
+    SUM("r0", "r9", "r7") SUM("r1", "r8", "r4") SUM("r1", "r9", "r5")              \
+    SUM("r1", "r10", "r6")                                                         \
+    "ldmia r12!, {r4-r6}            \n"                                            \
+    "ldmia r11!, {r2, r3, r8, r9}   \n"                                            \
+    SUM("r0", "r10", "r4") SUM("r0", "r2", "r5") SUM("r0", "r3", "r6")             \
+    SUM("r1", "r2", "r7") SUM("r1", "r3", "r4") SUM("r1", "r8", "r5")              \
+    SUM("r1", "r9", "r6")
 
 /* The record lies at the stack pointer. */
 __attribute__((naked))
@@ -245,7 +265,7 @@ void tflm_opt_depthwise_rows_s8(__attribute__((unused)) const tflm_opt_depthwise
         "tbh [pc, r4, lsl #1]       \n"
         "3:                         \n"
         ".hword (6f - 3b) / 2, (45f - 3b) / 2, (51f - 3b) / 2, (53f - 3b) / 2 \n"
-        ".hword (55f - 3b) / 2, (57f - 3b) / 2 \n"
+        ".hword (55f - 3b) / 2, (57f - 3b) / 2, (63f - 3b) / 2, (65f - 3b) / 2 \n"
         "45:                        \n" /* a group that goes back to end with the row, if not made yet */
         "ldr r6, [sp, #56]          \n"
         "eors r6, r6, #1            \n"
@@ -267,10 +287,16 @@ void tflm_opt_depthwise_rows_s8(__attribute__((unused)) const tflm_opt_depthwise
         LAST(54, SINGLE_7, "12")
         "b 60f                      \n"
         "55:                        \n"
-        LAST(56, PAIR_5, "0")
+        LAST(56, PAIR_5_1, "0")
+        "b 60f                      \n"
+        "63:                        \n"
+        LAST(64, PAIR_5_2, "0")
+        "b 60f                      \n"
+        "65:                        \n"
+        LAST(66, PAIR_7_2, "4")
         "b 60f                      \n"
         "57:                        \n"
-        LAST(58, PAIR_7, "8")
+        LAST(58, PAIR_7_1, "8")
         "60:                        \n"
         "ldr r12, [sp, #76]         \n"
         "ldm r12, {r4-r6}           \n"
