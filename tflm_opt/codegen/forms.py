@@ -179,6 +179,7 @@ class Depthwise:
 
     _TAPS = 7
     _BANDS = (1, 2, 4, 8)
+    _WORTH_IT = 10  # outputs of a band
 
     def _bytes(self, rows: int, columns: int) -> int:
         """Scratch for bands of so many rows and columns."""
@@ -255,7 +256,7 @@ class Depthwise:
         if tier == "portable":
             return outputs * (9.0 * taps + 4)
         if not band:
-            return outputs * (6.0 * taps if tier == "mve" else 2.4 * taps + 32)
+            return outputs * 6.0 * taps if tier == "mve" else self._directly()
         if tier == "mve":
             tiles = 1 + (max(self.kernel) > 4)
             if self._mve_band(size) > 1:
@@ -263,19 +264,54 @@ class Depthwise:
                 return outputs * 6.4 + (10 * self.rows + 80 * bands) * self.channels
             chunks = 1 + (size < self._mve(up(self.columns, 4)))
             return outputs * (4 + 2 * tiles * tiles) + 70 * self.rows * self.channels * chunks
+        if band * self.columns < self._WORTH_IT:
+            return self._directly()
         return self._in_words(band)
 
+    def _inside(self, axis: int) -> int:
+        """Taps inside the input, all along an axis, with padding as TensorFlow's `same`."""
+        outputs = (self.rows, self.columns)[axis]
+        kernel, stride = self.kernel[axis], self.stride[axis]
+        padding = max(kernel - stride, 0) // 2
+        starts = range(-padding, outputs * stride - padding, stride)
+        return sum(min(at + kernel, outputs * stride) - max(at, 0) for at in starts)
+
+    def _directly(self) -> float:
+        """Instructions of cores with the DSP extension, pixel by pixel, fitted to measurements."""
+        pixels = self.rows * self.columns
+        inside = self._inside(0) * self._inside(1)
+        tap, output, pixel = (0.7, 35, 180) if self.kernel[1] <= 3 else (3.7, 18, 215)
+        return up(self.channels, 4) * (tap * inside + output * pixels) + pixel * pixels
+
     def _in_words(self, band: int) -> float:
-        """Instructions of cores with the DSP extension, fitted to measurements."""
-        taps = self.kernel[0] * self.kernel[1]
-        bands = [band] * (self.rows // band) + [self.rows % band] * (self.rows % band > 0)
-        read = sum((rows - 1) * self.stride[0] + self.kernel[0] for rows in bands)
-        made = self.rows * self.columns
-        if self.kernel == (3, 3):  # two rows and two columns at once
-            made = sum(up(rows, 2) for rows in bands) * up(self.columns, 2)
-        words = (2.0 * self.columns * self.stride[1] + 49) * read
-        each = made * (0.75 * taps + 7.6) + words + taps * len(bands)
-        return self.channels * each
+        """Instructions of the same cores, by words, from their code; fitted where that varies."""
+        down, across = self.stride
+        whole, left = divmod(self.rows, band)
+        bands = [band] * whole + [left] * (left > 0)
+        read = min(self.columns * across, (self.columns - 1) * across + self.kernel[1])
+        in_squares = self.kernel == (3, 3) and down == across
+        each = 0.0
+        for rows in bands:
+            pairs = min((rows - 1) * down + self.kernel[0], self.rows * down + 1) / 2
+            each += 86 + pairs * (8 + 3.0 * read) + 3.2 * self.kernel[0] * self.kernel[1]
+            each += self._squares(rows) if in_squares else self._groups(rows)
+        return up(self.channels, 4) * each + 970 * len(bands) + 1850
+
+    def _squares(self, rows: int) -> float:
+        """Of a channel of a band, two rows and two columns of outputs at once."""
+        columns, one = divmod(self.columns, 2)
+        square = 54 if self.stride[1] == 1 else 58
+        return rows // 2 * (square * columns + 38 * one + 14) + rows % 2 * 34 * (columns + one)
+
+    def _groups(self, rows: int) -> float:
+        """Of a channel of a band, four columns of outputs at once."""
+        groups, left = divmod(self.columns, 4)
+        taps = 5 if max(self.kernel) <= 5 else 7
+        pair = 5 * taps + 4  # of rows: all its products for a group, and what they need
+        last = (0, 2 * taps + 1, 3 * taps + 2, pair)[left]
+        inside = self._inside(0) / self.rows
+        pairs = min(inside + 1, self.kernel[0] + 1) / 2
+        return rows * (36 + groups * (33 + pairs * pair) + (left > 0) * 25 + pairs * last)
 
 
 @dataclass(frozen=True, slots=True)

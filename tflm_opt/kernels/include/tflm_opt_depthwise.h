@@ -82,11 +82,9 @@ int32_t tflm_opt_depthwise_scratch(const tflm_opt_depthwise_shape *shape,
                                    int32_t columns) TFLM_OPT_SMALL;
 
 /* Whether a band has enough outputs to make up for the words of taps: measured. */
-TFLM_OPT_INLINE int32_t tflm_opt_depthwise_is_worth_it(const tflm_opt_depthwise_shape *shape,
-                                                       int32_t columns,
-                                                       int32_t rows)
+TFLM_OPT_INLINE int32_t tflm_opt_depthwise_is_worth_it(int32_t columns, int32_t rows)
 {
-    return columns * rows >= (shape->code == 1 ? 30 : 10);
+    return columns * rows >= 10;
 }
 
 /*

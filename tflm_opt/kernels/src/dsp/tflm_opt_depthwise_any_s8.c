@@ -88,12 +88,39 @@ TFLM_OPT_APART int32_t sum_one(const window *win, const int8_t *in, const int8_t
     return sum;
 }
 
+/* The same where rows have three taps: of filters of 3x3, most. */
+TFLM_OPT_APART int32_t sum_threes(const window *win,
+                                  const int8_t *in,
+                                  const int8_t *tap,
+                                  int32_t sum)
+{
+    const int32_t input_step = win->input_step;
+    const int32_t tap_step = win->tap_step;
+    const int32_t tap_row = win->tap_row;
+    const int32_t offset = win->offset;
+    const tflm_opt_run *run = win->runs;
+    int32_t rows = run->rows;
+    while (rows > 0) {
+        sum += (in[0] + offset) * tap[0];
+        sum += (in[input_step] + offset) * tap[tap_step];
+        sum += (in[2 * input_step] + offset) * tap[2 * tap_step];
+        in += run->step;
+        tap += tap_row;
+        if (--rows == 0) {
+            in += run->jump;
+            run++;
+            rows = run->rows;
+        }
+    }
+    return sum;
+}
+
 /* All outputs of a pixel; each input channel makes ch_mult of them. */
-TFLM_OPT_APART void make_pixel(const tflm_opt_depthwise_call *call,
-                               const window *win,
-                               const int8_t *in,
-                               const int8_t *tap,
-                               int8_t *output)
+static void make_pixel(const tflm_opt_depthwise_call *call,
+                       const window *win,
+                       const int8_t *in,
+                       const int8_t *tap,
+                       int8_t *output)
 {
     const int32_t ch_mult = call->params->ch_mult;
     const int32_t outputs = call->input->c * ch_mult;
@@ -105,7 +132,10 @@ TFLM_OPT_APART void make_pixel(const tflm_opt_depthwise_call *call,
         int32_t sums[SUMS];
         int32_t i;
         for (i = 0; i < some; i++) {
-            sums[i] = sum_one(win, in, tap++, bias != NULL ? *bias++ : 0);
+            const int32_t start = bias != NULL ? *bias++ : 0;
+            sums[i] = win->columns == 3 ? sum_threes(win, in, tap, start)
+                                        : sum_one(win, in, tap, start);
+            tap++;
             if (--left == 0) {
                 left = ch_mult;
                 in++;
@@ -127,6 +157,7 @@ void tflm_opt_depthwise_any_s8(const tflm_opt_depthwise_call *call,
     const int32_t channels = call->input->c;
     const int32_t outputs = channels * params->ch_mult;
     const int32_t in_y = span->y * params->stride.h - params->padding.h;
+    const int32_t last_x = call->input->w - 1 - (call->filter->w - 1) * params->dilation.w;
     int32_t in_x = span->x * params->stride.w - params->padding.w;
     const tflm_opt_taps down =
         tflm_opt_window(in_y, call->filter->h, params->dilation.h, call->input->h);
@@ -141,8 +172,10 @@ void tflm_opt_depthwise_any_s8(const tflm_opt_depthwise_call *call,
     win.tap_row = call->filter->w * outputs;
     win.offset = params->input_offset;
     for (x = span->count; x > 0; x--) {
-        const tflm_opt_taps across =
-            tflm_opt_window(in_x, call->filter->w, params->dilation.w, call->input->w);
+        tflm_opt_taps across = {0, call->filter->w};
+        if (in_x < 0 || in_x > last_x) {
+            across = tflm_opt_window(in_x, call->filter->w, params->dilation.w, call->input->w);
+        }
         const int8_t *in = rows.origin + rows.offset;
         const int8_t *tap = call->filter_data;
         in += (in_x + across.first * params->dilation.w) * channels;

@@ -96,7 +96,7 @@ arm_cmsis_nn_status tflm_opt_depthwise_start_s8(const cmsis_nn_context *ctx,
     call->rows = rows;
     call->in_words = call->is_plain && params->dilation.w == 1 && params->dilation.h == 1 &&
                      params->stride.w <= 2 &&
-                     tflm_opt_depthwise_is_worth_it(&call->shape, columns, rows);
+                     tflm_opt_depthwise_is_worth_it(columns, rows);
     return ARM_CMSIS_NN_SUCCESS;
 }
 
