@@ -75,10 +75,10 @@ TFLM_OPT_INLINE tflm_opt_gemm_plan tflm_opt_gemm_divide(
     return plan;
 }
 
-/* What _get_buffer_size functions say: blocks of 8 pixels. */
+/* What _get_buffer_size functions say: blocks of 16 pixels; of 8 on Helium, which makes less of it. */
 TFLM_OPT_INLINE int32_t tflm_opt_gemm_size(int32_t depth)
 {
-    return 20 * tflm_opt_gemm_round(depth) + TFLM_OPT_GEMM_FORMS;
+    return (TFLM_OPT_MVE ? 20 : 36) * tflm_opt_gemm_round(depth) + TFLM_OPT_GEMM_FORMS;
 }
 
 /*
