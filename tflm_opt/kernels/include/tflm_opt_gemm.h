@@ -156,6 +156,7 @@ typedef struct {
     int32_t y;
     int32_t inner; /* windows of columns inner <= x < outer hang over no side border */
     int32_t outer;
+    int32_t beside; /* whether the image's rows lie one behind the other, so that all may be read */
     int32_t first; /* of the rows of windows of row y, those that are in the image */
     int32_t last;
     const int8_t *row; /* column 0 of the first of them, and how many are `row_step` apart */

@@ -243,6 +243,7 @@ static TFLM_OPT_SMALL void set_columns(tflm_opt_gemm *gemm)
     int32_t height = gemm->kernel.h;
     gemm->length = gemm->kernel.w * gemm->kernel.c;
     gemm->outer = 0;
+    gemm->beside = 0;
     if (apart || height * (gemm->length & 3) > TFLM_OPT_GEMM_REST) {
         gemm->length = gemm->depth;
     }
@@ -250,7 +251,10 @@ static TFLM_OPT_SMALL void set_columns(tflm_opt_gemm *gemm)
         height = 1;
     }
     if (!apart && height == gemm->kernel.h && last >= 0) {
+        const tflm_opt_lines *lines = gemm->lines;
         gemm->outer = tflm_opt_min(last / stride + 1, gemm->width);
+        gemm->beside = gemm->kernel.w <= gemm->input.w && lines->base == 0 &&
+                       lines->fresh >= gemm->input.h && lines->shape->ring_rows >= gemm->input.h;
     }
     gemm->inner = (params->padding.w + stride - 1) / stride;
     rows->words = gemm->length >> 2;
@@ -307,7 +311,7 @@ static void make_group(tflm_opt_gemm *gemm)
     gemm->y = gemm->span.y;
     gemm->x = gemm->span.x;
     tflm_opt_gemm_row(gemm);
-    if (gemm->all && gemm->x + 1 == gemm->inner) {
+    if (gemm->all && !gemm->beside && gemm->x + 1 == gemm->inner) {
         /* what hangs over the left border then pairs with what hangs over the right one */
         pixels -= tflm_opt_gemm_windows(gemm, gemm->inputs, 1);
     }
