@@ -283,15 +283,13 @@ def scratch_bytes(call: Call, rows: int, columns: int, stride: Pair | None = Non
     """Scratch for bands of so many output rows and columns: the header's formula once more."""
     down, across = stride or call.stride
     height, most = call.kernel[0], max(call.kernel)
-    tile, width = 4, 5 if most <= 5 else 7
+    width = 5 if most <= 5 else 7
     if height == most == 3 and down == across:  # two rows and two columns at once
-        tile, width, rows_made = 2, 3, rows + rows % 2
-    else:
-        rows_made = rows
-    taps = 2 if tile == 2 else -(-height // 2) + (height // 2 + 1) * (down % 2)
-    pairs = -(-((rows_made - 1) * down + height) // 2)
-    pitch = (-(-columns // tile) * tile - 1) * across + width
-    return 16 * (taps * width + 7 + pairs * pitch) + 12 * (pairs + taps + rows) + 296
+        width = 3
+    taps = 2 if width == 3 else -(-height // 2) + (height // 2 + 1) * (down % 2)
+    pairs = -(-((rows - 1) * down + height) // 2)
+    pitch = (columns - 1) * across + width
+    return 16 * (taps * width + 7 + pairs * pitch) + 12 * (pairs + taps + rows) + 248
 
 
 def asked(call: Call) -> int:

@@ -185,14 +185,13 @@ class Depthwise:
         height, most = self.kernel[0], max(self.kernel)
         down, across = self.stride
         if height == most == 3 and down == across:  # two rows and two columns of outputs at once
-            tile, width, taps = 2, 3, 2
-            pairs = ((up(rows, 2) - 1) * down + 4) // 2
+            width, taps = 3, 2
         else:
-            tile, width = 4, 5 if most <= 5 else 7
+            width = 5 if most <= 5 else 7
             taps = (height + 1) // 2 + (height // 2 + 1) * (down % 2)
-            pairs = ((rows - 1) * down + height + 1) // 2
-        pitch = (up(columns, tile) - 1) * across + width
-        return 16 * (taps * width + 7 + pairs * pitch) + 12 * (pairs + taps + rows) + 296
+        pairs = ((rows - 1) * down + height + 1) // 2
+        pitch = (columns - 1) * across + width
+        return 16 * (taps * width + 7 + pairs * pitch) + 12 * (pairs + taps + rows) + 248
 
     @property
     def in_words(self) -> bool:

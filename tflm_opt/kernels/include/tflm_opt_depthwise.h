@@ -30,7 +30,7 @@ extern "C" {
 #define TFLM_OPT_DEPTHWISE_TAPS 7    /* rows and columns of the largest filter */
 #define TFLM_OPT_DEPTHWISE_DIRECT 16 /* rows of the largest filter that needs no scratch */
 
-#define TFLM_OPT_DEPTHWISE_TOOLS 296 /* bytes of what the assembly is told */
+#define TFLM_OPT_DEPTHWISE_TOOLS 248 /* bytes of what the assembly is told */
 
 /* A filter, its steps, and what follows from them. */
 typedef struct {
@@ -38,14 +38,14 @@ typedef struct {
     int32_t stride_h; /* input rows from one output row to the next */
     int32_t stride_w; /* 1 or 2 */
     int32_t width;    /* taps across, 3, 5 or 7; those that aren't there are 0 */
-    int32_t code;     /* which code makes sums: tflm_opt_depthwise_rows_s8 */
+    int32_t code;     /* 2 * stride_w, 1 more for a width of 7; for 3x3, stride_w - 1 */
     int32_t pairs;    /* of rows that a window has that begins with the upper row of one */
     int32_t tap_rows; /* rows of words of taps: those pairs', and those of windows one row lower */
 } tflm_opt_depthwise_shape;
 
 /*
- * The codes 0 and 1 are those of 3x3 with strides of 1 and 2: two rows and two columns of outputs at
- * once. Others make four columns.
+ * 3x3 with strides of 1 and 2, codes 0 and 1: two rows and two columns of outputs are made at once.
+ * Others make four columns.
  */
 TFLM_OPT_INLINE int32_t tflm_opt_depthwise_is_paired(const tflm_opt_depthwise_shape *shape)
 {
@@ -57,7 +57,7 @@ void tflm_opt_depthwise_set_shape(const cmsis_nn_dims *filter,
                                   int32_t stride_w,
                                   tflm_opt_depthwise_shape *shape) TFLM_OPT_SMALL;
 
-/* Words of a row of pairs that `columns` neighbouring outputs read, rounded up to whole groups. */
+/* Words of a row of pairs that `columns` neighbouring outputs take. */
 int32_t tflm_opt_depthwise_row_words(const tflm_opt_depthwise_shape *shape,
                                      int32_t columns) TFLM_OPT_SMALL;
 
@@ -75,7 +75,7 @@ TFLM_OPT_INLINE int32_t tflm_opt_depthwise_record_words(const tflm_opt_depthwise
  * Bytes of scratch for bands of `rows` output rows, `columns` wide: records and words of four
  * channels, where all rows are, and what the assembly is told.
  *
- *     16 * (tap_rows * width + 7 + pairs * row_words) + 12 * (pairs + tap_rows + rows) + 296
+ *     16 * (tap_rows * width + 7 + pairs * row_words) + 12 * (pairs + tap_rows + rows) + 248
  */
 int32_t tflm_opt_depthwise_scratch(const tflm_opt_depthwise_shape *shape,
                                    int32_t rows,
@@ -283,48 +283,77 @@ typedef struct {
     int32_t words;
 } tflm_opt_depthwise_place;
 
-/* What a group of outputs is: whole, or the columns that are left. */
-typedef struct {
-    int32_t distance[3]; /* of other outputs from the first; 0 for those that aren't there */
-    int32_t output;      /* to the next group */
-    int32_t words;       /* to the next group's, in bytes */
-    int32_t code;        /* that of the shape, or TFLM_OPT_DEPTHWISE_SINGLE and more */
-    int32_t then;        /* 0 for the next row, 1 for the columns that are left, 2 if it was those */
-} tflm_opt_depthwise_way;
-
-#define TFLM_OPT_DEPTHWISE_SINGLE 6 /* a single output: for 5 columns of taps, then 7 */
+/* Columns that are left over from whole groups: none, a group that goes back, or one or two alone. */
+#define TFLM_OPT_DEPTHWISE_BACK 1
+#define TFLM_OPT_DEPTHWISE_SINGLE 2 /* 1 more for 7 columns of taps */
+#define TFLM_OPT_DEPTHWISE_TWO 4    /* the same, and 2 more for a stride of 2 */
 
 /*
- * Output rows of `count` channels, from words. A record of a channel holds its bias times 2^8 four
- * times, taps, and a form. Groups are four columns, or two of two rows where those are paired. Fields without a word about them belong to
+ * Output rows of `count` channels of a 3x3 filter, from words; a record of a channel holds its bias
+ * times 2^8 four times, taps, and a form. Those without a word about them belong to the core.
+ */
+typedef struct {
+    tflm_opt_depthwise_form form;
+    int8_t *now;
+    const uint32_t *words_end;
+    int32_t step;       /* from one pixel to the next */
+    int32_t output_row; /* from one row to the next */
+    int32_t pitch;      /* bytes of a pair's words */
+    int32_t two_pairs;  /* of two pairs' */
+    int32_t last_column; /* 1 if a row has a column more than whole squares */
+    int32_t words_skip;  /* in bytes, from the end of whole squares of two rows to the next two */
+    int32_t output_skip; /* as words_skip */
+    int32_t left;
+    int32_t whole;    /* bytes of words of all whole squares of a row */
+    int32_t two_rows; /* how many times two rows */
+    int32_t last_row; /* 1 if there is one more */
+    int32_t is_2;     /* whether the stride is 2, not 1 */
+    int8_t *output;   /* of the first channel */
+    const uint32_t *words;
+    const int32_t *taps; /* of the first channel, the second three words */
+    int32_t plane;       /* bytes from one channel's words to the next */
+    int32_t size;        /* of a record, in bytes */
+    int32_t count;
+    const tflm_opt_depthwise_call *call;
+} tflm_opt_depthwise_squares;
+
+void tflm_opt_depthwise_squares_s8(const tflm_opt_depthwise_squares *squares);
+
+/*
+ * As before of other filters, in groups of four columns. Fields without a word about them belong to
  * the core.
  */
 typedef struct {
     const uint32_t *words;
     int8_t *output;
     const uint32_t *words_end;
-    tflm_opt_depthwise_way way; /* ways[0] */
+    int32_t distance[3]; /* of other outputs of a group from the first; 0 for those that aren't there */
+    int32_t output_step; /* to the next group */
+    int32_t words_step;  /* to the next group's, in bytes */
+    int32_t code;        /* the shape's less 2 */
+    int32_t last;        /* TFLM_OPT_DEPTHWISE_..., or 0 */
     const int32_t *taps;
     int32_t skip; /* to the next pair's words, in bytes, from where the code has come to */
     const int32_t *taps_end;
     const int32_t *record; /* of the first channel */
-    int32_t state;
-    const tflm_opt_depthwise_place *places; /* of `rows` rows of groups */
+    int32_t is_back;       /* 0 */
+    const tflm_opt_depthwise_place *places; /* of `rows` rows */
     int32_t whole;                          /* bytes of words of all whole groups of a row */
     const uint32_t *channel_words;          /* of the first channel */
     int8_t *row_output;                     /* where the first channel's first output goes */
     const int32_t *form;                    /* the first channel's tflm_opt_depthwise_form */
     int32_t rows_left;                      /* rows */
-    int32_t output_row;                     /* from one row of groups to the next */
+    int32_t output_row;                     /* from one row to the next */
     int8_t *channel_output;                 /* row_output */
     int32_t count;
     int32_t plane; /* bytes from one channel's words to the next */
     const tflm_opt_depthwise_call *call;
-    tflm_opt_depthwise_way ways[2]; /* whole groups and the columns that are left */
-    int32_t size;                   /* of a record, in bytes */
+    int32_t back_words;  /* how far a group goes back, in bytes, */
+    int32_t back_output; /* and in outputs */
+    int32_t two;         /* from the first of two columns to the second, 0 for one */
+    int32_t size;        /* of a record, in bytes */
     const tflm_opt_depthwise_place *all_places; /* places */
     int32_t rows;
-    int32_t is_odd; /* 1 if the last row of groups, not the only one, has no lower row */
 } tflm_opt_depthwise_rows;
 
 void tflm_opt_depthwise_rows_s8(const tflm_opt_depthwise_rows *rows);

@@ -97,25 +97,20 @@ TFLM_OPT_APART TFLM_OPT_SMALL void set_pairs(const strip *part,
     }
 }
 
-/* What of a record and of words each row of groups takes; pairs that hold zeros are left out. */
+/* What of a record and of words each row takes; pairs that hold zeros are left out. */
 TFLM_OPT_APART TFLM_OPT_SMALL void set_places(const strip *part, tflm_opt_depthwise_place *place)
 {
     const tflm_opt_depthwise_shape *shape = &part->call->shape;
-    const int32_t step = shape->stride_h * (tflm_opt_depthwise_is_paired(shape) ? 2 : 1);
     const int32_t row_bytes = shape->width * 4;
     int32_t y;
-    for (y = 0; y < part->rows * shape->stride_h; y += step) {
-        int32_t pair = y / 2;
-        place->taps = 12;
-        if (shape->width > 3) {
-            const int32_t before = tflm_opt_max(part->first_pair - pair, 0);
-            const int32_t row = (y & 1) * shape->pairs;
-            const int32_t end = row != 0 ? shape->tap_rows : shape->pairs;
-            place->taps = 16 + (row + before) * row_bytes;
-            place->taps_end = 16 + tflm_opt_min(part->last_pair - pair + row, end) * row_bytes;
-            pair += before;
-        }
-        place->words = pair * part->pitch * 4;
+    for (y = 0; y < part->rows * shape->stride_h; y += shape->stride_h) {
+        const int32_t pair = y / 2;
+        const int32_t before = tflm_opt_max(part->first_pair - pair, 0);
+        const int32_t row = (y & 1) * shape->pairs;
+        const int32_t end = row != 0 ? shape->tap_rows : shape->pairs;
+        place->taps = 16 + (row + before) * row_bytes;
+        place->taps_end = 16 + tflm_opt_min(part->last_pair - pair + row, end) * row_bytes;
+        place->words = (pair + before) * part->pitch * 4;
         place++;
     }
 }
@@ -123,49 +118,68 @@ TFLM_OPT_APART TFLM_OPT_SMALL void set_places(const strip *part, tflm_opt_depthw
 /* What tflm_opt_depthwise_rows_s8 is told of a strip. */
 static void set_rows(const strip *part, int32_t output_row, tflm_opt_depthwise_rows *rows)
 {
-    static const uint8_t moved[] = {0, 0, 0, 40, 0, 40}; /* by each code, over a pair's words */
     const tflm_opt_depthwise_call *call = part->call;
     const tflm_opt_depthwise_shape *shape = &call->shape;
     const int32_t channels = call->input->c;
-    const int32_t paired = tflm_opt_depthwise_is_paired(shape);
-    const int32_t together = paired ? 2 : 4;
-    const int32_t tail = part->columns & (together - 1);
+    const int32_t is_7 = shape->width == 7;
+    const int32_t left = part->columns & 3;
+    int32_t groups = part->columns / 4;
     int32_t i;
-    for (i = 0; i < 3; i++) {
-        rows->ways[0].distance[i] = (i + 1) * channels;
-        rows->ways[1].distance[i] = i + 1 < tail ? (i + 1) * channels : 0;
+    for (i = 1; i < 4; i++) {
+        rows->distance[i - 1] = groups > 0 || i < left ? i * channels : 0;
     }
-    rows->ways[0].output = together * channels;
-    rows->ways[0].words = together * shape->stride_w * 4;
-    rows->ways[0].code = shape->code;
-    rows->ways[0].then = tail > 0 ? 1 : 0;
-    rows->ways[1].output = 0;
-    rows->ways[1].words = rows->ways[0].words;
-    rows->ways[1].code = shape->code;
-    rows->ways[1].then = 2;
-    if (tail == 1 && !paired) {
-        rows->ways[1].code = TFLM_OPT_DEPTHWISE_SINGLE + shape->width / 7;
+    if (left == 1) {
+        rows->last = TFLM_OPT_DEPTHWISE_SINGLE + is_7;
+    } else if (left == 2) {
+        rows->last = TFLM_OPT_DEPTHWISE_TWO + shape->code - 2;
+    } else {
+        rows->last = left > 0 && groups > 0 ? TFLM_OPT_DEPTHWISE_BACK : 0;
+        groups = tflm_opt_max(groups, 1);
     }
-    if (paired) {
-        const int32_t lower = part->rows > 1 ? output_row : 0;
-        rows->ways[0].distance[1] = lower;
-        rows->ways[0].distance[2] = lower + channels;
-        rows->ways[1].distance[1] = lower;
-        rows->ways[1].distance[2] = lower;
-    }
-    rows->way = rows->ways[0];
-    rows->skip = part->pitch * 4 - moved[shape->code];
-    rows->whole = part->columns / together * rows->way.words;
-    rows->output_row = output_row << paired;
+    rows->back_words = (4 - left) * shape->stride_w * 4;
+    rows->back_output = (4 - left) * channels;
+    rows->two = left == 2 ? channels : 0;
+    rows->is_back = 0;
+    rows->output_step = 4 * channels;
+    rows->words_step = 4 * shape->stride_w * 4;
+    rows->code = shape->code - 2;
+    /* With taps in two parts, the code has moved on over words. */
+    rows->skip = part->pitch * 4 - 40 * is_7;
+    rows->whole = groups * rows->words_step;
+    rows->output_row = output_row;
     rows->count = 4;
     rows->plane = part->pairs * part->pitch * 4;
     rows->call = call;
     rows->size = tflm_opt_depthwise_record_words(shape) * 4;
     rows->form = call->scratch + tflm_opt_depthwise_record_words(shape) - 3;
     rows->record = call->scratch;
-    rows->rows = (part->rows + paired) >> paired;
-    rows->is_odd = part->rows > 1 ? part->rows & paired : 0;
-    rows->rows_left = rows->rows;
+    rows->rows = part->rows;
+    rows->rows_left = part->rows;
+}
+
+/* What tflm_opt_depthwise_squares_s8 is. */
+static void set_squares(const strip *part, int32_t output_row, tflm_opt_depthwise_squares *squares)
+{
+    const tflm_opt_depthwise_call *call = part->call;
+    const tflm_opt_depthwise_shape *shape = &call->shape;
+    const int32_t pitch = part->pitch * 4;
+    const int32_t columns = part->columns & ~1;
+    squares->step = call->input->c;
+    squares->output_row = output_row;
+    squares->pitch = pitch;
+    squares->two_pairs = 2 * pitch;
+    squares->last_column = part->columns & 1;
+    squares->whole = columns * shape->stride_w * 4;
+    squares->words_skip = shape->stride_h * pitch - squares->whole;
+    squares->output_skip = 2 * output_row - columns * call->input->c;
+    squares->two_rows = part->rows / 2;
+    squares->last_row = part->rows & 1;
+    squares->is_2 = shape->code;
+    squares->taps = call->scratch + 4 + shape->width;
+    squares->plane = part->pairs * pitch;
+    squares->size = tflm_opt_depthwise_record_words(shape) * 4;
+    squares->count = 4;
+    squares->call = call;
 }
 
 /* Bounds that are narrower than an int8's, once outputs are written. */
@@ -193,13 +207,17 @@ typedef struct {
     tflm_opt_depthwise_forms forms;
     tflm_opt_depthwise_words taps;
     tflm_opt_depthwise_words words;
-    tflm_opt_depthwise_rows rows;
+    union {
+        tflm_opt_depthwise_rows rows;
+        tflm_opt_depthwise_squares squares;
+    } core;
 } tools;
 
 /* All of them but what depends on the channel, or on which rows are inside. */
 TFLM_OPT_APART TFLM_OPT_SMALL void set_tools(const strip *part,
                                              int32_t output_row,
                                              uint32_t *words,
+                                             const tflm_opt_depthwise_place *places,
                                              tools *with)
 {
     const tflm_opt_depthwise_call *call = part->call;
@@ -228,8 +246,15 @@ TFLM_OPT_APART TFLM_OPT_SMALL void set_tools(const strip *part,
     with->words.plane = part->pairs * part->pitch * 4;
     with->words.skip = (part->pitch - inside) * 4;
     with->words.are_taps = 0;
-    with->rows.channel_words = words;
-    set_rows(part, output_row, &with->rows);
+    if (tflm_opt_depthwise_is_paired(&call->shape)) {
+        with->core.squares.words = words;
+        set_squares(part, output_row, &with->core.squares);
+        return;
+    }
+    with->core.rows.channel_words = words;
+    with->core.rows.places = places;
+    with->core.rows.all_places = places;
+    set_rows(part, output_row, &with->core.rows);
 }
 
 /* All channels of a strip. The last group goes back where it would have fewer than four. */
@@ -251,6 +276,7 @@ TFLM_OPT_APART TFLM_OPT_SMALL void make_strip(const strip *part,
     tflm_opt_depthwise_place *const places =
         (tflm_opt_depthwise_place *)(taps + shape->tap_rows + part->pairs);
     tools *const with = (tools *)(places + part->rows);
+    const int paired = tflm_opt_depthwise_is_paired(shape);
     const int same = call->set[0] == part->rows && call->set[1] == part->columns &&
                      call->set[2] == part->in_x;
     int32_t channel = 0;
@@ -258,11 +284,11 @@ TFLM_OPT_APART TFLM_OPT_SMALL void make_strip(const strip *part,
         fill(part, words);
     }
     set_pairs(part, lines, taps);
-    set_places(part, places);
+    if (!paired) {
+        set_places(part, places);
+    }
     if (!same) {
-        set_tools(part, output_row, words, with);
-        with->rows.places = places;
-        with->rows.all_places = places;
+        set_tools(part, output_row, words, places, with);
         call->set[0] = part->rows;
         call->set[1] = part->columns;
         call->set[2] = part->in_x;
@@ -284,9 +310,14 @@ TFLM_OPT_APART TFLM_OPT_SMALL void make_strip(const strip *part,
         if (pairs > 0) {
             tflm_opt_depthwise_words_s8(&with->words);
         }
-        with->rows.row_output = output + channel;
-        with->rows.channel_output = output + channel;
-        tflm_opt_depthwise_rows_s8(&with->rows);
+        if (paired) {
+            with->core.squares.output = output + channel;
+            tflm_opt_depthwise_squares_s8(&with->core.squares);
+        } else {
+            with->core.rows.row_output = output + channel;
+            with->core.rows.channel_output = output + channel;
+            tflm_opt_depthwise_rows_s8(&with->core.rows);
+        }
         if (channel + 4 >= channels) {
             break;
         }
@@ -312,8 +343,8 @@ int32_t tflm_opt_depthwise_band_s8(tflm_opt_depthwise_call *call,
     part.pairs = tflm_opt_depthwise_pairs(shape, part.rows);
     part.first_pair = tflm_opt_max(-part.in_y, 0) / 2;
     part.last_pair = tflm_opt_min((call->input->h - part.in_y + 1) / 2, part.pairs);
-    while (most > 2 && tflm_opt_depthwise_scratch(shape, part.rows, most) > call->size) {
-        most = (most - 1) & ~1;
+    while (most > 1 && tflm_opt_depthwise_scratch(shape, part.rows, most) > call->size) {
+        most -= most > 2 ? 2 - (most & 1) : 1; /* an even number if it can be */
     }
     for (; x < band->columns; x += most) {
         part.columns = tflm_opt_min(band->columns - x, most);

@@ -97,56 +97,7 @@
     "ldr r4, [sp, #48]          \n" \
     "add r11, r11, lr           \n" \
     "cmp r12, r4                \n" \
-    "bne " #label "b            \n" \
-    "b.w 40f                    \n"
-
-/*
- * 3x3 with stride 2, two rows and two columns at once: w01 of three columns of taps in r4 to r6, w2 in
- * r7 to r9; the first sums are the bias, r3. Upper sums, of the left and of the right column, are r0
- * and r1, and take words of a first and a second pair of rows; lower ones, r2 and r3, those of the
- * second and a third. Words are two at a time in r10 and r12.
- */
-#define STRIDE_2                                                                   \
-    "ldmia r12, {r3-r9}             \n"                                            \
-    "ldrd r10, r12, [r11]           \n"                                            \
-    "smlad r0, r10, r4, r3          \n" SUM("r0", "r12", "r5")                     \
-    "ldrd r10, r12, [r11, #8]       \n"                                            \
-    "smlad r1, r10, r4, r3          \n" SUM("r1", "r12", "r5") SUM("r0", "r10", "r6") \
-    "ldr r10, [r11, #16]            \n" SUM("r1", "r10", "r6")                     \
-    "add r11, r11, lr               \n"                                            \
-    "ldrd r10, r12, [r11]           \n"                                            \
-    "smlad r2, r10, r4, r3          \n" SUM("r2", "r12", "r5")                     \
-    SUM("r0", "r10", "r7") SUM("r0", "r12", "r8")                                  \
-    "ldrd r10, r12, [r11, #8]       \n"                                            \
-    SUM("r3", "r10", "r4") SUM("r3", "r12", "r5") SUM("r2", "r10", "r6")           \
-    SUM("r0", "r10", "r9") SUM("r1", "r10", "r7") SUM("r1", "r12", "r8")           \
-    "ldr r10, [r11, #16]            \n" SUM("r3", "r10", "r6") SUM("r1", "r10", "r9") \
-    "add r11, r11, lr               \n"                                            \
-    "ldrd r10, r12, [r11]           \n" SUM("r2", "r10", "r7") SUM("r2", "r12", "r8") \
-    "ldrd r10, r12, [r11, #8]       \n"                                            \
-    SUM("r2", "r10", "r9") SUM("r3", "r10", "r7") SUM("r3", "r12", "r8")           \
-    "ldr r10, [r11, #16]            \n" SUM("r3", "r10", "r9")
-
-/*
- * 3x3 with stride 1, two rows and two columns at once. P are the words of the first pair of rows, Q
- * those of the second, one column of taps is w0, w1, w2:
- *
- *     upper row:  P.low w0 + P.high w1 + Q.low w2     = P w01 + Q.low w2
- *     lower row:  P.high w0 + Q.low w1 + Q.high w2    = P.high w0 + Q w12
- *
- * Left and right upper sums are r0 and r1, lower ones r2 and r3. w01 or w12 of the three columns are
- * in r4 to r6, four columns' P or Q in r7 to r10; the first sums are the bias, r3.
- */
-#define COLUMN(upper, lower, left, right, tap) \
-    upper " r0, " left ", " tap ", r0   \n"    \
-    upper " r1, " right ", " tap ", r1  \n"    \
-    lower " r2, " left ", " tap ", r2   \n"    \
-    lower " r3, " right ", " tap ", r3  \n"
-#define FIRST_COLUMN                           \
-    "smlad r0, r7, r4, r3           \n"        \
-    "smlad r1, r8, r4, r3           \n"        \
-    "smlatb r2, r7, r4, r3          \n"        \
-    "smlatb r3, r8, r4, r3          \n"
+    "bne " #label "b            \n"
 
 /* The outputs of four sums in short form. */
 #define SHORT_FORM                  \
@@ -182,19 +133,19 @@
     "strb r0, [r5]              \n" \
     "add r5, r5, r10            \n"
 
-/*
- * A single output, in r0, where a row has one column more than whole groups.
- */
-#define SINGLES(label, row)         \
+/* One or two outputs, in r0 and r1, where a row has as many columns more than whole groups. */
+#define LAST(label, row, further)   \
+    "ldrd r12, lr, [sp, #40]    \n" \
+    "ldr r11, [sp]              \n" \
     "ldr r3, [sp, #52]          \n" \
-    "ldr r0, [r3]               \n" \
+    "add lr, lr, #" further "   \n" \
+    "ldrd r0, r1, [r3]          \n" \
     #label ":                   \n" \
     row                             \
     "ldr r4, [sp, #48]          \n" \
     "add r11, r11, lr           \n" \
     "cmp r12, r4                \n" \
-    "bne " #label "b            \n" \
-    "b 40f                      \n"
+    "bne " #label "b            \n"
 #define SINGLE_5                                                                   \
     "ldmia r12!, {r4-r8}            \n"                                            \
     "ldm r11, {r1-r3, r9, r10}      \n"                                            \
@@ -207,8 +158,45 @@
     SUM("r0", "r8", "r7")                                                          \
     "ldmia r12!, {r4-r6}            \n"                                            \
     "ldmia r11!, {r1-r3}            \n"                                            \
-    SUM("r0", "r1", "r4") SUM("r0", "r2", "r5") SUM("r0", "r3", "r6")              \
-    "add r11, r11, #12              \n"
+    SUM("r0", "r1", "r4") SUM("r0", "r2", "r5") SUM("r0", "r3", "r6")
+#define PAIR_5_1                                                                     \
+    "ldmia r12!, {r4-r8}            \n"                                            \
+    "ldm r11, {r2, r3, r9, r10}     \n"                                            \
+    SUM("r0", "r2", "r4") SUM("r0", "r3", "r5") SUM("r0", "r9", "r6")              \
+    SUM("r0", "r10", "r7") SUM("r1", "r3", "r4") SUM("r1", "r9", "r5")             \
+    SUM("r1", "r10", "r6")                                                         \
+    "ldrd r2, r3, [r11, #16]        \n"                                            \
+    SUM("r0", "r2", "r8") SUM("r1", "r2", "r7") SUM("r1", "r3", "r8")
+#define PAIR_7_1                                                                     \
+    "ldmia r12!, {r4-r7}            \n"                                            \
+    "ldmia r11!, {r2, r3, r8-r10}   \n"                                            \
+    SUM("r0", "r2", "r4") SUM("r0", "r3", "r5") SUM("r0", "r8", "r6")              \
+    SUM("r0", "r9", "r7") SUM("r1", "r3", "r4") SUM("r1", "r8", "r5")              \
+    SUM("r1", "r9", "r6") SUM("r1", "r10", "r7")                                   \
+    "ldmia r12!, {r4-r6}            \n"                                            \
+    "ldmia r11!, {r2, r3, r8}       \n"                                            \
+    SUM("r0", "r10", "r4") SUM("r0", "r2", "r5") SUM("r0", "r3", "r6")             \
+    SUM("r1", "r2", "r4") SUM("r1", "r3", "r5") SUM("r1", "r8", "r6")
+#define PAIR_5_2                                                                   \
+    "ldmia r12!, {r4-r8}            \n"                                            \
+    "ldm r11, {r2, r3, r9, r10}     \n"                                            \
+    SUM("r0", "r2", "r4") SUM("r0", "r3", "r5") SUM("r0", "r9", "r6")              \
+    SUM("r0", "r10", "r7") SUM("r1", "r9", "r4") SUM("r1", "r10", "r5")            \
+    "ldrd r2, r3, [r11, #16]        \n"                                            \
+    "ldr r9, [r11, #24]             \n"                                            \
+    SUM("r0", "r2", "r8") SUM("r1", "r2", "r6") SUM("r1", "r3", "r7")              \
+    SUM("r1", "r9", "r8")
+#define PAIR_7_2                                                                   \
+    "ldmia r12!, {r4-r7}            \n"                                            \
+    "ldmia r11!, {r2, r3, r8-r10}   \n"                                            \
+    SUM("r0", "r2", "r4") SUM("r0", "r3", "r5") SUM("r0", "r8", "r6")              \
+    SUM("r0", "r9", "r7") SUM("r1", "r8", "r4") SUM("r1", "r9", "r5")              \
+    SUM("r1", "r10", "r6")                                                         \
+    "ldmia r12!, {r4-r6}            \n"                                            \
+    "ldmia r11!, {r2, r3, r8, r9}   \n"                                            \
+    SUM("r0", "r10", "r4") SUM("r0", "r2", "r5") SUM("r0", "r3", "r6")             \
+    SUM("r1", "r2", "r7") SUM("r1", "r3", "r4") SUM("r1", "r8", "r5")              \
+    SUM("r1", "r9", "r6")
 
 /* The record lies at the stack pointer. */
 __attribute__((naked))
@@ -216,16 +204,16 @@ void tflm_opt_depthwise_rows_s8(__attribute__((unused)) const tflm_opt_depthwise
 {
     __asm__(
         "push {r4-r11, lr}          \n"
-        "mov r12, sp                \n"
-        "sub sp, sp, #176           \n"
-        "add r0, r0, #176           \n"
+        "sub r12, sp, #4            \n"
+        "sub sp, sp, #132           \n"
+        "add r0, r0, #128           \n"
         "mov r10, sp                \n"
         "1:                         \n"
-        "ldmdb r0!, {r1-r9, r11, lr} \n"
-        "stmdb r12!, {r1-r9, r11, lr} \n"
+        "ldmdb r0!, {r1-r8}         \n"
+        "stmdb r12!, {r1-r8}        \n"
         "cmp r12, r10               \n"
         "bne 1b                     \n"
-        "1:                         \n" /* a row of outputs, or two */
+        "1:                         \n" /* a row of outputs */
         "ldrd r4, r10, [sp, #60]    \n" /* places, whole */
         "ldr r8, [sp, #52]          \n" /* record */
         "ldmia r4!, {r5-r7}         \n"
@@ -233,41 +221,37 @@ void tflm_opt_depthwise_rows_s8(__attribute__((unused)) const tflm_opt_depthwise
         "str r4, [sp, #60]          \n"
         "add r5, r5, r8             \n"
         "add r6, r6, r8             \n"
-        "add r7, r7, r9             \n"
-        "add r10, r10, r7           \n"
+        "add r4, r7, r9             \n"
+        "add r10, r10, r4           \n"
         "str r5, [sp, #40]          \n" /* taps and their end */
         "str r6, [sp, #48]          \n"
-        "strd r7, r11, [sp]         \n"
+        "strd r4, r11, [sp]         \n"
         "str r10, [sp, #8]          \n"
-        "cmp r7, r10                \n"
+        "cmp r4, r10                \n"
         "beq.w 4f                   \n"
-        "2:                         \n" /* a group */
-        "ldr r4, [sp, #32]          \n" /* code */
+        "2:                         \n" /* a group, of which r4 is where words are */
+        "ldr r3, [sp, #32]          \n" /* code */
         "ldrd r12, lr, [sp, #40]    \n" /* taps, skip */
-        "ldr r11, [sp]              \n"
-        "tbh [pc, r4, lsl #1]       \n"
+        "mov r11, r4                \n"
+        "tbh [pc, r3, lsl #1]       \n"
         "3:                         \n"
-        ".hword (20f - 3b) / 2, (30f - 3b) / 2, (31f - 3b) / 2, (32f - 3b) / 2 \n"
-        ".hword (33f - 3b) / 2, (34f - 3b) / 2, (55f - 3b) / 2, (57f - 3b) / 2 \n"
-        "31:                        \n"
-        ROWS(35, ROW_5_1)
-        "32:                        \n"
-        ROWS(36, ROW_7_1)
-        "33:                        \n"
-        ROWS(37, ROW_5_2)
+        ".hword (31f - 3b) / 2, (32f - 3b) / 2, (33f - 3b) / 2, (34f - 3b) / 2 \n"
         "34:                        \n"
         ROWS(38, ROW_7_2)
-        "55:                        \n"
-        SINGLES(56, SINGLE_5)
-        "57:                        \n"
-        SINGLES(58, SINGLE_7)
-        "30:                        \n"
-        STRIDE_2
+        "b.w 40f                    \n"
+        "33:                        \n"
+        ROWS(37, ROW_5_2)
+        "b.w 40f                    \n"
+        "32:                        \n"
+        ROWS(36, ROW_7_1)
+        "b 40f                      \n"
+        "31:                        \n"
+        ROWS(35, ROW_5_1)
         "40:                        \n"
         "ldr r12, [sp, #76]         \n" /* form */
         "ldm r12, {r4-r6}           \n"
         "cmp r6, #0                 \n"
-        "ble.w 5f                   \n"
+        "ble.w 44f                  \n"
         SHORT_FORM
         "43:                        \n"
         "ldm sp, {r4-r11}           \n"
@@ -276,26 +260,59 @@ void tflm_opt_depthwise_rows_s8(__attribute__((unused)) const tflm_opt_depthwise
         "strd r4, r5, [sp]          \n"
         "cmp r4, r6                 \n"
         "bne.w 2b                   \n"
-        "4:                         \n" /* then */
+        "4:                         \n" /* what is left of the row */
         "ldr r4, [sp, #36]          \n"
-        "cmp r4, #1                 \n"
-        "blt 6f                     \n"
-        "bgt 46f                    \n"
-        "45:                        \n" /* columns that are left */
-        "add r4, sp, #132           \n"
-        "ldm r4, {r0-r3, r6-r8}     \n"
-        "add r4, sp, #12            \n"
-        "stm r4, {r0-r3, r6-r8}     \n"
-        "ldr r4, [sp, #8]           \n" /* where words end */
-        "add r6, r6, r4             \n"
-        "str r4, [sp]               \n"
-        "str r6, [sp, #8]           \n"
+        "tbh [pc, r4, lsl #1]       \n"
+        "3:                         \n"
+        ".hword (6f - 3b) / 2, (45f - 3b) / 2, (51f - 3b) / 2, (53f - 3b) / 2 \n"
+        ".hword (55f - 3b) / 2, (57f - 3b) / 2, (63f - 3b) / 2, (65f - 3b) / 2 \n"
+        "45:                        \n" /* a group that goes back to end with the row, if not made yet */
+        "ldr r6, [sp, #56]          \n"
+        "eors r6, r6, #1            \n"
+        "str r6, [sp, #56]          \n"
+        "beq.w 6f                   \n"
+        "ldrd r4, r5, [sp]          \n"
+        "ldrd r6, r7, [sp, #104]    \n"
+        "ldr r8, [sp, #28]          \n"
+        "sub r4, r4, r6             \n"
+        "sub r5, r5, r7             \n"
+        "add r8, r8, r4             \n"
+        "strd r4, r5, [sp]          \n"
+        "str r8, [sp, #8]           \n"
         "b 2b                       \n"
-        "46:                        \n" /* whole groups again */
-        "add r4, sp, #104           \n"
-        "ldm r4, {r0-r3, r6-r8}     \n"
-        "add r4, sp, #12            \n"
-        "stm r4, {r0-r3, r6-r8}     \n"
+        "51:                        \n"
+        LAST(52, SINGLE_5, "0")
+        "b 60f                      \n"
+        "53:                        \n"
+        LAST(54, SINGLE_7, "12")
+        "b 60f                      \n"
+        "55:                        \n"
+        LAST(56, PAIR_5_1, "0")
+        "b 60f                      \n"
+        "63:                        \n"
+        LAST(64, PAIR_5_2, "0")
+        "b 60f                      \n"
+        "65:                        \n"
+        LAST(66, PAIR_7_2, "4")
+        "b 60f                      \n"
+        "57:                        \n"
+        LAST(58, PAIR_7_1, "8")
+        "60:                        \n"
+        "ldr r12, [sp, #76]         \n"
+        "ldm r12, {r4-r6}           \n"
+        "cmp r6, #0                 \n"
+        "ble 62f                    \n"
+        "smmla r0, r0, r4, r5       \n"
+        "smmla r1, r1, r4, r5       \n"
+        "asr r0, r0, r6             \n"
+        "asr r1, r1, r6             \n"
+        "ssat r0, #8, r0            \n"
+        "ssat r1, #8, r1            \n"
+        "61:                        \n"
+        "ldr r5, [sp, #4]           \n"
+        "ldr r7, [sp, #112]         \n" /* 0 if there is but one */
+        "strb r1, [r5, r7]          \n"
+        "strb r0, [r5]              \n"
         "6:                         \n" /* the next row, or else the next channel */
         "ldrd r4, r5, [sp, #72]     \n"
         "ldrd r6, r7, [sp, #80]     \n" /* rows left, output_row */
@@ -303,20 +320,14 @@ void tflm_opt_depthwise_rows_s8(__attribute__((unused)) const tflm_opt_depthwise
         "str r4, [sp, #72]          \n"
         "subs r6, r6, #1            \n"
         "str r6, [sp, #80]          \n"
-        "beq 8f                     \n"
-        "ldr r4, [sp, #172]         \n" /* is_odd */
-        "cmp r6, r4                 \n"
         "bne.w 1b                   \n"
-        "mov r4, #0                 \n" /* the last row is single: a lower one goes where it does */
-        "b 9f                       \n"
-        "8:                         \n"
         "ldrd r0, r1, [sp, #88]     \n" /* the channel's outputs, channels left */
         "ldr r2, [sp, #96]         \n" /* plane */
         "ldr r3, [sp, #68]          \n"
-        "ldr r4, [sp, #160]         \n" /* size */
+        "ldr r4, [sp, #116]         \n" /* size */
         "ldr r5, [sp, #52]          \n"
         "ldr r6, [sp, #76]          \n"
-        "ldrd r7, r8, [sp, #164]    \n" /* all_places, rows */
+        "ldrd r7, r8, [sp, #120]    \n" /* all_places, rows */
         "add r0, r0, #1             \n"
         "add r3, r3, r2             \n"
         "add r5, r5, r4             \n"
@@ -328,66 +339,29 @@ void tflm_opt_depthwise_rows_s8(__attribute__((unused)) const tflm_opt_depthwise
         "str r6, [sp, #76]          \n"
         "str r7, [sp, #60]          \n"
         "str r8, [sp, #80]          \n"
-        "beq 10f                    \n"
-        "ldr r4, [sp, #172]         \n"
-        "cmp r4, #0                 \n"
-        "beq.w 1b                   \n"
-        "ldr r4, [sp, #84]          \n" /* twice as far as a lower row */
-        "asr r4, r4, #1             \n"
-        "9:                         \n"
-        "ldr r5, [sp, #104]         \n"
-        "add r5, r5, r4             \n"
-        "strd r4, r5, [sp, #16]     \n"
-        "strd r4, r5, [sp, #108]    \n"
-        "strd r4, r4, [sp, #136]    \n"
-        "b.w 1b                     \n"
-        "10:                        \n"
-        "add sp, sp, #176           \n"
+        "bne.w 1b                   \n"
+        "add sp, sp, #132           \n"
         "pop {r4-r11, pc}           \n"
-        "20:                        \n"
-        "ldmia r12!, {r3-r6}        \n"
-        "ldm r11, {r7-r10}          \n"
-        FIRST_COLUMN
-        COLUMN("smlad", "smlatb", "r8", "r9", "r5")
-        COLUMN("smlad", "smlatb", "r9", "r10", "r6")
-        "ldmia r12!, {r4-r6}        \n"
-        "add r7, r11, lr            \n"
-        "ldm r7, {r7-r10}           \n"
-        COLUMN("smlabt", "smlad", "r7", "r8", "r4")
-        COLUMN("smlabt", "smlad", "r8", "r9", "r5")
-        COLUMN("smlabt", "smlad", "r9", "r10", "r6")
-        "ldm r12, {r4-r6}           \n"
-        "cmp r6, #0                 \n"
-        "ble 5f                     \n"
-        SHORT_FORM
-        "23:                        \n"
-        "ldm sp, {r4-r10}           \n"
-        STORE
-        "add r11, r11, #8           \n"
-        "str r5, [sp, #4]           \n"
-        "sub r12, r12, #28          \n"
-        "cmp r11, r6                \n"
-        "bne 20b                    \n"
-        "b 4b                       \n"
+        "44:                        \n"
+        "bl 5f                      \n"
+        "b 43b                      \n"
+        "62:                        \n"
+        "bl 5f                      \n"
+        "b 61b                      \n"
         "5:                         \n"
         "beq 7f                     \n"
         LONG_FORM("r0")
         LONG_FORM("r1")
         LONG_FORM("r2")
         LONG_FORM("r3")
-        "59:                        \n"
-        "ldr r4, [sp, #32]          \n"
-        "cmp r4, #0                 \n"
-        "beq 23b                    \n"
-        "b 43b                      \n"
+        "bx lr                      \n"
         "7:                         \n" /* four sums of a channel without a form */
         "push {r0-r3, r12, lr}      \n"
         "mov r0, sp                 \n"
-        "ldr r1, [r12]              \n"
+        "mov r1, r4                 \n"
         "ldr r2, [sp, #124]         \n"
         "bl tflm_opt_depthwise_odd_s8 \n"
-        "pop {r0-r3, r12, lr}       \n"
-        "b 59b                      \n");
+        "pop {r0-r3, r12, pc}       \n");
 }
 
 #endif

@@ -26,15 +26,11 @@ void tflm_opt_depthwise_set_shape(const cmsis_nn_dims *filter,
 
 int32_t tflm_opt_depthwise_row_words(const tflm_opt_depthwise_shape *shape, int32_t columns)
 {
-    const int32_t last = tflm_opt_depthwise_is_paired(shape) ? 1 : 3; /* of a group */
-    return ((columns + last) & ~last) * shape->stride_w - shape->stride_w + shape->width;
+    return (columns - 1) * shape->stride_w + shape->width;
 }
 
 int32_t tflm_opt_depthwise_pairs(const tflm_opt_depthwise_shape *shape, int32_t rows)
 {
-    if (tflm_opt_depthwise_is_paired(shape)) {
-        rows = (rows + 1) & ~1;
-    }
     return ((rows - 1) * shape->stride_h + shape->height + 1) / 2;
 }
 

@@ -47,18 +47,28 @@
     ODD("r4", "r4")                     \
     "strd r2, r4, [r12], #8         \n"
 
-/* All columns of a row; the words of one channel end at an address on the stack. */
-#define ROW(label, EVEN, ODD)           \
+/* All columns of a row, in one loop of `IN_LOOP`; the words of one channel end at an address on the stack. */
+#define ROW(label, EVEN, ODD, IN_LOOP)  \
     "tst r3, #4                     \n" \
-    "beq " #label "2f               \n" \
+    "beq " #label "1f               \n" \
     ONE_COLUMN(EVEN, ODD)               \
-    "b " #label "3f                 \n" \
-    #label "2:                      \n" \
+    "cmp r9, r4                     \n" \
+    "beq " #label "4f               \n" \
+    #label "1:                      \n" \
+    IN_LOOP                             \
     TWO_COLUMNS(EVEN, ODD)              \
-    #label "3:                      \n" \
     "ldr r1, [sp, #4]               \n" \
     "cmp r9, r1                     \n" \
-    "bne " #label "2b               \n"
+    "bne " #label "2b               \n" \
+    #label "4:                      \n"
+
+/* Two more columns in the loop, where they are not left out at first. */
+#define FOUR(label, EVEN, ODD)          \
+    "tst r3, #8                     \n" \
+    "bne " #label "3f               \n" \
+    #label "2:                      \n" \
+    TWO_COLUMNS(EVEN, ODD)              \
+    #label "3:                      \n"
 
 #define VALUE(to, from) "sxtab16 " to ", lr, " from " \n"
 #define VALUE_ODD(to, from) "sxtab16 " to ", lr, " from ", ror #8 \n"
@@ -86,10 +96,10 @@ void tflm_opt_depthwise_words_s8(__attribute__((unused)) tflm_opt_depthwise_word
         "ldr r1, [r5, #36]          \n" /* are_taps */
         "cmp r1, #0                 \n"
         "bne 4f                     \n"
-        ROW(1, VALUE, VALUE_ODD)
+        ROW(1, VALUE, VALUE_ODD, FOUR(1, VALUE, VALUE_ODD))
         "b 5f                       \n"
         "4:                         \n"
-        ROW(2, TAP, TAP_ODD)
+        ROW(2, TAP, TAP_ODD, "22: \n")
         "5:                         \n"
         "ldr r5, [sp]               \n"
         "ldm r5, {r1-r3}            \n"
