@@ -8,10 +8,22 @@ import numpy as np
 import pytest
 
 from tflm_opt.codegen import emit
-from tflm_opt.codegen.call import Call, Constant, Null, Pointer, Scratch, Struct, Vary, dims
+from tflm_opt.codegen.call import (
+    Call,
+    Constant,
+    Lowered,
+    Null,
+    Pointer,
+    Scratch,
+    Struct,
+    Vary,
+    dims,
+)
 from tflm_opt.codegen.calls import Calls
-from tflm_opt.graph.ir import Tensor
+from tflm_opt.codegen.steps import Cells, merged
+from tflm_opt.graph.ir import Op, Tensor
 from tflm_opt.kernels import table
+from tflm_opt.patch_split.regions import NotStreamable
 
 X, Y = (Tensor(name, (1, 4), "int8") for name in "xy")
 WHOLE = emit.OpContext("op7", emit.Constants(), {X: 16, Y: 64}, scratch=(128, 40))
@@ -85,3 +97,27 @@ def test_without_scratch_another_kernel_is_called(monkeypatch: pytest.MonkeyPatc
     assert "arm_softmax_s8(" in text(calls, *ARGUMENTS, ctx=replace(WHOLE, scratch=(0, 0)))
     assert calls.kernels == {"arm_softmax_s8"}
     assert "run_tflm_opt_lut_s8(" in text(calls, *ARGUMENTS)
+
+
+@pytest.mark.parametrize(
+    ("functions", "shared"),
+    [
+        (("arm_softmax_s8", "arm_softmax_s8"), "arm_softmax_s8"),
+        (
+            ("tflm_opt_depthwise_plain_s8", "arm_depthwise_conv_wrapper_s8"),
+            "arm_depthwise_conv_wrapper_s8",
+        ),
+        (("tflm_opt_depthwise_plain_s8",) * 2, "tflm_opt_depthwise_plain_s8"),
+        (("tflm_opt_depthwise_plain_s8", "arm_softmax_s8"), None),
+    ],
+)
+def test_bands_share_a_kernel_that_serves_all(
+    functions: tuple[str, ...], shared: str | None
+) -> None:
+    op = Op("DEPTHWISE_CONV_2D", (X,), (Y,))
+    variants = [Lowered((Call(function, (Scratch(),)),)) for function in functions]
+    if shared is None:
+        with pytest.raises(NotStreamable, match="different kernels"):
+            merged(op, variants, [0, 1], Cells())
+    else:
+        assert merged(op, variants, [0, 1], Cells()).calls[0].function == shared

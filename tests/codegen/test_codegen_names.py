@@ -32,6 +32,8 @@ from tflm_opt.errors import TflmOptError
         "math",
         "tflm_opt_kernels",
         "arm_convolve_s8",
+        "arm",
+        "CMSIS_NN",
         "x" * 49,
         "a\n",
     ],

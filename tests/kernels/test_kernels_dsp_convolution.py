@@ -119,6 +119,20 @@ def edges(rng: Rng) -> Call:
     return call
 
 
+def dead(rng: Rng) -> Call:
+    """Channels whose weights are all 0, with scales and biases that no short form takes."""
+    call = drawn(rng, pointwise=bool(rng.random() < 0.6))
+    extreme = [0, 1 << 30, -(1 << 30), (1 << 31) - 1, -(1 << 31), (1 << 30) + 64, -9000, 9000]
+    for channel in np.flatnonzero(rng.random(call.channels) < rng.choice([0.3, 0.9])):
+        call.filters[channel] = 0
+        shift = int(rng.integers(-31, 31))
+        most = ((1 << 31) - 256) >> max(shift, 0)  # more would wrap: no definition
+        most = most if call.bias is not None else 0
+        call.biases[channel] = np.clip(rng.choice(extreme), -most, most)
+        call.quant[1, channel] = shift
+    return call
+
+
 def in_groups(rng: Rng) -> Call:
     """Channels that see a part of the input only: callers written for CMSIS-NN pass scratch too."""
     groups, few = int(rng.integers(2, 5)), (int(rng.integers(1, 8)), int(rng.integers(1, 8)))
@@ -156,6 +170,7 @@ DRAWS: dict[str, tuple[Callable[[Rng], Call], int]] = {
     "pointwise": (lambda rng: drawn(rng, pointwise=True), 120),
     "windows": (lambda rng: drawn(rng, pointwise=False), 160),
     "edges": (edges, 80),
+    "dead": (dead, 100),
     "rings": (in_rings, 100),
     "groups": (in_groups, 60),
 }

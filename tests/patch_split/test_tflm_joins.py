@@ -135,3 +135,21 @@ def test_an_input_over_kept_rows_gives_other_bits(apart: int, same: bool) -> Non
     want, got = tflm.run_many([(made.tflite, images(g)), (file, images(g))])
     assert all(np.array_equal(x[0], y[0]) for x, y in zip(want, got, strict=True)) == same
     assert (violations(tflite.read(file)) == ()) == same
+
+
+def test_new_rows_may_be_read_again_after_they_are_joined() -> None:
+    """The join leaves them where they are, so they are still there for a sum behind it."""
+    made = Net((1, 16, 8, CHANNELS))
+    a = made.conv(made.input, CHANNELS, 1)
+    b = append(made, a, Layer("conv", (5, 3), (1, 1), (2, 2, 1, 1), channels=CHANNELS))
+    taller = append(made, b, Layer("conv", (5, 1), (1, 1), (0, 4, 0, 0), channels=CHANNELS))
+    g = made.graph(made.add(taller, b))
+    cases = [planned(g, 1, stage) for stage in stages(g, 1)]
+    again = 0
+    for c in cases:
+        (stage,) = c.stages
+        for join in joins(stage.body):
+            readers = [step for step in stage.body.steps if join.kept.fresh in step.inputs]
+            again += len(readers) > 1
+    assert again
+    assert_equal_in_tflm([(g, cases)])

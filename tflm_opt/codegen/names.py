@@ -10,7 +10,7 @@ import re
 
 from tflm_opt.errors import TflmOptError
 
-# Words that can't name a C or C++ function, and those that the kernel library starts with.
+# Words that can't name a C or C++ function.
 _WORDS = """
     alignas alignof and and_eq asm auto bitand bitor bool break case catch char char16_t
     char32_t class compl const constexpr const_cast continue decltype default delete do double
@@ -19,7 +19,7 @@ _WORDS = """
     operator or or_eq private protected public register reinterpret_cast restrict return short
     signed sizeof static static_assert static_cast struct switch template this thread_local
     throw true try typedef typeid typename typeof uint8_t uint16_t uint32_t uint64_t union
-    unsigned using virtual void volatile wchar_t while xor xor_eq tflm_opt arm
+    unsigned using virtual void volatile wchar_t while xor xor_eq
 """
 # Headers that `<name>.h` would stand in front of, some of them on file systems without case.
 _HEADERS = """
@@ -28,6 +28,7 @@ _HEADERS = """
     stdnoreturn string strings tgmath threads time uchar unistd utility vector wchar wctype
 """
 _RESERVED = frozenset((_WORDS + _HEADERS).split())
+_PREFIXES_OF_KERNELS = ("tflm_opt_", "arm_", "cmsis_nn_")
 _IDENTIFIER = re.compile(r"[a-z][a-z0-9_]*")
 _LONGEST = 48
 
@@ -44,7 +45,7 @@ def check_model_name(name: str) -> str:
         or len(name) > _LONGEST
         or "__" in name
         or name.endswith("_")
-        or name.startswith(("tflm_opt_", "arm_", "cmsis_nn_"))
+        or f"{name}_".startswith(_PREFIXES_OF_KERNELS)
     )
     if bad:
         raise TflmOptError(
@@ -66,8 +67,10 @@ def identifier(text: str, fallback: str = "model") -> str:
         return fallback
     if not word[0].isalpha():
         word = f"{fallback}_{word}"
-    if word in _RESERVED or word.startswith(("tflm_opt_", "arm_", "cmsis_nn_")):
-        word = f"{word}_{fallback}" if word in _RESERVED else f"{fallback}_{word}"
+    if f"{word}_".startswith(_PREFIXES_OF_KERNELS):
+        word = f"{fallback}_{word}"
+    elif word in _RESERVED:
+        word = f"{word}_{fallback}"
     return word
 
 

@@ -28,6 +28,7 @@ from tflm_opt.codegen.call import (
     Vary,
 )
 from tflm_opt.graph.ir import Op
+from tflm_opt.kernels import table
 from tflm_opt.patch_split.regions import NotStreamable
 
 REST = 255  # in the table of steps: the op makes no rows in this step
@@ -99,14 +100,15 @@ class _Joiner:
 
     def call(self, calls: Sequence[Call]) -> Call:
         first = calls[0]
-        if any(
-            (c.function, len(c.arguments)) != (first.function, len(first.arguments)) for c in calls
-        ):
+        functions = {c.function for c in calls}
+        if len(functions) > 1:
+            functions = {table.kernels()[name].general or name for name in functions}
+        if len(functions) > 1 or any(len(c.arguments) != len(first.arguments) for c in calls):
             raise NotStreamable(self.op, "its bands run different kernels")
         arguments = tuple(
             self.one(same) for same in zip(*(c.arguments for c in calls), strict=True)
         )
-        return Call(first.function, arguments, first.status)  # type: ignore[arg-type]
+        return Call(functions.pop(), arguments, first.status)  # type: ignore[arg-type]
 
     def one(self, items: Sequence[object]) -> object:
         """One argument or field from those of all variants."""

@@ -1,9 +1,10 @@
 """The checker of plans inside files for stock TFLM: runs a file on paper, byte by byte.
 
-Every byte of the arena remembers which tensor wrote it last. Ops are walked in the order in which
-TFLM runs them, calls included, and whatever an op reads must still belong to the tensor that it
-reads. It knows nothing of stages, windows or lifetimes, only of the file and of what each op
-reads: `SLICE` some rows, all others everything.
+Every byte of the arena has a number that is new with each write, but for copies to where the byte
+is already, and every tensor remembers the numbers that its bytes had when it was written. Ops are
+walked in the order in which TFLM runs them, calls included, and whatever an op reads must still
+have the numbers of the tensor that it reads. It knows nothing of stages, windows or lifetimes, only
+of the file and of what each op reads: `SLICE` some rows, all others everything.
 
 What one op reads and writes may share bytes only where TFLM's kernels and CMSIS-NN's allow it:
 elementwise in place, and copies whose bytes stay where they are.
@@ -11,6 +12,7 @@ elementwise in place, and copies whose bytes stay where they are.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from math import prod
 
@@ -49,7 +51,9 @@ class _Walk:
 
     graphs: tuple[Graph, ...]
     offsets: dict[Tensor, int]
-    owners: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+    contents: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+    written: dict[Tensor, np.ndarray] = field(default_factory=dict)
+    writes: int = 0
     found: list[str] = field(default_factory=list)
 
     def run(self) -> tuple[str, ...]:
@@ -64,7 +68,7 @@ class _Walk:
                 top = max(top, offset + tensor.nbytes)
         if self.found:
             return tuple(self.found)
-        self.owners = np.full(top, -1, np.int64)
+        self.contents = np.full(top, -1, np.int64)
         main = self.graphs[0]
         for tensor in main.inputs:
             self.write(tensor)
@@ -87,7 +91,7 @@ class _Walk:
             for out in op.outputs:
                 self.apart(op, out, where)
             for out in op.outputs:
-                self.write(out)
+                self.write(out, _copied(op) if out is op.outputs[0] else ())
 
     def call(self, op: Op, where: str) -> None:
         """`IF` with a constant condition: copies in, the subgraph, copies out."""
@@ -102,12 +106,14 @@ class _Walk:
             if outer is not None and outer.data is None:
                 self.expect(outer, where)
                 self.copy(outer, inner, where)
-            self.write(inner)
+                self.write(inner, ((outer, 0, 0),))
+            else:
+                self.write(inner)
         self.ops(body)
         for outer, inner in zip(op.outputs, body.outputs, strict=True):
             self.expect(inner, where)
             self.copy(inner, outer, where)
-            self.write(outer)
+            self.write(outer, ((inner, 0, 0),))
 
     def copy(self, source: Tensor, target: Tensor, where: str) -> None:
         apart = abs(self.offsets[source] - self.offsets[target])
@@ -133,17 +139,28 @@ class _Walk:
             if low < end and begin < low + size and not in_place:
                 self.found.append(f"{out.name!r} is written over {tensor.name!r}, {where}")
 
-    def write(self, tensor: Tensor) -> None:
-        if not tensor.variable:
-            begin = self.offsets[tensor]
-            self.owners[begin : begin + tensor.nbytes] = id(tensor)
+    def write(self, tensor: Tensor, copied: Iterable[tuple[Tensor, int, int]] = ()) -> None:
+        """`copied` as `_copied` says: bytes that don't change if they are there already."""
+        if tensor.variable:
+            return
+        begin = self.offsets[tensor]
+        changes = np.ones(tensor.nbytes, bool)
+        for source, first, to in copied:
+            if source in self.offsets and self.offsets[source] + first == begin + to:
+                changes[to : to + source.nbytes - first] = False
+        self.writes += 1
+        held = self.contents[begin : begin + tensor.nbytes]
+        held[changes] = self.writes
+        self.written[tensor] = held.copy()
 
     def expect(self, tensor: Tensor, where: str, first: int = 0, size: int = -1) -> None:
         if tensor.variable:
             return
         begin = self.offsets[tensor] + first
-        held = self.owners[begin : begin + (tensor.nbytes if size < 0 else size)]
-        lost = int((held != id(tensor)).sum())
+        size = tensor.nbytes - first if size < 0 else size
+        held = self.contents[begin : begin + size]
+        written = self.written.get(tensor)
+        lost = size if written is None else int((held != written[first : first + size]).sum())
         if lost:
             self.found.append(f"{lost} of {held.size} bytes of {tensor.name!r} are lost, {where}")
 
@@ -158,6 +175,21 @@ def _rows(op: Op, tensor: Tensor) -> tuple[int, int]:
         return whole
     row = tensor.nbytes // tensor.shape[1]
     return int(begin[1]) * row, int(size[1]) * row
+
+
+def _copied(op: Op) -> Iterator[tuple[Tensor, int, int]]:
+    """(input, its first byte that the output holds, that byte's place there), of ops that copy."""
+    place = 0
+    for tensor in op.inputs:
+        if tensor is None or tensor.data is not None or tensor.variable:
+            place += 0 if tensor is None else tensor.nbytes
+        elif op.kind == "CONCATENATION" and _by_rows(op):
+            yield tensor, 0, place
+            place += tensor.nbytes
+        elif op.kind in TFLM_VIEWS or (op.kind == "SLICE" and tensor is op.inputs[0]):
+            first, size = _rows(op, tensor)
+            if size == op.output.nbytes:
+                yield tensor, first, 0
 
 
 def _read_alike(op: Op) -> bool:

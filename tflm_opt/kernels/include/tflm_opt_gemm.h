@@ -75,10 +75,10 @@ TFLM_OPT_INLINE tflm_opt_gemm_plan tflm_opt_gemm_divide(
     return plan;
 }
 
-/* What _get_buffer_size functions say: blocks of 8 pixels. */
+/* What _get_buffer_size functions say: blocks of 16 pixels; of 8 on Helium, which makes less of it. */
 TFLM_OPT_INLINE int32_t tflm_opt_gemm_size(int32_t depth)
 {
-    return 20 * tflm_opt_gemm_round(depth) + TFLM_OPT_GEMM_FORMS;
+    return (TFLM_OPT_MVE ? 20 : 36) * tflm_opt_gemm_round(depth) + TFLM_OPT_GEMM_FORMS;
 }
 
 /*
@@ -156,6 +156,7 @@ typedef struct {
     int32_t y;
     int32_t inner; /* windows of columns inner <= x < outer hang over no side border */
     int32_t outer;
+    int32_t beside; /* whether the image's rows lie one behind the other, so that all may be read */
     int32_t first; /* of the rows of windows of row y, those that are in the image */
     int32_t last;
     const int8_t *row; /* column 0 of the first of them, and how many are `row_step` apart */

@@ -1,7 +1,8 @@
 /*
  * Windows for products of matrices. Those inside the image are spread out right from there, pair by
- * pair; those that hang over a side border, and pairs of different rows, are gathered first, as rows
- * of neighbouring bytes.
+ * pair, and so are those that hang over a side border where what then is read beside the image's rows
+ * is its other rows: it is cleared. Others, and pairs of different rows, are gathered first, as rows of
+ * neighbouring bytes.
  */
 #include "tflm_opt_gemm.h"
 #include "tflm_opt_tier.h"
@@ -222,6 +223,78 @@ static TFLM_OPT_SMALL void spread_gathered(tflm_opt_gemm *gemm, uint32_t *target
     }
 }
 
+/* Clears bytes `at` to `end` of what is spread out from `target` on: each is a half now. */
+TFLM_OPT_INLINE void clear_bytes(uint32_t *target, int32_t at, int32_t end)
+{
+    if (((at | end) & 3) == 0) {
+        for (target += at; at < end; at += 4) {
+            target[0] = 0;
+            target[1] = 0;
+            target += 4;
+        }
+    }
+    for (; at < end; at++) {
+        const uint16_t none = 0;
+        memcpy((char *)target + 4 * at - 3 * (at & 2), &none, sizeof none);
+    }
+}
+
+/* Clears columns of a window of a pair, which is spread out from `target` on. */
+TFLM_OPT_APART void clear_columns(const tflm_opt_gemm *gemm,
+                                  uint32_t *target,
+                                  int32_t first,
+                                  int32_t count)
+{
+    const int32_t whole = 4 * gemm->rows.words;
+    const int32_t at = first * gemm->kernel.c;
+    const int32_t end = at + count * gemm->kernel.c;
+    uint32_t *rests = target + whole * gemm->kernel.h;
+    int32_t rest = -whole;
+    int32_t rows;
+    for (rows = gemm->kernel.h; rows > 0; rows--) {
+        clear_bytes(target, at, tflm_opt_min(end, whole));
+        if (end > whole) {
+            clear_bytes(rests, rest + tflm_opt_max(at, whole), rest + end);
+            rest += gemm->rows.rest;
+        }
+        target += whole;
+    }
+}
+
+/* A pair of neighbours of which one hangs over a side border; 0 where it must be gathered. */
+static TFLM_OPT_SMALL int spread_at_border(tflm_opt_gemm *gemm, uint32_t *target)
+{
+    const int32_t stride = gemm->params->stride.w;
+    const int32_t width = gemm->kernel.w;
+    const int32_t in_y = gemm->y * gemm->params->stride.h - gemm->params->padding.h;
+    int32_t left = -in_column(gemm);
+    int32_t right = width - left - gemm->input.w;
+    int32_t i;
+    if (!gemm->beside || gemm->x + 1 >= gemm->width || gemm->row_count != gemm->kernel.h ||
+        left > width || right + stride > width || in_y < (left > 0) ||
+        in_y + gemm->kernel.h + (right + stride > 0) > gemm->input.h) {
+        return 0;
+    }
+    gemm->rows.rests = (int8_t *)(target + gemm->rests);
+    gemm->rows.rows = gemm->row_count;
+    gemm->rows.skip = gemm->row_step - gemm->length;
+    (void)spread(gemm, target, gemm->row - left * gemm->input.c, stride * gemm->input.c);
+    for (i = 0; i < 2; i++) {
+        if (left > 0) {
+            clear_columns(gemm, target + 2 * i, 0, left);
+        }
+        if (right > 0) {
+            clear_columns(gemm, target + 2 * i, width - right, right);
+        }
+        left -= stride;
+        right += stride;
+    }
+    if (gemm->all) {
+        multiply(gemm, 2);
+    }
+    return 1;
+}
+
 TFLM_OPT_SMALL int32_t tflm_opt_gemm_windows(tflm_opt_gemm *gemm, uint32_t *target, int32_t pixels)
 {
     int8_t *output = gemm->output;
@@ -234,6 +307,9 @@ TFLM_OPT_SMALL int32_t tflm_opt_gemm_windows(tflm_opt_gemm *gemm, uint32_t *targ
         count = count == 1 ? 1 : count & ~1;
         spread_neighbours(gemm, target, count);
         last = count;
+    } else if (pixels > 1 && spread_at_border(gemm, target)) {
+        count = 2;
+        last = 2;
     } else {
         count = tflm_opt_min(pixels, 2);
         spread_gathered(gemm, target, count);

@@ -45,6 +45,31 @@ TFLM_OPT_INLINE int set_form(const tflm_opt_gemm *gemm,
     return 1;
 }
 
+/*
+ * The same of a channel without a short form whose weights, spread out at `weights`, are all 0: its
+ * outputs are all the same. Quantizers make such channels, with a scale that no sum could have.
+ */
+RARE int set_constant(const tflm_opt_gemm *gemm,
+                      int32_t channel,
+                      uint32_t *sum,
+                      const uint32_t *weights,
+                      uint32_t *parameters)
+{
+    const uint32_t *end = weights + gemm->words;
+    for (; weights != end; weights += 4) {
+        if ((weights[0] | weights[1]) != 0) {
+            return 0;
+        }
+    }
+    *sum = 0;
+    parameters[0] = 0;
+    parameters[1] = (uint32_t)tflm_opt_output_s8(
+        gemm->bias != NULL ? gemm->bias[channel] : 0, gemm->multiplier[channel],
+        gemm->shift[channel], gemm->params->output_offset, gemm->params->activation);
+    parameters[2] = 0;
+    return 1;
+}
+
 /* Twice the halves of so many words, a multiple of 4. */
 TFLM_OPT_INLINE void double_halves(uint32_t *word, const uint32_t *end)
 {
@@ -77,9 +102,12 @@ static void set_filter_rows(const tflm_opt_gemm *gemm, tflm_opt_gemm_rows *rows)
     }
 }
 
+/* One channel of a pair has no form; both have one; of both, all outputs are the same. */
+enum { NO_FORM, FORMS, CONSTANTS = FORMS + 2 };
+
 /*
- * The weights and short forms of a pair of channels, of which the first is `channel`: the same one
- * twice where there is no other. 0 where one of them has no short form.
+ * The weights and forms of a pair of channels, of which the first is `channel`: the same one twice
+ * where there is no other.
  */
 TFLM_OPT_APART int spread_weights(const tflm_opt_gemm *gemm,
                           tflm_opt_gemm_rows *rows,
@@ -87,8 +115,9 @@ TFLM_OPT_APART int spread_weights(const tflm_opt_gemm *gemm,
                           uint32_t *target)
 {
     const int32_t second = gemm->count > 1;
-    const uint32_t *end = target + 2;
     uint32_t *parameters = target + 2 + gemm->words;
+    int found = FORMS;
+    int32_t i;
     if (rows->rest != 0) {
         uint32_t *rests = target + 2 + gemm->rests;
         rows->rests = (int8_t *)rests;
@@ -100,14 +129,17 @@ TFLM_OPT_APART int spread_weights(const tflm_opt_gemm *gemm,
     if (gemm->doubled) {
         double_halves(target + 2, parameters);
     }
-    for (; target != end; target++) {
-        if (!set_form(gemm, channel, target, parameters)) {
-            return 0;
+    for (i = 0; i < 2; i++) {
+        if (!set_form(gemm, channel, target + i, parameters)) {
+            if (!set_constant(gemm, channel, target + i, target + 2 + 2 * i, parameters)) {
+                return 0;
+            }
+            found++;
         }
         channel += second;
         parameters += 3;
     }
-    return 1;
+    return found;
 }
 
 /* The sum of products of a channel and a pixel of a tile, whatever it may reach. */
@@ -144,6 +176,18 @@ RARE void cross_generally(const tflm_opt_gemm *gemm, int32_t channel, int32_t pi
     }
 }
 
+/* A pair of channels whose outputs are all the same, of a block of pixels. */
+RARE void fill(const tflm_opt_gemm *gemm, int32_t pixels)
+{
+    const uint32_t *parameters = gemm->weights + 2 + gemm->words;
+    int8_t *output = gemm->tiles.output;
+    for (; pixels > 0; pixels--) {
+        output[gemm->tiles.second_channel] = (int8_t)parameters[4];
+        output[0] = (int8_t)parameters[1];
+        output += gemm->channels;
+    }
+}
+
 TFLM_OPT_SMALL void tflm_opt_gemm_clamp(const tflm_opt_gemm *gemm, int8_t *output, int32_t pixels)
 {
     const cmsis_nn_activation bounds = gemm->params->activation;
@@ -171,8 +215,11 @@ TFLM_OPT_APART void cross(tflm_opt_gemm *gemm, int32_t pixels)
     for (channel = 0; channel < gemm->count; channel += 2) {
         /* a last channel alone is made together with the one before */
         const int32_t first = tflm_opt_min(channel, gemm->last_pair);
+        const int found = spread_weights(gemm, &rows, first, gemm->weights);
         tiles->output = output + first;
-        if (spread_weights(gemm, &rows, first, gemm->weights)) {
+        if (found == CONSTANTS) {
+            fill(gemm, pixels);
+        } else if (found != NO_FORM) {
             tflm_opt_tiles_s8(tiles, 0);
         } else {
             cross_generally(gemm, first, pixels, output + first);
@@ -196,6 +243,7 @@ static TFLM_OPT_SMALL void set_columns(tflm_opt_gemm *gemm)
     int32_t height = gemm->kernel.h;
     gemm->length = gemm->kernel.w * gemm->kernel.c;
     gemm->outer = 0;
+    gemm->beside = 0;
     if (apart || height * (gemm->length & 3) > TFLM_OPT_GEMM_REST) {
         gemm->length = gemm->depth;
     }
@@ -203,7 +251,10 @@ static TFLM_OPT_SMALL void set_columns(tflm_opt_gemm *gemm)
         height = 1;
     }
     if (!apart && height == gemm->kernel.h && last >= 0) {
+        const tflm_opt_lines *lines = gemm->lines;
         gemm->outer = tflm_opt_min(last / stride + 1, gemm->width);
+        gemm->beside = gemm->kernel.w <= gemm->input.w && lines->base == 0 &&
+                       lines->fresh >= gemm->input.h && lines->shape->ring_rows >= gemm->input.h;
     }
     gemm->inner = (params->padding.w + stride - 1) / stride;
     rows->words = gemm->length >> 2;
@@ -260,7 +311,7 @@ static void make_group(tflm_opt_gemm *gemm)
     gemm->y = gemm->span.y;
     gemm->x = gemm->span.x;
     tflm_opt_gemm_row(gemm);
-    if (gemm->all && gemm->x + 1 == gemm->inner) {
+    if (gemm->all && !gemm->beside && gemm->x + 1 == gemm->inner) {
         /* what hangs over the left border then pairs with what hangs over the right one */
         pixels -= tflm_opt_gemm_windows(gemm, gemm->inputs, 1);
     }

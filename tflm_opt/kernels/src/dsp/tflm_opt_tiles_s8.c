@@ -12,7 +12,7 @@
  * r0 weights, r1 inputs; sums of (channel, pixel): r2 (0, 0), r3 (1, 0), r12 (0, 1), r14 (1, 1);
  * weights r4 to r7, inputs r8 to r11. At sp are words 2 to 12 of tflm_opt_gemm_tiles.
  */
-#define UNROLLED 18
+#define UNROLLED 36
 #define STEP_BYTES 40
 #define LOOP 8 /* where in the table loops of more than one round are, along first */
 
@@ -151,7 +151,7 @@ NAKED void tflm_opt_tiles_s8(tflm_opt_gemm_tiles *tiles IGNORED, int32_t back IG
             "push.w {r2, r3, r4, r5, r6, r7, r8, r9, r10, r11, r12}\n"
             "1:\n\t" FIRST_STEP
             "ldr.w pc, [sp, #28]\n"
-            "5:\n\t" NINE(STEP) NINE(STEP)
+            "5:\n\t" FOUR(NINE(STEP))
             "6:\n\t"
             "ldr.w pc, [sp, #32]\n"
             "10:\n\t" DOUBLE
