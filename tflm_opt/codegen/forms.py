@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
+from tflm_opt.codegen import depthwise_work
 from tflm_opt.graph.ir import Op
 from tflm_opt.graph.options import ConvOptions
 
@@ -250,13 +251,16 @@ class Depthwise:
     def work(self, size: int, tier: str) -> float:
         outputs = self.rows * self.columns * self.channels
         taps = self.kernel[0] * self.kernel[1]
+        layer = depthwise_work.Layer(
+            self.rows, self.columns, self.channels, self.kernel, self.stride
+        )
         band = self._band(size)
         if tier == "thumb1":
             return outputs * (7.3 * taps + 30)
         if tier == "portable":
             return outputs * (9.0 * taps + 4)
         if not band:
-            return outputs * 6.0 * taps if tier == "mve" else self._directly()
+            return outputs * 6.0 * taps if tier == "mve" else depthwise_work.directly(layer)
         if tier == "mve":
             tiles = 1 + (max(self.kernel) > 4)
             if self._mve_band(size) > 1:
@@ -265,53 +269,8 @@ class Depthwise:
             chunks = 1 + (size < self._mve(up(self.columns, 4)))
             return outputs * (4 + 2 * tiles * tiles) + 70 * self.rows * self.channels * chunks
         if band * self.columns < self._WORTH_IT:
-            return self._directly()
-        return self._in_words(band)
-
-    def _inside(self, axis: int) -> int:
-        """Taps inside the input, all along an axis, with padding as TensorFlow's `same`."""
-        outputs = (self.rows, self.columns)[axis]
-        kernel, stride = self.kernel[axis], self.stride[axis]
-        padding = max(kernel - stride, 0) // 2
-        starts = range(-padding, outputs * stride - padding, stride)
-        return sum(min(at + kernel, outputs * stride) - max(at, 0) for at in starts)
-
-    def _directly(self) -> float:
-        """Instructions of cores with the DSP extension, pixel by pixel, fitted to measurements."""
-        pixels = self.rows * self.columns
-        inside = self._inside(0) * self._inside(1)
-        tap, output, pixel = (0.7, 35, 180) if self.kernel[1] <= 3 else (3.7, 18, 215)
-        return up(self.channels, 4) * (tap * inside + output * pixels) + pixel * pixels
-
-    def _in_words(self, band: int) -> float:
-        """Instructions of the same cores, by words, from their code; fitted where that varies."""
-        down, across = self.stride
-        whole, left = divmod(self.rows, band)
-        bands = [band] * whole + [left] * (left > 0)
-        read = min(self.columns * across, (self.columns - 1) * across + self.kernel[1])
-        in_squares = self.kernel == (3, 3) and down == across
-        each = 0.0
-        for rows in bands:
-            pairs = min((rows - 1) * down + self.kernel[0], self.rows * down + 1) / 2
-            each += 86 + pairs * (8 + 3.0 * read) + 3.2 * self.kernel[0] * self.kernel[1]
-            each += self._squares(rows) if in_squares else self._groups(rows)
-        return up(self.channels, 4) * each + 970 * len(bands) + 1850
-
-    def _squares(self, rows: int) -> float:
-        """Of a channel of a band, two rows and two columns of outputs at once."""
-        columns, one = divmod(self.columns, 2)
-        square = 54 if self.stride[1] == 1 else 58
-        return rows // 2 * (square * columns + 38 * one + 14) + rows % 2 * 34 * (columns + one)
-
-    def _groups(self, rows: int) -> float:
-        """Of a channel of a band, four columns of outputs at once."""
-        groups, left = divmod(self.columns, 4)
-        taps = 5 if max(self.kernel) <= 5 else 7
-        pair = 5 * taps + 4  # of rows: all its products for a group, and what they need
-        last = (0, 2 * taps + 1, 3 * taps + 2, pair)[left]
-        inside = self._inside(0) / self.rows
-        pairs = min(inside + 1, self.kernel[0] + 1) / 2
-        return rows * (36 + groups * (33 + pairs * pair) + (left > 0) * 25 + pairs * last)
+            return depthwise_work.directly(layer)
+        return depthwise_work.in_words(layer, band)
 
 
 @dataclass(frozen=True, slots=True)

@@ -281,7 +281,7 @@ typedef struct {
     int32_t words;
 } tflm_opt_depthwise_place;
 
-/* Columns that are left over from whole groups: none, a group that goes back, or one or two alone. */
+/* What is left over from whole groups: nothing, a group that goes back, one or two columns. */
 #define TFLM_OPT_DEPTHWISE_BACK 1
 #define TFLM_OPT_DEPTHWISE_SINGLE 2 /* 1 more for 7 columns of taps */
 #define TFLM_OPT_DEPTHWISE_TWO 4    /* the same, and 2 more for a stride of 2 */
@@ -325,7 +325,7 @@ typedef struct {
     const uint32_t *words;
     int8_t *output;
     const uint32_t *words_end;
-    int32_t distance[3]; /* of other outputs of a group from the first; 0 for those that aren't there */
+    int32_t distance[3]; /* of a group's other outputs from the first; 0 if they aren't there */
     int32_t output_step; /* to the next group */
     int32_t words_step;  /* to the next group's, in bytes */
     int32_t code;        /* the shape's less 2 */

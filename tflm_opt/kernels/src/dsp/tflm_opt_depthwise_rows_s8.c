@@ -266,7 +266,7 @@ void tflm_opt_depthwise_rows_s8(__attribute__((unused)) const tflm_opt_depthwise
         "3:                         \n"
         ".hword (6f - 3b) / 2, (45f - 3b) / 2, (51f - 3b) / 2, (53f - 3b) / 2 \n"
         ".hword (55f - 3b) / 2, (57f - 3b) / 2, (63f - 3b) / 2, (65f - 3b) / 2 \n"
-        "45:                        \n" /* a group that goes back to end with the row, if not made yet */
+        "45:                        \n" /* a group that goes back, if not yet made */
         "ldr r6, [sp, #56]          \n"
         "eors r6, r6, #1            \n"
         "str r6, [sp, #56]          \n"

@@ -4,10 +4,10 @@
 #if TFLM_OPT_DSP && !TFLM_OPT_MVE
 
 /*
- * Filters of 3x3. Squares of outputs, two rows and two columns, are made at once: left and right sums
- * of the upper row are r0 and r1, of the lower one r2 and r3. Where but one column or one row is left
- * over, its two sums are r0 and r2. r11 walks over words, lr leads to the next pair of rows; r12 is
- * where taps are, before them the bias, in r3, and three words of taps, in r4 to r6.
+ * Filters of 3x3. Squares of outputs, two rows and two columns, are made at once: left and right
+ * sums of the upper row are r0 and r1, of the lower one r2 and r3. Where but one column or one row
+ * is left over, its two sums are r0 and r2. r11 walks over words, lr leads to the next pair of rows;
+ * r12 is where taps are, before them the bias, in r3, and three words of taps, in r4 to r6.
  */
 #define SUM(op, sum, word, tap) op " " sum ", " word ", " tap ", " sum " \n"
 #define FIRST(op, sum, word) op " " sum ", " word ", r4, r3 \n"
@@ -17,8 +17,8 @@
     FIRST("smlad", sum, a) SUM("smlad", sum, b, "r5") SUM("smlad", sum, c, "r6")
 
 /*
- * Stride 1. P are the words of the first pair of rows, Q those of the second, one column of taps is w0,
- * w1, w2, of which words hold w01 and, later, w12:
+ * Stride 1. P are the words of the first pair of rows, Q those of the second, one column of taps is
+ * w0, w1, w2, of which words hold w01 and, later, w12:
  *
  *     upper row:  P.low w0 + P.high w1 + Q.low w2     = P w01 + Q.low w2
  *     lower row:  P.high w0 + Q.low w1 + Q.high w2    = P.high w0 + Q w12
@@ -26,7 +26,8 @@
 #define COLUMN(upper, lower, left, right, tap)         \
     SUM(upper, "r0", left, tap) SUM(upper, "r1", right, tap) \
     SUM(lower, "r2", left, tap) SUM(lower, "r3", right, tap)
-#define COLUMN_LEFT(upper, lower, word, tap) SUM(upper, "r0", word, tap) SUM(lower, "r2", word, tap)
+#define COLUMN_LEFT(upper, lower, word, tap)                                     \
+    SUM(upper, "r0", word, tap) SUM(lower, "r2", word, tap)
 #define SQUARE_1                                                                 \
     "ldmdb r12, {r3-r6}         \n"                                              \
     "ldm r11, {r7-r10}          \n"                                              \
@@ -65,9 +66,9 @@
     SUM("smlabt", "r0", "r9", "r6") SUM("smlabt", "r2", "r10", "r6")
 
 /*
- * Stride 2. Upper sums take words of a first and a second pair of rows, lower ones those of the second
- * and a third: the former of each by w01, the latter by (w2, 0). The fifth words are in r2 before it
- * is a sum, and in lr.
+ * Stride 2. Upper sums take words of a first and a second pair of rows, lower ones those of the
+ * second and a third: the former of each by w01, the latter by (w2, 0). Fifth words are in r2,
+ * before it is a sum, and in lr.
  */
 #define SQUARE_2                                                                 \
     "ldmdb r12, {r3-r6}         \n"                                              \
@@ -111,8 +112,8 @@
 
 /*
  * A channel's form, to r4 to r6, where the output goes, where words end, the distances to the next
- * output and to the lower one, to r7 to r10. Outputs without a short form are made at `otherwise`, which
- * leads back to `label`.
+ * output and to the lower one, to r7 to r10. Outputs without a short form are made at `otherwise`,
+ * which leads back to `label`.
  */
 #define FORM(otherwise, and_pitch)                                               \
     "ldm sp, {r4-r10" and_pitch "} \n"                                           \
@@ -152,10 +153,10 @@
     "str r7, [sp, #12]          \n"                                              \
     "cmp r11, r8                \n"
 
-/* To the next two rows, if there are any: to their first square or, for want of it, their column. */
+/* To the next two rows, if there are any: their first square or, for want of it, column. */
 #define NEXT_ROWS(square, column)                                                \
     "add r0, sp, #40            \n"                                              \
-    "ldm r0, {r0-r3}            \n" /* words_skip, output_skip, left, whole */    \
+    "ldm r0, {r0-r3}            \n" /* words_skip, ..., whole */                 \
     "subs r2, r2, #1            \n"                                              \
     "beq.w 7f                   \n"                                              \
     "str r2, [sp, #48]          \n"                                              \
@@ -177,7 +178,8 @@
 
 /* What is told lies at the stack pointer. */
 __attribute__((naked))
-void tflm_opt_depthwise_squares_s8(__attribute__((unused)) const tflm_opt_depthwise_squares *squares)
+void tflm_opt_depthwise_squares_s8(
+    __attribute__((unused)) const tflm_opt_depthwise_squares *squares)
 {
     __asm__(
         "push {r4-r11, lr}          \n"
@@ -191,7 +193,7 @@ void tflm_opt_depthwise_squares_s8(__attribute__((unused)) const tflm_opt_depthw
         "stmia r11, {r1-r8}         \n"
         "1:                         \n" /* a channel */
         "add r0, sp, #52            \n"
-        "ldm r0, {r0-r3, r7, r11, r12} \n" /* whole, two_rows, last_row, is_2, output, words, taps */
+        "ldm r0, {r0-r3, r7, r11, r12} \n" /* whole, ..., output, words, taps */
         "add r4, r12, #12           \n"
         "ldr lr, [sp, #28]          \n"
         "ldm r4, {r4-r6}            \n" /* the form */

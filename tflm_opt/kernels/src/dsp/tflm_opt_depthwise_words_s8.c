@@ -47,7 +47,10 @@
     ODD("r4", "r4")                     \
     "strd r2, r4, [r12], #8         \n"
 
-/* All columns of a row, in one loop of `IN_LOOP`; the words of one channel end at an address on the stack. */
+/*
+ * All columns of a row: one if they are odd, then `IN_LOOP` and two more a turn. One channel's words
+ * end at an address on the stack, and in r4 at first.
+ */
 #define ROW(label, EVEN, ODD, IN_LOOP)  \
     "tst r3, #4                     \n" \
     "beq " #label "1f               \n" \
