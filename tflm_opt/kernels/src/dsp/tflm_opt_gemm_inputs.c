@@ -111,20 +111,26 @@ TFLM_OPT_APART uint32_t *spread(
                              : tflm_opt_spread_pair_s8(target, window, second, &gemm->rows);
 }
 
-/* A pair of neighbours whose rows lie anywhere, or above or below the image: those are padding. */
+/*
+ * A pair of neighbours whose rows lie anywhere, or above or below the image: those are padding, of
+ * which the staging area has a row.
+ */
 TFLM_OPT_SMALL TFLM_OPT_APART void spread_rows(
     tflm_opt_gemm *gemm, uint32_t *target, ptrdiff_t column, ptrdiff_t second)
 {
     const int32_t rest_words = gemm->rows.rest_words;
     tflm_opt_gemm_rows *rows = &gemm->rows;
     int32_t tap = 0;
-    memset(gemm->staging, -gemm->params->input_offset, (size_t)gemm->length);
     while (tap < gemm->kernel.h) {
         const int inside = tap >= gemm->first && tap < gemm->last;
         const int8_t *window = gemm->staging;
         int32_t step = 0;
         rows->rows = (tap < gemm->first ? gemm->first : gemm->kernel.h) - tap;
-        if (inside) {
+        if (inside && tap == gemm->first) {
+            window = gemm->row + column;
+            rows->rows = gemm->row_count;
+            step = gemm->row_step;
+        } else if (inside) {
             window = find_rows(gemm, tap, &rows->rows, &step) + column;
         }
         rows->skip = step - gemm->length;
@@ -187,6 +193,8 @@ static TFLM_OPT_SMALL void spread_neighbours(tflm_opt_gemm *gemm, uint32_t *targ
             column += (pixels & ~1) * stride;
             pixels &= 1;
         }
+    } else {
+        memset(gemm->staging, -gemm->params->input_offset, (size_t)gemm->length);
     }
     for (; pixels > 0; pixels -= 2) {
         const ptrdiff_t second = pixels > 1 ? stride : 0;

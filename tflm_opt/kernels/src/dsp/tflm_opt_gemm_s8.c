@@ -45,6 +45,15 @@ TFLM_OPT_INLINE int set_form(const tflm_opt_gemm *gemm,
     return 1;
 }
 
+/* The output of a sum without its bias, whatever it may reach. */
+RARE int32_t general_output(const tflm_opt_gemm *gemm, int32_t channel, int32_t sum)
+{
+    const uint32_t bias = gemm->bias != NULL ? (uint32_t)gemm->bias[channel] : 0U;
+    return tflm_opt_output_s8((int32_t)(bias + (uint32_t)sum), gemm->multiplier[channel],
+                              gemm->shift[channel], gemm->params->output_offset,
+                              gemm->params->activation);
+}
+
 /*
  * The same of a channel without a short form whose weights, spread out at `weights`, are all 0: its
  * outputs are all the same. Quantizers make such channels, with a scale that no sum could have.
@@ -63,9 +72,7 @@ RARE int set_constant(const tflm_opt_gemm *gemm,
     }
     *sum = 0;
     parameters[0] = 0;
-    parameters[1] = (uint32_t)tflm_opt_output_s8(
-        gemm->bias != NULL ? gemm->bias[channel] : 0, gemm->multiplier[channel],
-        gemm->shift[channel], gemm->params->output_offset, gemm->params->activation);
+    parameters[1] = (uint32_t)general_output(gemm, channel, 0);
     parameters[2] = 0;
     return 1;
 }
@@ -160,16 +167,11 @@ RARE void cross_generally(const tflm_opt_gemm *gemm, int32_t channel, int32_t pi
     const int32_t last = tflm_opt_min(channel + 2, gemm->count);
     const uint32_t *weights = gemm->weights + 2;
     for (; channel < last; channel++) {
-        const int32_t bias = gemm->bias != NULL ? gemm->bias[channel] : 0;
         int32_t pixel;
         for (pixel = 0; pixel < pixels; pixel++) {
             const uint32_t *inputs = gemm->inputs + (pixel >> 1) * gemm->words + 2 * (pixel & 1);
-            const uint32_t sum =
-                (uint32_t)(general_sum(weights, inputs, gemm->words) >> gemm->doubled);
-            output[pixel * gemm->channels] =
-                tflm_opt_output_s8((int32_t)((uint32_t)bias + sum), gemm->multiplier[channel],
-                                   gemm->shift[channel], gemm->params->output_offset,
-                                   gemm->params->activation);
+            const int32_t sum = general_sum(weights, inputs, gemm->words) >> gemm->doubled;
+            output[pixel * gemm->channels] = (int8_t)general_output(gemm, channel, sum);
         }
         output++;
         weights += 2;
