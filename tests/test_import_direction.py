@@ -25,11 +25,13 @@ ROWS = (
     ("export",),
 )
 # The file for stock TFLM is chosen by what TFLM's own allocator says, and ends in a result;
-# exports take one. What planner and splitter must know of kernels, callbacks tell them.
+# exports take one, or the folder that it was saved to. What planner and splitter must know of
+# kernels, callbacks tell them.
 EXCEPTIONS = {
     ("patch_split/rewrite.py", "result"),
     ("patch_split/rewrite.py", "runtime"),
     ("export/__init__.py", "result"),
+    ("export/package.py", "saved"),
 }
 RANK = {room: rank for rank, row in enumerate(ROWS) for room in row}
 

@@ -277,6 +277,47 @@ def profile(directory: Path, board: str, top: int | None, html: Path | None, as_
 
 
 @cli.command()
+@click.argument("kind", type=click.Choice(["platformio", "arduino", "cmake", "c"]))
+@click.argument("directory", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    type=click.Path(path_type=Path),
+    help='Folder to write, or a zip file where it ends in ".zip".',
+)
+@click.option(
+    "--board", metavar="ID", multiple=True, help="Real board to build for (platformio); repeatable."
+)
+@click.option("--labels", metavar="A,B,C", help="What the output's values stand for.")
+@click.option("--name", metavar="NAME", help="What C identifiers start with.")
+@click.option("--force", is_flag=True, help="Replace other files that are there.")
+def export(
+    kind: str,
+    directory: Path,
+    output: Path,
+    board: tuple[str, ...],
+    labels: str | None,
+    name: str | None,
+    force: bool,
+) -> None:
+    """Write a project that builds from DIRECTORY, what `optimize` left."""
+    from .export import KINDS, export_saved
+
+    export_saved(
+        directory,
+        kind,
+        output,
+        board=list(board) or None,
+        labels=[] if labels is None else [label.strip() for label in labels.split(",")],
+        name=name,
+        force=force,
+    )
+    click.echo(f"wrote {output}")
+    click.echo(f"next: {KINDS[kind].then.format(out=output)}")
+
+
+@cli.command()
 @click.argument("a", type=click.Path(exists=True, path_type=Path))
 @click.argument("b", type=click.Path(exists=True, path_type=Path))
 @click.option("--vectors", type=click.IntRange(1), default=100, show_default=True)

@@ -227,21 +227,40 @@ class Result:
         return save(self, Path(directory), force=force)
 
     def export(
-        self, kind: str, directory: str | Path, *, force: bool = False, **options: Any
+        self,
+        kind: str,
+        out: str | Path,
+        *,
+        name: str | None = None,
+        labels: Sequence[str] = (),
+        force: bool = False,
+        **options: Any,
     ) -> Path:
         """Write a project that builds.
 
         Example:
             >>> result.export("platformio", "firmware", board="nucleo_f446re")
+            >>> result.export("arduino", "digits.zip", labels=list("0123456789"))
 
         Args:
-            kind: "platformio".
-            directory: as for `save`.
-            options: of that kind of export: `board`, the id of a board to build for.
+            kind: "platformio", "arduino", "cmake" or "c".
+            out: a folder, or a zip file where it ends in ".zip": complete, or not there at all.
+            name: what C identifiers start with; by default the result's name.
+            labels: what the values of output 0 stand for, one each.
+            force: replace other files that are there.
+            options: of "platformio": `board`, the id of a real board, or a list of them.
+
+        Returns: `out`.
+
+        Raises:
+            TflmOptError: an unknown kind or option, a bad name, labels that don't match, a board
+                that is too small, or a result without test vectors.
+            UnknownBoard.
+            OutputExists: other files are there, and `force` is not set.
         """
         from .export import export
 
-        return export(self, kind, Path(directory), force=force, **options)
+        return export(self, kind, out, name=name, labels=labels, force=force, **options)
 
     def profile(self, board: str | None = None) -> Profile:
         """Which layers and functions take the instructions, on an emulated board.

@@ -23,8 +23,7 @@ sys.path.insert(0, str(HERE.parents[1] / "examples"))
 import digits  # noqa: E402
 
 import tflm_opt  # noqa: E402
-from tflm_opt import codegen  # noqa: E402
-from tflm_opt.export import platformio  # noqa: E402
+from tflm_opt.export import package, platformio  # noqa: E402
 from tflm_opt.export.folder import atomic_folder  # noqa: E402
 from tflm_opt.runtime import tflm, vectors  # noqa: E402
 
@@ -44,9 +43,12 @@ def main() -> None:
 
 def write(result: Any, data: digits.Digits, project: Path) -> None:
     """Write what is generated into a project folder; edited files are not overwritten."""
-    with tempfile.TemporaryDirectory() as folder, atomic_folder(project / "lib/digits") as library:
-        codegen.write(result.sources, folder)
-        platformio.write_library(folder, library)
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        package.open_saved(result.save(f"{scratch}/result")) as model,
+        atomic_folder(project / "lib/digits") as library,
+    ):
+        platformio.write_library(model, library)
     with atomic_folder(project / "platforms/qemu_arm") as platform:
         platformio.write_platform(platform)
     text = examples_source(result, data)

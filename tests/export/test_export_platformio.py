@@ -21,7 +21,8 @@ from tiny_model import write_tiny
 from tflm_opt import boards
 from tflm_opt.errors import InvalidModel, OutputExists, UnknownBoard
 from tflm_opt.export import platformio
-from tflm_opt.export.folder import is_ours
+from tflm_opt.export.folder import atomic_folder, is_ours
+from tflm_opt.export.package import Package
 from tflm_opt.runtime import firmware, qemu
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,12 +35,15 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_tiny(tmp_path_factory.mktemp("tiny") / "model")
 
 
-def export(model: Path, out: Path, **options) -> Path:
-    return platformio.write(model, out, **{"vectors": VECTORS, **options})
+def export(model: Path, out: Path, *, vectors=VECTORS, force=False, **options) -> Path:
+    package = Package(model, firmware.read_interface(model), tuple(vectors))
+    with atomic_folder(out, force=force) as folder:
+        platformio.fill(package, folder, **options)
+    return out
 
 
 def test_project_is_complete(model: Path, tmp_path: Path) -> None:
-    project = export(model, tmp_path / "p", boards=["disco_f746ng", "nano33ble"])
+    project = export(model, tmp_path / "p", board=["disco_f746ng", "nano33ble"])
     assert is_ours(project)
     ini = configparser.ConfigParser(interpolation=None)
     ini.read(project / "platformio.ini")
@@ -85,7 +89,7 @@ def test_edited_project_is_kept(model: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"boards": ["nano33"]}, UnknownBoard, "nano33ble"),
+        ({"board": ["nano33"]}, UnknownBoard, "nano33ble"),
         ({"vectors": []}, InvalidModel, "at least one test vector"),
         ({"vectors": [([X], [X.astype(np.int16)])]}, InvalidModel, "int16"),
         ({"vectors": [([X, X], [X])]}, InvalidModel, "inputs"),
@@ -149,7 +153,7 @@ void delay(unsigned long);
 @pytest.mark.parametrize("board_id", ["pico", "nano33ble", "disco_f746ng", "nucleo_u575zi_q"])
 def test_sources_compile_for_real_boards(board_id: str, model: Path, tmp_path: Path) -> None:
     """Without QEMU's macro and headers, and for Arduino; PlatformIO's registry isn't needed."""
-    source = export(model, tmp_path / "p", boards=[board_id]) / "src"
+    source = export(model, tmp_path / "p", board=[board_id]) / "src"
     (tmp_path / "Arduino.h").write_text(ARDUINO_STUB)
     flags = [*boards.get(board_id).flags, "-Wall", "-Wextra", "-Werror", f"-I{tmp_path}"]
     flags += [f"-I{source.parent / 'lib' / 'tiny' / 'include'}", "-c", "-o", str(tmp_path / "o")]

@@ -19,6 +19,7 @@ from small_models import MODELS, model
 
 from tflm_opt import arena, boards, codegen, graph, passes
 from tflm_opt.export import platformio
+from tflm_opt.export.package import Package
 from tflm_opt.graph.edit import with_outputs
 from tflm_opt.graph.ir import Graph
 from tflm_opt.patch_split.schedule import Schedule, Stage, layer_by_layer
@@ -141,7 +142,9 @@ def test_a_project_checks_its_vectors(given: str, tmp_path: Path) -> None:
     samples = vectors.seeded(g.inputs, 2)
     outputs = host.Engine(folder).run(samples)
     project, program = tmp_path / "project", tmp_path / "program"
-    platformio.write(folder, project, vectors=list(zip(samples, outputs, strict=True)))
+    vectors_ = tuple(zip(samples, outputs, strict=True))
+    project.mkdir()
+    platformio.fill(Package(folder, firmware.read_interface(folder), vectors_), project)
     library = project / "lib" / "model"
     sources = [*(project / "src").glob("*.c"), *(library / "src").glob("*.c")]
     flags = ["-std=c99", "-Wall", "-Wextra", "-Werror", f"-I{library / 'include'}"]

@@ -92,6 +92,7 @@ def write_tiny(folder: Path, source: str = SOURCE, status: str = "0") -> Path:
     (folder / "include" / "tiny.h").write_text(HEADER)
     (folder / "src" / "tiny.c").write_text(source.replace("%(status)s", status))
     port = {"bytes": 16, "dtype": "int8", "shape": [1, 16]}
-    record = {"name": "tiny", "arena": 32, "inputs": [port], "outputs": [port]}
+    files = ["include/tiny.h", "src/tiny.c"]
+    record = {"name": "tiny", "arena": 32, "inputs": [port], "outputs": [port], "files": files}
     (folder / "model.json").write_text(json.dumps(record))
     return folder

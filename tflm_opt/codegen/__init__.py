@@ -6,15 +6,18 @@ codegen.write(sources, "build/digits")
 
 from __future__ import annotations
 
+from tflm_opt.codegen.copying import copy
 from tflm_opt.codegen.generate import generate
 from tflm_opt.codegen.rooms import Kernels
-from tflm_opt.codegen.sources import Port, Sources, load_record, write
+from tflm_opt.codegen.sources import RECORD, Port, Sources, load_record, write
 
 __all__ = [
+    "RECORD",
     "Kernels",
     "Port",
     "Sources",
     "access",
+    "copy",
     "generate",
     "load_record",
     "scratch",

@@ -123,14 +123,9 @@ def load_record(directory: str | Path) -> dict[str, object]:
     return content
 
 
-def _written_before(root: Path) -> list[str]:
-    """Files of an earlier `write`, as far as they lie where `write` puts files."""
-    if not (root / RECORD).exists():
-        return []
-    try:
-        listed = load_record(root)["files"]
-    except InvalidModel:
-        return []
+def own_files(record: Mapping[str, object]) -> list[str]:
+    """The files of a `model.json` that lie where `write` puts files, and no others."""
+    listed = record["files"]
     assert isinstance(listed, list)
     return [
         name
@@ -139,3 +134,13 @@ def _written_before(root: Path) -> list[str]:
         and PurePosixPath(name).parent.as_posix() in _FOLDERS
         and ".." not in name
     ]
+
+
+def _written_before(root: Path) -> list[str]:
+    """Files of an earlier `write`, as far as they lie where `write` puts files."""
+    if not (root / RECORD).exists():
+        return []
+    try:
+        return own_files(load_record(root))
+    except InvalidModel:
+        return []

@@ -21,6 +21,7 @@ from tflm_opt.errors import OutputExists
 
 MANIFEST = ".tflm_opt"
 _BUILD_OUTPUT = {".pio", ".pio-core", "__pycache__"}  # made from our files: theirs to lose
+_TOP_OUTPUT = {"build"}  # what our Makefiles and presets make, which is so only at the top
 
 
 @contextmanager
@@ -98,7 +99,8 @@ def _digests(folder: Path) -> dict[str, str]:
     """SHA-256 of every file but the manifest, by its path in the folder, build output left out."""
     digests = {}
     for root, directories, files in os.walk(folder):
-        directories[:] = [name for name in directories if name not in _BUILD_OUTPUT]
+        output = _BUILD_OUTPUT | (_TOP_OUTPUT if Path(root) == folder else set())
+        directories[:] = [name for name in directories if name not in output]
         for name in files:
             file = Path(root) / name
             place = file.relative_to(folder).as_posix()

@@ -1,89 +1,56 @@
-"""A complete PlatformIO project from a generated model: for real boards, and for QEMU's.
+"""A complete PlatformIO project: for real boards, and for QEMU's.
 
-    platformio.write("out/engine", "project", boards=["nucleo_f446re"], vectors=vectors)
-
-    project/
-      platformio.ini        an env for each emulated board, and for the real ones that are named
-      src/                  main.c, check.c: run the stored vectors, say PASS or FAIL
-      lib/<name>/           the generated C and its kernels, unchanged
-      platforms/qemu_arm/   the emulated boards' platform (made from boards.toml)
-
-On a board that is emulated, the same program also takes samples from a file (`inputs.bin`), so
-it can be run over any number of them with `runtime.qemu.run_elf`.
+project/
+  platformio.ini        an env for each emulated board, and for the real ones that are named
+  src/                  main.c, check.c: run the stored vectors, say PASS or FAIL
+  lib/<name>/           the generated C and its kernels, unchanged
+  platforms/qemu_arm/   the emulated boards' platform (made from boards.toml)
 """
 
 from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from tflm_opt import boards as board_table
 from tflm_opt.boards import Board
-from tflm_opt.errors import InvalidModel
-from tflm_opt.export.folder import atomic_folder
+from tflm_opt.export import library, program
+from tflm_opt.export.package import Package, check_board
+from tflm_opt.export.render import write_all
 from tflm_opt.runtime import machine
-from tflm_opt.runtime.firmware import Interface, read_interface
 
-Vector = tuple[Sequence[np.ndarray], Sequence[np.ndarray]]  # a sample, and its outputs
-
-HERE = Path(__file__).resolve().parent
-TEMPLATES = HERE / "templates"
-PLATFORM = HERE / "qemu_arm"
+PLATFORM = Path(__file__).resolve().parent / "qemu_arm"
 DEFAULT_BOARDS = ("nucleo_f446re",)
-_BYTES_A_LINE = 20
 
 
-def write(
-    directory: Path | str,
-    out: Path | str,
-    *,
-    vectors: Sequence[Vector],
-    boards: Sequence[str] = DEFAULT_BOARDS,
-    force: bool = False,
-) -> Path:
-    """Write a project for a generated folder: `write("out", "project", vectors=[([x], [y])])`.
+def fill(package: Package, folder: Path, *, board: str | Sequence[str] = DEFAULT_BOARDS) -> None:
+    """Write a project into an empty folder.
 
     Args:
-        directory: what codegen wrote (`model.json`, `src/`, `include/`).
-        out: the project's folder; see `atomic_folder` for what may be there.
-        vectors: at least one pair of a sample and the outputs to expect, as arrays of the
-            model's dtypes and shapes. They become part of the program: a handful will do.
-        boards: ids of real boards to name in `platformio.ini`; emulated ones are always in it.
-
-    Returns: the project's folder.
+        board: id of a real board to name in `platformio.ini`, or several; emulated ones are always
+            in it.
 
     Raises:
-        InvalidModel: no generated model, or vectors that don't match it.
-        UnknownBoard, OutputExists.
+        UnknownBoard; TflmOptError: a board is too small.
     """
-    directory = Path(directory)
-    interface = read_interface(directory)
-    values = _values(interface, [board_table.get(board_id) for board_id in boards], len(vectors))
-    inputs = [_pack(sample, interface.inputs, "inputs") for sample, _ in vectors]
-    outputs = [_pack(expected, interface.outputs, "outputs") for _, expected in vectors]
-    if not vectors:
-        raise InvalidModel("a project needs at least one test vector", source=str(directory))
-    with atomic_folder(out, force=force) as folder:
-        _write_templates(folder, values)
-        (folder / "src" / "vectors.c").write_text(vectors_source(inputs, outputs), "utf-8")
-        write_library(directory, folder / "lib" / interface.name)
-        write_platform(folder / "platforms" / "qemu_arm")
-    return Path(out)
+    ids = [board] if isinstance(board, str) else board
+    named = [board_table.get(board_id) for board_id in ids]
+    for one in named:
+        check_board(package, one)
+    values = {**library.values(package), **_boards(named)}
+    write_all("platformio", folder, values)
+    program.write(package, folder / "src", values)
+    write_library(package, folder / "lib" / package.name)
+    write_platform(folder / "platforms" / "qemu_arm")
 
 
-def write_library(directory: Path | str, folder: Path) -> None:
-    """Write the PlatformIO library of a generated folder into a new or empty `folder`."""
-    name = read_interface(directory).name
-    for part in ("src", "include"):
-        shutil.copytree(Path(directory) / part, folder / part)
-    flags = json.dumps(list(machine.ENGINE_FLAGS))
-    record = _render("library.json", {"name": name, "flags": flags})
-    (folder / "library.json").write_text(record, "utf-8")
+def write_library(package: Package, folder: Path) -> None:
+    """Write the PlatformIO library of a model into a new or empty `folder`."""
+    library.write(package, folder)
+    write_all("platformio_library", folder, library.values(package))
 
 
 def write_platform(folder: Path) -> None:
@@ -125,72 +92,11 @@ def board_manifest(board: Board) -> dict[str, Any]:
     }
 
 
-def vectors_source(inputs: Sequence[bytes], outputs: Sequence[bytes]) -> str:
-    """The text of `vectors.c`: one row of bytes for each vector."""
-    return (
-        "/* Generated by tflm_opt. */\n"
-        '#include "vectors.h"\n\n'
-        f"const unsigned char vector_inputs[VECTOR_COUNT][VECTOR_INPUT] = {_rows(inputs)};\n\n"
-        f"const unsigned char vector_outputs[VECTOR_COUNT][VECTOR_OUTPUT] = {_rows(outputs)};\n"
-    )
-
-
-def _rows(rows: Sequence[bytes]) -> str:
-    return "{\n" + "".join(f"    {{\n{_lines(row)}    }},\n" for row in rows) + "}"
-
-
-def _lines(data: bytes) -> str:
-    pieces = (data[at : at + _BYTES_A_LINE] for at in range(0, len(data), _BYTES_A_LINE))
-    return "".join("        " + ", ".join(map(str, piece)) + ",\n" for piece in pieces)
-
-
-def _values(interface: Interface, real: Sequence[Board], vectors: int) -> dict[str, Any]:
-    """What the templates are filled with."""
-    real = [board for board in real if board.platformio]  # emulated ones are in it anyhow
+def _boards(named: Sequence[Board]) -> dict[str, Any]:
+    """What the templates say of boards and of how the library is built."""
+    real = [board for board in named if board.platformio]  # emulated ones are in it anyhow
     return {
-        "name": interface.name,
-        "arena": interface.arena,
-        "vectors": vectors,
-        "streamed": interface.streamed,
-        "row": interface.inputs[0].size // interface.inputs[0].shape[1]
-        if interface.streamed
-        else 0,
-        "input_sizes": [port.size for port in interface.inputs],
-        "output_sizes": [port.size for port in interface.outputs],
         "emulated": [board for board in board_table.all() if board.qemu],
         "real": real,
         "example": real[0].id if real else "qemu_m4",
     }
-
-
-def _pack(arrays: Sequence[np.ndarray], ports: Sequence[Any], what: str) -> bytes:
-    found = [(str(np.asarray(a).dtype), np.asarray(a).shape) for a in arrays]
-    wanted = [(port.dtype, port.shape) for port in ports]
-    if found != wanted:
-        raise InvalidModel(f"a test vector's {what} are {found}, and the model has {wanted}")
-    return b"".join(np.asarray(array).tobytes() for array in arrays)
-
-
-def _write_templates(folder: Path, values: Mapping[str, Any]) -> None:
-    (folder / "src").mkdir()
-    for template in ("platformio.ini", "README.md", "gitignore"):
-        target = ".gitignore" if template == "gitignore" else template
-        (folder / target).write_text(_render(template, values), "utf-8")
-    for path in sorted((TEMPLATES / "src").iterdir()):
-        text = _render(f"src/{path.name}", values)
-        (folder / "src" / path.name).write_text(text, "utf-8")
-
-
-def _render(template: str, values: Mapping[str, Any]) -> str:
-    import jinja2
-
-    loader = jinja2.FileSystemLoader(TEMPLATES)
-    whole_lines = template.endswith(".c")  # there, a tag stands on a line of its own
-    environment = jinja2.Environment(
-        loader=loader,
-        undefined=jinja2.StrictUndefined,
-        keep_trailing_newline=True,
-        trim_blocks=whole_lines,
-        lstrip_blocks=whole_lines,
-    )
-    return environment.get_template(template).render(values)

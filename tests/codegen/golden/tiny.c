@@ -43,10 +43,24 @@ void tflm_opt_trace(int op, int output, const void *data, int size);
 #define TRACE(op, output, data, size) ((void)0)
 #endif
 
+/*
+ * Define TINY_ARENA as the name of a global array of uint8_t to use that one, which models that
+ * take turns may share: TINY_ARENA_SIZE bytes or more, aligned to 16.
+ */
+#ifdef TINY_ARENA
+#ifdef __cplusplus
+extern "C"
+#else
+extern
+#endif
+uint8_t TINY_ARENA[];
+#define arena TINY_ARENA
+#else
 static uint8_t arena[64] TFLM_OPT_ALIGNED(16) TINY_ARENA_ATTRIBUTE;
-
-/* Compile-time checks: an array of negative size is an error in every C and C++. */
 typedef char tiny_check_arena[(TINY_ARENA_SIZE <= sizeof(arena)) ? 1 : -1];
+#endif
+
+/* A compile-time check: an array of negative size is an error in every C and C++. */
 typedef char tiny_check_int[(sizeof(int) >= 4) ? 1 : -1];
 
 static const int32_t op0_multiplier[2] TFLM_OPT_ALIGNED(4) = {

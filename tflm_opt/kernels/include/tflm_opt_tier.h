@@ -24,6 +24,11 @@
 #ifndef TFLM_OPT_TIER_H
 #define TFLM_OPT_TIER_H
 
+/* The Arduino IDE compiles for size, which makes portable kernels an eighth slower. */
+#if defined(ARDUINO) && defined(__GNUC__) && !defined(__clang__)
+#pragma GCC optimize("O2")
+#endif
+
 /* The sources for Helium are written for GCC: clang doesn't know VPR.P0 as what assembly changes. */
 #if !defined(TFLM_OPT_PORTABLE) && defined(__ARM_FEATURE_MVE) && !defined(__clang__)
 #define TFLM_OPT_MVE ((__ARM_FEATURE_MVE) & 1)

@@ -1,0 +1,56 @@
+"""What exports are made of in tests: a small net, optimized and saved once for all of them."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from small_models import residual_tflite
+
+import tflm_opt
+
+LABELS = ("zero", "one", 'a "quoted" one', "trois", "vier", "fünf", "six?", "7", "8", "9")
+_KEPT: list[TemporaryDirectory[str]] = []  # until the interpreter ends
+
+
+@cache
+def saved(streamed: bool = False, seed: int = 0, name: str = "small") -> Path:
+    """The folder of an optimized residual net: 12x12x3 in, ten scores out."""
+    scratch = TemporaryDirectory(prefix="saved-")
+    _KEPT.append(scratch)
+    result = tflm_opt.optimize(
+        residual_tflite(seed=seed),
+        name=name,
+        input="streamed" if streamed else "resident",
+        board="qemu_m4",
+        verbose=0,
+    )
+    return result.save(Path(scratch.name) / "out")
+
+
+def run(*command: str | Path, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> str:
+    """What a command prints; its whole output is the message where it fails."""
+    done = subprocess.run(
+        [str(word) for word in command],
+        cwd=cwd,
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    """Every file of a folder, by its path in it."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
