@@ -21,7 +21,7 @@ ROWS = (
     ("arena", "patch_split"),
     ("kernels",),
     ("codegen",),
-    ("runtime",),
+    ("runtime", "audio"),
     ("export",),
 )
 # The file for stock TFLM is chosen by what TFLM's own allocator says, and ends in a result;
