@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import shutil
 import subprocess
 import sys
@@ -60,9 +59,10 @@ def test_enlarging_keeps_constants_and_ramps(digits: ModuleType) -> None:
     reason="needs the Arm compiler and qemu-system-arm",
 )
 @pytest.mark.filterwarnings("ignore")
-def test_project_builds_and_agrees_with_tflm(digits: ModuleType, tmp_path: Path) -> None:
+def test_project_builds_and_agrees_with_tflm(
+    digits: ModuleType, tmp_path: Path, pio_environment: dict[str, str]
+) -> None:
     pytest.importorskip("tensorflow")
-    pytest.importorskip("platformio")
     import tflm_opt
 
     generate = _load(PROJECT / "generate.py")
@@ -78,12 +78,9 @@ def test_project_builds_and_agrees_with_tflm(digits: ModuleType, tmp_path: Path)
     generate.write(result, data, project)
     generate.write(result, data, project)  # what it wrote, it may replace
 
-    environment = {**os.environ, "PLATFORMIO_CORE_DIR": str(tmp_path / "core")}
-    script = ROOT / "scripts" / "bootstrap_platformio.py"
-    subprocess.run([sys.executable, str(script)], env=environment, check=True)
     command = [sys.executable, "-m", "platformio", "run", "-e", "qemu_m4", "-t", "run"]
     done = subprocess.run(
-        command, cwd=project, env=environment, capture_output=True, text=True, check=False
+        command, cwd=project, env=pio_environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "PASS: 10 of 10 digits" in done.stdout

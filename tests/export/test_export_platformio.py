@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import configparser
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -114,19 +113,6 @@ needs_tools = pytest.mark.skipif(
 )
 
 
-@pytest.fixture(scope="module")
-def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """PlatformIO with a core directory of its own, set up from PyPI's SCons."""
-    pytest.importorskip("platformio")
-    environment = dict(os.environ)
-    environment["PLATFORMIO_CORE_DIR"] = str(tmp_path_factory.mktemp("pio-core"))
-    environment["PLATFORMIO_SETTING_ENABLE_TELEMETRY"] = "no"
-    script = ROOT / "scripts" / "bootstrap_platformio.py"
-    for _ in range(2):  # the second time there is nothing left to do
-        subprocess.run([sys.executable, str(script)], env=environment, check=True)
-    return environment
-
-
 def pio(project: Path, environment: dict[str, str], *arguments: str) -> str:
     done = subprocess.run(
         [sys.executable, "-m", "platformio", *arguments],
@@ -167,12 +153,12 @@ def test_sources_compile_for_real_boards(board_id: str, model: Path, tmp_path: P
 @pytest.mark.qemu
 @needs_tools
 def test_builds_and_runs_on_every_emulated_board(
-    model: Path, tmp_path: Path, environment: dict[str, str]
+    model: Path, tmp_path: Path, pio_environment: dict[str, str]
 ) -> None:
     project = export(model, tmp_path / "p")
     interface = firmware.read_interface(model)
     for board in (b for b in boards.all() if b.qemu):
-        said = pio(project, environment, "run", "-e", board.id, "-t", "run")
+        said = pio(project, pio_environment, "run", "-e", board.id, "-t", "run")
         assert "PASS: 2 of 2 vectors" in said
         assert "FAIL" not in said
         # The same program over samples from a file, and the same counts as our own build.
@@ -193,12 +179,12 @@ def test_builds_and_runs_on_every_emulated_board(
 @pytest.mark.qemu
 @needs_tools
 def test_wrong_output_is_a_failure(
-    model: Path, tmp_path: Path, environment: dict[str, str]
+    model: Path, tmp_path: Path, pio_environment: dict[str, str]
 ) -> None:
     wrong = X + 1
     wrong[0, 3] += 1
     project = export(model, tmp_path / "p", vectors=[*VECTORS, ([X], [wrong])])
-    pio(project, environment, "run", "-e", "qemu_m4")
+    pio(project, pio_environment, "run", "-e", "qemu_m4")
     program = project / ".pio" / "build" / "qemu_m4" / "program"
     done = subprocess.run([str(program)], capture_output=True, text=True, check=False)
     assert done.returncode == 1

@@ -36,7 +36,7 @@ class MelFrontEnd:
         bands: of frequencies, so many values a frame.
         low, high: Hz, where the first band begins and the last ends.
         levels: steps of the output to a doubling of power, a power of two up to 256: 8 is 0.38 dB.
-        middle: the output's 0, as a power's logarithm of base 2: 32 suits speech at a hand's
+        middle: the output's 0, as a power's logarithm of base 2: 28 suits speech at a hand's
             breadth to a room's length, with `levels` 8.
 
     Raises:
@@ -50,7 +50,7 @@ class MelFrontEnd:
     low: float = 125.0
     high: float = 7_500.0
     levels: int = 8
-    middle: int = 32
+    middle: int = 28
 
     def __post_init__(self) -> None:
         right = (
