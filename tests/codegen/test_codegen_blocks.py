@@ -57,6 +57,9 @@ def test_every_call_belongs_to_the_op_whose_status_it_returns(form: str) -> None
     calls = 0
     for number, line in enumerate(lines, 1):
         match = FAILS.search(line)
+        if "tflm_opt_convolve_pixels_s8(" in line:  # returns nothing either
+            calls += 1
+            assert owners[number].kind == "CONV_2D", line
         if match:
             calls += 1
             owner = owners[number]

@@ -14,9 +14,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from convolution_calls import LIBRARY_SIZE, WITHOUT_SCRATCH, Call, run
+from convolution_calls import Call, run
 from opgraph import Cases, Layout, layout
 from targets import Battery
+from window_calls import LIBRARY_SIZE, WITHOUT_SCRATCH
 
 from tflm_opt import boards, codegen
 from tflm_opt.arena.overlap import safe_distance
@@ -88,11 +89,11 @@ def drawn(rng: Rng, *, pointwise: bool) -> Call:
         kernel,
         (source[0], source[1]),
         (output[0], output[1]),
-        depth,
-        channels,
         stride,
         padding,
         dilation,
+        depth=depth,
+        channels=channels,
         zero_point=int(rng.integers(-128, 128)),
         output_offset=offset,
         bounds=bounds[int(rng.integers(0, 4))],

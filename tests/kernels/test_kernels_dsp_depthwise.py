@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from depthwise_calls import WITHOUT_SCRATCH, Call, Result, asked, run, scratch_bytes
+from depthwise_calls import Call, asked, run, scratch_bytes
+from window_calls import WITHOUT_SCRATCH, Result
 
 from tflm_opt import boards
 from tflm_opt.codegen.forms import Depthwise
@@ -166,6 +167,14 @@ def mixed() -> Iterator[Call]:
             yield call
 
 
+def plain() -> Iterator[Call]:
+    """What the kernel takes that checks nothing: whole images and spans."""
+    for call in (*spans(), *mixed()):
+        if call.is_plain:
+            call.plain = True
+            yield call
+
+
 def one_odd() -> list[Call]:
     """A layer as it is, with a channel that has no short form, and with one that is dead."""
     made = []
@@ -226,6 +235,7 @@ SETS: dict[str, Callable[[], Any]] = {
     "spans": spans,
     "large": large,
     "mixed": mixed,
+    "plain": plain,
     "one odd": one_odd,
     "refused": refused,
 }
@@ -244,7 +254,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("depthwise")
 
 
-@pytest.mark.parametrize("name", ["words", "general", "spans", "large", "mixed", "one odd"])
+@pytest.mark.parametrize(
+    "name", ["words", "general", "spans", "large", "mixed", "plain", "one odd"]
+)
 def test_outputs_are_right_and_nothing_else_changes(name: str, folder: Path) -> None:
     for call, result in results(folder)[name]:
         call.check(result)

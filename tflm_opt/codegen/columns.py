@@ -35,7 +35,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from tflm_opt.codegen import emit
-from tflm_opt.codegen.call import Call, Lines, Lowered, Pointer, Span
+from tflm_opt.codegen.call import Call, Lines, Lowered, Pointer, Span, Struct
 from tflm_opt.codegen.calls import Calls
 from tflm_opt.codegen.lower import lower
 from tflm_opt.codegen.stage import result_traces
@@ -383,6 +383,20 @@ def lines_call(lowered: Lowered) -> Call:
     return Call(kernel.lines, tuple(arguments), lowered.calls[0].status)
 
 
+def pixels_call(call: Call) -> Call:
+    """The call for neighbouring pixels without scratch that takes fewest arguments."""
+    kernels = table.kernels()
+    pixels = kernels[kernels[call.function].without or call.function].pixels
+    if pixels is None:
+        return call
+    _, params, quant, inputs, source, filters, weights, _, bias, outputs, target = call.arguments
+    dims = [one.fields for one in (inputs, filters, outputs) if isinstance(one, Struct)]
+    if dims[0][-1] != dims[1][-1]:  # in groups
+        return call
+    arguments = (params, quant, inputs, source, weights, bias, dims[2][-1], target)
+    return Call(pixels, arguments, status=False)  # type: ignore[arg-type]
+
+
 def _pixels(frame: ColumnFrame, op: Op) -> str:
     """An op on runs of pixels, of a few lengths; those that run the same kernels share a call."""
     counts = [int(b - a) for a, b in frame.columns.made[op.outputs[0]]]
@@ -417,7 +431,7 @@ def _run_block(
     place = emit.scratch_place(frame.scratch, op, lowered)
     ctx = emit.OpContext(f"op{index}", frame.constants, frame.offsets, place, pointers)
     body = ""
-    for call in lowered.calls:
+    for call in lowered.calls if place[1] else map(pixels_call, lowered.calls):
         text = frame.calls.text(call, variant.outputs, ctx, index + 1)
         body += _indented(text if len(lowered.calls) == 1 else f"        {{\n{text}        }}\n")
     condition, head = _opening(frame, f"op{index}", works, cells, always=not alone)

@@ -38,6 +38,8 @@ class Kernel:
             output rows for elements. "none": no promise, inputs and outputs must not overlap.
         lines: the kernel that makes parts of rows. It takes the same arguments, but for the input's
             rows as `tflm_opt_lines`, and a span before the output.
+        pixels: of a convolution, the kernel that makes pixels of those at the same places, without
+            scratch. It takes no context and no dims but the input's, and the output's channels.
         general: the kernel that takes the same arguments, and others that this one doesn't check.
         without: the kernel that takes the same arguments where there is no scratch for this one.
             None: this one does, if it has any use for scratch at all.
@@ -54,6 +56,7 @@ class Kernel:
     needs: tuple[str, ...] = ()
     scratch: str = "0"
     lines: str | None = None
+    pixels: str | None = None
     general: str | None = None
     without: str | None = None
     ops: tuple[str, ...] = ()

@@ -52,6 +52,16 @@ arm_cmsis_nn_status tflm_opt_convolve_directly_s8(
     const cmsis_nn_dims *output_dims,
     int8_t *output_data);
 
+/* The same for a 1x1 convolution of neighbouring pixels, all that `input_dims` has; unchecked. */
+void tflm_opt_convolve_pixels_s8(const cmsis_nn_conv_params *conv_params,
+                                 const cmsis_nn_per_channel_quant_params *quant_params,
+                                 const cmsis_nn_dims *input_dims,
+                                 const int8_t *input_data,
+                                 const int8_t *filter_data,
+                                 const int32_t *bias_data,
+                                 int32_t channels,
+                                 int8_t *output_data);
+
 /* The general case of the above. upscale_dims must be NULL. */
 arm_cmsis_nn_status arm_convolve_s8(const cmsis_nn_context *ctx,
                                     const cmsis_nn_conv_params *conv_params,
@@ -458,6 +468,20 @@ arm_cmsis_nn_status tflm_opt_convolve_directly_lines_s8(
     const tflm_opt_span *span,
     int8_t *output_data);
 arm_cmsis_nn_status tflm_opt_depthwise_lines_s8(
+    const cmsis_nn_context *ctx,
+    const cmsis_nn_dw_conv_params *dw_conv_params,
+    const cmsis_nn_per_channel_quant_params *quant_params,
+    const cmsis_nn_dims *input_dims,
+    const tflm_opt_lines *input,
+    const cmsis_nn_dims *filter_dims,
+    const int8_t *filter_data,
+    const cmsis_nn_dims *bias_dims,
+    const int32_t *bias_data,
+    const cmsis_nn_dims *output_dims,
+    const tflm_opt_span *span,
+    int8_t *output_data);
+/* For what tflm_opt_depthwise_plain_s8 is for; nothing of that is checked. */
+arm_cmsis_nn_status tflm_opt_depthwise_plain_lines_s8(
     const cmsis_nn_context *ctx,
     const cmsis_nn_dw_conv_params *dw_conv_params,
     const cmsis_nn_per_channel_quant_params *quant_params,

@@ -94,6 +94,21 @@ TFLM_OPT_APART void tflm_opt_convolve_span(tflm_opt_convolution *conv,
     }
 }
 
+/* All but filter_size. */
+TFLM_OPT_INLINE void tflm_opt_set_channels(tflm_opt_channels *channels,
+                                           const cmsis_nn_conv_params *conv_params,
+                                           const cmsis_nn_per_channel_quant_params *quant_params,
+                                           const int32_t *bias_data)
+{
+    tflm_opt_set_bias(channels, bias_data);
+    channels->input_offset = conv_params->input_offset;
+    channels->multiplier = quant_params->multiplier;
+    channels->shift = quant_params->shift;
+    channels->quant_step = 1;
+    channels->output_offset = conv_params->output_offset;
+    channels->activation = conv_params->activation;
+}
+
 /* From the arguments of tflm_opt_convolve_lines_s8, all but the rows; the dims' channels are sound. */
 TFLM_OPT_INLINE void tflm_opt_set_convolution(
     tflm_opt_convolution *conv,
@@ -110,13 +125,7 @@ TFLM_OPT_INLINE void tflm_opt_set_convolution(
     conv->groups = input_dims->c / filter_dims->c;
     conv->group_channels = output_dims->c / conv->groups;
     conv->channels.filter_size = filter_dims->h * filter_dims->w * filter_dims->c;
-    conv->channels.input_offset = conv_params->input_offset;
-    tflm_opt_set_bias(&conv->channels, bias_data);
-    conv->channels.multiplier = quant_params->multiplier;
-    conv->channels.shift = quant_params->shift;
-    conv->channels.quant_step = 1;
-    conv->channels.output_offset = conv_params->output_offset;
-    conv->channels.activation = conv_params->activation;
+    tflm_opt_set_channels(&conv->channels, conv_params, quant_params, bias_data);
 }
 
 /* The part inside the image of the windows of output row y, which begins at column x; the taps. */

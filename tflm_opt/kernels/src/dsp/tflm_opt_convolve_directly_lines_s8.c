@@ -1,6 +1,7 @@
 /*
- * Convolution without scratch, of spans that may go on from row to row: one window meets four channels, whose weights and inputs are unpacked
- * as they come. An output is written when all that its own window holds was read.
+ * Convolution without scratch, of spans that may go on from row to row: one window meets four
+ * channels, whose weights and inputs are unpacked as they come. An output is written when all that
+ * its own window holds was read.
  */
 #include "tflm_opt_kernels.h"
 #include "tflm_opt_tier.h"
@@ -16,15 +17,31 @@ typedef struct {
     const int8_t *filter;
     int32_t size; /* from a filter to the next */
     int32_t thrice;
-    uint32_t offsets; /* what inputs get added, twice */
-    int32_t words;    /* of a row */
-    int32_t rest;     /* bytes of a row, behind its words */
-    int32_t rows;
+    uint32_t offsets;   /* what inputs get added, twice */
+    int32_t words;      /* of a row */
+    int32_t rest;       /* bytes of a row, behind its words */
+    int32_t rows;       /* of the first run */
     int32_t input_skip; /* from a row's end to the next row */
     int32_t filter_skip;
     int32_t sums[TFLM_OPT_BLOCK];
-    int32_t left; /* rows */
+    int32_t left;            /* rows */
+    const tflm_opt_run *run; /* the one whose rows they are, where there are several; else NULL */
+    int32_t length;          /* bytes of a row */
+    const tflm_opt_run *first_run;
+    int32_t first_skip; /* the first run's input_skip */
+    int32_t columns;    /* of a window */
+    int32_t apart;      /* whether a window is none, or its taps lie apart */
 } dots;
+
+/* What is the same for all pixels of a row. */
+typedef struct {
+    const cmsis_nn_conv_params *params;
+    const cmsis_nn_dims *input;
+    const cmsis_nn_dims *filter;
+    int32_t count; /* output channels of one group */
+    tflm_opt_channels channels;
+    tflm_opt_window_rows rows;
+} convolution;
 
 #define WORD_OF(load, sum)                                                                         \
     "ldr r9, " load "\n\t"                                                                         \
@@ -85,6 +102,24 @@ __attribute__((naked, noinline, used)) static void add_dots(dots *all __attribut
             "add.w r0, r0, r6\n\t"
             "add.w r1, r1, r7\n\t"
             "bne.w 1b\n\t"
+            "ldr.w r7, [r5, #60]\n\t"
+            "cbz r7, 6f\n\t"
+            "ldr.w r8, [r7, #8]\n\t" /* on to the next run's rows */
+            "ldr.w r6, [r7, #12]!\n\t"
+            "cbz r6, 7f\n\t"
+            "add.w r0, r0, r8\n\t"
+            "str.w r7, [r5, #60]\n\t"
+            "str.w r6, [r5, #56]\n\t"
+            "ldr.w r7, [r7, #4]\n\t"
+            "ldr.w r8, [r5, #64]\n\t"
+            "sub.w r7, r7, r8\n\t"
+            "str.w r7, [r5, #32]\n\t"
+            "b.w 1b\n"
+            "7:\n\t"
+            "ldrd r6, r7, [r5, #68]\n\t"
+            "str.w r6, [r5, #60]\n\t"
+            "str.w r7, [r5, #32]\n"
+            "6:\n\t"
             "add.w r5, r5, #40\n\t"
             "stmia.w r5, {r10, r11, r12, r14}\n\t"
             "pop.w {r0, r4, r5, r6, r7, r8, r9, r10, r11, pc}\n\t");
@@ -101,20 +136,42 @@ static void set_rows(
     all->filter_skip = filter_step - length;
 }
 
-/* All of a window of so many columns, in pieces: rows of several runs, or taps that lie apart. */
-TFLM_OPT_APART void add_pieces(const tflm_opt_convolution *conv,
-                               int32_t columns,
-                               const int8_t *input,
-                               const int8_t *filter,
-                               dots *all)
+/* What is the same for all windows: of groups of less than four channels, one meets a window. */
+static void set_filters(const convolution *conv, dots *all)
+{
+    const uint32_t offset = (uint32_t)conv->channels.input_offset;
+    all->size = conv->count < TFLM_OPT_BLOCK ? 0 : conv->channels.filter_size;
+    all->thrice = 3 * all->size;
+    all->offsets = (offset & 0xFFFFU) | (offset << 16);
+}
+
+/* Windows of so many columns, in the rows that are set. */
+static void set_window(const convolution *conv, int32_t columns, dots *all)
+{
+    const int32_t depth = conv->filter->c;
+    const tflm_opt_run *runs = conv->rows.runs;
+    set_rows(all, columns * depth, runs->rows, runs->step, conv->filter->w * depth);
+    all->length = columns * depth;
+    all->first_run = runs->rows != 0 && runs[1].rows != 0 ? runs : NULL;
+    all->first_skip = all->input_skip;
+    all->columns = columns;
+    all->apart = columns <= 0 || runs->rows == 0 ||
+                 conv->params->dilation.w * conv->input->c != depth;
+    all->run = all->apart ? NULL : all->first_run;
+}
+
+/* All of a window, tap by tap, since they lie apart. */
+TFLM_OPT_APART void add_pieces(const convolution *conv, const int8_t *filter, dots *all)
 {
     const int32_t depth = conv->filter->c;
     const int32_t column = conv->params->dilation.w * conv->input->c;
+    const int8_t *const start = all->input;
+    const int8_t *input = start;
     const tflm_opt_run *run = conv->rows.runs;
-    for (; columns > 0 && run->rows > 0; run++) {
+    for (; all->columns > 0 && run->rows > 0; run++) {
         int32_t y;
         for (y = 0; y < run->rows; y++) {
-            set_rows(all, depth, columns, column, depth);
+            set_rows(all, depth, all->columns, column, depth);
             all->input = input;
             all->filter = filter;
             add_dots(all);
@@ -123,92 +180,76 @@ TFLM_OPT_APART void add_pieces(const tflm_opt_convolution *conv,
         }
         input += run->jump;
     }
+    all->input = start;
 }
 
-/*
- * Output channels `first` to `first` + `count` of one window. With less than four, all filters are
- * the first one's.
- */
-static void make_outputs(const tflm_opt_convolution *conv,
-                         int32_t columns,
-                         const int8_t *input,
+/* Output channels `first` to `end` of one window; `filter` is that of the first channel of all. */
+static void make_outputs(const convolution *conv,
+                         dots *all,
                          const int8_t *filter,
-                         int32_t count,
+                         int32_t first,
+                         int32_t end,
                          int8_t *output)
 {
     const tflm_opt_channels *channels = &conv->channels;
-    const tflm_opt_run *run = conv->rows.runs;
-    const int32_t depth = conv->filter->c;
-    const uint32_t offset = (uint32_t)channels->input_offset;
-    const int32_t block = count < TFLM_OPT_BLOCK ? 1 : TFLM_OPT_BLOCK;
-    const int32_t simple = columns > 0 && run[0].rows > 0 && run[1].rows == 0 &&
-                           conv->params->dilation.w * conv->input->c == depth;
-    dots all;
-    int32_t first;
+    const int32_t block = end - first < TFLM_OPT_BLOCK ? 1 : TFLM_OPT_BLOCK;
     int32_t i;
-    all.size = block > 1 ? channels->filter_size : 0;
-    all.thrice = 3 * all.size;
-    all.offsets = (offset & 0xFFFFU) | (offset << 16);
-    set_rows(&all, columns * depth, run->rows, run->step, conv->filter->w * depth);
-    for (first = 0; first < count; first += block) {
+    for (; first < end; first += block) {
         /* a last block that is not full begins among the channels of the one before */
-        const int32_t now = tflm_opt_min(first, count - block);
+        const int32_t now = tflm_opt_min(first, end - block);
         const int32_t *bias = channels->bias + now * channels->bias_step;
         const int32_t *multiplier = channels->multiplier + now;
         const int32_t *shift = channels->shift + now;
         const int8_t *weights = filter + now * channels->filter_size;
-        all.sums[0] = bias[0];
+        all->sums[0] = bias[0];
         if (block > 1) {
-            all.sums[1] = bias[1];
-            all.sums[2] = bias[2];
-            all.sums[3] = bias[3];
+            all->sums[1] = bias[1];
+            all->sums[2] = bias[2];
+            all->sums[3] = bias[3];
         }
-        if (simple) {
-            all.input = input;
-            all.filter = weights;
-            add_dots(&all);
+        if (all->apart) {
+            add_pieces(conv, weights, all);
         } else {
-            add_pieces(conv, columns, input, weights, &all);
+            all->filter = weights;
+            add_dots(all);
         }
         for (i = 0; i < block; i++) {
-            output[now + i] = tflm_opt_output_s8(all.sums[i], multiplier[i], shift[i],
+            output[now + i] = tflm_opt_output_s8(all->sums[i], multiplier[i], shift[i],
                                                  channels->output_offset, channels->activation);
         }
     }
 }
 
-/* The span's pixels, one after the other; filter_data is that of the windows' first row. */
-static void convolve_row(tflm_opt_convolution *conv,
+/* The span's pixels, one after the other; `filter_data` is that of the windows' first row. */
+static TFLM_OPT_SMALL void convolve_row(const convolution *conv,
+                         dots *all,
                          const int8_t *filter_data,
                          const tflm_opt_span *span,
+                         int32_t channels,
                          int8_t *output)
 {
-    const cmsis_nn_conv_params *params = conv->params;
-    tflm_opt_channels *channels = &conv->channels;
-    const int32_t count = conv->group_channels;
-    const int32_t all = count * conv->groups;
-    int32_t in_x = span->x * params->stride.w - params->padding.w;
-    int32_t x;
-    for (x = 0; x < span->count; x++) {
-        const tflm_opt_taps columns =
-            tflm_opt_window(in_x, conv->filter->w, params->dilation.w, conv->input->w);
-        const int8_t *pixel = conv->rows.origin + conv->rows.offset +
-                              (in_x + columns.first * params->dilation.w) * conv->input->c;
-        const int8_t *taps = filter_data + columns.first * conv->filter->c;
-        int32_t done;
-        for (done = 0; done < all; done += count) { /* each group reads its own input channels */
-            make_outputs(conv, columns.last - columns.first, pixel, taps, count, output);
-            pixel += conv->filter->c;
-            taps += count * channels->filter_size;
-            output += count;
-            channels->bias += count * channels->bias_step;
-            channels->multiplier += count;
-            channels->shift += count;
+    const int32_t step = conv->params->stride.w;
+    const int32_t dilation = conv->params->dilation.w;
+    const int32_t depth = conv->input->c;
+    int32_t in_x = span->x * step - conv->params->padding.w;
+    int32_t left;
+    all->columns = -1; /* none are set */
+    for (left = span->count; left > 0; left--) {
+        const tflm_opt_taps taps =
+            tflm_opt_window(in_x, conv->filter->w, dilation, conv->input->w);
+        const int8_t *filter = filter_data + taps.first * conv->filter->c;
+        int32_t done = 0;
+        all->input = conv->rows.origin + conv->rows.offset + (in_x + taps.first * dilation) * depth;
+        if (all->columns != taps.last - taps.first) {
+            set_window(conv, taps.last - taps.first, all);
         }
-        channels->bias -= all * channels->bias_step;
-        channels->multiplier -= all;
-        channels->shift -= all;
-        in_x += params->stride.w;
+        do { /* each group reads its own input channels */
+            make_outputs(conv, all, filter, done, done + conv->count, output);
+            all->input += conv->filter->c;
+            done += conv->count;
+        } while (done < channels);
+        output += channels;
+        in_x += step;
     }
 }
 
@@ -229,25 +270,63 @@ arm_cmsis_nn_status tflm_opt_convolve_directly_lines_s8(
     const int32_t row = filter_dims->w * filter_dims->c;
     tflm_opt_span now = *span;
     int32_t left = span->count;
-    tflm_opt_convolution conv;
+    convolution conv;
+    dots all;
     (void)ctx;
     (void)bias_dims;
-    if (!tflm_opt_groups_fit(input_dims, filter_dims, output_dims)) {
-        return ARM_CMSIS_NN_ARG_ERROR;
+    conv.count = output_dims->c;
+    if (input_dims->c != filter_dims->c) {
+        if (!tflm_opt_groups_fit(input_dims, filter_dims, output_dims)) {
+            return ARM_CMSIS_NN_ARG_ERROR;
+        }
+        conv.count /= input_dims->c / filter_dims->c;
     }
-    tflm_opt_set_convolution(&conv, conv_params, quant_params, input_dims, filter_dims, bias_data,
-                             output_dims);
+    conv.params = conv_params;
+    conv.input = input_dims;
+    conv.filter = filter_dims;
+    tflm_opt_set_channels(&conv.channels, conv_params, quant_params, bias_data);
+    conv.channels.filter_size = filter_dims->h * row;
+    set_filters(&conv, &all);
     for (; left > 0; left -= now.count) {
         tflm_opt_taps taps;
         now.count = tflm_opt_min(left, output_dims->w - now.x);
         taps = tflm_opt_convolution_rows(conv_params, input_dims, input, filter_dims, now.y, now.x,
                                          &conv.rows);
-        convolve_row(&conv, filter_data + taps.first * row, &now, output_data);
+        convolve_row(&conv, &all, filter_data + taps.first * row, &now, output_dims->c,
+                     output_data);
         output_data += now.count * output_dims->c;
         now.y++;
         now.x = 0;
     }
     return ARM_CMSIS_NN_SUCCESS;
+}
+
+void tflm_opt_convolve_pixels_s8(const cmsis_nn_conv_params *conv_params,
+                                 const cmsis_nn_per_channel_quant_params *quant_params,
+                                 const cmsis_nn_dims *input_dims,
+                                 const int8_t *input_data,
+                                 const int8_t *filter_data,
+                                 const int32_t *bias_data,
+                                 int32_t channels,
+                                 int8_t *output_data)
+{
+    const int32_t depth = input_dims->c;
+    int32_t left = input_dims->n * input_dims->h * input_dims->w;
+    convolution conv;
+    dots all;
+    tflm_opt_set_channels(&conv.channels, conv_params, quant_params, bias_data);
+    conv.channels.filter_size = depth;
+    conv.count = channels;
+    set_filters(&conv, &all);
+    set_rows(&all, depth, 1, 0, 0);
+    all.run = NULL;
+    all.apart = 0;
+    all.input = input_data;
+    for (; left > 0; left--) {
+        make_outputs(&conv, &all, filter_data, 0, channels, output_data);
+        all.input += depth;
+        output_data += channels;
+    }
 }
 
 #endif /* TFLM_OPT_DSP */

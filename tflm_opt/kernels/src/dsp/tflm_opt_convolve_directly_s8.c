@@ -4,7 +4,7 @@
 #if TFLM_OPT_DSP && !TFLM_OPT_MVE
 
 #include "tflm_opt_check.h"
-#include "tflm_opt_lines.h"
+#include "tflm_opt_convolve.h"
 
 arm_cmsis_nn_status tflm_opt_convolve_directly_s8(
     const cmsis_nn_context *ctx,
@@ -22,9 +22,10 @@ arm_cmsis_nn_status tflm_opt_convolve_directly_s8(
     const tflm_opt_span span = {0, 0, output_dims->h * output_dims->w};
     arm_cmsis_nn_status status = ARM_CMSIS_NN_SUCCESS;
     int32_t n;
-    if (!tflm_opt_convolution_fits(conv_params, quant_params, input_dims, filter_dims,
-                                   output_dims)) {
-        return ARM_CMSIS_NN_ARG_ERROR;
+    if (tflm_opt_is_pointwise(conv_params, input_dims, filter_dims, output_dims)) {
+        tflm_opt_convolve_pixels_s8(conv_params, quant_params, input_dims, input_data, filter_data,
+                                    bias_data, output_dims->c, output_data);
+        return ARM_CMSIS_NN_SUCCESS;
     }
     for (n = 0; n < input_dims->n && status == ARM_CMSIS_NN_SUCCESS; n++) {
         tflm_opt_lines_shape shape;

@@ -12,10 +12,16 @@ static const int8_t *set_distances(const tflm_opt_depthwise_call *call,
                                    int32_t count,
                                    int32_t *distances)
 {
-    const int8_t *first = tflm_opt_depthwise_pixel_of(call, lines, y, x);
-    for (; count > 1; count--) {
+    const int32_t channels = call->input->c;
+    const int8_t *first = NULL;
+    for (; count > 0; count--) {
+        const int8_t *row = tflm_opt_pixel(lines, y, x, channels);
+        if (first == NULL) {
+            first = row;
+        } else {
+            *distances++ = (int32_t)(row - first);
+        }
         y += call->params->dilation.h;
-        *distances++ = (int32_t)(tflm_opt_depthwise_pixel_of(call, lines, y, x) - first);
     }
     *distances = 0;
     return first;

@@ -76,11 +76,15 @@ arm_cmsis_nn_status tflm_opt_depthwise_start_s8(const cmsis_nn_context *ctx,
                                                 tflm_opt_depthwise_call *call)
 {
     const cmsis_nn_dw_conv_params *params = call->params;
-    const int32_t wanted = tflm_opt_depthwise_buffer_size(call->input, call->filter);
+    int32_t wanted;
     int32_t size;
     call->in_words = 0;
     call->set[0] = 0;
-    if (wanted == 0 || (ctx->size == TFLM_OPT_WITHOUT_SCRATCH && ctx->buf == NULL)) {
+    if (ctx->size == TFLM_OPT_WITHOUT_SCRATCH && ctx->buf == NULL) {
+        return ARM_CMSIS_NN_SUCCESS;
+    }
+    wanted = tflm_opt_depthwise_buffer_size(call->input, call->filter);
+    if (wanted == 0) {
         return ARM_CMSIS_NN_SUCCESS;
     }
     size = ctx->size == 0 ? wanted : ctx->size;

@@ -1,0 +1,41 @@
+#include "tflm_opt_depthwise.h"
+#include "tflm_opt_kernels.h"
+#include "tflm_opt_tier.h"
+
+#if TFLM_OPT_DSP && !TFLM_OPT_MVE
+
+/* The span is a block, but without scratch, or with a filter that does not fit the words. */
+arm_cmsis_nn_status tflm_opt_depthwise_plain_lines_s8(
+    const cmsis_nn_context *ctx,
+    const cmsis_nn_dw_conv_params *dw_conv_params,
+    const cmsis_nn_per_channel_quant_params *quant_params,
+    const cmsis_nn_dims *input_dims,
+    const tflm_opt_lines *input,
+    const cmsis_nn_dims *filter_dims,
+    const int8_t *filter_data,
+    const cmsis_nn_dims *bias_dims,
+    const int32_t *bias_data,
+    const cmsis_nn_dims *output_dims,
+    const tflm_opt_span *span,
+    int8_t *output_data)
+{
+    tflm_opt_depthwise_call call;
+    arm_cmsis_nn_status status = ARM_CMSIS_NN_SUCCESS;
+    (void)bias_dims;
+    (void)output_dims;
+    tflm_opt_depthwise_set_call(dw_conv_params, quant_params, input_dims, filter_dims, filter_data,
+                                bias_data, &call);
+    if (ctx->size == TFLM_OPT_WITHOUT_SCRATCH && ctx->buf == NULL) {
+        /* the shortest way: spans may be of one pixel */
+        tflm_opt_depthwise_direct_s8(&call, input, span, output_data);
+        return status;
+    }
+    status = tflm_opt_depthwise_start_s8(ctx, span->count, 1, &call);
+    if (status == ARM_CMSIS_NN_SUCCESS) {
+        const tflm_opt_depthwise_band band = {span->y, 1, span->x, span->count};
+        tflm_opt_depthwise_some_s8(&call, input, &band, output_data, 0);
+    }
+    return status;
+}
+
+#endif
