@@ -12,11 +12,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from emulated import needs_riscv
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from tflm_opt import boards
 from tflm_opt.codegen.lower import registry
 from tflm_opt.kernels import page, table
+from tflm_opt.runtime import machine
 from tflm_opt.runtime.host import compiler
 
 KERNELS = table.kernels()
@@ -81,6 +84,13 @@ class TestCompilers:
         options = [f"-mcpu={core}", "-mthumb", "-mfloat-abi=softfp", "-O1", *WARNINGS]
         options += [*STANDARDS[cc == "g++"], f"-I{table.INCLUDE}", "-fsyntax-only"]
         run([f"arm-none-eabi-{cc}", *options, *map(str, SOURCES)])
+
+    @needs_riscv
+    @pytest.mark.parametrize("standard", STANDARDS)
+    def test_no_warnings_for_riscv(self, standard: list[str]) -> None:
+        board = boards.get("qemu_rv32")
+        options = [*board.flags, "-O1", *WARNINGS, *standard, f"-I{table.INCLUDE}"]
+        run([machine.compiler(board=board), *options, "-fsyntax-only", *map(str, SOURCES)])
 
     @pytest.mark.parametrize("core", ["cortex-m3", "cortex-m4", "cortex-m55"])
     def test_one_source_of_a_kernel_is_left(self, core: str, tmp_path: Path) -> None:
