@@ -22,7 +22,7 @@ void tflm_opt_lines_shift(const tflm_opt_lines *lines, int32_t rows, int32_t nex
                    front, (size_t)gone);
         }
         if (left > 0 && gone > 0) {
-            memmove(front, front + gone, (size_t)left);
+            tflm_opt_move_bytes(front, front + gone, (size_t)left);
         }
         front += shape->front_step;
         slot++;
