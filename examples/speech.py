@@ -92,7 +92,7 @@ def calibration(data: Speech, count: int = 200) -> np.ndarray:
     """
     ends = np.full((1, *data.x_train.shape[1:]), -1, np.float32)
     ends[0, 0] = 127 / 128
-    return np.concatenate([data.x_train[:: max(1, len(data.x_train) // count)], ends])
+    return np.concatenate([ends, data.x_train[:: -(-len(data.x_train) // count)]])
 
 
 def speak(word: str, voice: str, speed: int, pitch: int) -> np.ndarray:

@@ -1,6 +1,6 @@
 #!/bin/bash
-# Sets up everything that `make demo` and `make test` need: the Arm compiler and QEMU (apt), a
-# virtual environment with the project and its extras, and PlatformIO's build tool.
+# Sets up everything that `make demo` and `make test` need: the compilers for Arm and RISC-V and
+# QEMU (apt), a virtual environment with the project and its extras, and PlatformIO's build tool.
 #
 # Safe to interrupt and to repeat: each stamp is written last, and a second run only compares it.
 set -euo pipefail
@@ -13,6 +13,8 @@ EXTRAS=keras,tfmot,verify,firmware,plot,examples,dev
 # and SCons have to match (scripts/bootstrap_platformio.py).
 PINNED=(tflite-micro==0.dev20261023182759 platformio==6.2.0 scons==4.11.1)
 SYSTEM_PACKAGES=(gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm)
+# For the board qemu_rv32 alone: without them its tests are skipped.
+RISCV_PACKAGES=(gcc-riscv64-unknown-elf picolibc-riscv64-unknown-elf qemu-system-misc)
 export PLATFORMIO_CORE_DIR="$PWD/.pio-core"
 
 say() { echo "setup: $*" >&2; }
@@ -29,29 +31,58 @@ missing_tools() {
     fi
 }
 
+missing_riscv_tools() {
+    for tool in riscv64-unknown-elf-gcc qemu-system-riscv32; do
+        command -v "$tool" >/dev/null || echo "$tool"
+    done
+    if command -v riscv64-unknown-elf-gcc >/dev/null &&
+        ! echo '#include <string.h>' |
+            riscv64-unknown-elf-gcc --specs=picolibc.specs -E - >/dev/null 2>&1; then
+        echo picolibc
+    fi
+}
+
+# What gives the right to install: "sudo", or nothing for root. Fails where there is none.
+admin() {
+    [ "$(id -u)" -eq 0 ] && return
+    command -v sudo >/dev/null && { sudo -n true 2>/dev/null || [ -t 0 ]; } && echo sudo
+}
+
+apt_install() {
+    local right
+    right=$(admin) || return 1
+    say "installing $*"
+    local get=($right env DEBIAN_FRONTEND=noninteractive apt-get install -y -q
+        --no-install-recommends)
+    "${get[@]}" "$@" >&2 || {
+        $right apt-get update -q >&2
+        "${get[@]}" "$@" >&2
+    }
+}
+
 install_system_packages() {
-    local missing packages=("${SYSTEM_PACKAGES[@]}") admin=()
+    local missing packages=("${SYSTEM_PACKAGES[@]}")
     missing=$(missing_tools | tr '\n' ' ')
     [ -z "$missing" ] && return
     command -v cc >/dev/null || packages+=(build-essential)
     command -v apt-get >/dev/null ||
         die "missing: $missing. Install an Arm bare-metal GCC with newlib, QEMU for Arm and a C compiler"
-    if [ "$(id -u)" -ne 0 ]; then
-        if command -v sudo >/dev/null && { sudo -n true 2>/dev/null || [ -t 0 ]; }; then
-            admin=(sudo)
-        else
-            die "missing: $missing. As root: apt-get install ${packages[*]}"
-        fi
-    fi
-    say "installing ${packages[*]}"
-    local get=("${admin[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -q
-        --no-install-recommends)
-    "${get[@]}" "${packages[@]}" >&2 || {
-        "${admin[@]}" apt-get update -q >&2
-        "${get[@]}" "${packages[@]}" >&2
-    } || die "apt-get could not install them. As root: apt-get install ${packages[*]}"
+    admin >/dev/null || die "missing: $missing. As root: apt-get install ${packages[*]}"
+    apt_install "${packages[@]}" ||
+        die "apt-get could not install them. As root: apt-get install ${packages[*]}"
     missing=$(missing_tools | tr '\n' ' ')
     [ -z "$missing" ] || die "still missing after installing: $missing"
+}
+
+install_riscv_packages() {
+    local missing
+    missing=$(missing_riscv_tools | tr '\n' ' ')
+    [ -z "$missing" ] && return
+    if command -v apt-get >/dev/null && apt_install "${RISCV_PACKAGES[@]}"; then
+        missing=$(missing_riscv_tools | tr '\n' ' ')
+        [ -z "$missing" ] && return
+    fi
+    say "no board qemu_rv32: missing: $missing. As root: apt-get install ${RISCV_PACKAGES[*]}"
 }
 
 find_python() {
@@ -103,6 +134,7 @@ main() {
         flock 9
     fi
     install_system_packages
+    install_riscv_packages
     now=$(fingerprint)
     if [ ! -f "$STAMP" ] || [ "$(cat "$STAMP")" != "$now" ] || ! venv_is_usable; then
         rm -f "$STAMP"

@@ -6,12 +6,14 @@ import pytest
 
 from tflm_opt import boards
 from tflm_opt.errors import UnknownBoard
+from tflm_opt.runtime import machine
 
 EMULATED = {
     "qemu_m0plus": "cortex-m0plus",
     "qemu_m3": "cortex-m3",
     "qemu_m4": "cortex-m4",
     "qemu_m7": "cortex-m7",
+    "qemu_rv32": "rv32imc",
 }
 
 
@@ -22,7 +24,10 @@ def test_row_is_sane(board: boards.Board) -> None:
     assert 16 << 10 <= board.sram <= 16 << 20
     assert board.sram <= board.flash or board.qemu
     assert 10_000_000 <= board.clock_hz <= 1_000_000_000
-    assert f"-mcpu={board.core}" in board.flags
+    assert {f"-mcpu={board.core}", f"-march={board.core}"} & set(board.flags)
+    assert board.flags[: len(board.toolchain.flags)] == board.toolchain.flags
+    assert (machine.CORE / board.toolchain.script).is_file()
+    assert board.toolchain.install.startswith("apt-get install ")
     assert (board.platformio is None) != (board.qemu is None)
     flash = board.flash_reads
     assert 0 <= flash.wait_states <= 64

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import difflib
 import sys
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,7 @@ class Qemu:
         vectors: address of the vector table at reset.
         flash_origin: where code and constants are linked to.
         ram_origin: where data, stack and arena are linked to.
+        options: arguments of QEMU that no other machine needs.
     """
 
     machine: str
@@ -57,6 +59,38 @@ class Qemu:
     vectors: int
     flash_origin: int
     ram_origin: int
+    options: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Toolchain:
+    """A compiler with its C library, and the emulator of what it compiles for.
+
+    Attributes:
+        id: "arm".
+        prefix: of its tools' names: "arm-none-eabi-".
+        flags: to compile and link with its C library.
+        package: of PlatformIO, where the tools may be found, or "".
+        install: the command that installs it.
+        emulator: QEMU's program. `install_emulator`: the command that installs that.
+        script: the file name of the link script for emulated boards.
+        alone: of the one for a model with nothing else; "": the linker's own.
+        link_register, program_counter: their numbers for QEMU's debugger.
+        faults: names of exceptions by number.
+    """
+
+    id: str
+    prefix: str
+    flags: tuple[str, ...]
+    alone: str
+    package: str
+    install: str
+    emulator: str
+    install_emulator: str
+    script: str
+    link_register: int
+    program_counter: int
+    faults: Mapping[int, str] = field(hash=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +113,10 @@ class Flash:
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """A target. Sizes in bytes; `flags` is what the compiler needs to know about the core."""
+    """A target. Sizes in bytes; `flags` is what the compiler needs to know about the core.
+
+    The toolchain's own flags are among them.
+    """
 
     id: str
     name: str
@@ -88,6 +125,7 @@ class Board:
     flash: int
     clock_hz: int
     flags: tuple[str, ...]
+    toolchain: Toolchain
     platformio: PlatformIo | None = None
     qemu: Qemu | None = None
     flash_reads: Flash = Flash()
@@ -114,25 +152,43 @@ def _table() -> dict[str, Board]:
         data = tomllib.load(file)
     rows: dict[str, dict[str, Any]] = data["boards"]
     emulators = {row["core"]: board_id for board_id, row in rows.items() if "qemu" in row}
+    tools = {name: _toolchain(name, row) for name, row in data["toolchains"].items()}
     return {
-        board_id: _board(board_id, row, data["cores"], emulators) for board_id, row in rows.items()
+        board_id: _board(board_id, row, data["cores"][row["core"]], tools, emulators)
+        for board_id, row in rows.items()
     }
 
 
+def _toolchain(name: str, row: dict[str, Any]) -> Toolchain:
+    parts = dict(row)
+    faults = {int(number): text for number, text in parts.pop("faults").items()}
+    return Toolchain(id=name, flags=tuple(parts.pop("flags")), faults=faults, **parts)
+
+
 def _board(
-    board_id: str, row: dict[str, Any], cores: dict[str, list[str]], emulators: dict[str, str]
+    board_id: str,
+    row: dict[str, Any],
+    core: dict[str, Any],
+    tools: Mapping[str, Toolchain],
+    emulators: Mapping[str, str],
 ) -> Board:
     parts = dict(row)
     platformio, qemu = parts.pop("platformio", None), parts.pop("qemu", None)
+    toolchain = tools[core["toolchain"]]
     return Board(
         id=board_id,
-        flags=tuple(cores[row["core"]]),
+        flags=(*toolchain.flags, *core["flags"]),
+        toolchain=toolchain,
         platformio=PlatformIo(**platformio) if platformio else None,
-        qemu=Qemu(**qemu) if qemu else None,
+        qemu=_qemu(qemu) if qemu else None,
         flash_reads=Flash(**parts.pop("flash_reads", {})),
         emulated_by=emulators.get(row["core"]),
         **parts,
     )
+
+
+def _qemu(row: dict[str, Any]) -> Qemu:
+    return Qemu(**{**row, "options": tuple(row.get("options", ()))})
 
 
 def _nearest(name: str, table: dict[str, Board]) -> list[str]:

@@ -355,7 +355,7 @@ def boards(as_json: bool) -> None:
         click.echo(json.dumps([board_data(board) for board in table.all()], indent=2))
         return
     # KiB, rounded down, so that a row fits a terminal; --json has bytes.
-    click.echo(f"{'id':<20}{'Cortex-':<8}{'SRAM KiB':>9}{'flash KiB':>10}{'MHz':>5}  name")
+    click.echo(f"{'id':<20}{'core':<8}{'SRAM KiB':>9}{'flash KiB':>10}{'MHz':>5}  name")
     for board in table.all():
         click.echo(
             f"{board.id:<20}{board.core.removeprefix('cortex-'):<8}{board.sram >> 10:>9,}"

@@ -31,14 +31,16 @@ def measure(
 
     Returns:
         `instructions` per inference (exact; not cycles), `cycles_estimate` (for the board that was
-        asked for, `report.profile.estimate_data`; None where QEMU can't be watched), `bit_exact`
-        against TFLM on the model that came in, `vectors` (samples run), `arena`, `stack` (deepest
-        seen) and `stack_worst_case` (over all paths of the call graph), `flash`; sizes in bytes.
+        asked for, `report.profile.estimate_data`; None where QEMU can't be watched, or for the
+        reason that `no_estimate` says: a core without documented timings), `bit_exact` against
+        TFLM on the model that came in, `vectors` (samples run), `arena`, `stack` (deepest seen)
+        and `stack_worst_case` (over all paths of the call graph), `flash`; sizes in bytes.
 
     Raises:
         UnknownBoard, MissingTool, ToolFailed, InvalidModel: as they say.
     """
     from . import saved
+    from .runtime import cycles as timings
     from .runtime import firmware, qemu, vectors
 
     folder = Path(directory)
@@ -53,7 +55,9 @@ def measure(
         run = qemu.run(built, target, samples)
         middle = sorted(run.instructions)[len(samples) // 2]
         sample = samples[run.instructions.index(middle)]
-        estimate = _estimate(built, target, boards.get(board), sample) if cycles else None
+        why_not = timings.missing(target.core) if cycles else None
+        wanted = cycles and why_not is None
+        estimate = _estimate(built, target, boards.get(board), sample) if wanted else None
     difference = vectors.compare(expected, run.outputs)
     counts = sorted(set(run.instructions))
     return {
@@ -62,6 +66,7 @@ def measure(
         "instructions": counts[len(counts) // 2],
         "instructions_range": [counts[0], counts[-1]],
         "cycles_estimate": estimate,
+        "no_estimate": why_not,
         "bit_exact": difference.equal,
         "agreement": difference.agreement,
         "max_difference": difference.maximum,

@@ -89,10 +89,10 @@ def test_a_move_is_no_op_s() -> None:
     text = """\
 int net_invoke(void)
 {
-    memmove(arena + 16, arena + 0, 8);
+    tflm_opt_move_bytes(arena + 16, arena + 0, 8);
 
     /* 0 RESHAPE: flat [1, 8] */
-    memmove((int8_t *)(arena + 0), (const int8_t *)(arena + 16), 8);
+    tflm_opt_move_bytes((int8_t *)(arena + 0), (const int8_t *)(arena + 16), 8);
     TRACE(0, 0, (const int8_t *)(arena + 0), 8);
     return 0;
 }

@@ -263,7 +263,7 @@ class TestViews:
     def test_at_the_same_place_costs_nothing(self) -> None:
         g = self.net()
         plan = Layout(layout(g).schedule, dict.fromkeys([g.inputs[0], g.outputs[0]], 0), 16)
-        assert "memmove(" not in codegen.generate(g, plan, name="net").files["src/net.c"]
+        assert "move_bytes(" not in codegen.generate(g, plan, name="net").files["src/net.c"]
 
     def test_at_another_place_is_copied(self, tmp_path: Path) -> None:
         codegen.write(generated(self.net()), tmp_path)

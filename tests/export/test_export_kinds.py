@@ -99,7 +99,7 @@ def test_cmake_presets_run_on_emulated_boards(tmp_path: Path) -> None:
     presets = json.loads((out / "CMakePresets.json").read_text())
     names = [preset["name"] for preset in presets["configurePresets"]]
     assert names == [board.id for board in boards.all() if board.qemu]
-    for name in ("qemu_m4", "qemu_m55"):
+    for name in ("qemu_m4", "qemu_m55", "qemu_rv32"):
         run("cmake", "--preset", name, cwd=out)
         run("cmake", "--build", "--preset", name, "-j2", cwd=out)
         assert passed(run("ctest", "--preset", name, cwd=out))

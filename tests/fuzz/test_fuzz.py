@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from emulated import marked
 from fuzz import battery, on_board, run
 from fuzz.cases import Case, drawn
 
@@ -129,7 +130,7 @@ def test_the_command_runs_one_case(capsys: pytest.CaptureFixture[str]) -> None:
     not (shutil.which("arm-none-eabi-gcc") and shutil.which("qemu-system-arm")),
     reason="needs the Arm compiler and qemu-system-arm",
 )
-@pytest.mark.parametrize("board", ["qemu_m3", "qemu_m4", "qemu_m55"])
+@pytest.mark.parametrize("board", marked("qemu_m3", "qemu_m4", "qemu_m55", "qemu_rv32"))
 def test_streams_on_boards_give_tflms_bits(board: str, tmp_path: Path) -> None:
     cases = [drawn(SEED, number) for number in range(BOARD_CASES)]
     found = list(on_board.failures(cases, boards.get(board), tmp_path))

@@ -191,7 +191,7 @@ def linked(sources: codegen.Sources, main: str, board: Board, folder: Path) -> P
     (folder / "main.c").write_text(main, "utf-8")
     (folder / "script.ld").write_text(machine.linker_script(board), "utf-8")
     program = folder / f"{sources.name}.elf"
-    gcc = [machine.compiler(), *board.flags, *machine.ENGINE_FLAGS, f"-I{table.INCLUDE}"]
+    gcc = [machine.compiler(board=board), *board.flags, *machine.ENGINE_FLAGS, f"-I{table.INCLUDE}"]
     run([*gcc, f"-I{folder}", "-c", f"{sources.name}.c"], folder)
     run(
         [
@@ -219,7 +219,7 @@ def library(board_id: str) -> tuple[Path, ...]:
         (root / tier).mkdir()
         sources = sorted(map(str, (table.SOURCES / tier).glob("*.c")))
         if sources:
-            gcc = [machine.compiler(), *board.flags, *machine.ENGINE_FLAGS]
+            gcc = [machine.compiler(board=board), *board.flags, *machine.ENGINE_FLAGS]
             run([*gcc, f"-I{table.INCLUDE}", "-c", *sources], root / tier)
     return tuple(sorted(root.rglob("*.o")))
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import targets
+from emulated import marked
 
 from tflm_opt import boards
 from tflm_opt.kernels import table
@@ -446,14 +447,14 @@ int main(void)
 
 
 @pytest.mark.skipif(shutil.which("qemu-system-arm") is None, reason="no emulator")
-@pytest.mark.parametrize("name", ["qemu_m3", "qemu_m4", "qemu_m55"])
+@pytest.mark.parametrize("name", marked("qemu_m3", "qemu_m4", "qemu_m55", "qemu_rv32"))
 def test_wrong_arguments_on_emulated_cores(name: str, tmp_path: Path) -> None:
     board = boards.get(name)
     report = "const int32_t pair[2] = {number, i}; semihost_write(results, pair, sizeof pair);"
     (tmp_path / "main.c").write_text(program(report) + TARGET)
     (tmp_path / "script.ld").write_text(machine.linker_script(board))
     elf = tmp_path / "arguments.elf"
-    gcc = [machine.compiler(), *board.flags, *machine.ENGINE_FLAGS, "-std=gnu11"]
+    gcc = [machine.compiler(board=board), *board.flags, *machine.ENGINE_FLAGS, "-std=gnu11"]
     targets.run(
         [
             *(*gcc, f"-I{table.INCLUDE}", f"-I{machine.CORE}"),

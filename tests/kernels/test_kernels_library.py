@@ -12,11 +12,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from emulated import needs_riscv
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from tflm_opt import boards
 from tflm_opt.codegen.lower import registry
 from tflm_opt.kernels import page, table
+from tflm_opt.runtime import machine
 from tflm_opt.runtime.host import compiler
 
 KERNELS = table.kernels()
@@ -25,7 +28,7 @@ SOURCES = sorted(table.SOURCES.rglob("*.c"))
 WARNINGS = ["-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Wpedantic", "-Werror"]
 # C++ warns of {0}, which C knows as the way to set all fields.
 STANDARDS = (["-std=c99"], ["-std=c++11", "-x", "c++", "-Wno-missing-field-initializers"])
-LIBC = {"memcpy", "memmove", "memset"}
+LIBC = {"memcpy", "memset"}
 INT32 = st.integers(-(2**31), 2**31 - 1)
 UINT32 = st.integers(0, 2**32 - 1)
 
@@ -82,6 +85,13 @@ class TestCompilers:
         options += [*STANDARDS[cc == "g++"], f"-I{table.INCLUDE}", "-fsyntax-only"]
         run([f"arm-none-eabi-{cc}", *options, *map(str, SOURCES)])
 
+    @needs_riscv
+    @pytest.mark.parametrize("standard", STANDARDS)
+    def test_no_warnings_for_riscv(self, standard: list[str]) -> None:
+        board = boards.get("qemu_rv32")
+        options = [*board.flags, "-O1", *WARNINGS, *standard, f"-I{table.INCLUDE}"]
+        run([machine.compiler(board=board), *options, "-fsyntax-only", *map(str, SOURCES)])
+
     @pytest.mark.parametrize("core", ["cortex-m3", "cortex-m4", "cortex-m55"])
     def test_one_source_of_a_kernel_is_left(self, core: str, tmp_path: Path) -> None:
         """Of all tiers, each function is defined once; those that are missing nobody calls."""
@@ -104,6 +114,8 @@ class TestCompilers:
         assert len(defined) == len(set(defined))
         assert {k for k in KERNELS if "portable" in KERNELS[k].tiers} <= set(defined)
         assert {name for name in needed if name.startswith(("arm_", "tflm_opt_"))} <= set(defined)
+        others = {name for name in needed - set(defined) if not name.startswith("__")}
+        assert others <= LIBC
 
     def test_headers_are_cpp(self, tmp_path: Path) -> None:
         for header in table.headers():

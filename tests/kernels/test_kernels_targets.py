@@ -1,6 +1,6 @@
 """Kernels on emulated cores, with the tier that each core gets: bit for bit TFLM, guarded.
 
-See `targets` for what is compared. qemu_m3 and qemu_m0plus run the portable tier.
+See `targets` for what is compared. qemu_m3, qemu_m0plus and qemu_rv32 run the portable tier.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import drawn
 import numpy as np
 import pytest
 from drawn import add_convolution, add_fully_connected, add_pair, add_pool, add_reduction
+from emulated import needs_tools
 from opgraph import Cases, layout
 from targets import Battery, together
 
@@ -38,6 +39,7 @@ pytestmark = [
 TIERS = {
     "qemu_m0plus": ("portable",),
     "qemu_m3": ("portable",),
+    "qemu_rv32": ("portable",),
     "qemu_m4": ("dsp",),
     "qemu_m55": ("dsp", "mve"),
 }
@@ -240,9 +242,13 @@ WITHOUT_USE = {("qemu_m0plus", "depthwise", level) for level in ("least", "some"
 IN_FOURS = ("qemu_m0plus", "convolution", "some")
 
 
-def runs(levels: dict[str, tuple[str, ...]]) -> list[tuple[str, str, str]]:
+def runs(levels: dict[str, tuple[str, ...]]) -> list[object]:
     found = [(board, name, level) for board in TIERS for name in levels for level in levels[name]]
-    return [one for one in found if one not in WITHOUT_USE]
+    return [marked(*one) for one in found if one not in WITHOUT_USE]
+
+
+def marked(board: str, *rest: str) -> object:
+    return pytest.param(board, *rest, marks=needs_tools(boards.get(board)))
 
 
 @pytest.mark.parametrize(("board", "name", "scratch"), runs(APART))
@@ -253,7 +259,7 @@ def test_tflms_bytes_and_nothing_beside_them(
     battery(name).check(boards.get(board), tmp_path, layout(g, furnished(g, scratch)))
 
 
-@pytest.mark.parametrize(("board", "name", "scratch"), [*runs(OVER_INPUTS), IN_FOURS])
+@pytest.mark.parametrize(("board", "name", "scratch"), [*runs(OVER_INPUTS), marked(*IN_FOURS)])
 def test_the_order_of_reads_and_writes(tmp_path: Path, board: str, name: str, scratch: str) -> None:
     g = battery(name).graph
     battery(name).check(boards.get(board), tmp_path, together(g, furnished(g, scratch)))

@@ -49,7 +49,7 @@ def test_the_table_is_whole() -> None:
             key = mnemonic, row.name.startswith("vector")
             assert key not in seen, f"{mnemonic} is in {row.name} and in {seen[key]}"
             seen[key] = row.name
-    assert {board.core for board in boards.all()} <= set(CORES)
+    assert {board.core for board in boards.all()} - set(CORES) == {"rv32imc"}  # none documented
 
 
 # What each loop or run takes on an M4 by the TRM's table, worked out by hand.
@@ -220,19 +220,19 @@ KERNEL_CORES = ("cortex-m0plus", "cortex-m4", "cortex-m55")  # one for each tier
 @pytest.mark.slow
 @pytest.mark.parametrize("core", KERNEL_CORES)
 def test_every_instruction_of_the_kernels_has_a_class_and_a_cost(core: str, tmp_path: Path) -> None:
-    flags = next(board.flags for board in boards.all() if board.core == core)
+    board = next(board for board in boards.all() if board.core == core)
     sources = [
         str(kernel_table.source(kernel, tier))
         for kernel in kernel_table.kernels().values()
         for tier in kernel.tiers
     ]
-    command = [machine.compiler(), *flags, *machine.ENGINE_FLAGS, f"-I{kernel_table.INCLUDE}"]
+    command = [machine.compiler(), *board.flags, *machine.ENGINE_FLAGS, f"-I{kernel_table.INCLUDE}"]
     subprocess.run([*command, "-c", *sorted(set(sources))], cwd=tmp_path, check=True)
     objects = sorted(tmp_path.glob("*.o"))
     assert len(objects) > 40
     seen: Counter[str] = Counter()
     for path in objects:
-        for one in disassembly.disassemble(path, core).values():
+        for one in disassembly.disassemble(path, board).values():
             name = cycles.classify(one)
             cycles.cost(name, core)
             seen[name] += 1

@@ -11,6 +11,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from emulated import EMULATED, available, needs_riscv
 from tiny_model import LOOP, SOURCE, loop_instructions, write_tiny
 
 from tflm_opt import boards
@@ -25,7 +26,8 @@ pytestmark = [
     ),
 ]
 
-EMULATED = [board for board in boards.all() if board.qemu]
+# An instruction that there is none of, and what the fault is called.
+ILLEGAL = {"arm": (".short 0xde00", "usage fault"), "riscv": ("unimp", "illegal instruction")}
 M4 = boards.get("qemu_m4")
 
 
@@ -43,7 +45,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> firmware.Firmware:
     return firmware.build(write_tiny(folder / "model"), M4, folder / "out")
 
 
-@pytest.fixture(scope="module", params=EMULATED, ids=lambda board: board.id)
+@pytest.fixture(scope="module", params=EMULATED)
 def loop(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> firmware.Firmware:
@@ -81,7 +83,7 @@ def test_outputs_of_many_samples(tiny: firmware.Firmware) -> None:
     assert qemu.run(tiny, M4, []).outputs == []
 
 
-@pytest.mark.parametrize("board", EMULATED, ids=lambda b: b.id)
+@pytest.mark.parametrize("board", EMULATED)
 def test_measured_stack_is_within_the_bound(board: boards.Board, tmp_path: Path) -> None:
     built = firmware.build(write_tiny(tmp_path / "model"), board, tmp_path / "out")
     run = qemu.run(built, board, samples(2))
@@ -117,7 +119,7 @@ def test_large_weights_fit_where_code_goes_on_every_board(tmp_path: Path) -> Non
     """A real net's weights: more than the 512 KiB at the an547's reset address."""
     source = SOURCE.replace("weights[1000] = {1, 2, 3}", "weights[3000000] = {1}")
     source = source.replace("% 1000u", "% 3000000u")
-    for board in EMULATED:
+    for board in map(boards.get, available()):
         built = firmware.build(write_tiny(tmp_path / board.id, source), board, tmp_path / "out")
         run = qemu.run(built, board, samples(1))
         np.testing.assert_array_equal(run.outputs[0][0], samples(1)[0][0] + 1)
@@ -128,11 +130,26 @@ def _faulty(tmp_path: Path, statement: str, board: boards.Board = M4) -> firmwar
     return firmware.build(write_tiny(tmp_path / "m", source), board, tmp_path / "out")
 
 
-@pytest.mark.parametrize("board", EMULATED, ids=lambda b: b.id)
+@pytest.mark.parametrize("board", EMULATED)
 def test_fault_names_the_function(board: boards.Board, tmp_path: Path) -> None:
-    built = _faulty(tmp_path, '__asm volatile(".short 0xde00");', board)
-    with pytest.raises(ToolFailed, match=r"usage fault in tiny_invoke\+0x"):
+    instruction, fault = ILLEGAL[board.toolchain.id]
+    built = _faulty(tmp_path, f'__asm volatile("{instruction}");', board)
+    with pytest.raises(ToolFailed, match=rf"{fault} in tiny_invoke\+0x"):
         qemu.run(built, board, samples(1))
+
+
+@needs_riscv
+@pytest.mark.parametrize(
+    "statement", ["*(volatile int *)0x80000800 = 1", "*(volatile int *)0x81400000"]
+)
+def test_memory_ends_where_the_board_says(tmp_path: Path, statement: str) -> None:
+    """The emulated machine's goes on: code that is written, and what is above the RAM."""
+    board = boards.get("qemu_rv32")
+    built = _faulty(tmp_path, f"{statement};", board)
+    kind = "store" if "=" in statement else "load"
+    with pytest.raises(ToolFailed, match=rf"{kind} access fault in tiny_invoke\+0x") as caught:
+        qemu.run(built, board, samples(1))
+    assert f"address={statement.split(')')[1][:10]}" in caught.value.output
 
 
 def test_bus_fault_gives_the_address(tmp_path: Path) -> None:
@@ -143,7 +160,7 @@ def test_bus_fault_gives_the_address(tmp_path: Path) -> None:
     assert "address=0x1f000000" in caught.value.output
 
 
-@pytest.mark.parametrize("board", EMULATED, ids=lambda b: b.id)
+@pytest.mark.parametrize("board", EMULATED)
 def test_stack_overflow_faults(board: boards.Board, tmp_path: Path) -> None:
     source = SOURCE.replace("copy[200]", "copy[70000]").replace("i < 200", "i < 70000")
     built = firmware.build(write_tiny(tmp_path / "m", source), board, tmp_path / "out")
@@ -209,6 +226,20 @@ def test_missing_tools_say_what_to_install(
         machine.compiler()
     with pytest.raises(MissingTool, match="apt-get install qemu-system-arm"):
         qemu.run(tiny, M4, samples(1))
+
+
+def test_missing_tools_for_riscv(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    board = boards.get("qemu_rv32")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(MissingTool, match="apt-get install gcc-riscv64-unknown-elf picolibc"):
+        machine.compiler(board=board)
+    with pytest.raises(MissingTool, match="apt-get install qemu-system-misc"):
+        machine.qemu_program(board)
+    gcc = tmp_path / "riscv64-unknown-elf-gcc"
+    gcc.write_text("#!/bin/sh\nexit 1\n")
+    gcc.chmod(0o755)
+    with pytest.raises(MissingTool, match=r"the C library of riscv64-unknown-elf-gcc.*picolibc"):
+        machine.compiler(board=board)
 
 
 def test_platformio_s_own_compiler_is_found(

@@ -17,6 +17,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from emulated import EMULATED, needs_riscv
 from small_models import residual_tflite
 from tiny_model import LOOP, loop_instructions, write_tiny
 
@@ -24,6 +25,7 @@ import tflm_opt
 from tflm_opt import boards, measure, profiling, saved
 from tflm_opt.boards import Flash
 from tflm_opt.errors import MissingTool, NoProfiler, ToolFailed
+from tflm_opt.report.text import measurement_text
 from tflm_opt.runtime import cycles, debugger, elf, firmware, host_build, profiler, qemu, tally
 from tflm_opt.runtime.profiler import Range
 
@@ -37,7 +39,6 @@ pytestmark = [
 ]
 
 Profiles = Callable[..., profiling.Profile]
-EMULATED = [board for board in boards.all() if board.qemu]
 M4 = boards.get("qemu_m4")
 
 
@@ -45,7 +46,7 @@ def loop_sample(iterations: int) -> list[np.ndarray]:
     return [np.array([iterations, 0, 0, 0], np.uint32).view(np.int8).reshape(1, 16)]
 
 
-@pytest.fixture(scope="module", params=EMULATED, ids=lambda board: board.id)
+@pytest.fixture(scope="module", params=EMULATED)
 def loop(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> firmware.Firmware:
@@ -372,6 +373,28 @@ def test_measure_does_without_an_estimate(
     data = measure.measure(optimized)
     assert data["instructions"] > 0
     assert data["cycles_estimate"] is None
+
+
+@needs_riscv
+@pytest.mark.parametrize("way", ["plugin", "debugger"])
+def test_a_core_without_timings_gets_counts_and_no_cycles(
+    way: str, streamed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    board = boards.get("qemu_rv32")
+    if way == "debugger":
+        monkeypatch.setattr(profiler, "_load", lambda program, version: (tmp_path, "no plugins"))
+        profiler._plugin.cache_clear()
+    have = profiling.profile(streamed, "qemu_rv32")
+    profiler._plugin.cache_clear()
+    assert have.instructions == plain_count(streamed, board, tmp_path)
+    assert sum(layer.instructions for layer in have.layers) > have.instructions / 2
+    assert have.cycles is None
+    assert bool(have.functions) == (way == "plugin")
+    assert ("no timings for rv32imc" if way == "plugin" else "no plugins") in have.notes[0]
+    data = measure.measure(streamed, "qemu_rv32")
+    assert data["bit_exact"]
+    assert data["cycles_estimate"] is None
+    assert "no estimate: no timings for rv32imc" in measurement_text(data)
 
 
 def test_a_debugger_that_ends_early_is_an_error(

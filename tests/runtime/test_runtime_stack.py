@@ -77,3 +77,43 @@ def test_static_functions_of_one_name_get_the_largest() -> None:
     texts = ["a.c:1:1:f\t8\tstatic\n", "b.c:1:1:f\t32\tstatic\n", "c.c:1:1:f\t16\tstatic\n"]
     assert parse_stack_usage(texts) == {"f": 32}
     assert parse_stack_usage([*texts, "d.c:1:1:f\t8\tdynamic\n"]) == {"f": None}
+
+
+RISCV = (
+    "10000000 <f>:\n"
+    "10000000:\taddi\tsp,sp,-32\n"
+    "10000002:\tjal\t10000010 <leaf>\n"
+    "10000004:\tbnez\ta0,10000002 <f+0x2>\n"
+    "10000006:\taddi\tsp,sp,32\n"
+    "10000008:\tj\t10000020 <big>\n"
+    "10000010 <leaf>:\n"
+    "10000010:\taddi\tsp,sp,-16\n"
+    "10000012:\taddi\tsp,sp,16\n"
+    "10000014:\tret\n"
+    "10000020 <big>:\n"
+    "10000020:\taddi\tsp,sp,-2032\n"
+    "10000024:\tauipc\tra,0x0\n"
+    "10000028:\tjalr\t-20(ra) # 10000010 <leaf>\n"
+)
+CYCLE = "10000000 <f>:\n10000000:\tj\t10000010 <g>\n10000010 <g>:\n10000010:\tj\t10000000 <f>\n"
+
+
+def test_calls_and_frames_of_riscv() -> None:
+    bound = worst_case("f", RISCV, [])
+    assert bound.path == ("f (32)", "big (2032)", "leaf (16)")
+    assert worst_case("f", RISCV, ["a.c:1:5:big\t2096\tstatic\n"]).size == 32 + 2096 + 16
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        ("10000000 <f>:\n10000000:\tjalr\ta5\n", "f calls through a pointer"),
+        ("10000000 <f>:\n10000000:\tjr\ta5\n", "f calls through a pointer"),
+        ("10000000 <f>:\n10000000:\tsub\tsp,sp,t0\n", "the frame of f grows"),
+        (CYCLE, "recursion: f -> g -> f"),
+    ],
+)
+def test_what_has_no_bound_on_riscv(code: str, reason: str) -> None:
+    bound = worst_case("f", code, [])
+    assert bound.size is None
+    assert reason in bound.reason

@@ -63,6 +63,16 @@ const void *tiny_output(int index) { (void)index; return arena + 4; }
 
 __attribute__((naked)) static int loop(void)
 {
+#if defined(__riscv)
+    __asm volatile(
+        ".option norelax\\n"
+        "lui a0, %%hi(%0)\\n"
+        "lw a0, %%lo(%0)(a0)\\n"
+        "1: addi a0, a0, -1\\n"
+        "bnez a0, 1b\\n"
+        "ret\\n"
+        : : "i"(arena));
+#else
     __asm volatile(
         ".syntax unified\\n"
         "ldr r0, =%c0\\n"
@@ -71,11 +81,16 @@ __attribute__((naked)) static int loop(void)
         "bne 1b\\n"
         "bx lr\\n"
         : : "i"(arena));
+#endif
 }
 
 __attribute__((naked)) int tiny_invoke(void)
 {
+#if defined(__riscv)
+    __asm volatile("j %0\\n" : : "i"(loop));
+#else
     __asm volatile("b %c0\\n" : : "i"(loop));
+#endif
 }
 """
 

@@ -15,6 +15,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 BASICS = ["bash", "cat", "sha256sum", "mkdir", "tr", "dirname", "rm", "mv", "env", "flock", "touch"]
 TOOLS = ("arm-none-eabi-gcc", "qemu-system-arm", "cc", "make")
+RISCV = ("riscv64-unknown-elf-gcc", "qemu-system-riscv32")
 
 # A Python whose `-m venv` makes a `.venv` whose own Python logs what it is asked to do.
 PYTHON = """\
@@ -88,7 +89,7 @@ def machine(tmp_path: Path) -> Machine:
 
 
 def with_tools(machine: Machine) -> None:
-    for tool in TOOLS:
+    for tool in (*TOOLS, *RISCV):
         machine.add(tool, "cat >/dev/null; exit 0" if tool.endswith("gcc") else "exit 0")
 
 
@@ -114,6 +115,33 @@ def test_compiler_without_its_library(machine: Machine) -> None:
     status, said = machine.run()
     assert status != 0
     assert "missing: newlib" in said
+
+
+def test_no_riscv_tools_and_no_right_to_install_them(machine: Machine) -> None:
+    """All but one board does without them: a line says which, and the set-up goes on."""
+    with_tools(machine)
+    (machine.bin / "qemu-system-riscv32").unlink()
+    machine.add("riscv64-unknown-elf-gcc", "cat >/dev/null; exit 1")
+    machine.add_python()
+    status, said = machine.run()
+    assert status == 0, said
+    assert "no board qemu_rv32: missing: qemu-system-riscv32 picolibc" in said
+    assert "apt-get install gcc-riscv64-unknown-elf picolibc-riscv64-unknown-elf" in said
+
+
+def test_riscv_tools_are_installed(machine: Machine) -> None:
+    machine.add("id", "echo 0")
+    with_tools(machine)
+    (machine.bin / "qemu-system-riscv32").unlink()
+    made = f"printf '#!/bin/sh\\n' >{machine.bin}/qemu-system-riscv32; "
+    made += f"{shutil.which('chmod')} +x {machine.bin}/qemu-system-riscv32"
+    machine.add("apt-get", f'echo "apt $@" >>{machine.log}\n{made}')
+    machine.add_python()
+    status, said = machine.run()
+    assert status == 0, said
+    assert "qemu_rv32" not in said
+    assert machine.asked("gcc-riscv64-unknown-elf picolibc-riscv64-unknown-elf qemu-system-misc")
+    assert not machine.asked("gcc-arm-none-eabi")
 
 
 def test_apt_that_needs_an_update_first(machine: Machine) -> None:

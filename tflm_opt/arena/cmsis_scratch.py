@@ -41,6 +41,7 @@ OF_CORE = {
     "cortex-m7": "dsp",
     "cortex-m33": "dsp",
     "cortex-m55": "mve",
+    "rv32imc": "c",
 }
 
 

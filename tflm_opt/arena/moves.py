@@ -1,7 +1,7 @@
 """Moving a buffer between two steps, where that saves memory.
 
 In a long chain of overlapping outputs, each lies a safe distance below its input, and the chain
-drifts: the arena needs the sum of the distances on top of the largest pair. One `memmove` of the
+drifts: the arena needs the sum of the distances on top of the largest pair. One copy of the
 tensor between two ops, while nothing else of the chain is alive, starts the drift anew:
 
     |  aaaa             |   aaaa
@@ -10,7 +10,7 @@ tensor between two ops, while nothing else of the chain is alive, starts the dri
     |        dddd       |     dddd
 
 In a problem, a move at step `s` splits a buffer in two: one alive before `s`, one from `s` on. The
-halves may lie anywhere, over each other too, since `memmove` allows that and runs between the
+halves may lie anywhere, over each other too, since such a copy allows that and runs between the
 steps: what is alive on both sides of `s` conflicts with both halves anyway. Only one buffer may
 move before a step, or one move could overwrite what the next one is to read.
 """

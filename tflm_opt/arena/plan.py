@@ -32,7 +32,7 @@ Access = Callable[[Op], "int | None"]
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """A copy of `size` bytes within the arena, as `memmove` does it, just before an op runs.
+    """A copy of `size` bytes within the arena, wherever both lie, just before an op runs.
 
     Attributes:
         tensors: those that lie at `target` from then on.

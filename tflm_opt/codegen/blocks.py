@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 _OP = re.compile(r"/\* (\d+) (\S+): .*\*/$")
 _STAGE = re.compile(r"/\* stage (\d+): ")
 _INPUT = "/* rows of the input */"
-_MOVE = re.compile(r" {4}memmove\(arena \+ \d+, arena \+ \d+, \d+\);$")
+_MOVE = re.compile(r" {4}tflm_opt_move_bytes\(arena \+ \d+, arena \+ \d+, \d+\);$")
 _SHIFT = "const tflm_opt_lines moved = "
 _LAST = ("    return 0;", "}")
 _DEPTH = 4  # columns of indentation of what is directly in `invoke`

@@ -69,6 +69,9 @@ class _Passed:
     before: str = ""
 
 
+_MOVE = "tflm_opt_move_bytes"
+
+
 @dataclass(slots=True)
 class Calls:
     """What a model's code calls: kernels, through functions that pass on a record's fields.
@@ -80,6 +83,11 @@ class Calls:
     kernels: set[str] = field(default_factory=set)
     _names: dict[tuple[str, tuple[tuple[str, str], ...]], str] = field(default_factory=dict)
     _texts: list[str] = field(default_factory=list)
+
+    def move(self, to: str, what: str, size: int | str) -> str:
+        """A statement that copies `size` bytes, wherever `to` and `what` lie."""
+        self.kernels.add(_MOVE)
+        return f"{_MOVE}({to}, {what}, {size});"
 
     def text(
         self, call: Call, outputs: tuple[Tensor, ...], ctx: emit.OpContext, number: int

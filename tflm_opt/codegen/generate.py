@@ -137,7 +137,7 @@ def _body(
     blocks: list[str] = []
     for number, stage in enumerate(plan.schedule.stages):
         if stage.band is not None:
-            blocks.extend(_moves(plan.moves.get(stage.ops[0], ()), offsets))
+            blocks.extend(_moves(plan.moves.get(stage.ops[0], ()), offsets, calls))
             walk = bands[stage]
             if stage.columns is None:
                 frame = Frame(walk, number, positions, constants, offsets, plan.scratch, calls)
@@ -172,7 +172,7 @@ def _op(
     """Append the statements of a whole op."""
     try:
         lowered = lower(op)
-        blocks.extend(_moves(plan.moves.get(op, ()), offsets))
+        blocks.extend(_moves(plan.moves.get(op, ()), offsets, calls))
         place = emit.scratch_place(plan.scratch, op, lowered)
         ctx = emit.OpContext(f"op{index}", constants, offsets, place)
         blocks.append(_block(index, op, lowered, ctx, calls))
@@ -230,19 +230,20 @@ def _placed(error: UnsupportedModel, index: int, op: Op) -> UnsupportedModel:
     )
 
 
-def _moves(moves: Sequence[MoveLike], offsets: dict[Tensor, int]) -> list[str]:
+def _moves(moves: Sequence[MoveLike], offsets: dict[Tensor, int], calls: Calls) -> list[str]:
     """The moves before an op, as C; `offsets` then says where their tensors are from now on."""
     lines = []
     for move in moves:
         offsets.update(dict.fromkeys(move.tensors, move.target))
-        lines.append(f"    memmove(arena + {move.target}, arena + {move.source}, {move.size});\n")
+        to, what = f"arena + {move.target}", f"arena + {move.source}"
+        lines.append(f"    {calls.move(to, what, move.size)}\n")
     return lines
 
 
 def _block(index: int, op: Op, lowered: Lowered, ctx: emit.OpContext, calls: Calls) -> str:
     text = emit.op_comment(index, op.kind, op.outputs)
     if lowered.view:
-        text += _view(op, ctx)
+        text += _view(op, ctx, calls)
     for call in lowered.calls:
         text += "    {\n" + calls.text(call, op.outputs, ctx, index + 1) + "    }\n"
     for number, tensor in enumerate(op.outputs):
@@ -251,14 +252,14 @@ def _block(index: int, op: Op, lowered: Lowered, ctx: emit.OpContext, calls: Cal
     return text
 
 
-def _view(op: Op, ctx: emit.OpContext) -> str:
+def _view(op: Op, ctx: emit.OpContext, calls: Calls) -> str:
     source = op.inputs[0]
     assert source is not None
     if source.data is None and ctx.offsets[source] == ctx.offsets[op.output]:
         return ""
     to = emit.tensor_pointer(op.output, ctx, writable=True)
     what = emit.tensor_pointer(source, ctx, writable=False)
-    return f"    memmove({to}, {what}, {op.output.nbytes});\n"
+    return f"    {calls.move(to, what, op.output.nbytes)}\n"
 
 
 def _port(tensor: Tensor, direction: str, index: int, count: int, name: str) -> dict[str, Any]:

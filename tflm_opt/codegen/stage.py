@@ -8,7 +8,7 @@
             /* 4 CONV_2D: ... */
             if (op4_when[step] != 255) {                      left out if it never rests
                 const int16_t *const v = op4_rows + 3 * op4_when[step];
-                memmove(arena + 512, arena + 512 + v[0], (size_t)v[1]);      kept rows
+                tflm_opt_move_bytes(arena + 512, arena + 512 + v[0], (size_t)v[1]);   kept rows
                 ... the kernel's call, as for a whole op, on pointers to rows
             }
 
@@ -199,7 +199,7 @@ def _opening(frame: Frame, prefix: str, found: Sequence[Turn], cells: Cells) -> 
 
 
 def _keep(frame: Frame, tensor: Tensor, found: Sequence[Turn], cells: Cells) -> list[str]:
-    """The `memmove` of a window's kept rows to where this step has them."""
+    """The move of a window's kept rows to where this step has them."""
     window, size = frame.walk.windows[tensor], row_bytes(tensor)
     before = int(window.starts[found[0].step])
     sources, targets, counts = [], [], []
@@ -216,7 +216,7 @@ def _keep(frame: Frame, tensor: Tensor, found: Sequence[Turn], cells: Cells) -> 
     at = frame.offsets[tensor]
     target, source, count = (_number(cells.cell(v)) for v in (targets, sources, counts))
     where = f"arena + {at}" if target == "0" else f"arena + {at} + {target}"
-    return [f"memmove({where}, arena + {at} + {source}, (size_t){count});"]
+    return [frame.calls.move(where, f"arena + {at} + {source}", f"(size_t){count}")]
 
 
 def _places(frame: Frame, every: Turns, cells: Cells) -> tuple[dict[Tensor, int | str], list[str]]:

@@ -28,7 +28,7 @@ def _write_qemu(folder: Path) -> None:
     """A toolchain file and a preset for each emulated board, and the C core that they share."""
     emulated = [board for board in board_table.all() if board.qemu]
     qemu = folder / "qemu"
-    shutil.copytree(machine.CORE, qemu / "core", ignore=shutil.ignore_patterns("qemu.ld"))
+    shutil.copytree(machine.CORE, qemu / "core", ignore=shutil.ignore_patterns("*.ld"))
     core = sorted(path.name for path in (qemu / "core").glob("*.c"))
     for board in emulated:
         values = {

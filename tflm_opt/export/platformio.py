@@ -1,7 +1,7 @@
 """A complete PlatformIO project: for real boards, and for QEMU's.
 
 project/
-  platformio.ini        an env for each emulated board, and for the real ones that are named
+  platformio.ini        an env for each emulated Arm board, and for the real ones that are named
   src/                  main.c, check.c: run the stored vectors, say PASS or FAIL
   lib/<name>/           the generated C and its kernels, unchanged
   platforms/qemu_arm/   the emulated boards' platform (made from boards.toml)
@@ -54,21 +54,25 @@ def write_library(package: Package, folder: Path) -> None:
 
 
 def write_platform(folder: Path) -> None:
-    """Write the platform `qemu_arm`, with every emulated board, into a new or empty `folder`."""
+    """Write the platform `qemu_arm`, with all emulated Arm boards, into a new or empty folder."""
     shutil.copytree(
         PLATFORM,
         folder,
-        ignore=shutil.ignore_patterns("__pycache__", "qemu.ld"),
+        ignore=shutil.ignore_patterns("__pycache__", "*.ld", "*_riscv.c"),
         dirs_exist_ok=True,
     )
     (folder / "boards").mkdir()
     (folder / "ldscripts").mkdir()
-    for board in board_table.all():
-        if board.qemu:
-            manifest = json.dumps(board_manifest(board), indent=2) + "\n"
-            (folder / "boards" / f"{board.id}.json").write_text(manifest, "utf-8")
-            script = machine.linker_script(board)
-            (folder / "ldscripts" / f"{board.id}.ld").write_text(script, "utf-8")
+    for board in _emulated():
+        manifest = json.dumps(board_manifest(board), indent=2) + "\n"
+        (folder / "boards" / f"{board.id}.json").write_text(manifest, "utf-8")
+        script = machine.linker_script(board)
+        (folder / "ldscripts" / f"{board.id}.ld").write_text(script, "utf-8")
+
+
+def _emulated() -> list[Board]:
+    """The boards of the platform `qemu_arm`: its build script knows Arm's compiler alone."""
+    return [board for board in board_table.all() if board.qemu and board.toolchain.id == "arm"]
 
 
 def board_manifest(board: Board) -> dict[str, Any]:
@@ -96,7 +100,7 @@ def _boards(named: Sequence[Board]) -> dict[str, Any]:
     """What the templates say of boards and of how the library is built."""
     real = [board for board in named if board.platformio]  # emulated ones are in it anyhow
     return {
-        "emulated": [board for board in board_table.all() if board.qemu],
+        "emulated": _emulated(),
         "real": real,
         "example": real[0].id if real else "qemu_m4",
     }

@@ -222,7 +222,7 @@ def measurement_text(data: dict[str, object]) -> str:
     rows = [
         ("board", f"{data['board']} ({data['core']}, emulated)"),
         ("instructions", f"{instructions:,} per inference (not cycles)"),
-        *_cycles(data.get("cycles_estimate")),
+        *_cycles(data.get("cycles_estimate"), data.get("no_estimate")),
         ("bit-exact", f"{proof}, over {data['vectors']} samples"),
         ("arena", f"{data['arena']:,} bytes"),
         ("stack", f"{data['stack']:,} bytes, measured; {data['stack_worst_case']:,} worst case"),
@@ -234,9 +234,9 @@ def measurement_text(data: dict[str, object]) -> str:
     return "\n".join(map(_row, rows))
 
 
-def _cycles(estimate: Any) -> list[tuple[str, str]]:
+def _cycles(estimate: Any, why_not: Any) -> list[tuple[str, str]]:
     if estimate is None:
-        return []
+        return [("cycles", f"no estimate: {why_not}")] if why_not else []
     waits = f", {estimate['waits']:,} of them for flash" if estimate["waits"] else ""
     time = f"{estimate['ms']:.3g} ms at {estimate['clock_hz'] / 1e6:g} MHz on {estimate['board']}"
     return [

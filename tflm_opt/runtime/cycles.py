@@ -78,6 +78,15 @@ def cores() -> tuple[str, ...]:
     return tuple(rows()["alu"].cycles)
 
 
+def missing(core: str) -> str | None:
+    """Why there are no estimates for a core: `missing("rv32imc")`; None where there are."""
+    try:
+        _family(core)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
 def cost(name: str, core: str) -> float:
     """Cycles of one instruction of a class on a core, or what one effect adds there.
 
@@ -85,14 +94,20 @@ def cost(name: str, core: str) -> float:
         KeyError: no such class; ValueError: no such core, or it has no such instructions.
     """
     row = rows()[name]
-    family = core.partition(".")[0]
-    if family not in cores():
-        raise ValueError(f"no timings for {core}; there are {', '.join(cores())}")
+    family = _family(core)
     if core in row.cycles or family in row.cycles:
         return row.cycles.get(core, row.cycles.get(family, 0.0))
     if row.name in _EFFECTS:
         return 0.0
     raise ValueError(f"{core} has no instructions of the class {name}")
+
+
+def _family(core: str) -> str:
+    """The column of a core. Raises `ValueError` where it has none."""
+    family = core.partition(".")[0]
+    if family not in cores():
+        raise ValueError(f"no timings for {core}; there are {', '.join(cores())}")
+    return family
 
 
 def estimate(counts: Mapping[str, float], core: str) -> float:
@@ -118,8 +133,9 @@ def events(block: Sequence[Instruction], core: str) -> list[Counter[str]]:
     Whether its last branch is taken is not known here; who knows counts "taken" as often.
 
     Raises:
-        UnknownInstruction: the table has no row for one.
+        UnknownInstruction: the table has no row for one; ValueError: it has no such core.
     """
+    _family(core)
     found: list[Counter[str]] = []
     before: Slot | None = None
     for one in block:

@@ -28,7 +28,7 @@ from tflm_opt.runtime.profiler import Range, root
 
 _COUNT = re.compile(r"instruction count = (\d+)")
 _STARTS = 30.0  # seconds that QEMU may take to listen
-_LR, _PC = 14, 15
+_BRANCHES = ("b", "cb", "le", "wls", "j")  # Arm's and RISC-V's
 _TARGET = re.compile(r"^(?:\w+, )?([0-9a-f]+)$")
 
 
@@ -45,7 +45,7 @@ def contexts(
     Raises:
         ToolFailed: QEMU ended, does not answer, or takes too long.
     """
-    stops = entries(disassembly.disassemble(firmware.elf, board.core), ranges)
+    stops = entries(disassembly.disassemble(firmware.elf, board), ranges)
     with tempfile.TemporaryDirectory(prefix="tflm_opt_") as name:
         folder = Path(name)
         qemu.write_inputs(folder, firmware.interface, [sample])
@@ -69,16 +69,14 @@ def entries(code: Mapping[int, Instruction], ranges: Sequence[Range]) -> dict[in
 def _target(one: Instruction) -> int | None:
     """Where a branch leads, if its operands say so."""
     match = _TARGET.match(one.operands)
-    return (
-        int(match[1], 16) if match and one.mnemonic.startswith(("b", "cb", "le", "wls")) else None
-    )
+    return int(match[1], 16) if match and one.mnemonic.startswith(_BRANCHES) else None
 
 
 def _watch(session: _Session, start: int, stops: Mapping[int, int]) -> dict[int, int]:
     session.stop_at(start)
     session.go()
     before, context = session.count(), 0
-    end = session.register(_LR) & ~1
+    end = session.register(session.toolchain.link_register) & ~1
     for address in {*stops, end}:
         session.stop_at(address)
     if start not in stops:
@@ -101,11 +99,12 @@ class _Session:
 
     def __init__(self, program: Path, board: Board, folder: Path, timeout: float) -> None:
         path = folder / "debugger"
+        self.toolchain = board.toolchain
         self._late = time.monotonic() + timeout
         self._limit = timeout
         self._process = subprocess.Popen(
             [
-                *(machine.qemu_program(), *machine.arguments(board, folder / "record.bin")),
+                *(machine.qemu_program(board), *machine.arguments(board, folder / "record.bin")),
                 *("-chardev", f"socket,path={path},server=on,wait=off,id=debugger"),
                 *("-gdb", "chardev:debugger", "-S", "-kernel", str(program)),
             ],
@@ -143,7 +142,7 @@ class _Session:
     def go(self) -> int:
         """Run to the next stop: its address."""
         self._ask("c")
-        return self.register(_PC)
+        return self.register(self.toolchain.program_counter)
 
     def go_on_from(self, here: int, stops_here: bool) -> int:
         """Run on from an address, which may be a stop itself, to the next stop: its address."""

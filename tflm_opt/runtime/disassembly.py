@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from tflm_opt.boards import Board
 from tflm_opt.errors import ToolFailed
 from tflm_opt.runtime import machine, process
 
@@ -69,19 +70,19 @@ class Instruction:
 _MACHINES = {"cortex-m55": ("-m", "armv8.1-m.main"), "cortex-m85": ("-m", "armv8.1-m.main")}
 
 
-def disassemble(program: Path, core: str) -> dict[int, Instruction]:
+def disassemble(program: Path, board: Board) -> dict[int, Instruction]:
     """All instructions of a program by address; data between them is left out.
 
     Example:
-        >>> disassemble(Path("firmware.elf"), "cortex-m4")[0x400].mnemonic
+        >>> disassemble(Path("firmware.elf"), boards.get("qemu_m4"))[0x400].mnemonic
         'push'
 
     Raises:
-        MissingTool: no Arm binutils.
+        MissingTool: no binutils for the board.
         ToolFailed: they can't read the file.
     """
-    options = _MACHINES.get(core, ())
-    done = process.run([machine.compiler("objdump"), *options, "-d", str(program)])
+    options = _MACHINES.get(board.core, ())
+    done = process.run([machine.compiler("objdump", board), *options, "-d", str(program)])
     if done.returncode:
         raise ToolFailed("objdump", done.stderr.decode("utf-8", "replace").strip())
     return {one.address: one for one in parse(done.stdout.decode("utf-8", "replace"))}
@@ -97,7 +98,7 @@ def parse(text: str) -> Iterator[Instruction]:
         match = _LINE.match(line)
         if match is None or match[3].startswith("."):
             continue
-        operands = re.split(r"\s*[;@]\s|\s*<", match[4] or "")[0].strip()
+        operands = re.split(r"\s*[;@#]\s|\s*<", match[4] or "")[0].strip()
         yield Instruction(
             int(match[1], 16), len(match[2].replace(" ", "")) // 2, match[3], operands
         )

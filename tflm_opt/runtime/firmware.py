@@ -114,7 +114,7 @@ def build(
 
     Raises:
         InvalidModel: the folder holds no generated model.
-        MissingTool: no Arm compiler.
+        MissingTool: no compiler for the board.
         ToolFailed: it refused the sources; `output` has its message.
         UnknownBoard: the board is not an emulated one; the nearest such is named.
     """
@@ -151,7 +151,8 @@ def build_model(
     traced = interface.name if lines else None
     objects = _compile(sources, directory, board, out / "model", jobs, traced)
     model = _link_model(objects, interface, board, out)
-    return ModelAlone(tuple(objects), interface, _sizes(model, interface), _stack(model, interface))
+    stack = _stack(model, interface, board)
+    return ModelAlone(tuple(objects), interface, _sizes(model, interface), stack)
 
 
 def read_interface(directory: Path | str) -> Interface:
@@ -261,7 +262,7 @@ def _compile(
 
     The source called `traced` gets its table of lines.
     """
-    gcc = machine.compiler()
+    gcc = machine.compiler(board=board)
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
     flags = [*board.flags, *machine.ENGINE_FLAGS, "-fstack-usage", f"-I{directory / 'include'}"]
@@ -286,7 +287,8 @@ def _link_model(objects: Sequence[Path], interface: Interface, board: Board, out
     roots = [f"-Wl,--undefined={name}" for name in (*names, interface.invoke)]
     _run(
         [
-            *(machine.compiler(), *board.flags, *machine.LINK_FLAGS, *roots),
+            *(machine.compiler(board=board), *board.flags, *machine.LINK_FLAGS),
+            *(*machine.alone_flags(board), *roots),
             *("-Wl,--entry=0", *map(str, objects), "-lm", "-o", str(target)),
         ],
         out,
@@ -303,7 +305,13 @@ def _link_program(
     core = [str(path) for path in sorted(machine.CORE.glob("*.c"))]
     _run(
         [
-            *(machine.compiler(), *board.flags, "-std=gnu11", "-O2", "-ffunction-sections"),
+            *(
+                machine.compiler(board=board),
+                *board.flags,
+                "-std=gnu11",
+                "-O2",
+                "-ffunction-sections",
+            ),
             *(f"-D{macro}" for macro in machine.defines(board)),
             *(f"-I{machine.CORE}", f"-I{directory / 'include'}"),
             *(str(main), *core, *map(str, objects)),
@@ -338,7 +346,8 @@ def _sizes(model: Path, interface: Interface) -> Sizes:
     )
 
 
-def _stack(model: Path, interface: Interface) -> StackBound:
-    text = _run([machine.compiler("objdump"), "-d", "--no-show-raw-insn", str(model)], model.parent)
+def _stack(model: Path, interface: Interface, board: Board) -> StackBound:
+    objdump = machine.compiler("objdump", board)
+    text = _run([objdump, "-d", "--no-show-raw-insn", str(model)], model.parent)
     usage = [path.read_text("utf-8") for path in sorted((model.parent / "model").glob("*.su"))]
     return worst_case(interface.invoke, text, usage, callback=interface.streamed)

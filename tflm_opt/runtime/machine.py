@@ -9,24 +9,23 @@ from __future__ import annotations
 
 import os
 import shutil
+from functools import cache
 from pathlib import Path
 
-from tflm_opt.boards import Board, Qemu
+from tflm_opt.boards import Board, Qemu, Toolchain, get
 from tflm_opt.errors import MissingTool, UnknownBoard
+from tflm_opt.runtime import process
 
 CORE = Path(__file__).resolve().parents[1] / "export" / "qemu_arm" / "core"
 
+DEFAULT_BOARD = "qemu_m4"  # whose tools are taken where no board is named
 STACK = 64 << 10  # bytes of stack in an emulated program; the harness paints all of it
 SHIFT = 7  # an instruction takes 2**SHIFT ns of virtual time: see instructions()
 
 # The engine's own flags, wherever it is built: C99 that GCC 7 takes, optimized as TFLM's kernels
 # are. Contracted floats (fused multiply-add) would round differently from TFLM.
 ENGINE_FLAGS = ("-std=c99", "-O2", "-ffp-contract=off", "-ffunction-sections", "-fdata-sections")
-LINK_FLAGS = ("-nostartfiles", "--specs=nano.specs", "-Wl,--gc-sections")
-
-_GCC = "arm-none-eabi-gcc"
-_APT_GCC = "apt-get install gcc-arm-none-eabi libnewlib-arm-none-eabi"
-_APT_QEMU = "apt-get install qemu-system-arm"
+LINK_FLAGS = ("-nostartfiles", "-Wl,--gc-sections")
 
 
 def emulator(board: Board) -> Qemu:
@@ -38,29 +37,51 @@ def emulator(board: Board) -> Qemu:
     return board.qemu
 
 
-def compiler(tool: str = "gcc") -> str:
-    """Path of `arm-none-eabi-<tool>`: from PATH, else from PlatformIO's toolchain package.
+def compiler(tool: str = "gcc", board: Board | None = None) -> str:
+    """Path of `arm-none-eabi-<tool>`, or of what compiles for a board that is not an Arm.
 
-    Raises `MissingTool` where there is neither.
+    From PATH, else from PlatformIO's toolchain package. Raises `MissingTool` where there is
+    neither, or the compiler comes without its C library.
     """
-    name = f"arm-none-eabi-{tool}"
-    found = shutil.which(name)
-    if found:
-        return found
-    home = os.environ.get("PLATFORMIO_CORE_DIR") or os.path.expanduser("~/.platformio")
-    packaged = shutil.which(
-        name, path=str(Path(home) / "packages" / "toolchain-gccarmnoneeabi" / "bin")
-    )
-    if packaged:
-        return packaged
-    raise MissingTool(_GCC, needed_for="to build firmware", install=_APT_GCC)
-
-
-def qemu_program() -> str:
-    """Path of `qemu-system-arm` (or what QEMU_SYSTEM_ARM names). Raises `MissingTool`."""
-    found = shutil.which(os.environ.get("QEMU_SYSTEM_ARM", "qemu-system-arm"))
+    toolchain = (board or get(DEFAULT_BOARD)).toolchain
+    found = shutil.which(toolchain.prefix + tool) or _packaged(toolchain, tool)
     if not found:
-        raise MissingTool("qemu-system-arm", needed_for="to run firmware", install=_APT_QEMU)
+        raise MissingTool(
+            toolchain.prefix + "gcc", needed_for="to build firmware", install=toolchain.install
+        )
+    if tool == "gcc" and not _has_library(found, toolchain.flags):
+        raise MissingTool(
+            f"the C library of {toolchain.prefix}gcc",
+            needed_for="to build firmware",
+            install=toolchain.install,
+        )
+    return found
+
+
+def _packaged(toolchain: Toolchain, tool: str) -> str | None:
+    if not toolchain.package:
+        return None
+    home = os.environ.get("PLATFORMIO_CORE_DIR") or os.path.expanduser("~/.platformio")
+    folder = Path(home) / "packages" / toolchain.package / "bin"
+    return shutil.which(toolchain.prefix + tool, path=str(folder))
+
+
+@cache
+def _has_library(gcc: str, flags: tuple[str, ...]) -> bool:
+    """Debian and others have compilers and their C libraries in packages of their own."""
+    return not process.run([gcc, *flags, "-E", "-include", "string.h", "-x", "c", "-"]).returncode
+
+
+def qemu_program(board: Board | None = None) -> str:
+    """Path of `qemu-system-arm`, or of the program for a board that is not an Arm.
+
+    An environment variable of its name, QEMU_SYSTEM_ARM, may say another. Raises `MissingTool`.
+    """
+    toolchain = (board or get(DEFAULT_BOARD)).toolchain
+    name = toolchain.emulator
+    found = shutil.which(os.environ.get(name.upper().replace("-", "_"), name))
+    if not found:
+        raise MissingTool(name, needed_for="to run firmware", install=toolchain.install_emulator)
     return found
 
 
@@ -70,9 +91,9 @@ def defines(board: Board) -> tuple[str, ...]:
 
 
 def linker_script(board: Board) -> str:
-    """The text of the board's link script, from `core/qemu.ld`."""
+    """The text of the board's link script, from the one of its toolchain in `core`."""
     qemu = emulator(board)
-    text = (CORE / "qemu.ld").read_text("utf-8")
+    text = (CORE / board.toolchain.script).read_text("utf-8")
     for key, value in {
         "VECTORS": f"0x{qemu.vectors:08x}",
         "FLASH_ORIGIN": f"0x{qemu.flash_origin:08x}",
@@ -85,6 +106,12 @@ def linker_script(board: Board) -> str:
     return text
 
 
+def alone_flags(board: Board) -> tuple[str, ...]:
+    """What the linker has to know to link a model with nothing else."""
+    script = board.toolchain.alone
+    return (f"-T{CORE / script}",) if script else ()
+
+
 def arguments(board: Board, record: Path | None = None) -> tuple[str, ...]:
     """QEMU's arguments for a board, all but the program to load.
 
@@ -92,7 +119,15 @@ def arguments(board: Board, record: Path | None = None) -> tuple[str, ...]:
     """
     recording = "" if record is None else f",rr=record,rrfile={record}"
     return (
-        *("-M", emulator(board).machine, "-display", "none", "-monitor", "none"),
+        *(
+            "-M",
+            emulator(board).machine,
+            *emulator(board).options,
+            "-display",
+            "none",
+            "-monitor",
+            "none",
+        ),
         *("-serial", "null", "-semihosting-config", "enable=on,target=native"),
         *("-icount", f"shift={SHIFT},align=off,sleep=off{recording}"),
     )

@@ -96,7 +96,7 @@ def trace(
         NoProfiler: there is no way to watch QEMU.
         ToolFailed: as `qemu.run`, or what was seen isn't what the machine's counter says.
     """
-    library = plugin()
+    library = plugin(board)
     with tempfile.TemporaryDirectory(prefix="tflm_opt_") as name:
         out, contexts = Path(name) / "blocks.txt", Path(name) / "contexts.txt"
         contexts.write_text("".join(f"{r.start} {r.end} {r.context}\n" for r in ranges), "utf-8")
@@ -159,9 +159,9 @@ def functions(program: Path) -> Map:
     return Map(tuple(start for start, _ in found), tuple(name for _, name in found))
 
 
-def plugin() -> Path:
-    """The compiled plugin, for the QEMU that there is. Raises `NoProfiler`."""
-    return _plugin(machine.qemu_program())
+def plugin(board: Board | None = None) -> Path:
+    """The compiled plugin, for the QEMU that there is for a board. Raises `NoProfiler`."""
+    return _plugin(machine.qemu_program(board))
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Run firmware on an emulated Cortex-M and count its instructions, exactly.
+"""Run firmware on an emulated Cortex-M or RISC-V core and count its instructions, exactly.
 
 QEMU's `-icount` gives every instruction the same share of virtual time, so a hardware counter
 of the emulated machine counts them: the same number in every run, to the last one. They are
@@ -30,14 +30,6 @@ from tflm_opt.runtime.firmware import Firmware, Interface, Port
 _RECORD = struct.Struct("<QIiII")  # struct record of core/harness.c
 _FAULT = re.compile(r"^FAULT exception=0x([0-9a-f]+).*?(?: pc=0x([0-9a-f]+))?(?: lr=.*)?$", re.M)
 _HARNESS = re.compile(r"^HARNESS (.+)$", re.M)
-_EXCEPTIONS = {
-    2: "NMI",
-    3: "hard fault",
-    4: "memory fault",
-    5: "bus fault",
-    6: "usage fault",
-    7: "secure fault",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +62,7 @@ def run(
     Raises:
         ToolFailed: a sample of the wrong shape, firmware built for another board, a fault (its
             address and function are named), or no end within `timeout` seconds.
-        MissingTool: no `qemu-system-arm`.
+        MissingTool: no QEMU for the board.
     """
     if firmware.board.id != board.id:
         message = f"the firmware was built for {firmware.board.id}, not for {board.id}; build again"
@@ -107,7 +99,13 @@ def start(
     timeout: float = 600.0,
 ) -> str:
     """Run any program in QEMU, in `folder`; what it printed. Raises as `run`."""
-    command = [machine.qemu_program(), *machine.arguments(board), *options, "-kernel", str(program)]
+    command = [
+        machine.qemu_program(board),
+        *machine.arguments(board),
+        *options,
+        "-kernel",
+        str(program),
+    ]
     try:
         done = process.run(command, cwd=folder, timeout=timeout)
     except subprocess.TimeoutExpired:
@@ -116,7 +114,8 @@ def start(
     text = (done.stdout + done.stderr).decode("utf-8", "replace")
     fault = _FAULT.search(text)
     if fault:
-        kind = _EXCEPTIONS.get(int(fault[1], 16), f"exception {int(fault[1], 16)}")
+        number = int(fault[1], 16)
+        kind = board.toolchain.faults.get(number, f"exception {number}")
         where = elf.function_at(program, int(fault[2], 16)) if fault[2] else "an unknown place"
         raise ToolFailed("QEMU", f"the program ended with a {kind} in {where}", output=text.strip())
     if done.returncode:

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 _FUNCTION = re.compile(r"^[0-9a-f]+ <([^>]+)>:$")
-_INSTRUCTION = re.compile(r"^\s+[0-9a-f]+:\t([a-z][\w.]*)\s*(.*)$")
+_INSTRUCTION = re.compile(r"^\s*[0-9a-f]+:\t([a-z][\w.]*)\s*(.*)$")
 _TARGET = re.compile(r"<([^+>]+)>")
 _REGISTER = re.compile(r"^(r\d+|ip|fp|sl|lr)\b")
 _SUFFIX = re.compile(r"\.(constprop|part|isra|cold|lto_priv)\b.*$")
@@ -110,7 +110,9 @@ def parse_disassembly(text: str) -> dict[str, _Function]:
 
 def _read_instruction(name: str, function: _Function, opcode: str, operands: str) -> None:
     stem = opcode.split(".")[0]
-    if stem in ("blx", "bx") and _REGISTER.match(operands):
+    if stem in ("j", "jal", "jalr", "jr"):
+        _read_jump(name, function, stem, operands)
+    elif stem in ("blx", "bx") and _REGISTER.match(operands):
         # `bx lr` returns; `bx r3` is how Thumb-1 returns after a pop, or a tail call.
         function.indirect |= stem == "blx"
     elif stem.startswith(("b", "cb")):
@@ -119,6 +121,19 @@ def _read_instruction(name: str, function: _Function, opcode: str, operands: str
             function.calls.add(target[1])
     else:
         _read_stack(function, stem, operands)
+
+
+def _read_jump(name: str, function: _Function, stem: str, operands: str) -> None:
+    """RISC-V's jumps: `jal 80 <f>`, `jalr 16(ra) # 80 <f>`, and through a register.
+
+    `jr a5` is a call in a function's last place, or leads into a table of a `switch`: nothing but
+    the compiler's `-fno-jump-tables` would tell, so it counts as the call that it may be.
+    """
+    target = _TARGET.search(operands)
+    if target and target[1] != name:
+        function.calls.add(target[1])
+    elif not target and stem in ("jalr", "jr") and operands != "ra":
+        function.indirect = True
 
 
 def _read_stack(function: _Function, stem: str, operands: str) -> None:
@@ -133,8 +148,10 @@ def _read_stack(function: _Function, stem: str, operands: str) -> None:
             function.frame += int(match[1])
         else:
             function.grows = True
-    elif stem == "add" and operands.startswith("sp, r"):  # Thumb-1 takes large frames so
-        function.grows = True
+    elif stem == "addi" and (match := re.match(r"sp,sp,-(\d+)", operands)):  # RISC-V's
+        function.frame += int(match[1])
+    elif stem == "add" and operands.startswith(("sp, r", "sp,sp,")):
+        function.grows = True  # Thumb-1 and RISC-V take large frames so
 
 
 def _list_bytes(operands: str) -> int:

@@ -103,7 +103,7 @@ def tallies(
     Raises:
         ToolFailed: the disassembler sees no instruction where one ran.
     """
-    code = disassembly.disassemble(program, board.core)
+    code = disassembly.disassemble(program, board)
     functions = profiler.functions(program)
     found: dict[tuple[Owner, str], Tally] = {}
     for block in trace.blocks:

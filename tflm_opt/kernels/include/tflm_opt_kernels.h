@@ -2,7 +2,7 @@
  * The kernel library's one public header.
  *
  * int8 kernels for neural networks in NHWC, bit-exact with TensorFlow Lite Micro. No heap, no
- * stdio, no global state; of libc only memcpy, memmove and memset. Every kernel returns
+ * stdio, no global state; of libc only memcpy and memset. Every kernel returns
  * ARM_CMSIS_NN_SUCCESS or says why not, and never writes outside its output and scratch.
  *
  * Memory: unless kernels/table.toml says otherwise, a kernel writes its output elements in

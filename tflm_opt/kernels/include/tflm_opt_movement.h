@@ -10,9 +10,14 @@
 
 #include "tflm_opt_types.h"
 
+#include <stddef.h>
+
 #ifdef __cplusplus
 extern "C" {
 #endif
+
+/* What memmove does, but for what it returns. */
+void tflm_opt_move_bytes(void *to, const void *from, size_t bytes);
 
 #define TFLM_OPT_COPY_AXES 6
 #define TFLM_OPT_PAD_AXES 5

@@ -7,6 +7,7 @@
 
 #include "tflm_opt_check.h"
 #include "tflm_opt_dot.h"
+#include "tflm_opt_movement.h"
 #include "tflm_opt_recurrent.h"
 
 #include <string.h>
@@ -128,7 +129,7 @@ TFLM_OPT_INLINE void tflm_opt_svdf_run(const tflm_opt_svdf *svdf,
     const size_t values = (size_t)(svdf->filters * svdf->memory);
     int8_t *state = (int8_t *)state_data;
     int32_t batch;
-    memmove(state, state + bytes, ((size_t)svdf->batches * values - 1) * bytes);
+    tflm_opt_move_bytes(state, state + bytes, ((size_t)svdf->batches * values - 1) * bytes);
     for (batch = 0; batch < svdf->batches; batch++) {
         tflm_opt_svdf_features(svdf, input, features, state, is_wide);
         tflm_opt_svdf_outputs(svdf, state, times, bias, output, is_wide);

@@ -30,7 +30,11 @@ static void fail(const char *message, int status)
 /* Exactly one instruction: what is timed beside it is the measurement's own cost. */
 __attribute__((naked, noinline)) static int empty(void)
 {
+#if defined(__riscv)
+    __asm volatile("ret");
+#else
     __asm volatile("bx lr");
+#endif
 }
 
 __attribute__((noinline)) static struct record timed(int (*function)(void))
@@ -53,7 +57,11 @@ __attribute__((noinline)) static struct record measured(int (*function)(void))
     volatile uint32_t *const limit = (volatile uint32_t *)qemu_stack_limit;
     volatile uint32_t *here;
     volatile uint32_t *low = limit;
+#if defined(__riscv)
+    __asm volatile("mv %0, sp" : "=r"(here));
+#else
     __asm volatile("mov %0, sp" : "=r"(here));
+#endif
     while (low < here) {
         *low++ = (uint32_t)PAINT;
     }

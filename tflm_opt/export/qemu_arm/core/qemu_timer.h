@@ -69,8 +69,39 @@ static inline uint64_t qemu_timer_instructions(uint64_t fine, uint32_t coarse)
     return (fine * 125u + 256u) / 512u;
 }
 
+#elif defined(QEMU_TIMER_MINSTRET) /* RISC-V's counter of instructions: QEMU's of nanoseconds */
+
+/* Binutils take these instructions for an extension that a core's name doesn't include. */
+#define QEMU_CSR(text) ".option push\n.option arch, +zicsr\n" text "\n.option pop"
+
+static inline void qemu_timer_start(void)
+{
+    __asm volatile(QEMU_CSR("csrw mcountinhibit, zero"));
+}
+
+static inline struct qemu_time qemu_timer_read(void)
+{
+    struct qemu_time now;
+    uint32_t high, low, again;
+    do {
+        __asm volatile(QEMU_CSR("csrr %0, minstreth") : "=r"(high));
+        __asm volatile(QEMU_CSR("csrr %0, minstret") : "=r"(low));
+        __asm volatile(QEMU_CSR("csrr %0, minstreth") : "=r"(again));
+    } while (high != again);
+    now.fine = (uint64_t)high << 32 | low;
+    now.coarse = 0u;
+    return now;
+}
+
+/* 128 ns an instruction; `coarse` is not used. */
+static inline uint64_t qemu_timer_instructions(uint64_t fine, uint32_t coarse)
+{
+    (void)coarse;
+    return (fine + 64u) / 128u;
+}
+
 #else
-#error "define the machine's counter: QEMU_TIMER_CMSDK or QEMU_TIMER_SSE"
+#error "define the machine's counter: QEMU_TIMER_CMSDK, QEMU_TIMER_SSE or QEMU_TIMER_MINSTRET"
 #endif
 
 #endif

@@ -13,6 +13,24 @@ enum {
     STOPPED_APPLICATION_EXIT = 0x20026
 };
 
+#if defined(__riscv)
+/* An `ebreak` between two instructions that do nothing: "RISC-V Semihosting". The three have to be
+   on one page. */
+__attribute__((naked, noinline, aligned(16))) static int32_t call(uint32_t operation,
+                                                                  const void *argument)
+{
+    (void)operation;
+    (void)argument;
+    __asm volatile(
+        ".option push\n"
+        ".option norvc\n"
+        "slli x0, x0, 0x1f\n"
+        "ebreak\n"
+        "srai x0, x0, 7\n"
+        ".option pop\n"
+        "ret\n");
+}
+#else
 static int32_t call(uint32_t operation, const void *argument)
 {
     register uint32_t r0 __asm("r0") = operation;
@@ -20,6 +38,7 @@ static int32_t call(uint32_t operation, const void *argument)
     __asm volatile("bkpt 0xab" : "+r"(r0) : "r"(r1) : "memory");
     return (int32_t)r0;
 }
+#endif
 
 int semihost_open(const char *path, int mode)
 {

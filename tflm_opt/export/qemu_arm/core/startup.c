@@ -1,4 +1,6 @@
 /* Reset, vector table, faults, and the few calls that newlib makes, for a program in QEMU. */
+#if defined(__arm__) /* startup_riscv.c is for the others */
+
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -189,3 +191,7 @@ int _kill(int process, int signal_number)
     (void)process;
     semihost_exit(128 + signal_number);
 }
+
+#else
+typedef int qemu_startup_is_elsewhere;
+#endif

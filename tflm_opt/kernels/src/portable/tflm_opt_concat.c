@@ -1,5 +1,3 @@
-#include <string.h>
-
 #include "tflm_opt_movement.h"
 
 void tflm_opt_concat(const int8_t *const *inputs, const int32_t *runs, int32_t count,
@@ -11,8 +9,8 @@ void tflm_opt_concat(const int8_t *const *inputs, const int32_t *runs, int32_t c
 
     for (k = 0; k < outer; ++k) {
         for (i = 0; i < count; ++i) {
-            /* memmove: an input may already lie where it belongs */
-            memmove(to, inputs[i] + k * runs[i], (size_t)runs[i]);
+            /* not memcpy: an input may already lie where it belongs */
+            tflm_opt_move_bytes(to, inputs[i] + k * runs[i], (size_t)runs[i]);
             to += runs[i];
         }
     }

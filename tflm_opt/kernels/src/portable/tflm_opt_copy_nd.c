@@ -1,6 +1,4 @@
 #include <stddef.h>
-#include <string.h>
-
 #include "tflm_opt_movement.h"
 
 #define LAST (TFLM_OPT_COPY_AXES - 1)
@@ -30,8 +28,8 @@ static int8_t *copy_blocks(const tflm_opt_copy_params *params, const int8_t *fro
     int32_t i;
 
     for (i = 0; i < params->sizes[LAST]; ++i) {
-        /* memmove: input and output may overlap */
-        memmove(to, from + place(params, LAST, i), block);
+        /* not memcpy: input and output may overlap */
+        tflm_opt_move_bytes(to, from + place(params, LAST, i), block);
         to += block;
     }
     return to;

@@ -29,7 +29,7 @@ static void write_input(pad_state *state, int32_t count)
 {
     const size_t bytes = (size_t)(count * state->params->element_bytes);
 
-    memmove(state->to, state->from, bytes);
+    tflm_opt_move_bytes(state->to, state->from, bytes);
     state->to += bytes;
     state->from += bytes;
 }

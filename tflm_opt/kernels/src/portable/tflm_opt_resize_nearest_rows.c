@@ -1,6 +1,4 @@
 #include <stddef.h>
-#include <string.h>
-
 #include "tflm_opt_movement.h"
 
 void tflm_opt_resize_nearest_rows(const tflm_opt_nearest_params *params, const void *input,
@@ -16,8 +14,8 @@ void tflm_opt_resize_nearest_rows(const tflm_opt_nearest_params *params, const v
         const int32_t place = (y * params->step + params->start) / params->unit;
         const int8_t *from = (const int8_t *)input + (place < last ? place : last) * row;
         for (x = 0; x < params->width; ++x) {
-            /* memmove: input and output may overlap */
-            memmove(to, from + params->columns[x], (size_t)params->pixel);
+            /* not memcpy: input and output may overlap */
+            tflm_opt_move_bytes(to, from + params->columns[x], (size_t)params->pixel);
             to += params->pixel;
         }
     }

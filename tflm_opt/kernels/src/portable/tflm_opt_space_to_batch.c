@@ -14,7 +14,7 @@ static void write_row(const tflm_opt_space_to_batch_params *params, const int8_t
         if (row == NULL || x < 0 || x >= input_dims->w) {
             memset(to, 0, bytes);
         } else {
-            memmove(to, row + x * input_dims->c, bytes);
+            tflm_opt_move_bytes(to, row + x * input_dims->c, bytes);
         }
         to += bytes;
     }
