@@ -70,8 +70,8 @@ class Products:
     gathered: bool
     staged: bool = False
 
-    # Bytes of one channel's bias, multiplier, constant and shift.
-    _SHORT = 16
+    # Bytes of two channels' biases, multipliers, constants and shifts, and of where they are.
+    _SHORT = 36
     _PIXELS = (2, 4, 8, 16, 32)
 
     @property
@@ -84,7 +84,7 @@ class Products:
 
     @property
     def least(self) -> int:
-        return self._pair + 2 * self._SHORT + self._pair
+        return self._pair + self._SHORT + self._pair
 
     @property
     def _all(self) -> int:
@@ -92,7 +92,7 @@ class Products:
         if self.channels < 2:
             return _NEVER
         pairs = -(-self.channels // 2)
-        return self._fixed + pairs * (self._pair + 2 * self._SHORT) + self._pair
+        return self._fixed + pairs * (self._pair + self._SHORT) + self._pair
 
     def sizes(self) -> Iterator[int]:
         for pixels in (*self._PIXELS, self.pixels):

@@ -145,8 +145,9 @@ TFLM_OPT_SMALL TFLM_OPT_APART void spread_rows(
 /* The outputs of a pair of pixels, or of one. */
 TFLM_OPT_SMALL TFLM_OPT_APART void multiply(tflm_opt_gemm *gemm, int32_t pixels)
 {
-    gemm->tiles.second_pixel = pixels > 1 ? gemm->channels : 0;
-    gemm->tiles.output = gemm->output;
+    int8_t *output = gemm->output + gemm->form.last_pair;
+    gemm->tiles.at.pixels[0] = output + (pixels > 1 ? gemm->channels : 0);
+    gemm->tiles.at.pixels[1] = output;
     gemm->output += pixels * gemm->channels;
     tflm_opt_tiles_s8(&gemm->tiles, 0);
 }
@@ -156,14 +157,15 @@ TFLM_OPT_APART void multiply_pairs(
     tflm_opt_gemm *gemm, const int8_t *window, ptrdiff_t stride, int32_t pairs)
 {
     const int32_t step = 2 * gemm->channels;
-    int8_t *output = gemm->output;
-    gemm->tiles.second_pixel = gemm->channels;
-    gemm->output = output + pairs * step;
+    const int32_t next = gemm->channels;
+    int8_t *output = gemm->output + gemm->form.last_pair;
+    gemm->output += pairs * step;
     gemm->rows.rests = (int8_t *)(gemm->inputs + gemm->rests);
     if (gemm->length == 9) {
         do {
             (void)tflm_opt_spread_nines_s8(gemm->inputs, window, stride, &gemm->rows);
-            gemm->tiles.output = output;
+            gemm->tiles.at.pixels[0] = output + next;
+            gemm->tiles.at.pixels[1] = output;
             tflm_opt_tiles_s8(&gemm->tiles, 0);
             output += step;
             window += 2 * stride;
@@ -171,7 +173,8 @@ TFLM_OPT_APART void multiply_pairs(
     } else {
         do {
             (void)tflm_opt_spread_pair_s8(gemm->inputs, window, stride, &gemm->rows);
-            gemm->tiles.output = output;
+            gemm->tiles.at.pixels[0] = output + next;
+            gemm->tiles.at.pixels[1] = output;
             tflm_opt_tiles_s8(&gemm->tiles, 0);
             output += step;
             window += 2 * stride;
