@@ -127,9 +127,25 @@ typedef struct {
  */
 enum { TFLM_OPT_KINK = 1, TFLM_OPT_SINGLE = 2, TFLM_OPT_ALONG = 0, TFLM_OPT_ACROSS = 4 };
 
-/* All tiles, where `back` is 0; their addresses of code are set for a depth of so many words. */
+/* All tiles of two pixels, where `back` is 0; their addresses of code are set for a depth of so many words. */
 void tflm_opt_tiles_s8(tflm_opt_gemm_tiles *tiles, int32_t back);
 void tflm_opt_set_tiles(tflm_opt_gemm_tiles *tiles, int32_t words, int32_t tail);
+
+/* What the last of an odd number of pixels works on; assembly knows the order. */
+typedef struct {
+    const uint32_t *inputs;
+    int32_t rounds;         /* of four steps of the loop, less 1 */
+    uint32_t entry;         /* where the first round begins: an address of code */
+    int32_t shift;          /* of sums that are done */
+    uint32_t more;          /* 0 where no pair of channels follows the first one; else ~0 */
+    int8_t *output;         /* of the last pair of channels */
+    int32_t second_channel; /* from the first channel's output */
+} tflm_opt_gemm_alone;
+
+#define TFLM_OPT_GEMM_ALONE 24 /* bytes of a step of the loop */
+
+/* One pixel, of channels whose weights and forms are at `weights`; `back`: see there. */
+void tflm_opt_alone_s8(tflm_opt_gemm_alone *alone, const uint32_t *weights, int32_t back);
 
 /*
  * Rows of a pair of windows, the second `second` bytes behind the first one, or of a pair of filters;
@@ -194,6 +210,7 @@ typedef struct {
     cmsis_nn_dims input;  /* * */
     tflm_opt_gemm_rows rows;
     tflm_opt_gemm_tiles tiles;
+    tflm_opt_gemm_alone alone;
     const tflm_opt_lines *lines; /* * */
     int32_t group;               /* the first channel of a group's inputs */
     const int8_t *filter;        /* * these of the first channel, and then of each group's */

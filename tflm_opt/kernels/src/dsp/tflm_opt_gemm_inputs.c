@@ -146,10 +146,15 @@ TFLM_OPT_SMALL TFLM_OPT_APART void spread_rows(
 TFLM_OPT_SMALL TFLM_OPT_APART void multiply(tflm_opt_gemm *gemm, int32_t pixels)
 {
     int8_t *output = gemm->output + gemm->form.last_pair;
-    gemm->tiles.at.pixels[0] = output + (pixels > 1 ? gemm->channels : 0);
-    gemm->tiles.at.pixels[1] = output;
     gemm->output += pixels * gemm->channels;
-    tflm_opt_tiles_s8(&gemm->tiles, 0);
+    if (pixels > 1) {
+        gemm->tiles.at.pixels[0] = output + gemm->channels;
+        gemm->tiles.at.pixels[1] = output;
+        tflm_opt_tiles_s8(&gemm->tiles, 0);
+    } else {
+        gemm->alone.output = output;
+        tflm_opt_alone_s8(&gemm->alone, gemm->weights, 0);
+    }
 }
 
 /* One or more pairs of neighbours with evenly spaced rows, and their outputs: all weights are there. */

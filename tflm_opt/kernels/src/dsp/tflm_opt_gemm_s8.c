@@ -278,10 +278,12 @@ TFLM_OPT_APART void cross(tflm_opt_gemm *gemm, int32_t pixels)
     tflm_opt_gemm_rows rows;
     int32_t channel;
     set_filter_rows(gemm, &rows);
+    tiles->at.across.second_pixel = gemm->channels;
     tiles->second_channel = gemm->count > 1;
-    tiles->at.across.second_pixel = pixels > 1 ? gemm->channels : 0;
-    tiles->both = tiles->at.across.second_pixel + tiles->second_channel;
-    tiles->at.across.count = pixels > 1 ? pixels - 1 : 1; /* by twos: 0 is a pixel alone */
+    tiles->both = gemm->channels + tiles->second_channel;
+    tiles->at.across.count = pixels - 1; /* by twos */
+    gemm->alone.inputs = gemm->inputs + (pixels >> 1) * gemm->words;
+    gemm->alone.output = output + (pixels - 1) * gemm->channels + gemm->form.last_pair;
     for (channel = 0; channel < gemm->count; channel += 2) {
         /* a last channel alone is made together with the one before */
         const int32_t first = tflm_opt_min(channel, gemm->form.last_pair);
@@ -290,7 +292,12 @@ TFLM_OPT_APART void cross(tflm_opt_gemm *gemm, int32_t pixels)
         if (found == CONSTANTS) {
             fill(gemm, pixels);
         } else if (found != NO_FORM) {
-            tflm_opt_tiles_s8(tiles, 0);
+            if (pixels > 1) {
+                tflm_opt_tiles_s8(tiles, 0);
+            }
+            if (pixels & 1) {
+                tflm_opt_alone_s8(&gemm->alone, gemm->weights, 0);
+            }
         } else {
             cross_generally(gemm, first, pixels, output + first);
         }
@@ -360,6 +367,8 @@ TFLM_OPT_APART int spread_all(tflm_opt_gemm *gemm)
 static TFLM_OPT_SMALL void set_tiles(tflm_opt_gemm *gemm)
 {
     tflm_opt_gemm_tiles *tiles = &gemm->tiles;
+    tflm_opt_gemm_alone *alone = &gemm->alone;
+    const int32_t steps = gemm->words >> 2;
     const int32_t kink =
         gemm->params->activation.min < gemm->params->output_offset ? TFLM_OPT_KINK : 0;
     const int32_t single = gemm->form.doubled ? 0 : TFLM_OPT_SINGLE;
@@ -369,7 +378,13 @@ static TFLM_OPT_SMALL void set_tiles(tflm_opt_gemm *gemm)
     tiles->fixed = gemm->all ? gemm->inputs : gemm->weights;
     tiles->end = gemm->all ? gemm->inputs + gemm->words : gemm->weights + 2 + gemm->words;
     tiles->step = 2 * gemm->channels;
-    tflm_opt_set_tiles(tiles, gemm->words >> 2, order | single | kink);
+    tflm_opt_set_tiles(tiles, steps, order | single | kink);
+    alone->inputs = gemm->inputs;
+    alone->rounds = (steps - 1) >> 2;
+    alone->shift = gemm->form.doubled ^ 1;
+    alone->more = gemm->all ? ~0U : 0U;
+    alone->second_channel = gemm->count > 1;
+    tflm_opt_alone_s8(alone, NULL, (steps - 4 * alone->rounds) * TFLM_OPT_GEMM_ALONE + 1);
 }
 
 /* All pixels of a group. */

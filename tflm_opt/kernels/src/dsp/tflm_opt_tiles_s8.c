@@ -83,8 +83,7 @@
 
 /*
  * The same inputs meet the next channels. At last there may be a channel alone: it is made together
- * with the one before once more. A second pixel at the first one's place is overwritten. r7 counts up
- * to 0.
+ * with the one before once more. r7 counts up to 0.
  */
 #define STORE_ALONG                                                                                \
     "ldmia.w sp, {r1, r4, r5}\n\t"                                                                 \
@@ -97,10 +96,7 @@
     "2:\n\t"                                                                                       \
     "b.w 9f\n\t"
 
-/*
- * The same weights meet the next pixels. Here a second channel may also be at the first's place, and
- * at last a pixel alone: where its outputs are is changed for it, at 7.
- */
+/* The same weights meet the next pixels. Here a second channel may be at the first's place. */
 #define STORE_ACROSS                                                                               \
     "ldmia.w sp, {r0, r4, r5, r6, r7, r8, r9}\n\t"                                                 \
     "subs r5, r5, #2\n\t"                                                                          \
@@ -111,8 +107,7 @@
     "add.w r6, r6, r9\n\t"                                                                         \
     "strd r5, r6, [sp, #8]\n\t"                                                                    \
     "bgt.w 1b\n\t"                                                                                 \
-    "bne.w 9f\n\t"                                                                                 \
-    "b.w 7f\n\t"
+    "b.w 9f\n\t"
 
 /* Another round of the unrolled loop, or not. */
 #define AGAIN(shared)                                                                              \
@@ -167,11 +162,6 @@ NAKED void tflm_opt_tiles_s8(tflm_opt_gemm_tiles *tiles IGNORED, int32_t back IG
             "17:\n\t" REQUANTIZE(SCALE_WITH_KINK) STORE_ACROSS
             "18:\n\t" AGAIN("r1")
             "19:\n\t" AGAIN("r0")
-            "7:\n\t"
-            "mov.w r4, #0\n\t"
-            "str.w r4, [sp, #4]\n\t"
-            "str.w r7, [sp, #20]\n\t"
-            "b.w 1b\n"
             "9:\n\t"
             "add.w sp, sp, #44\n\t"
             "pop.w {r4, r5, r6, r7, r8, r9, r10, r11, pc}\n\t");
