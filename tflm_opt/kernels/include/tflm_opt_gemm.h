@@ -196,7 +196,9 @@ typedef struct {
     int32_t y;
     int32_t inner; /* windows of columns inner <= x < outer hang over no side border */
     int32_t outer;
-    int32_t beside; /* whether the image's rows lie one behind the other, so that all may be read */
+    int32_t whole;  /* whether the image's rows lie one behind the other */
+    int32_t beside; /* whether what is beside windows may be read: other rows */
+    int32_t reach;  /* rows from a window's first to its last */
     int32_t first; /* of the rows of windows of row y, those that are in the image */
     int32_t last;
     const int8_t *row; /* column 0 of the first of them, and how many are `row_step` apart */
@@ -214,6 +216,7 @@ typedef struct {
     const tflm_opt_lines *lines; /* * */
     int32_t group;               /* the first channel of a group's inputs */
     const int8_t *filter;        /* * these of the first channel, and then of each group's */
+    int32_t filter_step;         /* from the first of a pair of filters to the second */
     tflm_opt_gemm_form form;
     int32_t block;      /* pixels */
     int32_t staged;     /* * whether windows may have to be gathered */

@@ -44,13 +44,16 @@ TFLM_OPT_SMALL void tflm_opt_gemm_row(tflm_opt_gemm *gemm)
     gemm->row = find_rows(gemm, taps.first, &gemm->row_count, &gemm->row_step);
 }
 
-/* To the next pixel but `pixels` less 1. */
-static TFLM_OPT_SMALL void advance(tflm_opt_gemm *gemm, int32_t pixels)
+/* To the next row, where the last one's pixels are done. */
+static TFLM_OPT_SMALL void next_row(tflm_opt_gemm *gemm)
 {
-    gemm->x += pixels;
-    if (gemm->x == gemm->width) {
-        gemm->x = 0;
-        gemm->y++;
+    const int32_t stride = gemm->params->stride.h;
+    const int32_t in_y = gemm->y * stride - gemm->params->padding.h;
+    gemm->x = 0;
+    gemm->y++;
+    if (gemm->whole && in_y >= 0 && in_y + stride + gemm->reach <= gemm->input.h) {
+        gemm->row += stride * gemm->lines->shape->ring_step;
+    } else {
         tflm_opt_gemm_row(gemm);
     }
 }
@@ -227,7 +230,9 @@ static TFLM_OPT_SMALL void spread_gathered(tflm_opt_gemm *gemm, uint32_t *target
     const int32_t bytes = tflm_opt_gemm_round(gemm->depth);
     gather(gemm, gemm->staging);
     if (pixels > 1) {
-        advance(gemm, 1);
+        if (++gemm->x == gemm->width) {
+            next_row(gemm);
+        }
         gather(gemm, gemm->staging + bytes);
     }
     gemm->rows.rests = (int8_t *)(target + gemm->rests);
@@ -316,6 +321,9 @@ TFLM_OPT_SMALL int32_t tflm_opt_gemm_windows(tflm_opt_gemm *gemm, uint32_t *targ
     int8_t *output = gemm->output;
     int32_t count = 0;
     int32_t last = 1; /* pixels that are behind the next one when it is done */
+    if (gemm->x == gemm->width) {
+        next_row(gemm);
+    }
     if (gemm->x >= gemm->inner) {
         count = tflm_opt_min(gemm->outer - gemm->x, pixels);
     }
@@ -330,7 +338,7 @@ TFLM_OPT_SMALL int32_t tflm_opt_gemm_windows(tflm_opt_gemm *gemm, uint32_t *targ
         count = tflm_opt_min(pixels, 2);
         spread_gathered(gemm, target, count);
     }
-    advance(gemm, last);
+    gemm->x += last;
     if (gemm->all && gemm->narrow) {
         tflm_opt_gemm_clamp(gemm, output, count);
     }

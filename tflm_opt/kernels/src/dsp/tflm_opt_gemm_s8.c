@@ -163,9 +163,10 @@ TFLM_OPT_INLINE int set_form(const tflm_opt_gemm *gemm,
     return 1;
 }
 
-/* The forms of any pair of channels, the second `second` further on. */
-RARE int set_forms(const tflm_opt_gemm *gemm, int32_t channel, int32_t second, uint32_t *target)
+/* The forms of any pair of channels. */
+RARE int set_forms(const tflm_opt_gemm *gemm, int32_t channel, uint32_t *target)
 {
+    const int32_t second = gemm->filter_step != 0;
     uint32_t *parameters = target + 2 + gemm->words;
     int found = FORMS;
     int32_t i;
@@ -192,11 +193,11 @@ TFLM_OPT_APART int spread_weights(const tflm_opt_gemm *gemm,
                           int32_t channel,
                           uint32_t *target)
 {
-    const int32_t second = gemm->count > 1;
     const int8_t *filter = gemm->filter + channel * gemm->depth;
-    const ptrdiff_t step = second * gemm->depth;
+    const ptrdiff_t step = gemm->filter_step;
     uint32_t *weights = target + 2;
     uint32_t *parameters = weights + gemm->words;
+    int found;
     if (rows->rest == 0 && gemm->form.doubled) {
         tflm_opt_spread_doubled_s8(weights, filter, step, rows->words);
     } else {
@@ -211,10 +212,8 @@ TFLM_OPT_APART int spread_weights(const tflm_opt_gemm *gemm,
             double_halves(weights, parameters);
         }
     }
-    if (second && set_usual_forms(&gemm->form, channel, target, parameters)) {
-        return FORMS;
-    }
-    return set_forms(gemm, channel, second, target);
+    found = step == 0 ? NO_FORM : set_usual_forms(&gemm->form, channel, target, parameters);
+    return found != NO_FORM ? found : set_forms(gemm, channel, target);
 }
 
 /* The sum of products of a channel and a pixel of a tile, whatever it may reach. */
@@ -316,6 +315,7 @@ static TFLM_OPT_SMALL void set_columns(tflm_opt_gemm *gemm)
     const int32_t last = gemm->input.w - gemm->kernel.w + params->padding.w;
     const int apart = (params->dilation.w != 1 && gemm->kernel.w != 1) ||
                       gemm->kernel.c != gemm->input.c;
+    const tflm_opt_lines *lines = gemm->lines;
     tflm_opt_gemm_rows *rows = &gemm->rows;
     int32_t height = gemm->kernel.h;
     gemm->length = gemm->kernel.w * gemm->kernel.c;
@@ -327,11 +327,12 @@ static TFLM_OPT_SMALL void set_columns(tflm_opt_gemm *gemm)
     if (gemm->length == gemm->depth) {
         height = 1;
     }
+    gemm->whole = lines->base == 0 && lines->fresh >= gemm->input.h &&
+                  lines->shape->ring_rows >= gemm->input.h;
+    gemm->reach = (gemm->kernel.h - 1) * params->dilation.h + 1;
     if (!apart && height == gemm->kernel.h && last >= 0) {
-        const tflm_opt_lines *lines = gemm->lines;
         gemm->outer = tflm_opt_min(last / stride + 1, gemm->width);
-        gemm->beside = gemm->kernel.w <= gemm->input.w && lines->base == 0 &&
-                       lines->fresh >= gemm->input.h && lines->shape->ring_rows >= gemm->input.h;
+        gemm->beside = gemm->kernel.w <= gemm->input.w && gemm->whole;
     }
     gemm->inner = (params->padding.w + stride - 1) / stride;
     rows->words = gemm->length >> 2;
@@ -436,6 +437,7 @@ RARE int start(tflm_opt_gemm *gemm, const cmsis_nn_context *ctx)
                                 ctx->size == 0 ? tflm_opt_gemm_size(depth) : ctx->size);
     gemm->depth = depth;
     gemm->words = words;
+    gemm->filter_step = gemm->count > 1 ? depth : 0;
     gemm->form.last_pair = tflm_opt_max(gemm->count - 2, 0);
     gemm->form.bias_limit = bias_limit(gemm->params->input_offset, depth);
     gemm->all = plan.all_weights;
@@ -463,11 +465,16 @@ arm_cmsis_nn_status tflm_opt_gemm_s8(tflm_opt_gemm *gemm, const cmsis_nn_context
         gemm->all = gemm->all && spread_all(gemm);
         set_tiles(gemm);
         make_group(gemm);
-        move_on(gemm, gemm->count);
-        output += gemm->count;
+        if (gemm->count != gemm->channels) {
+            move_on(gemm, gemm->count);
+            output += gemm->count;
+        }
     }
-    move_on(gemm, -gemm->channels);
-    gemm->output = output - gemm->channels;
+    if (gemm->count != gemm->channels) {
+        move_on(gemm, -gemm->channels);
+        output -= gemm->channels;
+    }
+    gemm->output = output;
     return ARM_CMSIS_NN_SUCCESS;
 }
 

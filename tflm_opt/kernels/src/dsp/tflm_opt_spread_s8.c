@@ -65,10 +65,12 @@
     "5:\n\t"                                                                                       \
     "cmp.w r12, #0\n\t"                                                                            \
     "bne.w 6f\n\t"                                                                                 \
-    "add.w r1, r1, r6\n\t"                                                                         \
     "subs.w r5, r5, #1\n\t"                                                                        \
-    "bne.w 1b\n\t"                                                                                 \
+    "bne.w 9f\n\t"                                                                                 \
     "pop.w {r3, r4, r5, r6, r7, r8, r9, r10, r11, pc}\n"                                           \
+    "9:\n\t"                                                                                       \
+    "add.w r1, r1, r6\n\t"                                                                         \
+    "b.w 1b\n"                                                                                     \
     "6:\n\t"                                                                                       \
     "lsls.w r3, r12, #31\n\t"                                                                      \
     "bcc.w 7f\n\t"                                                                                 \
