@@ -70,8 +70,8 @@ class Products:
     gathered: bool
     staged: bool = False
 
-    # Bytes of one channel's bias, multiplier, constant and shift.
-    _SHORT = 16
+    # Bytes of two channels' biases, multipliers, constants and shifts, and of where they are.
+    _SHORT = 36
     _PIXELS = (2, 4, 8, 16, 32)
 
     @property
@@ -84,7 +84,7 @@ class Products:
 
     @property
     def least(self) -> int:
-        return self._pair + 2 * self._SHORT + self._pair
+        return self._pair + self._SHORT + self._pair
 
     @property
     def _all(self) -> int:
@@ -92,7 +92,7 @@ class Products:
         if self.channels < 2:
             return _NEVER
         pairs = -(-self.channels // 2)
-        return self._fixed + pairs * (self._pair + 2 * self._SHORT) + self._pair
+        return self._fixed + pairs * (self._pair + self._SHORT) + self._pair
 
     def sizes(self) -> Iterator[int]:
         for pixels in (*self._PIXELS, self.pixels):
@@ -143,16 +143,19 @@ class Products:
         return 3.75 * self.depth * outputs + 42.0 * outputs + 5.0 * taken
 
     def _multiplied(self, size: int) -> float:
-        """Instructions of cores with the DSP extension, fitted to measurements."""
-        block = self.pixels if size >= self._all else self._together(size)
+        """Instructions of cores with the DSP extension: counted, those of borders measured."""
+        along = size >= self._all
+        block = self.pixels if along else min(self._together(size), up(self.pixels, 2))
         blocks = -(-self.pixels // block)
-        tiles = up(self.pixels, 2) * up(self.channels, 2) / 4
-        deep, doubled = up(self.depth, 4), self.depth <= block
-        tile = 2.5 * deep + 25 + 0.055 * deep + (0 if doubled else 4)
-        weights = ((2.0 if doubled else 1.0) * deep + 65) * up(self.channels, 2)
-        taken = (deep + 20) * up(self.pixels, 2) + 700 * self._borders
-        return tile * tiles + weights * blocks + taken
-
+        doubled = self.depth <= block
+        steps = up(self.depth, 4) // 4
+        inputs, weights = up(self.pixels, 2) // 2, up(self.channels, 2) // 2
+        rounds = -(-(steps - 1) // 36)
+        tile = 10 * steps + 4 * rounds + (17 if along else 19) + (0 if doubled else 4)
+        pair = (12 if doubled else 8) * steps + 95 + (0 if along else 50)
+        taken = 8 * steps + (40 if along else 30)
+        made = tile * inputs * weights + pair * weights * blocks + taken * inputs
+        return made + (5 * self.depth + 250) * self._borders
     @property
     def _borders(self) -> float:
         """Pairs of windows that are gathered: about one a row."""

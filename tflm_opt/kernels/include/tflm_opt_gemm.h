@@ -13,7 +13,9 @@
  * is zeros. A pair of channels has its biases before its weights and the rest of its forms behind
  * them:
  *
- *     bias, bias | weights ... | multiplier, constant, shift, multiplier, constant, shift
+ *     bias, bias | weights ... | multiplier, constant, shift, channel, multiplier, constant, shift
+ *
+ * where the channel is the first one's, less that of the last pair.
  *
  * Sums are doubled before they are scaled: each one when it is done, or, where that is less work, all
  * weights and biases once they are spread out.
@@ -37,16 +39,16 @@ extern "C" {
 
 /*
  * How scratch is divided. With K4 the depth rounded up to a multiple of 4, a pair of channels takes
- * 4 * K4 + 32 bytes and a pair of pixels 4 * K4.
+ * 4 * K4 + 36 bytes and a pair of pixels 4 * K4.
  *
  * All weights are spread out once a call, and blocks are 2 pixels, where there are two channels and
  *
- *     pairs of channels * (4 * K4 + 32) + 4 * K4 + staging <= size
+ *     pairs of channels * (4 * K4 + 36) + 4 * K4 + staging <= size
  *
  * with 2 * K4 for staging where windows may have to be gathered, 0 for pointwise convolutions. Else it
  * is those of one pair of channels after the other, for each block again, and blocks are
  *
- *     2 * floor((size - (4 * K4 + 32)) / (4 * K4))   pixels;
+ *     2 * floor((size - (4 * K4 + 36)) / (4 * K4))   pixels;
  *
  * where that is 0, scratch is too little. Windows are gathered where the weights will be.
  */
@@ -55,7 +57,7 @@ typedef struct {
     int32_t block;       /* pixels; 0 where scratch is too little */
 } tflm_opt_gemm_plan;
 
-#define TFLM_OPT_GEMM_FORMS 32 /* bytes of a pair's short forms */
+#define TFLM_OPT_GEMM_FORMS 36 /* bytes of a pair's short forms */
 
 TFLM_OPT_INLINE int32_t tflm_opt_gemm_round(int32_t bytes)
 {
@@ -102,8 +104,13 @@ typedef struct {
     const uint32_t *weights;
     const uint32_t *inputs;
     const uint32_t *fixed; /* weights or inputs: what all tiles share */
-    int32_t second_pixel;  /* from the first pixel's output */
-    int32_t count;         /* of channels, or where tiles share weights of pixels, less 1 */
+    union {
+        int8_t *pixels[2]; /* sharing inputs: the last outputs of the second pixel and the first */
+        struct {
+            int32_t second_pixel; /* from the first pixel's output */
+            int32_t count;        /* of pixels, less 1 */
+        } across;                 /* sharing weights */
+    } at;
     int8_t *output;
     int32_t second_channel; /* from the first channel's output */
     int32_t both;           /* second_pixel + second_channel */
@@ -120,9 +127,25 @@ typedef struct {
  */
 enum { TFLM_OPT_KINK = 1, TFLM_OPT_SINGLE = 2, TFLM_OPT_ALONG = 0, TFLM_OPT_ACROSS = 4 };
 
-/* All tiles, where `back` is 0; their addresses of code are set for a depth of so many words. */
+/* All tiles of two pixels, where `back` is 0; their addresses of code are set for a depth of so many words. */
 void tflm_opt_tiles_s8(tflm_opt_gemm_tiles *tiles, int32_t back);
 void tflm_opt_set_tiles(tflm_opt_gemm_tiles *tiles, int32_t words, int32_t tail);
+
+/* What the last of an odd number of pixels works on; assembly knows the order. */
+typedef struct {
+    const uint32_t *inputs;
+    int32_t rounds;         /* of four steps of the loop, less 1 */
+    uint32_t entry;         /* where the first round begins: an address of code */
+    int32_t shift;          /* of sums that are done */
+    uint32_t more;          /* 0 where no pair of channels follows the first one; else ~0 */
+    int8_t *output;         /* of the last pair of channels */
+    int32_t second_channel; /* from the first channel's output */
+} tflm_opt_gemm_alone;
+
+#define TFLM_OPT_GEMM_ALONE 24 /* bytes of a step of the loop */
+
+/* One pixel, of channels whose weights and forms are at `weights`; `back`: see there. */
+void tflm_opt_alone_s8(tflm_opt_gemm_alone *alone, const uint32_t *weights, int32_t back);
 
 /*
  * Rows of a pair of windows, the second `second` bytes behind the first one, or of a pair of filters;
@@ -136,6 +159,23 @@ uint32_t *tflm_opt_spread_nines_s8(uint32_t *target,
                                    const int8_t *first,
                                    ptrdiff_t second,
                                    const tflm_opt_gemm_rows *rows);
+
+/* One row of whole words of a pair of filters, twice as large as they are. */
+void tflm_opt_spread_doubled_s8(uint32_t *target,
+                                const int8_t *first,
+                                ptrdiff_t second,
+                                int32_t words);
+
+/* What short forms are made of; assembly knows the order. */
+typedef struct {
+    const int32_t *bias; /* * or NULL */
+    const int32_t *multiplier; /* * */
+    const int32_t *shift;      /* * */
+    int32_t last_pair;         /* the first channel of the last pair */
+    int32_t bias_limit; /* biases of short forms are from -bias_limit up to below it */
+    uint32_t unit;      /* a constant before it is shifted left by an output's shift less 1 */
+    int32_t doubled;    /* 1 where weights are, else 0 */
+} tflm_opt_gemm_form;
 
 /*
  * A call. Who calls sets those marked with *; `input.n` and `kernel.n` are not looked at. What loops
@@ -156,7 +196,9 @@ typedef struct {
     int32_t y;
     int32_t inner; /* windows of columns inner <= x < outer hang over no side border */
     int32_t outer;
-    int32_t beside; /* whether the image's rows lie one behind the other, so that all may be read */
+    int32_t whole;  /* whether the image's rows lie one behind the other */
+    int32_t beside; /* whether what is beside windows may be read: other rows */
+    int32_t reach;  /* rows from a window's first to its last */
     int32_t first; /* of the rows of windows of row y, those that are in the image */
     int32_t last;
     const int8_t *row; /* column 0 of the first of them, and how many are `row_step` apart */
@@ -165,21 +207,17 @@ typedef struct {
     uint32_t *inputs; /* of a block */
     uint32_t *weights;
     int8_t *staging; /* for two windows */
-    int32_t doubled; /* 1 where weights are, else 0 */
     int32_t narrow;  /* whether outputs must be clamped */
     cmsis_nn_dims kernel; /* * */
     cmsis_nn_dims input;  /* * */
     tflm_opt_gemm_rows rows;
     tflm_opt_gemm_tiles tiles;
+    tflm_opt_gemm_alone alone;
     const tflm_opt_lines *lines; /* * */
     int32_t group;               /* the first channel of a group's inputs */
     const int8_t *filter;        /* * these of the first channel, and then of each group's */
-    const int32_t *bias;         /* or NULL */
-    const int32_t *multiplier;
-    const int32_t *shift;
-    int32_t last_pair;  /* the first channel of the last pair */
-    int32_t bias_limit; /* biases of short forms are from -bias_limit up to below it */
-    uint32_t unit;      /* a constant before it is shifted left by an output's shift less 1 */
+    int32_t filter_step;         /* from the first of a pair of filters to the second */
+    tflm_opt_gemm_form form;
     int32_t block;      /* pixels */
     int32_t staged;     /* * whether windows may have to be gathered */
     tflm_opt_span span; /* * */
@@ -195,9 +233,9 @@ TFLM_OPT_INLINE void tflm_opt_set_gemm(tflm_opt_gemm *gemm,
 {
     gemm->params = params;
     gemm->filter = filter;
-    gemm->bias = bias;
-    gemm->multiplier = quant->multiplier;
-    gemm->shift = quant->shift;
+    gemm->form.bias = bias;
+    gemm->form.multiplier = quant->multiplier;
+    gemm->form.shift = quant->shift;
     gemm->width = output_dims->w;
     gemm->channels = output_dims->c;
     gemm->output = output;

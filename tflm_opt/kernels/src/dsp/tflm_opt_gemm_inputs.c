@@ -44,13 +44,16 @@ TFLM_OPT_SMALL void tflm_opt_gemm_row(tflm_opt_gemm *gemm)
     gemm->row = find_rows(gemm, taps.first, &gemm->row_count, &gemm->row_step);
 }
 
-/* To the next pixel but `pixels` less 1. */
-static TFLM_OPT_SMALL void advance(tflm_opt_gemm *gemm, int32_t pixels)
+/* To the next row, where the last one's pixels are done. */
+static TFLM_OPT_SMALL void next_row(tflm_opt_gemm *gemm)
 {
-    gemm->x += pixels;
-    if (gemm->x == gemm->width) {
-        gemm->x = 0;
-        gemm->y++;
+    const int32_t stride = gemm->params->stride.h;
+    const int32_t in_y = gemm->y * stride - gemm->params->padding.h;
+    gemm->x = 0;
+    gemm->y++;
+    if (gemm->whole && in_y >= 0 && in_y + stride + gemm->reach <= gemm->input.h) {
+        gemm->row += stride * gemm->lines->shape->ring_step;
+    } else {
         tflm_opt_gemm_row(gemm);
     }
 }
@@ -145,10 +148,16 @@ TFLM_OPT_SMALL TFLM_OPT_APART void spread_rows(
 /* The outputs of a pair of pixels, or of one. */
 TFLM_OPT_SMALL TFLM_OPT_APART void multiply(tflm_opt_gemm *gemm, int32_t pixels)
 {
-    gemm->tiles.second_pixel = pixels > 1 ? gemm->channels : 0;
-    gemm->tiles.output = gemm->output;
+    int8_t *output = gemm->output + gemm->form.last_pair;
     gemm->output += pixels * gemm->channels;
-    tflm_opt_tiles_s8(&gemm->tiles, 0);
+    if (pixels > 1) {
+        gemm->tiles.at.pixels[0] = output + gemm->channels;
+        gemm->tiles.at.pixels[1] = output;
+        tflm_opt_tiles_s8(&gemm->tiles, 0);
+    } else {
+        gemm->alone.output = output;
+        tflm_opt_alone_s8(&gemm->alone, gemm->weights, 0);
+    }
 }
 
 /* One or more pairs of neighbours with evenly spaced rows, and their outputs: all weights are there. */
@@ -156,14 +165,15 @@ TFLM_OPT_APART void multiply_pairs(
     tflm_opt_gemm *gemm, const int8_t *window, ptrdiff_t stride, int32_t pairs)
 {
     const int32_t step = 2 * gemm->channels;
-    int8_t *output = gemm->output;
-    gemm->tiles.second_pixel = gemm->channels;
-    gemm->output = output + pairs * step;
+    const int32_t next = gemm->channels;
+    int8_t *output = gemm->output + gemm->form.last_pair;
+    gemm->output += pairs * step;
     gemm->rows.rests = (int8_t *)(gemm->inputs + gemm->rests);
     if (gemm->length == 9) {
         do {
             (void)tflm_opt_spread_nines_s8(gemm->inputs, window, stride, &gemm->rows);
-            gemm->tiles.output = output;
+            gemm->tiles.at.pixels[0] = output + next;
+            gemm->tiles.at.pixels[1] = output;
             tflm_opt_tiles_s8(&gemm->tiles, 0);
             output += step;
             window += 2 * stride;
@@ -171,7 +181,8 @@ TFLM_OPT_APART void multiply_pairs(
     } else {
         do {
             (void)tflm_opt_spread_pair_s8(gemm->inputs, window, stride, &gemm->rows);
-            gemm->tiles.output = output;
+            gemm->tiles.at.pixels[0] = output + next;
+            gemm->tiles.at.pixels[1] = output;
             tflm_opt_tiles_s8(&gemm->tiles, 0);
             output += step;
             window += 2 * stride;
@@ -219,7 +230,9 @@ static TFLM_OPT_SMALL void spread_gathered(tflm_opt_gemm *gemm, uint32_t *target
     const int32_t bytes = tflm_opt_gemm_round(gemm->depth);
     gather(gemm, gemm->staging);
     if (pixels > 1) {
-        advance(gemm, 1);
+        if (++gemm->x == gemm->width) {
+            next_row(gemm);
+        }
         gather(gemm, gemm->staging + bytes);
     }
     gemm->rows.rests = (int8_t *)(target + gemm->rests);
@@ -308,6 +321,9 @@ TFLM_OPT_SMALL int32_t tflm_opt_gemm_windows(tflm_opt_gemm *gemm, uint32_t *targ
     int8_t *output = gemm->output;
     int32_t count = 0;
     int32_t last = 1; /* pixels that are behind the next one when it is done */
+    if (gemm->x == gemm->width) {
+        next_row(gemm);
+    }
     if (gemm->x >= gemm->inner) {
         count = tflm_opt_min(gemm->outer - gemm->x, pixels);
     }
@@ -322,7 +338,7 @@ TFLM_OPT_SMALL int32_t tflm_opt_gemm_windows(tflm_opt_gemm *gemm, uint32_t *targ
         count = tflm_opt_min(pixels, 2);
         spread_gathered(gemm, target, count);
     }
-    advance(gemm, last);
+    gemm->x += last;
     if (gemm->all && gemm->narrow) {
         tflm_opt_gemm_clamp(gemm, output, count);
     }

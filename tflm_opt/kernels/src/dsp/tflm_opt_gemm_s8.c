@@ -10,47 +10,16 @@
 #define SUM_LIMIT ((int32_t)1 << 30)
 #define FARTHEST 22
 
+#define NAKED __attribute__((naked, noinline))
+#define IGNORED __attribute__((unused))
 #define RARE TFLM_OPT_APART TFLM_OPT_SMALL
-
-/*
- * The short form of a channel to where its parameters are; 0 where it has none. Sums are doubled, so
- * that SMMLAR gives TFLM's first rounding, h. Its second one is
- * floor((h - (h < 0) + 2^(e - 1)) / 2^e) for a shift right by e; h < 0 may be read from the sum, since
- * both give 0 where h is 0.
- */
-TFLM_OPT_INLINE int set_form(const tflm_opt_gemm *gemm,
-                             int32_t channel,
-                             uint32_t *sum,
-                             uint32_t *parameters)
-{
-    const uint32_t limit = (uint32_t)gemm->bias_limit;
-    const int32_t bias = gemm->bias != NULL ? gemm->bias[channel] : 0;
-    int32_t multiplier = gemm->multiplier[channel];
-    uint32_t right = 0U - (uint32_t)gemm->shift[channel] - 1U;
-    if ((uint32_t)bias + limit >= 2U * limit) {
-        return 0;
-    }
-    if (right >= FARTHEST) {
-        const uint32_t most = SUM_LIMIT - limit + (uint32_t)(bias < 0 ? -bias : bias);
-        if (right > 31U || most >> right != 0) {
-            return 0;
-        }
-        multiplier = 0; /* all sums give 0 */
-        right = FARTHEST - 1;
-    }
-    *sum = (uint32_t)bias << gemm->doubled;
-    parameters[0] = (uint32_t)multiplier;
-    parameters[1] = gemm->unit << right;
-    parameters[2] = right + 1U;
-    return 1;
-}
 
 /* The output of a sum without its bias, whatever it may reach. */
 RARE int32_t general_output(const tflm_opt_gemm *gemm, int32_t channel, int32_t sum)
 {
-    const uint32_t bias = gemm->bias != NULL ? (uint32_t)gemm->bias[channel] : 0U;
-    return tflm_opt_output_s8((int32_t)(bias + (uint32_t)sum), gemm->multiplier[channel],
-                              gemm->shift[channel], gemm->params->output_offset,
+    const uint32_t bias = gemm->form.bias != NULL ? (uint32_t)gemm->form.bias[channel] : 0U;
+    return tflm_opt_output_s8((int32_t)(bias + (uint32_t)sum), gemm->form.multiplier[channel],
+                              gemm->form.shift[channel], gemm->params->output_offset,
                               gemm->params->activation);
 }
 
@@ -113,6 +82,109 @@ static void set_filter_rows(const tflm_opt_gemm *gemm, tflm_opt_gemm_rows *rows)
 enum { NO_FORM, FORMS, CONSTANTS = FORMS + 2 };
 
 /*
+ * The short forms of two neighbouring channels, to where their biases and the rest of them belong; 0
+ * where they are not the usual ones. `form` is that of the first channel of all. Sums are doubled, so
+ * that SMMLAR gives TFLM's first rounding, h. Its second one is
+ * floor((h - (h < 0) + 2^(e - 1)) / 2^e) for a shift right by e; h < 0 may be read from the sum, since
+ * both give 0 where h is 0.
+ */
+NAKED static int set_usual_forms(const tflm_opt_gemm_form *form IGNORED,
+                                 int32_t channel IGNORED,
+                                 uint32_t *sums IGNORED,
+                                 uint32_t *parameters IGNORED)
+{
+    __asm__(".syntax unified\n\t"
+            "push.w {r4, r5, r6, r7, r8, r9, r10, r11, lr}\n\t"
+            "ldmia.w r0, {r4, r5, r6, r7, r8, r9, r10}\n\t"
+            "movs r0, #0\n\t"
+            "cbz r4, 1f\n\t"
+            "add.w r4, r4, r1, lsl #2\n\t"
+            "ldrd r11, r12, [r4]\n\t"
+            "add.w r4, r11, r8\n\t"
+            "add.w lr, r12, r8\n\t"
+            "cmp.w r4, r8, lsl #1\n\t"
+            "it cc\n\t"
+            "cmpcc.w lr, r8, lsl #1\n\t"
+            "bcs 1f\n\t"
+            "add.w r6, r6, r1, lsl #2\n\t"
+            "ldrd r6, lr, [r6]\n\t"
+            "mvns r6, r6\n\t"
+            "mvns.w lr, lr\n\t"
+            "cmp r6, %0\n\t"
+            "it cc\n\t"
+            "cmpcc.w lr, %0\n\t"
+            "bcs 1f\n\t"
+            "lsl.w r11, r11, r10\n\t"
+            "lsl.w r12, r12, r10\n\t"
+            "strd r11, r12, [r2]\n\t"
+            "add.w r5, r5, r1, lsl #2\n\t"
+            "ldrd r4, r8, [r5]\n\t"
+            "lsl.w r5, r9, r6\n\t"
+            "adds r6, r6, #1\n\t"
+            "subs r7, r1, r7\n\t"
+            "lsl.w r9, r9, lr\n\t"
+            "add.w r10, lr, #1\n\t"
+            "stmia.w r3, {r4, r5, r6, r7, r8, r9, r10}\n\t"
+            "movs r0, #1\n"
+            "1:\n\t"
+            "pop.w {r4, r5, r6, r7, r8, r9, r10, r11, pc}"
+            :
+            : "i"(FARTHEST));
+}
+
+/*
+ * The short form of any channel to where its sum starts and its parameters are; 0 where it has none.
+ */
+TFLM_OPT_INLINE int set_form(const tflm_opt_gemm *gemm,
+                             int32_t channel,
+                             uint32_t *sum,
+                             uint32_t *parameters)
+{
+    const tflm_opt_gemm_form *form = &gemm->form;
+    const uint32_t limit = (uint32_t)form->bias_limit;
+    const int32_t bias = form->bias != NULL ? form->bias[channel] : 0;
+    int32_t multiplier = form->multiplier[channel];
+    uint32_t right = 0U - (uint32_t)form->shift[channel] - 1U;
+    if ((uint32_t)bias + limit >= 2U * limit) {
+        return 0;
+    }
+    if (right >= FARTHEST) {
+        const uint32_t most = SUM_LIMIT - limit + (uint32_t)(bias < 0 ? -bias : bias);
+        if (right > 31U || most >> right != 0) {
+            return 0;
+        }
+        multiplier = 0; /* all sums give 0 */
+        right = FARTHEST - 1;
+    }
+    *sum = (uint32_t)bias << form->doubled;
+    parameters[0] = (uint32_t)multiplier;
+    parameters[1] = form->unit << right;
+    parameters[2] = right + 1U;
+    return 1;
+}
+
+/* The forms of any pair of channels. */
+RARE int set_forms(const tflm_opt_gemm *gemm, int32_t channel, uint32_t *target)
+{
+    const int32_t second = gemm->filter_step != 0;
+    uint32_t *parameters = target + 2 + gemm->words;
+    int found = FORMS;
+    int32_t i;
+    parameters[3] = (uint32_t)(channel - gemm->form.last_pair);
+    for (i = 0; i < 2; i++) {
+        if (!set_form(gemm, channel, target + i, parameters)) {
+            if (!set_constant(gemm, channel, target + i, target + 2 + 2 * i, parameters)) {
+                return NO_FORM;
+            }
+            found++;
+        }
+        channel += second;
+        parameters += 4;
+    }
+    return found;
+}
+
+/*
  * The weights and forms of a pair of channels, of which the first is `channel`: the same one twice
  * where there is no other.
  */
@@ -121,32 +193,27 @@ TFLM_OPT_APART int spread_weights(const tflm_opt_gemm *gemm,
                           int32_t channel,
                           uint32_t *target)
 {
-    const int32_t second = gemm->count > 1;
-    uint32_t *parameters = target + 2 + gemm->words;
-    int found = FORMS;
-    int32_t i;
-    if (rows->rest != 0) {
-        uint32_t *rests = target + 2 + gemm->rests;
-        rows->rests = (int8_t *)rests;
-        rests[rows->rest_words - 1] = 0;
-        rests[rows->rest_words + 2] = 0;
-    }
-    (void)tflm_opt_spread_pair_s8(target + 2, gemm->filter + channel * gemm->depth,
-                                  second * gemm->depth, rows);
-    if (gemm->doubled) {
-        double_halves(target + 2, parameters);
-    }
-    for (i = 0; i < 2; i++) {
-        if (!set_form(gemm, channel, target + i, parameters)) {
-            if (!set_constant(gemm, channel, target + i, target + 2 + 2 * i, parameters)) {
-                return 0;
-            }
-            found++;
+    const int8_t *filter = gemm->filter + channel * gemm->depth;
+    const ptrdiff_t step = gemm->filter_step;
+    uint32_t *weights = target + 2;
+    uint32_t *parameters = weights + gemm->words;
+    int found;
+    if (rows->rest == 0 && gemm->form.doubled) {
+        tflm_opt_spread_doubled_s8(weights, filter, step, rows->words);
+    } else {
+        if (rows->rest != 0) {
+            uint32_t *rests = weights + gemm->rests;
+            rows->rests = (int8_t *)rests;
+            rests[rows->rest_words - 1] = 0;
+            rests[rows->rest_words + 2] = 0;
         }
-        channel += second;
-        parameters += 3;
+        (void)tflm_opt_spread_pair_s8(weights, filter, step, rows);
+        if (gemm->form.doubled) {
+            double_halves(weights, parameters);
+        }
     }
-    return found;
+    found = step == 0 ? NO_FORM : set_usual_forms(&gemm->form, channel, target, parameters);
+    return found != NO_FORM ? found : set_forms(gemm, channel, target);
 }
 
 /* The sum of products of a channel and a pixel of a tile, whatever it may reach. */
@@ -170,7 +237,7 @@ RARE void cross_generally(const tflm_opt_gemm *gemm, int32_t channel, int32_t pi
         int32_t pixel;
         for (pixel = 0; pixel < pixels; pixel++) {
             const uint32_t *inputs = gemm->inputs + (pixel >> 1) * gemm->words + 2 * (pixel & 1);
-            const int32_t sum = general_sum(weights, inputs, gemm->words) >> gemm->doubled;
+            const int32_t sum = general_sum(weights, inputs, gemm->words) >> gemm->form.doubled;
             output[pixel * gemm->channels] = (int8_t)general_output(gemm, channel, sum);
         }
         output++;
@@ -184,7 +251,7 @@ RARE void fill(const tflm_opt_gemm *gemm, int32_t pixels)
     const uint32_t *parameters = gemm->weights + 2 + gemm->words;
     int8_t *output = gemm->tiles.output;
     for (; pixels > 0; pixels--) {
-        output[gemm->tiles.second_channel] = (int8_t)parameters[4];
+        output[gemm->tiles.second_channel] = (int8_t)parameters[5];
         output[0] = (int8_t)parameters[1];
         output += gemm->channels;
     }
@@ -210,19 +277,26 @@ TFLM_OPT_APART void cross(tflm_opt_gemm *gemm, int32_t pixels)
     tflm_opt_gemm_rows rows;
     int32_t channel;
     set_filter_rows(gemm, &rows);
+    tiles->at.across.second_pixel = gemm->channels;
     tiles->second_channel = gemm->count > 1;
-    tiles->second_pixel = pixels > 1 ? gemm->channels : 0;
-    tiles->both = tiles->second_pixel + tiles->second_channel;
-    tiles->count = pixels > 1 ? pixels - 1 : 1; /* by twos: 0 is a pixel alone */
+    tiles->both = gemm->channels + tiles->second_channel;
+    tiles->at.across.count = pixels - 1; /* by twos */
+    gemm->alone.inputs = gemm->inputs + (pixels >> 1) * gemm->words;
+    gemm->alone.output = output + (pixels - 1) * gemm->channels + gemm->form.last_pair;
     for (channel = 0; channel < gemm->count; channel += 2) {
         /* a last channel alone is made together with the one before */
-        const int32_t first = tflm_opt_min(channel, gemm->last_pair);
+        const int32_t first = tflm_opt_min(channel, gemm->form.last_pair);
         const int found = spread_weights(gemm, &rows, first, gemm->weights);
         tiles->output = output + first;
         if (found == CONSTANTS) {
             fill(gemm, pixels);
         } else if (found != NO_FORM) {
-            tflm_opt_tiles_s8(tiles, 0);
+            if (pixels > 1) {
+                tflm_opt_tiles_s8(tiles, 0);
+            }
+            if (pixels & 1) {
+                tflm_opt_alone_s8(&gemm->alone, gemm->weights, 0);
+            }
         } else {
             cross_generally(gemm, first, pixels, output + first);
         }
@@ -241,6 +315,7 @@ static TFLM_OPT_SMALL void set_columns(tflm_opt_gemm *gemm)
     const int32_t last = gemm->input.w - gemm->kernel.w + params->padding.w;
     const int apart = (params->dilation.w != 1 && gemm->kernel.w != 1) ||
                       gemm->kernel.c != gemm->input.c;
+    const tflm_opt_lines *lines = gemm->lines;
     tflm_opt_gemm_rows *rows = &gemm->rows;
     int32_t height = gemm->kernel.h;
     gemm->length = gemm->kernel.w * gemm->kernel.c;
@@ -252,11 +327,12 @@ static TFLM_OPT_SMALL void set_columns(tflm_opt_gemm *gemm)
     if (gemm->length == gemm->depth) {
         height = 1;
     }
+    gemm->whole = lines->base == 0 && lines->fresh >= gemm->input.h &&
+                  lines->shape->ring_rows >= gemm->input.h;
+    gemm->reach = (gemm->kernel.h - 1) * params->dilation.h + 1;
     if (!apart && height == gemm->kernel.h && last >= 0) {
-        const tflm_opt_lines *lines = gemm->lines;
         gemm->outer = tflm_opt_min(last / stride + 1, gemm->width);
-        gemm->beside = gemm->kernel.w <= gemm->input.w && lines->base == 0 &&
-                       lines->fresh >= gemm->input.h && lines->shape->ring_rows >= gemm->input.h;
+        gemm->beside = gemm->kernel.w <= gemm->input.w && gemm->whole;
     }
     gemm->inner = (params->padding.w + stride - 1) / stride;
     rows->words = gemm->length >> 2;
@@ -280,7 +356,7 @@ TFLM_OPT_APART int spread_all(tflm_opt_gemm *gemm)
     int32_t channel;
     set_filter_rows(gemm, &rows);
     for (channel = 0; channel < gemm->count; channel += 2) {
-        if (!spread_weights(gemm, &rows, tflm_opt_min(channel, gemm->last_pair), weights)) {
+        if (!spread_weights(gemm, &rows, tflm_opt_min(channel, gemm->form.last_pair), weights)) {
             return 0;
         }
         weights += gemm->words + TFLM_OPT_GEMM_FORMS / 4;
@@ -292,17 +368,24 @@ TFLM_OPT_APART int spread_all(tflm_opt_gemm *gemm)
 static TFLM_OPT_SMALL void set_tiles(tflm_opt_gemm *gemm)
 {
     tflm_opt_gemm_tiles *tiles = &gemm->tiles;
+    tflm_opt_gemm_alone *alone = &gemm->alone;
+    const int32_t steps = gemm->words >> 2;
     const int32_t kink =
         gemm->params->activation.min < gemm->params->output_offset ? TFLM_OPT_KINK : 0;
-    const int32_t single = gemm->doubled ? 0 : TFLM_OPT_SINGLE;
+    const int32_t single = gemm->form.doubled ? 0 : TFLM_OPT_SINGLE;
     const int32_t order = gemm->all ? TFLM_OPT_ALONG : TFLM_OPT_ACROSS;
     tiles->weights = gemm->weights;
     tiles->inputs = gemm->inputs;
     tiles->fixed = gemm->all ? gemm->inputs : gemm->weights;
     tiles->end = gemm->all ? gemm->inputs + gemm->words : gemm->weights + 2 + gemm->words;
-    tiles->count = gemm->count - 1;
     tiles->step = 2 * gemm->channels;
-    tflm_opt_set_tiles(tiles, gemm->words >> 2, order | single | kink);
+    tflm_opt_set_tiles(tiles, steps, order | single | kink);
+    alone->inputs = gemm->inputs;
+    alone->rounds = (steps - 1) >> 2;
+    alone->shift = gemm->form.doubled ^ 1;
+    alone->more = gemm->all ? ~0U : 0U;
+    alone->second_channel = gemm->count > 1;
+    tflm_opt_alone_s8(alone, NULL, (steps - 4 * alone->rounds) * TFLM_OPT_GEMM_ALONE + 1);
 }
 
 /* All pixels of a group. */
@@ -336,9 +419,9 @@ static void make_group(tflm_opt_gemm *gemm)
 static void move_on(tflm_opt_gemm *gemm, int32_t count)
 {
     gemm->filter += count * gemm->depth;
-    gemm->bias += gemm->bias != NULL ? count : 0;
-    gemm->multiplier += count;
-    gemm->shift += count;
+    gemm->form.bias += gemm->form.bias != NULL ? count : 0;
+    gemm->form.multiplier += count;
+    gemm->form.shift += count;
 }
 
 /* All that is the same for all groups; 0 where scratch does not do. */
@@ -354,12 +437,13 @@ RARE int start(tflm_opt_gemm *gemm, const cmsis_nn_context *ctx)
                                 ctx->size == 0 ? tflm_opt_gemm_size(depth) : ctx->size);
     gemm->depth = depth;
     gemm->words = words;
-    gemm->last_pair = tflm_opt_max(gemm->count - 2, 0);
-    gemm->bias_limit = bias_limit(gemm->params->input_offset, depth);
+    gemm->filter_step = gemm->count > 1 ? depth : 0;
+    gemm->form.last_pair = tflm_opt_max(gemm->count - 2, 0);
+    gemm->form.bias_limit = bias_limit(gemm->params->input_offset, depth);
     gemm->all = plan.all_weights;
     gemm->block = plan.block;
-    gemm->doubled = depth <= (plan.all_weights ? gemm->span.count : plan.block);
-    gemm->unit = 2U * (uint32_t)gemm->params->output_offset + 1U;
+    gemm->form.doubled = depth <= (plan.all_weights ? gemm->span.count : plan.block);
+    gemm->form.unit = 2U * (uint32_t)gemm->params->output_offset + 1U;
     gemm->narrow = tflm_opt_is_narrow(bounds.min, bounds.max);
     gemm->weights = (uint32_t *)ctx->buf;
     gemm->inputs = gemm->weights + (plan.all_weights ? (gemm->count + 1) / 2 : 1) *
@@ -381,11 +465,16 @@ arm_cmsis_nn_status tflm_opt_gemm_s8(tflm_opt_gemm *gemm, const cmsis_nn_context
         gemm->all = gemm->all && spread_all(gemm);
         set_tiles(gemm);
         make_group(gemm);
-        move_on(gemm, gemm->count);
-        output += gemm->count;
+        if (gemm->count != gemm->channels) {
+            move_on(gemm, gemm->count);
+            output += gemm->count;
+        }
     }
-    move_on(gemm, -gemm->channels);
-    gemm->output = output - gemm->channels;
+    if (gemm->count != gemm->channels) {
+        move_on(gemm, -gemm->channels);
+        output -= gemm->channels;
+    }
+    gemm->output = output;
     return ARM_CMSIS_NN_SUCCESS;
 }
 

@@ -23,6 +23,19 @@
     "sxtab16 r9, r7, r9, ror #8\n\t"                                                               \
     "stmia.w r0!, {r8, r9, r10, r11}\n\t"
 
+#define SPREAD_FOUR_DOUBLED                                                                        \
+    "ldr.w r11, [r1, r2]\n\t"                                                                      \
+    "ldr r9, [r1], #4\n\t"                                                                         \
+    "sxtb16.w r10, r11\n\t"                                                                        \
+    "sxtb16.w r11, r11, ror #8\n\t"                                                                \
+    "sxtb16.w r8, r9\n\t"                                                                          \
+    "sxtb16.w r9, r9, ror #8\n\t"                                                                  \
+    "sadd16 r10, r10, r10\n\t"                                                                     \
+    "sadd16 r11, r11, r11\n\t"                                                                     \
+    "sadd16 r8, r8, r8\n\t"                                                                        \
+    "sadd16 r9, r9, r9\n\t"                                                                        \
+    "stmia.w r0!, {r8, r9, r10, r11}\n\t"
+
 #define REST_BYTE                                                                                  \
     "ldrb.w r10, [r1, r2]\n\t"                                                                     \
     "ldrb r11, [r1], #1\n\t"                                                                       \
@@ -52,10 +65,12 @@
     "5:\n\t"                                                                                       \
     "cmp.w r12, #0\n\t"                                                                            \
     "bne.w 6f\n\t"                                                                                 \
-    "add.w r1, r1, r6\n\t"                                                                         \
     "subs.w r5, r5, #1\n\t"                                                                        \
-    "bne.w 1b\n\t"                                                                                 \
+    "bne.w 9f\n\t"                                                                                 \
     "pop.w {r3, r4, r5, r6, r7, r8, r9, r10, r11, pc}\n"                                           \
+    "9:\n\t"                                                                                       \
+    "add.w r1, r1, r6\n\t"                                                                         \
+    "b.w 1b\n"                                                                                     \
     "6:\n\t"                                                                                       \
     "lsls.w r3, r12, #31\n\t"                                                                      \
     "bcc.w 7f\n\t"                                                                                 \
@@ -83,6 +98,23 @@ NAKED uint32_t *tflm_opt_spread_pair_s8(uint32_t *target IGNORED,
                                           const tflm_opt_gemm_rows *rows IGNORED)
 {
     __asm__(SPREAD_ROWS(SPREAD_FOUR));
+}
+
+NAKED void tflm_opt_spread_doubled_s8(uint32_t *target IGNORED,
+                                      const int8_t *first IGNORED,
+                                      ptrdiff_t second IGNORED,
+                                      int32_t words IGNORED)
+{
+    __asm__(".syntax unified\n\t"
+            "push.w {r8, r9, r10, r11, lr}\n\t"
+            "lsrs r3, r3, #1\n\t"
+            "bcs.w 2f\n"
+            "1:\n\t"
+            "subs r3, r3, #1\n\t" SPREAD_FOUR_DOUBLED
+            "2:\n\t" SPREAD_FOUR_DOUBLED
+            "cmp r3, #0\n\t"
+            "bne.w 1b\n\t"
+            "pop.w {r8, r9, r10, r11, pc}");
 }
 
 NAKED uint32_t *tflm_opt_spread_nines_s8(uint32_t *target IGNORED,

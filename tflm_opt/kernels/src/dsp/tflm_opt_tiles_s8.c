@@ -49,55 +49,54 @@
     "lsl.w r12, r12, #1\n\t"                                                                       \
     "lsl.w r14, r14, #1\n\t"
 
-/* Doubled sums to int8 in place, with r4 to r6 and r7 to r9 for the two channels' parameters. */
-#define REQUANTIZE                                                                                 \
-    "ldmia.w r0!, {r4, r5, r6, r7, r8, r9}\n\t"                                                    \
-    "smmlar r2, r2, r4, r5\n\t"                                                                    \
-    "smmlar r12, r12, r4, r5\n\t"                                                                  \
-    "smmlar r3, r3, r7, r8\n\t"                                                                    \
-    "smmlar r14, r14, r7, r8\n\t"
+/* Doubled sums to int8 in place, with registers of the two channels' parameters. */
+#define SCALE(m0, c0, m1, c1)                                                                      \
+    "smmlar r2, r2, " m0 ", " c0 "\n\t"                                                            \
+    "smmlar r12, r12, " m0 ", " c0 "\n\t"                                                          \
+    "smmlar r3, r3, " m1 ", " c1 "\n\t"                                                            \
+    "smmlar r14, r14, " m1 ", " c1 "\n\t"
 
-#define REQUANTIZE_WITH_KINK                                                                       \
-    "ldmia.w r0!, {r4, r5, r6, r7, r8, r9}\n\t"                                                    \
-    "add.w r10, r5, r2, asr #31\n\t"                                                               \
-    "add.w r11, r5, r12, asr #31\n\t"                                                              \
-    "smmlar r2, r2, r4, r10\n\t"                                                                   \
-    "smmlar r12, r12, r4, r11\n\t"                                                                 \
-    "add.w r10, r8, r3, asr #31\n\t"                                                               \
-    "add.w r11, r8, r14, asr #31\n\t"                                                              \
-    "smmlar r3, r3, r7, r10\n\t"                                                                   \
-    "smmlar r14, r14, r7, r11\n\t"
+#define SCALE_WITH_KINK(m0, c0, m1, c1)                                                            \
+    "add.w r11, " c0 ", r2, asr #31\n\t"                                                           \
+    "add.w " c0 ", " c0 ", r12, asr #31\n\t"                                                       \
+    "smmlar r2, r2, " m0 ", r11\n\t"                                                               \
+    "smmlar r12, r12, " m0 ", " c0 "\n\t"                                                          \
+    "add.w r11, " c1 ", r3, asr #31\n\t"                                                           \
+    "add.w " c1 ", " c1 ", r14, asr #31\n\t"                                                       \
+    "smmlar r3, r3, " m1 ", r11\n\t"                                                               \
+    "smmlar r14, r14, " m1 ", " c1 "\n\t"
 
-#define NARROW                                                                                     \
-    "asr.w r2, r2, r6\n\t"                                                                         \
-    "asr.w r12, r12, r6\n\t"                                                                       \
-    "asr.w r3, r3, r9\n\t"                                                                         \
-    "asr.w r14, r14, r9\n\t"                                                                       \
+#define NARROW(e0, e1)                                                                             \
+    "asr.w r2, r2, " e0 "\n\t"                                                                     \
+    "asr.w r12, r12, " e0 "\n\t"                                                                   \
+    "asr.w r3, r3, " e1 "\n\t"                                                                     \
+    "asr.w r14, r14, " e1 "\n\t"                                                                   \
     "ssat r2, #8, r2\n\t"                                                                          \
     "ssat r12, #8, r12\n\t"                                                                        \
     "ssat r3, #8, r3\n\t"                                                                          \
     "ssat r14, #8, r14\n\t"
 
-/*
- * The same inputs meet the next channels. A second pixel at the first one's place is overwritten. At
- * last there may be a channel alone: it is made together with the one before once more, from 8 on.
- */
-#define STORE_ALONG                                                                                \
-    "ldmia.w sp, {r1, r4, r5, r6}\n\t"                                                             \
-    "subs r5, r5, #2\n\t"                                                                          \
-    "strb.w r12, [r6, r4]\n\t"                                                                     \
-    "strb r2, [r6], #1\n\t"                                                                        \
-    "strb.w r14, [r6, r4]\n\t"                                                                     \
-    "strb r3, [r6], #1\n\t"                                                                        \
-    "strd r5, r6, [sp, #8]\n\t"                                                                    \
-    "bgt.w 1b\n\t"                                                                                 \
-    "bne.w 2f\n\t"                                                                                 \
-    "b.w 8f\n\t"
+/* Sums to int8, with parameters from r0 on: r7 is where the outputs are. */
+#define REQUANTIZE(scale)                                                                          \
+    "ldmia.w r0!, {r4, r5, r6, r7, r8, r9, r10}\n\t" scale("r4", "r5", "r8", "r9")                 \
+        NARROW("r6", "r10")
 
 /*
- * The same weights meet the next pixels. Here a second channel may also be at the first's place, and
- * at last a pixel alone: where its outputs are is changed for it, at 7.
+ * The same inputs meet the next channels. At last there may be a channel alone: it is made together
+ * with the one before once more. r7 counts up to 0.
  */
+#define STORE_ALONG                                                                                \
+    "ldmia.w sp, {r1, r4, r5}\n\t"                                                                 \
+    "bfi r12, r14, #8, #8\n\t"                                                                     \
+    "bfi r2, r3, #8, #8\n\t"                                                                       \
+    "strh.w r12, [r4, r7]\n\t"                                                                     \
+    "strh.w r2, [r5, r7]\n\t"                                                                      \
+    "cbz r7, 2f\n\t" FIRST_STEP                                                                    \
+    "ldr.w pc, [sp, #28]\n"                                                                        \
+    "2:\n\t"                                                                                       \
+    "b.w 9f\n\t"
+
+/* The same weights meet the next pixels. Here a second channel may be at the first's place. */
 #define STORE_ACROSS                                                                               \
     "ldmia.w sp, {r0, r4, r5, r6, r7, r8, r9}\n\t"                                                 \
     "subs r5, r5, #2\n\t"                                                                          \
@@ -108,8 +107,7 @@
     "add.w r6, r6, r9\n\t"                                                                         \
     "strd r5, r6, [sp, #8]\n\t"                                                                    \
     "bgt.w 1b\n\t"                                                                                 \
-    "bne.w 2f\n\t"                                                                                 \
-    "b.w 7f\n\t"
+    "b.w 9f\n\t"
 
 /* Another round of the unrolled loop, or not. */
 #define AGAIN(shared)                                                                              \
@@ -155,25 +153,16 @@ NAKED void tflm_opt_tiles_s8(tflm_opt_gemm_tiles *tiles IGNORED, int32_t back IG
             "6:\n\t"
             "ldr.w pc, [sp, #32]\n"
             "10:\n\t" DOUBLE
-            "11:\n\t" REQUANTIZE NARROW STORE_ALONG
+            "11:\n\t" REQUANTIZE(SCALE) STORE_ALONG
             "12:\n\t" DOUBLE
-            "13:\n\t" REQUANTIZE_WITH_KINK NARROW STORE_ALONG
+            "13:\n\t" REQUANTIZE(SCALE_WITH_KINK) STORE_ALONG
             "14:\n\t" DOUBLE
-            "15:\n\t" REQUANTIZE NARROW STORE_ACROSS
+            "15:\n\t" REQUANTIZE(SCALE) STORE_ACROSS
             "16:\n\t" DOUBLE
-            "17:\n\t" REQUANTIZE_WITH_KINK NARROW STORE_ACROSS
+            "17:\n\t" REQUANTIZE(SCALE_WITH_KINK) STORE_ACROSS
             "18:\n\t" AGAIN("r1")
             "19:\n\t" AGAIN("r0")
-            "7:\n\t"
-            "mov.w r4, #0\n\t"
-            "str.w r4, [sp, #4]\n\t"
-            "str.w r7, [sp, #20]\n\t"
-            "b.w 1b\n"
-            "8:\n\t"
-            "sub.w r6, r6, #1\n\t"
-            "str.w r6, [sp, #12]\n\t"
-            "b.w 1b\n"
-            "2:\n\t"
+            "9:\n\t"
             "add.w sp, sp, #44\n\t"
             "pop.w {r4, r5, r6, r7, r8, r9, r10, r11, pc}\n\t");
 }
