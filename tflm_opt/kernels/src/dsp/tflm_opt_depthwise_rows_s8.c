@@ -119,7 +119,7 @@
     "asr " sum ", " sum ", #7              \n" \
     "smmulr " sum ", " sum ", r4           \n" \
     "add " sum ", " sum ", " sum ", asr #31 \n" \
-    "smmlsr " sum ", " sum ", r6, r5       \n" \
+    "smmlsr " sum ", " sum ", r5, r6       \n" \
     "ssat " sum ", #8, " sum "             \n"
 
 /*
@@ -204,15 +204,14 @@ void tflm_opt_depthwise_rows_s8(__attribute__((unused)) const tflm_opt_depthwise
 {
     __asm__(
         "push {r4-r11, lr}          \n"
-        "sub r12, sp, #4            \n"
         "sub sp, sp, #132           \n"
-        "add r0, r0, #128           \n"
-        "mov r10, sp                \n"
-        "1:                         \n"
-        "ldmdb r0!, {r1-r8}         \n"
-        "stmdb r12!, {r1-r8}        \n"
-        "cmp r12, r10               \n"
-        "bne 1b                     \n"
+        "mov r12, sp                \n"
+        "ldmia r0!, {r1-r11}        \n"
+        "stmia r12!, {r1-r11}       \n"
+        "ldmia r0!, {r1-r11}        \n"
+        "stmia r12!, {r1-r11}       \n"
+        "ldm r0, {r1-r10}           \n"
+        "stm r12, {r1-r10}          \n"
         "1:                         \n" /* a row of outputs */
         "ldrd r4, r10, [sp, #60]    \n" /* places, whole */
         "ldr r8, [sp, #52]          \n" /* record */
@@ -230,7 +229,7 @@ void tflm_opt_depthwise_rows_s8(__attribute__((unused)) const tflm_opt_depthwise
         "cmp r4, r10                \n"
         "beq.w 4f                   \n"
         "2:                         \n" /* a group, of which r4 is where words are */
-        "ldr r3, [sp, #32]          \n" /* code */
+        "ldrh r3, [sp, #32]         \n" /* code */
         "ldrd r12, lr, [sp, #40]    \n" /* taps, skip */
         "mov r11, r4                \n"
         "tbh [pc, r3, lsl #1]       \n"
@@ -250,8 +249,7 @@ void tflm_opt_depthwise_rows_s8(__attribute__((unused)) const tflm_opt_depthwise
         "40:                        \n"
         "ldr r12, [sp, #76]         \n" /* form */
         "ldm r12, {r4-r6}           \n"
-        "cmp r6, #0                 \n"
-        "ble.w 44f                  \n"
+        "cbz r6, 44f                \n"
         SHORT_FORM
         "43:                        \n"
         "ldm sp, {r4-r11}           \n"
@@ -261,11 +259,14 @@ void tflm_opt_depthwise_rows_s8(__attribute__((unused)) const tflm_opt_depthwise
         "cmp r4, r6                 \n"
         "bne.w 2b                   \n"
         "4:                         \n" /* what is left of the row */
-        "ldr r4, [sp, #36]          \n"
+        "ldrh r4, [sp, #34]         \n"
         "tbh [pc, r4, lsl #1]       \n"
         "3:                         \n"
         ".hword (6f - 3b) / 2, (45f - 3b) / 2, (51f - 3b) / 2, (53f - 3b) / 2 \n"
         ".hword (55f - 3b) / 2, (57f - 3b) / 2, (63f - 3b) / 2, (65f - 3b) / 2 \n"
+        "44:                        \n"
+        "bl 5f                      \n"
+        "b 43b                      \n"
         "45:                        \n" /* a group that goes back, if not yet made */
         "ldr r6, [sp, #56]          \n"
         "eors r6, r6, #1            \n"
@@ -300,8 +301,7 @@ void tflm_opt_depthwise_rows_s8(__attribute__((unused)) const tflm_opt_depthwise
         "60:                        \n"
         "ldr r12, [sp, #76]         \n"
         "ldm r12, {r4-r6}           \n"
-        "cmp r6, #0                 \n"
-        "ble 62f                    \n"
+        "cbz r6, 62f                \n"
         "smmla r0, r0, r4, r5       \n"
         "smmla r1, r1, r4, r5       \n"
         "asr r0, r0, r6             \n"
@@ -342,14 +342,12 @@ void tflm_opt_depthwise_rows_s8(__attribute__((unused)) const tflm_opt_depthwise
         "bne.w 1b                   \n"
         "add sp, sp, #132           \n"
         "pop {r4-r11, pc}           \n"
-        "44:                        \n"
-        "bl 5f                      \n"
-        "b 43b                      \n"
         "62:                        \n"
         "bl 5f                      \n"
         "b 61b                      \n"
         "5:                         \n"
-        "beq 7f                     \n"
+        "cbz r5, 7f                 \n"
+        "ldr r6, [sp, #36]          \n" /* output_offset */
         LONG_FORM("r0")
         LONG_FORM("r1")
         LONG_FORM("r2")
