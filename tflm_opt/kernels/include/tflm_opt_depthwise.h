@@ -229,11 +229,10 @@ typedef struct {
     int32_t row_bytes;                    /* of a row of words */
     int32_t channel;                      /* the first one of four */
     int32_t step;                         /* from one value of a row to the next */
-    uint32_t constant;                    /* the input's offset twice; for taps 0xFF00FF00 */
+    uint32_t constant;                    /* the input's offset twice; 0xFF00FF00 says taps */
     uint32_t *words;
     int32_t plane; /* bytes from one channel's words to the next */
     int32_t skip;  /* bytes from behind a row of words to the next */
-    int32_t are_taps;
 } tflm_opt_depthwise_words;
 
 void tflm_opt_depthwise_words_s8(tflm_opt_depthwise_words *words);

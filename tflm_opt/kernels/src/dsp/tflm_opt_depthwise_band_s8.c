@@ -257,13 +257,11 @@ TFLM_OPT_APART TFLM_OPT_SMALL void set_tools(const strip *part,
     with->taps.words = (uint32_t *)call->scratch + 4;
     with->taps.plane = size;
     with->taps.skip = (width - call->filter->w) * 4;
-    with->taps.are_taps = 1;
     with->words.row_bytes = inside * 4;
     with->words.step = call->input->c;
     with->words.constant = ((uint32_t)params->input_offset & 0xFFFFU) * 0x10001U;
     with->words.plane = part->pairs * part->pitch * 4;
     with->words.skip = (part->pitch - inside) * 4;
-    with->words.are_taps = 0;
     if (tflm_opt_depthwise_is_paired(&call->shape)) {
         with->core.squares.words = words;
         set_squares(part, output_row, &with->core.squares);

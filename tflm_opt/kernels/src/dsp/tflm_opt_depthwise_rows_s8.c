@@ -90,8 +90,6 @@
 
 /* All pairs of rows that a window has. */
 #define ROWS(label, row)            \
-    "ldr r3, [sp, #52]          \n" \
-    "ldm r3, {r0-r3}            \n" \
     #label ":                   \n" \
     row                             \
     "ldr r4, [sp, #48]          \n" \
@@ -134,18 +132,6 @@
     "add r5, r5, r10            \n"
 
 /* One or two outputs, in r0 and r1, where a row has as many columns more than whole groups. */
-#define LAST(label, row, further)   \
-    "ldrd r12, lr, [sp, #40]    \n" \
-    "ldr r11, [sp]              \n" \
-    "ldr r3, [sp, #52]          \n" \
-    "add lr, lr, #" further "   \n" \
-    "ldrd r0, r1, [r3]          \n" \
-    #label ":                   \n" \
-    row                             \
-    "ldr r4, [sp, #48]          \n" \
-    "add r11, r11, lr           \n" \
-    "cmp r12, r4                \n" \
-    "bne " #label "b            \n"
 #define SINGLE_5                                                                   \
     "ldmia r12!, {r4-r8}            \n"                                            \
     "ldm r11, {r1-r3, r9, r10}      \n"                                            \
@@ -229,10 +215,12 @@ void tflm_opt_depthwise_rows_s8(__attribute__((unused)) const tflm_opt_depthwise
         "cmp r4, r10                \n"
         "beq.w 4f                   \n"
         "2:                         \n" /* a group, of which r4 is where words are */
-        "ldrh r3, [sp, #32]         \n" /* code */
-        "ldrd r12, lr, [sp, #40]    \n" /* taps, skip */
         "mov r11, r4                \n"
-        "tbh [pc, r3, lsl #1]       \n"
+        "ldrh r4, [sp, #32]         \n" /* code */
+        "ldr r3, [sp, #52]          \n"
+        "ldrd r12, lr, [sp, #40]    \n" /* taps, skip */
+        "ldm r3, {r0-r3}            \n"
+        "tbh [pc, r4, lsl #1]       \n"
         "3:                         \n"
         ".hword (31f - 3b) / 2, (32f - 3b) / 2, (33f - 3b) / 2, (34f - 3b) / 2 \n"
         "34:                        \n"
@@ -259,7 +247,13 @@ void tflm_opt_depthwise_rows_s8(__attribute__((unused)) const tflm_opt_depthwise
         "cmp r4, r6                 \n"
         "bne.w 2b                   \n"
         "4:                         \n" /* what is left of the row */
-        "ldrh r4, [sp, #34]         \n"
+        "ldrh r4, [sp, #34]         \n" /* last */
+        "cmp r4, #0                 \n"
+        "beq.w 6f                   \n"
+        "ldr r3, [sp, #52]          \n"
+        "ldr r11, [sp]              \n"
+        "ldrd r12, lr, [sp, #40]    \n"
+        "ldrd r0, r1, [r3]          \n"
         "tbh [pc, r4, lsl #1]       \n"
         "3:                         \n"
         ".hword (6f - 3b) / 2, (45f - 3b) / 2, (51f - 3b) / 2, (53f - 3b) / 2 \n"
@@ -282,22 +276,25 @@ void tflm_opt_depthwise_rows_s8(__attribute__((unused)) const tflm_opt_depthwise
         "str r8, [sp, #8]           \n"
         "b 2b                       \n"
         "51:                        \n"
-        LAST(52, SINGLE_5, "0")
+        ROWS(52, SINGLE_5)
         "b 60f                      \n"
         "53:                        \n"
-        LAST(54, SINGLE_7, "12")
+        "add lr, lr, #12            \n"
+        ROWS(54, SINGLE_7)
         "b 60f                      \n"
         "55:                        \n"
-        LAST(56, PAIR_5_1, "0")
+        ROWS(56, PAIR_5_1)
         "b 60f                      \n"
         "63:                        \n"
-        LAST(64, PAIR_5_2, "0")
+        ROWS(64, PAIR_5_2)
         "b 60f                      \n"
         "65:                        \n"
-        LAST(66, PAIR_7_2, "4")
+        "add lr, lr, #4             \n"
+        ROWS(66, PAIR_7_2)
         "b 60f                      \n"
         "57:                        \n"
-        LAST(58, PAIR_7_1, "8")
+        "add lr, lr, #8             \n"
+        ROWS(58, PAIR_7_1)
         "60:                        \n"
         "ldr r12, [sp, #76]         \n"
         "ldm r12, {r4-r6}           \n"
