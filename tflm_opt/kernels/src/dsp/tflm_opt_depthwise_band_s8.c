@@ -282,7 +282,6 @@ TFLM_OPT_APART TFLM_OPT_SMALL void make_strip(const strip *part,
     static const int32_t no_bias[4] = {0, 0, 0, 0};
     tflm_opt_depthwise_call *call = part->call;
     const tflm_opt_depthwise_shape *shape = &call->shape;
-    const int32_t channels = call->input->c;
     const int32_t pairs =
         part->last_x > part->first_x ? part->last_pair - part->first_pair : 0;
     uint32_t *const words =
@@ -295,6 +294,9 @@ TFLM_OPT_APART TFLM_OPT_SMALL void make_strip(const strip *part,
     const int paired = tflm_opt_depthwise_is_paired(shape);
     const int same = call->set[0] == part->rows && call->set[1] == part->columns &&
                      call->set[2] == part->in_x;
+    const int32_t *const bias = call->bias;
+    const int32_t last = call->input->c - 4;
+    int8_t *const first = output + part->wrapped * output_row; /* where squares of rows begin */
     int32_t channel = 0;
     if (!same || pairs < part->pairs) {
         fill(part, words);
@@ -314,15 +316,13 @@ TFLM_OPT_APART TFLM_OPT_SMALL void make_strip(const strip *part,
     }
     with->words.words = words + part->first_pair * part->pitch + part->first_x;
     for (;;) {
-        with->forms.bias = call->bias != NULL ? call->bias + channel : no_bias;
+        with->forms.bias = bias != NULL ? bias + channel : no_bias;
         with->forms.multiplier = call->quant->multiplier + channel;
         with->forms.shift = call->quant->shift + channel;
         with->forms.channel = channel;
         tflm_opt_depthwise_forms_s8(&with->forms);
         with->taps.pairs = taps;
-        with->taps.left = shape->tap_rows;
         with->taps.channel = channel;
-        tflm_opt_depthwise_words_s8(&with->taps);
         with->words.pairs = taps + shape->tap_rows;
         with->words.left = pairs;
         with->words.channel = channel;
@@ -330,17 +330,20 @@ TFLM_OPT_APART TFLM_OPT_SMALL void make_strip(const strip *part,
             tflm_opt_depthwise_words_s8(&with->words);
         }
         if (paired) {
-            with->core.squares.output = output + channel + part->wrapped * output_row;
+            with->core.squares.output = first + channel;
+            tflm_opt_depthwise_nine_s8(&with->taps);
             tflm_opt_depthwise_squares_s8(&with->core.squares);
         } else {
-            with->core.rows.row_output = output + channel;
-            with->core.rows.channel_output = output + channel;
+            with->taps.left = shape->tap_rows;
+            with->core.rows.row_output = first + channel;
+            with->core.rows.channel_output = first + channel;
+            tflm_opt_depthwise_words_s8(&with->taps);
             tflm_opt_depthwise_rows_s8(&with->core.rows);
         }
-        if (channel + 4 >= channels) {
+        if (channel == last) {
             break;
         }
-        channel = tflm_opt_min(channel + 4, channels - 4);
+        channel = tflm_opt_min(channel + 4, last);
     }
     clamp_outputs(part, output, output_row);
 }
