@@ -175,6 +175,26 @@ def plain() -> Iterator[Call]:
             yield call
 
 
+def padded() -> Iterator[Call]:
+    """3x3 as nets have it, in one band: first and last rows together, or the last row alone."""
+    rng = np.random.default_rng(8)
+    for rows, columns in ((2, 5), (2, 6), (4, 3), (4, 8), (6, 7), (12, 1), (3, 5), (5, 4), (11, 1)):
+        for stride in (1, 2):
+            for channels in (4, 9):
+                call = Call(
+                    rng,
+                    source=(rows * stride, columns * stride),
+                    output=(rows, columns),
+                    stride=(stride, stride),
+                    padding=(2 - stride, 2 - stride),
+                    channels=channels,
+                    **numbers(rng),
+                )
+                odd(rng, call)
+                call.scratch = scratch_bytes(call, rows, columns)
+                yield call
+
+
 def one_odd() -> list[Call]:
     """A layer as it is, with a channel that has no short form, and with one that is dead."""
     made = []
@@ -236,6 +256,7 @@ SETS: dict[str, Callable[[], Any]] = {
     "large": large,
     "mixed": mixed,
     "plain": plain,
+    "padded": padded,
     "one odd": one_odd,
     "refused": refused,
 }
@@ -255,7 +276,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize(
-    "name", ["words", "general", "spans", "large", "mixed", "plain", "one odd"]
+    "name", ["words", "general", "spans", "large", "mixed", "plain", "padded", "one odd"]
 )
 def test_outputs_are_right_and_nothing_else_changes(name: str, folder: Path) -> None:
     for call, result in results(folder)[name]:

@@ -156,6 +156,7 @@ class Products:
         taken = 8 * steps + (40 if along else 30)
         made = tile * inputs * weights + pair * weights * blocks + taken * inputs
         return made + (5 * self.depth + 250) * self._borders
+
     @property
     def _borders(self) -> float:
         """Pairs of windows that are gathered: about one a row."""

@@ -229,33 +229,35 @@ typedef struct {
     int32_t row_bytes;                    /* of a row of words */
     int32_t channel;                      /* the first one of four */
     int32_t step;                         /* from one value of a row to the next */
-    uint32_t constant;                    /* the input's offset twice; for taps 0xFF00FF00 */
+    uint32_t constant;                    /* the input's offset twice; 0xFF00FF00 says taps */
     uint32_t *words;
     int32_t plane; /* bytes from one channel's words to the next */
     int32_t skip;  /* bytes from behind a row of words to the next */
-    int32_t are_taps;
 } tflm_opt_depthwise_words;
 
 void tflm_opt_depthwise_words_s8(tflm_opt_depthwise_words *words);
 
+/* The same of taps of a 3x3 filter, in fewer instructions; `skip` makes three columns. */
+void tflm_opt_depthwise_nine_s8(const tflm_opt_depthwise_words *taps);
+
 /*
- * How a channel's sums become outputs; sums are in units of 2^-8. In short form, where `last` is
- * more than 0, as tflm_opt_dsp.h says, with a constant and a shift right:
+ * How a channel's sums become outputs; sums are in units of 2^-8. In short form, where `shift` is not
+ * 0, as tflm_opt_dsp.h says, with a constant and a shift right:
  *
- *     output = ssat8(smmla(sum, multiplier, constant) >> last)
+ *     output = ssat8(smmla(sum, multiplier, constant) >> shift)
  *
- * In long form, where it is less than 0, by TFLM's roundings: with `last` = -2^(32 - e) for a shift
- * right by e, and the output's offset for a constant,
+ * In long form, where only that is 0, by TFLM's roundings: with -2^(32 - e) for a constant, of a shift
+ * right by e,
  *
- *     h = smmulr(sum >> 7, multiplier)                     = round(a * multiplier / 2^31)
- *     output = ssat8(smmlsr(h + (h >> 31), last, offset))  = offset + round(h / 2^e)
+ *     h = smmulr(sum >> 7, multiplier)                         = round(a * multiplier / 2^31)
+ *     output = ssat8(smmlsr(h + (h >> 31), constant, offset))  = offset + round(h / 2^e)
  *
- * Where it is 0, `multiplier` is the channel's number and tflm_opt_depthwise_odd_s8 makes outputs.
+ * Where both are 0, `multiplier` is the channel's number and tflm_opt_depthwise_odd_s8 makes outputs.
  */
 typedef struct {
     int32_t multiplier;
     int32_t constant;
-    int32_t last;
+    int32_t shift;
 } tflm_opt_depthwise_form;
 
 /* Sets the biases and forms of four channels' records. */
@@ -286,33 +288,49 @@ typedef struct {
 #define TFLM_OPT_DEPTHWISE_SINGLE 2 /* 1 more for 7 columns of taps */
 #define TFLM_OPT_DEPTHWISE_TWO 4    /* the same, and 2 more for a stride of 2 */
 
+/* Where a row begins, 2 more for a stride of 2: with a square, for want of one with a column. */
+#define TFLM_OPT_DEPTHWISE_SQUARE 0
+#define TFLM_OPT_DEPTHWISE_COLUMN 1
+#define TFLM_OPT_DEPTHWISE_NO_ROWS 4 /* there are no two rows to make at once */
+
+/* What is left over from two rows at once: nothing, the last row, of these, or first and last. */
+#define TFLM_OPT_DEPTHWISE_HALF 1 /* the second pair of its rows is outside of the input */
+#define TFLM_OPT_DEPTHWISE_BY_2 2 /* the stride is 2 */
+#define TFLM_OPT_DEPTHWISE_LAST 4
+#define TFLM_OPT_DEPTHWISE_WRAPPED 12
+
 /*
  * Output rows of `count` channels of a 3x3 filter, from words; a record of a channel holds its bias
- * times 2^8 four times, taps, and a form. Those without a word about them belong to the core.
+ * times 2^8 four times, taps, and a form.
+ *
+ * Where the output is as high as the input, of an even number of rows, its pairs begin with row 0:
+ * between the first row of the output and the last, squares are whole. Those two, which each have
+ * but one pair of rows to read, make the last squares, with the last row as the upper one.
  */
 typedef struct {
-    tflm_opt_depthwise_form form;
-    int8_t *now;
-    const uint32_t *words_end;
     int32_t step;       /* from one pixel to the next */
     int32_t output_row; /* from one row to the next */
     int32_t pitch;      /* bytes of a pair's words */
     int32_t two_pairs;  /* of two pairs' */
     int32_t last_column; /* 1 if a row has a column more than whole squares */
     int32_t words_skip;  /* in bytes, from the end of whole squares of two rows to the next two */
+    int32_t enter;       /* TFLM_OPT_DEPTHWISE_SQUARE, ... */
     int32_t output_skip; /* as words_skip */
-    int32_t left;
-    int32_t whole;    /* bytes of words of all whole squares of a row */
-    int32_t two_rows; /* how many times two rows */
-    int32_t last_row; /* 1 if there is one more */
-    int32_t is_2;     /* whether the stride is 2, not 1 */
-    int8_t *output;   /* of the first channel */
+    int32_t left;        /* the core's */
+    int32_t whole;       /* bytes of words of all whole squares of a row */
+    int32_t two_rows;    /* how many times two rows */
+    int8_t *output;      /* of the first channel */
     const uint32_t *words;
     const int32_t *taps; /* of the first channel, the second three words */
+    int32_t count;
     int32_t plane;       /* bytes from one channel's words to the next */
     int32_t size;        /* of a record, in bytes */
-    int32_t count;
+    int32_t rest;        /* TFLM_OPT_DEPTHWISE_HALF, ... */
+    int32_t two_columns; /* bytes of their words */
     const tflm_opt_depthwise_call *call;
+    int32_t output_offset;
+    int32_t wrapped_words;  /* in bytes, from the last pair to the first */
+    int32_t wrapped_output; /* from the last row to the first */
 } tflm_opt_depthwise_squares;
 
 void tflm_opt_depthwise_squares_s8(const tflm_opt_depthwise_squares *squares);
@@ -328,8 +346,9 @@ typedef struct {
     int32_t distance[3]; /* of a group's other outputs from the first; 0 if they aren't there */
     int32_t output_step; /* to the next group */
     int32_t words_step;  /* to the next group's, in bytes */
-    int32_t code;        /* the shape's less 2 */
-    int32_t last;        /* TFLM_OPT_DEPTHWISE_..., or 0 */
+    uint16_t code;       /* the shape's less 2 */
+    uint16_t last;        /* TFLM_OPT_DEPTHWISE_..., or 0 */
+    int32_t output_offset;
     const int32_t *taps;
     int32_t skip; /* to the next pair's words, in bytes, from where the code has come to */
     const int32_t *taps_end;

@@ -16,7 +16,8 @@
  * inputs, r10 rounds. Negative sums are always rounded apart: where they need not be, they end at the
  * lower bound anyway.
  */
-__attribute__((naked, noinline)) void tflm_opt_alone_s8(
+__attribute__((naked, noinline))
+void tflm_opt_alone_s8(
     tflm_opt_gemm_alone *alone __attribute__((unused)),
     const uint32_t *weights __attribute__((unused)),
     int32_t back __attribute__((unused)))

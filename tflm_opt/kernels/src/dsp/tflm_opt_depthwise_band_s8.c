@@ -30,6 +30,7 @@ typedef struct {
     int32_t last_x;
     int32_t first_pair; /* pairs that are unpacked: others hold zeros */
     int32_t last_pair;
+    int32_t wrapped; /* 1 where squares of rows are TFLM_OPT_DEPTHWISE_WRAPPED */
 } strip;
 
 /* Zeros for taps that the filter hasn't, and for words that are outside of the input. */
@@ -129,9 +130,9 @@ static void set_rows(const strip *part, int32_t output_row, tflm_opt_depthwise_r
         rows->distance[i - 1] = groups > 0 || i < left ? i * channels : 0;
     }
     if (left == 1) {
-        rows->last = TFLM_OPT_DEPTHWISE_SINGLE + is_7;
+        rows->last = (uint16_t)(TFLM_OPT_DEPTHWISE_SINGLE + is_7);
     } else if (left == 2) {
-        rows->last = TFLM_OPT_DEPTHWISE_TWO + shape->code - 2;
+        rows->last = (uint16_t)(TFLM_OPT_DEPTHWISE_TWO + shape->code - 2);
     } else {
         rows->last = left > 0 && groups > 0 ? TFLM_OPT_DEPTHWISE_BACK : 0;
         groups = tflm_opt_max(groups, 1);
@@ -142,10 +143,11 @@ static void set_rows(const strip *part, int32_t output_row, tflm_opt_depthwise_r
     rows->is_back = 0;
     rows->output_step = 4 * channels;
     rows->words_step = 4 * shape->stride_w * 4;
-    rows->code = shape->code - 2;
+    rows->code = (uint16_t)(shape->code - 2);
     /* With taps in two parts, the code has moved on over words. */
     rows->skip = part->pitch * 4 - 40 * is_7;
     rows->whole = groups * rows->words_step;
+    rows->output_offset = call->params->output_offset;
     rows->output_row = output_row;
     rows->count = 4;
     rows->plane = part->pairs * part->pitch * 4;
@@ -164,6 +166,7 @@ static void set_squares(const strip *part, int32_t output_row, tflm_opt_depthwis
     const tflm_opt_depthwise_shape *shape = &call->shape;
     const int32_t pitch = part->pitch * 4;
     const int32_t columns = part->columns & ~1;
+    squares->plane = part->pairs * pitch;
     squares->step = call->input->c;
     squares->output_row = output_row;
     squares->pitch = pitch;
@@ -172,14 +175,29 @@ static void set_squares(const strip *part, int32_t output_row, tflm_opt_depthwis
     squares->whole = columns * shape->stride_w * 4;
     squares->words_skip = shape->stride_h * pitch - squares->whole;
     squares->output_skip = 2 * output_row - columns * call->input->c;
-    squares->two_rows = part->rows / 2;
-    squares->last_row = part->rows & 1;
-    squares->is_2 = shape->code;
+    squares->two_rows = part->rows / 2 - part->wrapped;
+    squares->enter = squares->two_rows == 0 ? TFLM_OPT_DEPTHWISE_NO_ROWS
+                                            : 2 * shape->code + (columns == 0);
+    squares->two_columns = 8 * shape->stride_w;
+    squares->wrapped_words = pitch - squares->plane;
+    squares->wrapped_output = output_row - part->rows * output_row;
+    squares->output_offset = call->params->output_offset;
     squares->taps = call->scratch + 4 + shape->width;
-    squares->plane = part->pairs * pitch;
     squares->size = tflm_opt_depthwise_record_words(shape) * 4;
     squares->count = 4;
     squares->call = call;
+}
+
+/* What is left over from squares. */
+static int32_t rest_of(const strip *part)
+{
+    const tflm_opt_depthwise_shape *shape = &part->call->shape;
+    const int32_t pair = (part->rows - 1) * shape->stride_h / 2; /* the last row's first */
+    if ((part->rows & 1) == 0) {
+        return part->wrapped != 0 ? TFLM_OPT_DEPTHWISE_WRAPPED : 0;
+    }
+    return TFLM_OPT_DEPTHWISE_LAST + (shape->code != 0 ? TFLM_OPT_DEPTHWISE_BY_2 : 0) +
+           (pair + 1 >= part->last_pair ? TFLM_OPT_DEPTHWISE_HALF : 0);
 }
 
 /* Bounds that are narrower than an int8's, once outputs are written. */
@@ -239,13 +257,11 @@ TFLM_OPT_APART TFLM_OPT_SMALL void set_tools(const strip *part,
     with->taps.words = (uint32_t *)call->scratch + 4;
     with->taps.plane = size;
     with->taps.skip = (width - call->filter->w) * 4;
-    with->taps.are_taps = 1;
     with->words.row_bytes = inside * 4;
     with->words.step = call->input->c;
     with->words.constant = ((uint32_t)params->input_offset & 0xFFFFU) * 0x10001U;
     with->words.plane = part->pairs * part->pitch * 4;
     with->words.skip = (part->pitch - inside) * 4;
-    with->words.are_taps = 0;
     if (tflm_opt_depthwise_is_paired(&call->shape)) {
         with->core.squares.words = words;
         set_squares(part, output_row, &with->core.squares);
@@ -266,7 +282,6 @@ TFLM_OPT_APART TFLM_OPT_SMALL void make_strip(const strip *part,
     static const int32_t no_bias[4] = {0, 0, 0, 0};
     tflm_opt_depthwise_call *call = part->call;
     const tflm_opt_depthwise_shape *shape = &call->shape;
-    const int32_t channels = call->input->c;
     const int32_t pairs =
         part->last_x > part->first_x ? part->last_pair - part->first_pair : 0;
     uint32_t *const words =
@@ -279,6 +294,9 @@ TFLM_OPT_APART TFLM_OPT_SMALL void make_strip(const strip *part,
     const int paired = tflm_opt_depthwise_is_paired(shape);
     const int same = call->set[0] == part->rows && call->set[1] == part->columns &&
                      call->set[2] == part->in_x;
+    const int32_t *const bias = call->bias;
+    const int32_t last = call->input->c - 4;
+    int8_t *const first = output + part->wrapped * output_row; /* where squares of rows begin */
     int32_t channel = 0;
     if (!same || pairs < part->pairs) {
         fill(part, words);
@@ -293,17 +311,18 @@ TFLM_OPT_APART TFLM_OPT_SMALL void make_strip(const strip *part,
         call->set[1] = part->columns;
         call->set[2] = part->in_x;
     }
+    if (paired) {
+        with->core.squares.rest = rest_of(part);
+    }
     with->words.words = words + part->first_pair * part->pitch + part->first_x;
     for (;;) {
-        with->forms.bias = call->bias != NULL ? call->bias + channel : no_bias;
+        with->forms.bias = bias != NULL ? bias + channel : no_bias;
         with->forms.multiplier = call->quant->multiplier + channel;
         with->forms.shift = call->quant->shift + channel;
         with->forms.channel = channel;
         tflm_opt_depthwise_forms_s8(&with->forms);
         with->taps.pairs = taps;
-        with->taps.left = shape->tap_rows;
         with->taps.channel = channel;
-        tflm_opt_depthwise_words_s8(&with->taps);
         with->words.pairs = taps + shape->tap_rows;
         with->words.left = pairs;
         with->words.channel = channel;
@@ -311,17 +330,20 @@ TFLM_OPT_APART TFLM_OPT_SMALL void make_strip(const strip *part,
             tflm_opt_depthwise_words_s8(&with->words);
         }
         if (paired) {
-            with->core.squares.output = output + channel;
+            with->core.squares.output = first + channel;
+            tflm_opt_depthwise_nine_s8(&with->taps);
             tflm_opt_depthwise_squares_s8(&with->core.squares);
         } else {
-            with->core.rows.row_output = output + channel;
-            with->core.rows.channel_output = output + channel;
+            with->taps.left = shape->tap_rows;
+            with->core.rows.row_output = first + channel;
+            with->core.rows.channel_output = first + channel;
+            tflm_opt_depthwise_words_s8(&with->taps);
             tflm_opt_depthwise_rows_s8(&with->core.rows);
         }
-        if (channel + 4 >= channels) {
+        if (channel == last) {
             break;
         }
-        channel = tflm_opt_min(channel + 4, channels - 4);
+        channel = tflm_opt_min(channel + 4, last);
     }
     clamp_outputs(part, output, output_row);
 }
@@ -341,6 +363,12 @@ int32_t tflm_opt_depthwise_band_s8(tflm_opt_depthwise_call *call,
     part.rows = tflm_opt_min(call->rows, band->rows);
     part.in_y = band->y * shape->stride_h - params->padding.h;
     part.pairs = tflm_opt_depthwise_pairs(shape, part.rows);
+    part.wrapped = shape->code == 0 && part.in_y == -1 && part.rows == call->input->h &&
+                   (part.rows & 1) == 0;
+    if (part.wrapped) {
+        part.in_y = 0;
+        part.pairs--;
+    }
     part.first_pair = tflm_opt_max(-part.in_y, 0) / 2;
     part.last_pair = tflm_opt_min((call->input->h - part.in_y + 1) / 2, part.pairs);
     while (most > 1 && tflm_opt_depthwise_scratch(shape, part.rows, most) > call->size) {

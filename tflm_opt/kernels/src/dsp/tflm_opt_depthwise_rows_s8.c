@@ -90,8 +90,6 @@
 
 /* All pairs of rows that a window has. */
 #define ROWS(label, row)            \
-    "ldr r3, [sp, #52]          \n" \
-    "ldm r3, {r0-r3}            \n" \
     #label ":                   \n" \
     row                             \
     "ldr r4, [sp, #48]          \n" \
@@ -119,7 +117,7 @@
     "asr " sum ", " sum ", #7              \n" \
     "smmulr " sum ", " sum ", r4           \n" \
     "add " sum ", " sum ", " sum ", asr #31 \n" \
-    "smmlsr " sum ", " sum ", r6, r5       \n" \
+    "smmlsr " sum ", " sum ", r5, r6       \n" \
     "ssat " sum ", #8, " sum "             \n"
 
 /*
@@ -134,18 +132,6 @@
     "add r5, r5, r10            \n"
 
 /* One or two outputs, in r0 and r1, where a row has as many columns more than whole groups. */
-#define LAST(label, row, further)   \
-    "ldrd r12, lr, [sp, #40]    \n" \
-    "ldr r11, [sp]              \n" \
-    "ldr r3, [sp, #52]          \n" \
-    "add lr, lr, #" further "   \n" \
-    "ldrd r0, r1, [r3]          \n" \
-    #label ":                   \n" \
-    row                             \
-    "ldr r4, [sp, #48]          \n" \
-    "add r11, r11, lr           \n" \
-    "cmp r12, r4                \n" \
-    "bne " #label "b            \n"
 #define SINGLE_5                                                                   \
     "ldmia r12!, {r4-r8}            \n"                                            \
     "ldm r11, {r1-r3, r9, r10}      \n"                                            \
@@ -204,15 +190,14 @@ void tflm_opt_depthwise_rows_s8(__attribute__((unused)) const tflm_opt_depthwise
 {
     __asm__(
         "push {r4-r11, lr}          \n"
-        "sub r12, sp, #4            \n"
         "sub sp, sp, #132           \n"
-        "add r0, r0, #128           \n"
-        "mov r10, sp                \n"
-        "1:                         \n"
-        "ldmdb r0!, {r1-r8}         \n"
-        "stmdb r12!, {r1-r8}        \n"
-        "cmp r12, r10               \n"
-        "bne 1b                     \n"
+        "mov r12, sp                \n"
+        "ldmia r0!, {r1-r11}        \n"
+        "stmia r12!, {r1-r11}       \n"
+        "ldmia r0!, {r1-r11}        \n"
+        "stmia r12!, {r1-r11}       \n"
+        "ldm r0, {r1-r10}           \n"
+        "stm r12, {r1-r10}          \n"
         "1:                         \n" /* a row of outputs */
         "ldrd r4, r10, [sp, #60]    \n" /* places, whole */
         "ldr r8, [sp, #52]          \n" /* record */
@@ -230,10 +215,12 @@ void tflm_opt_depthwise_rows_s8(__attribute__((unused)) const tflm_opt_depthwise
         "cmp r4, r10                \n"
         "beq.w 4f                   \n"
         "2:                         \n" /* a group, of which r4 is where words are */
-        "ldr r3, [sp, #32]          \n" /* code */
-        "ldrd r12, lr, [sp, #40]    \n" /* taps, skip */
         "mov r11, r4                \n"
-        "tbh [pc, r3, lsl #1]       \n"
+        "ldrh r4, [sp, #32]         \n" /* code */
+        "ldr r3, [sp, #52]          \n"
+        "ldrd r12, lr, [sp, #40]    \n" /* taps, skip */
+        "ldm r3, {r0-r3}            \n"
+        "tbh [pc, r4, lsl #1]       \n"
         "3:                         \n"
         ".hword (31f - 3b) / 2, (32f - 3b) / 2, (33f - 3b) / 2, (34f - 3b) / 2 \n"
         "34:                        \n"
@@ -250,8 +237,7 @@ void tflm_opt_depthwise_rows_s8(__attribute__((unused)) const tflm_opt_depthwise
         "40:                        \n"
         "ldr r12, [sp, #76]         \n" /* form */
         "ldm r12, {r4-r6}           \n"
-        "cmp r6, #0                 \n"
-        "ble.w 44f                  \n"
+        "cbz r6, 44f                \n"
         SHORT_FORM
         "43:                        \n"
         "ldm sp, {r4-r11}           \n"
@@ -261,11 +247,20 @@ void tflm_opt_depthwise_rows_s8(__attribute__((unused)) const tflm_opt_depthwise
         "cmp r4, r6                 \n"
         "bne.w 2b                   \n"
         "4:                         \n" /* what is left of the row */
-        "ldr r4, [sp, #36]          \n"
+        "ldrh r4, [sp, #34]         \n" /* last */
+        "cmp r4, #0                 \n"
+        "beq.w 6f                   \n"
+        "ldr r3, [sp, #52]          \n"
+        "ldr r11, [sp]              \n"
+        "ldrd r12, lr, [sp, #40]    \n"
+        "ldrd r0, r1, [r3]          \n"
         "tbh [pc, r4, lsl #1]       \n"
         "3:                         \n"
         ".hword (6f - 3b) / 2, (45f - 3b) / 2, (51f - 3b) / 2, (53f - 3b) / 2 \n"
         ".hword (55f - 3b) / 2, (57f - 3b) / 2, (63f - 3b) / 2, (65f - 3b) / 2 \n"
+        "44:                        \n"
+        "bl 5f                      \n"
+        "b 43b                      \n"
         "45:                        \n" /* a group that goes back, if not yet made */
         "ldr r6, [sp, #56]          \n"
         "eors r6, r6, #1            \n"
@@ -281,27 +276,29 @@ void tflm_opt_depthwise_rows_s8(__attribute__((unused)) const tflm_opt_depthwise
         "str r8, [sp, #8]           \n"
         "b 2b                       \n"
         "51:                        \n"
-        LAST(52, SINGLE_5, "0")
+        ROWS(52, SINGLE_5)
         "b 60f                      \n"
         "53:                        \n"
-        LAST(54, SINGLE_7, "12")
+        "add lr, lr, #12            \n"
+        ROWS(54, SINGLE_7)
         "b 60f                      \n"
         "55:                        \n"
-        LAST(56, PAIR_5_1, "0")
+        ROWS(56, PAIR_5_1)
         "b 60f                      \n"
         "63:                        \n"
-        LAST(64, PAIR_5_2, "0")
+        ROWS(64, PAIR_5_2)
         "b 60f                      \n"
         "65:                        \n"
-        LAST(66, PAIR_7_2, "4")
+        "add lr, lr, #4             \n"
+        ROWS(66, PAIR_7_2)
         "b 60f                      \n"
         "57:                        \n"
-        LAST(58, PAIR_7_1, "8")
+        "add lr, lr, #8             \n"
+        ROWS(58, PAIR_7_1)
         "60:                        \n"
         "ldr r12, [sp, #76]         \n"
         "ldm r12, {r4-r6}           \n"
-        "cmp r6, #0                 \n"
-        "ble 62f                    \n"
+        "cbz r6, 62f                \n"
         "smmla r0, r0, r4, r5       \n"
         "smmla r1, r1, r4, r5       \n"
         "asr r0, r0, r6             \n"
@@ -342,14 +339,12 @@ void tflm_opt_depthwise_rows_s8(__attribute__((unused)) const tflm_opt_depthwise
         "bne.w 1b                   \n"
         "add sp, sp, #132           \n"
         "pop {r4-r11, pc}           \n"
-        "44:                        \n"
-        "bl 5f                      \n"
-        "b 43b                      \n"
         "62:                        \n"
         "bl 5f                      \n"
         "b 61b                      \n"
         "5:                         \n"
-        "beq 7f                     \n"
+        "cbz r5, 7f                 \n"
+        "ldr r6, [sp, #36]          \n" /* output_offset */
         LONG_FORM("r0")
         LONG_FORM("r1")
         LONG_FORM("r2")

@@ -53,17 +53,30 @@
     COLUMN_LEFT("smlabt", "smlad", "r7", "r4")                                   \
     COLUMN_LEFT("smlabt", "smlad", "r8", "r5")                                   \
     COLUMN_LEFT("smlabt", "smlad", "r9", "r6")
-#define LAST_ROW_1                                                               \
+#define LAST_ROW_1_FIRST                                                         \
     "ldmdb r12, {r3-r6}         \n"                                              \
     "ldm r11, {r7-r10}          \n"                                              \
     FIRST_THREE("r0", "r7", "r8", "r9")                                          \
-    FIRST_THREE("r2", "r8", "r9", "r10")                                         \
+    FIRST_THREE("r2", "r8", "r9", "r10")
+#define LAST_ROW_1_SECOND                                                        \
     "add r7, r11, lr            \n"                                              \
     "ldm r12, {r4-r6}           \n"                                              \
     "ldm r7, {r7-r10}           \n"                                              \
     SUM("smlabt", "r0", "r7", "r4") SUM("smlabt", "r2", "r8", "r4")              \
     SUM("smlabt", "r0", "r8", "r5") SUM("smlabt", "r2", "r9", "r5")              \
     SUM("smlabt", "r0", "r9", "r6") SUM("smlabt", "r2", "r10", "r6")
+
+/* Upper sums of the input's last pair of rows alone, lower ones of its first. */
+#define WRAPPED                                                                  \
+    "ldmdb r12, {r3-r6}         \n"                                              \
+    "ldm r11, {r7-r10}          \n"                                              \
+    FIRST_THREE("r0", "r7", "r8", "r9")                                          \
+    FIRST_THREE("r1", "r8", "r9", "r10")                                         \
+    "add r7, r11, lr            \n"                                              \
+    "ldm r12, {r4-r6}           \n"                                              \
+    "ldm r7, {r7-r10}           \n"                                              \
+    FIRST_THREE("r2", "r7", "r8", "r9")                                          \
+    FIRST_THREE("r3", "r8", "r9", "r10")
 
 /*
  * Stride 2. Upper sums take words of a first and a second pair of rows, lower ones those of the
@@ -99,12 +112,13 @@
     THREE("r0", "r7", "r8", "r9")                                                \
     "ldm r10, {r7-r9}           \n"                                              \
     THREE("r2", "r7", "r8", "r9")
-#define LAST_ROW_2                                                               \
+#define LAST_ROW_2_FIRST                                                         \
     "ldmdb r12, {r3-r6}         \n"                                              \
     "ldm r11, {r2, r7-r10}      \n"                                              \
     FIRST_THREE("r0", "r2", "r7", "r8")                                          \
+    FIRST_THREE("r2", "r8", "r9", "r10")
+#define LAST_ROW_2_SECOND                                                        \
     "add r7, r11, lr            \n"                                              \
-    FIRST_THREE("r2", "r8", "r9", "r10")                                         \
     "ldm r7, {r7-r10, lr}       \n"                                              \
     "ldm r12, {r4-r6}           \n"                                              \
     THREE("r0", "r7", "r8", "r9")                                                \
@@ -113,12 +127,11 @@
 /*
  * A channel's form, to r4 to r6, where the output goes, where words end, the distances to the next
  * output and to the lower one, to r7 to r10. Outputs without a short form are made at `otherwise`,
- * which leads back to `label`.
+ * which is not far behind and leads back to `label`.
  */
 #define FORM(otherwise, and_pitch)                                               \
     "ldm sp, {r4-r10" and_pitch "} \n"                                           \
-    "cmp r6, #0                 \n"                                              \
-    "ble.w " #otherwise "f      \n"
+    "cbz r6, " #otherwise "f    \n"
 #define TWO_OUTPUTS(label, otherwise)                                            \
     FORM(otherwise, ", lr")                                                      \
     "smmla r0, r0, r4, r5       \n"                                              \
@@ -128,7 +141,7 @@
     "ssat r0, #8, r0            \n"                                              \
     "ssat r2, #8, r2            \n"                                              \
     #label ":                   \n"
-#define FOUR_OUTPUTS(label, otherwise, and_pitch, words)                         \
+#define FOUR_OUTPUTS(label, otherwise, and_pitch)                                \
     FORM(otherwise, and_pitch)                                                   \
     "smmla r0, r0, r4, r5       \n"                                              \
     "smmla r1, r1, r4, r5       \n"                                              \
@@ -142,7 +155,8 @@
     "ssat r1, #8, r1            \n"                                              \
     "ssat r2, #8, r2            \n"                                              \
     "ssat r3, #8, r3            \n"                                              \
-    #label ":                   \n"                                              \
+    #label ":                   \n"
+#define STORE_SQUARE(words)                                                      \
     "strb r0, [r7]              \n"                                              \
     "strb r2, [r7, r10]         \n"                                              \
     "add r7, r7, r9             \n"                                              \
@@ -152,158 +166,171 @@
     "add r7, r7, r9             \n"                                              \
     "str r7, [sp, #12]          \n"                                              \
     "cmp r11, r8                \n"
-
-/* To the next two rows, if there are any: their first square or, for want of it, column. */
-#define NEXT_ROWS(square, column)                                                \
-    "add r0, sp, #40            \n"                                              \
-    "ldm r0, {r0-r3}            \n" /* words_skip, ..., whole */                 \
-    "subs r2, r2, #1            \n"                                              \
-    "beq.w 7f                   \n"                                              \
-    "str r2, [sp, #48]          \n"                                              \
-    "add r11, r11, r0           \n"                                              \
-    "add r7, r7, r1             \n"                                              \
-    "add r8, r11, r3            \n"                                              \
-    "strd r7, r8, [sp, #12]     \n"                                              \
-    "cmp r11, r8                \n"                                              \
-    "bne " #square "b           \n"                                              \
-    "b " #column "b             \n"
+#define STORE_COLUMN                                                             \
+    "strb r2, [r7, r10]         \n"                                              \
+    "strb r0, [r7]              \n"
 
 /* The long form: see tflm_opt_depthwise_form. */
 #define LONG_FORM(sum)                         \
     "asr " sum ", " sum ", #7              \n" \
     "smmulr " sum ", " sum ", r4           \n" \
     "add " sum ", " sum ", " sum ", asr #31 \n" \
-    "smmlsr " sum ", " sum ", r6, r5       \n" \
+    "smmlsr " sum ", " sum ", r5, r6       \n" \
     "ssat " sum ", #8, " sum "             \n"
+#define OTHERWISE(label, otherwise, pitch)                                       \
+    #otherwise ":               \n"                                              \
+    "bl 88f                     \n"                                              \
+    "ldr lr, [sp, #" pitch "]   \n"                                              \
+    "b " #label "b              \n"
 
-/* What is told lies at the stack pointer. */
+/*
+ * At the stack pointer lie five words of the core's: the form, where the next output goes, and where
+ * the words of a row end. Then follows what is told.
+ */
 __attribute__((naked))
 void tflm_opt_depthwise_squares_s8(
     __attribute__((unused)) const tflm_opt_depthwise_squares *squares)
 {
     __asm__(
         "push {r4-r11, lr}          \n"
-        "sub sp, sp, #100           \n"
-        "mov r11, sp                \n"
-        "ldmia r0!, {r1-r8}         \n"
-        "stmia r11!, {r1-r8}        \n"
-        "ldmia r0!, {r1-r8}         \n"
-        "stmia r11!, {r1-r8}        \n"
-        "ldmia r0, {r1-r8}          \n"
-        "stmia r11, {r1-r8}         \n"
+        "sub sp, sp, #116           \n"
+        "add r11, sp, #20           \n"
+        "ldmia r0!, {r1-r10, r12, lr} \n"
+        "stmia r11!, {r1-r10, r12, lr} \n"
+        "ldm r0, {r1-r10, r12}      \n"
+        "stm r11, {r1-r10, r12}     \n"
         "1:                         \n" /* a channel */
-        "add r0, sp, #52            \n"
-        "ldm r0, {r0-r3, r7, r11, r12} \n" /* whole, ..., output, words, taps */
+        "add r0, sp, #44            \n"
+        "ldm r0, {r1-r5, r7, r11, r12} \n" /* enter, ..., taps */
+        "str r5, [sp, #52]          \n"
+        "add r8, r11, r4            \n"
         "add r4, r12, #12           \n"
-        "ldr lr, [sp, #28]          \n"
         "ldm r4, {r4-r6}            \n" /* the form */
-        "add r8, r11, r0            \n"
+        "ldr lr, [sp, #28]          \n"
         "stm sp, {r4-r8}            \n"
-        "str r1, [sp, #48]          \n"
-        "cmp r1, #0                 \n"
-        "beq.w 8f                   \n"
-        "cmp r11, r8                \n"
-        "beq.w 6f                   \n"
-        "cmp r3, #0                 \n"
-        "bne.w 3f                   \n"
+        "10:                        \n" /* two rows, of which r1 says where to enter */
+        "tbh [pc, r1, lsl #1]       \n"
+        "11:                        \n"
+        ".hword (2f - 11b) / 2, (21f - 11b) / 2, (3f - 11b) / 2, (31f - 11b) / 2 \n"
+        ".hword (71f - 11b) / 2     \n"
         "2:                         \n"
         SQUARE_1
-        FOUR_OUTPUTS(20, 22, "", "8")
+        FOUR_OUTPUTS(20, 22, "")
+        STORE_SQUARE("8")
         "bne 2b                     \n"
         "ldr r0, [sp, #36]          \n"
-        "cmp r0, #0                 \n"
-        "beq 4f                     \n"
+        "cbnz r0, 21f               \n"
+        "4:                         \n" /* the next two rows, if there are any */
+        "add r0, sp, #40            \n"
+        "ldm r0, {r0-r4}            \n" /* words_skip, enter, output_skip, left, whole */
+        "subs r3, r3, #1            \n"
+        "beq 7f                     \n"
+        "str r3, [sp, #52]          \n"
+        "add r11, r11, r0           \n"
+        "add r7, r7, r2             \n"
+        "add r8, r11, r4            \n"
+        "strd r7, r8, [sp, #12]     \n"
+        "b 10b                      \n"
+        OTHERWISE(20, 22, "28")
         "21:                        \n"
         LAST_COLUMN_1
         TWO_OUTPUTS(23, 24)
-        "strb r2, [r7, r10]         \n"
+        STORE_COLUMN
+        "b 4b                       \n"
+        OTHERWISE(23, 24, "28")
+        "71:                        \n"
+        "ldr r3, [sp, #88]          \n"
+        "lsls r3, r3, #29           \n"
+        "b 72f                      \n"
+        "7:                         \n" /* the last row, if it is single, or first and last */
+        "ldr r3, [sp, #88]          \n" /* rest */
+        "lsls r3, r3, #29           \n"
+        "beq 9f                     \n"
+        "add r11, r11, r0           \n"
+        "add r7, r7, r2             \n"
+        "add r8, r11, r4            \n"
+        "strd r7, r8, [sp, #12]     \n"
+        "72:                        \n" /* carry if they are the first and the last */
+        "bcc 8f                     \n"
+        "ldr lr, [sp, #104]         \n" /* wrapped_words */
+        "6:                         \n"
+        WRAPPED
+        FOUR_OUTPUTS(60, 61, "")
+        "ldr r10, [sp, #108]        \n" /* wrapped_output */
         "strb r0, [r7]              \n"
-        "4:                         \n"
-        NEXT_ROWS(2, 21)
-        "3:                         \n"
-        SQUARE_2
-        FOUR_OUTPUTS(30, 32, ", lr", "16")
-        "bne 3b                     \n"
+        "strb r2, [r7, r10]         \n"
+        "cmp r11, r8                \n"
+        "beq 9f                     \n"
+        "add r7, r7, r9             \n"
+        "add r11, r11, #8           \n"
+        "strb r1, [r7]              \n"
+        "strb r3, [r7, r10]         \n"
+        "add r7, r7, r9             \n"
+        "str r7, [sp, #12]          \n"
+        "cmp r11, r8                \n"
+        "bne 6b                     \n"
         "ldr r0, [sp, #36]          \n"
         "cmp r0, #0                 \n"
-        "beq 5f                     \n"
+        "bne 6b                     \n"
+        "9:                         \n" /* the next channel */
+        "add r8, sp, #64            \n"
+        "ldm r8, {r0-r5}            \n" /* output, words, taps, count, plane, size */
+        "add r0, r0, #1             \n"
+        "add r1, r1, r4             \n"
+        "add r2, r2, r5             \n"
+        "subs r3, r3, #1            \n"
+        "stm r8, {r0-r3}            \n"
+        "bne 1b                     \n"
+        "add sp, sp, #116           \n"
+        "pop {r4-r11, pc}           \n"
+        OTHERWISE(60, 61, "104")
+        "3:                         \n"
+        SQUARE_2
+        FOUR_OUTPUTS(30, 32, ", lr")
+        STORE_SQUARE("16")
+        "bne 3b                     \n"
+        "ldr r0, [sp, #36]          \n"
+        "cbnz r0, 31f               \n"
+        "b 4b                       \n"
+        OTHERWISE(30, 32, "28")
         "31:                        \n"
         LAST_COLUMN_2
         TWO_OUTPUTS(33, 34)
-        "strb r2, [r7, r10]         \n"
-        "strb r0, [r7]              \n"
-        "5:                         \n"
-        NEXT_ROWS(3, 31)
-        "6:                         \n"
-        "cmp r3, #0                 \n"
-        "bne 31b                    \n"
-        "b 21b                      \n"
-        "7:                         \n" /* the last row, if it is single */
-        "add r11, r11, r0           \n"
-        "add r7, r7, r1             \n"
-        "add r8, r11, r3            \n"
-        "strd r7, r8, [sp, #12]     \n"
-        "ldr r2, [sp, #60]          \n" /* last_row */
-        "cmp r2, #0                 \n"
-        "beq 9f                     \n"
+        STORE_COLUMN
+        "b 4b                       \n"
+        OTHERWISE(33, 34, "28")
         "8:                         \n" /* two columns, of which the right one may be missing */
-        "ldr r3, [sp, #64]          \n" /* is_2 */
-        "cmp r3, #0                 \n"
-        "bne 81f                    \n"
-        LAST_ROW_1
-        "b.w 82f                    \n"
+        "ldr r3, [sp, #88]          \n"
+        "lsls r3, r3, #31           \n"
+        "bcs 81f                    \n"
+        LAST_ROW_1_FIRST
+        "bmi 82f                    \n"
+        LAST_ROW_1_SECOND
+        "b 82f                      \n"
         "81:                        \n"
-        LAST_ROW_2
+        LAST_ROW_2_FIRST
+        "bmi 82f                    \n"
+        LAST_ROW_2_SECOND
         "82:                        \n"
         TWO_OUTPUTS(83, 85)
         "strb r0, [r7]              \n"
         "cmp r11, r8                \n"
-        "beq 9f                     \n"
+        "beq 9b                     \n"
         "strb r2, [r7, r9]          \n"
         "add r7, r7, r9, lsl #1     \n"
+        "ldr r3, [sp, #92]          \n" /* words of two columns */
         "str r7, [sp, #12]          \n"
-        "ldr r3, [sp, #64]          \n"
-        "ldr r0, [sp, #36]          \n"
-        "add r11, r11, #8           \n"
-        "add r11, r11, r3, lsl #3   \n"
+        "add r11, r11, r3           \n"
         "cmp r11, r8                \n"
         "bne 8b                     \n"
+        "ldr r0, [sp, #36]          \n"
         "cmp r0, #0                 \n"
         "bne 8b                     \n"
-        "9:                         \n" /* the next channel */
-        "add r8, sp, #68            \n"
-        "ldm r8, {r0-r5}            \n" /* output, words, taps, plane, size, count */
-        "add r0, r0, #1             \n"
-        "add r1, r1, r3             \n"
-        "add r2, r2, r4             \n"
-        "stm r8, {r0-r2}            \n"
-        "subs r5, r5, #1            \n"
-        "str r5, [sp, #88]          \n"
-        "bne.w 1b                   \n"
-        "add sp, sp, #100           \n"
-        "pop {r4-r11, pc}           \n"
-        "22:                        \n"
-        "bl 88f                     \n"
-        "ldr lr, [sp, #28]          \n"
-        "b.w 20b                    \n"
-        "24:                        \n"
-        "bl 88f                     \n"
-        "ldr lr, [sp, #28]          \n"
-        "b.w 23b                    \n"
-        "32:                        \n"
-        "bl 88f                     \n"
-        "ldr lr, [sp, #28]          \n"
-        "b.w 30b                    \n"
-        "34:                        \n"
-        "bl 88f                     \n"
-        "ldr lr, [sp, #28]          \n"
-        "b.w 33b                    \n"
-        "85:                        \n"
-        "bl 88f                     \n"
-        "ldr lr, [sp, #28]          \n"
-        "b.w 83b                    \n"
+        "b 9b                       \n"
+        OTHERWISE(83, 85, "28")
         "88:                        \n"
-        "beq 89f                    \n"
+        "cbz r5, 89f                \n"
+        "ldr r6, [sp, #100]         \n" /* output_offset */
         LONG_FORM("r0")
         LONG_FORM("r1")
         LONG_FORM("r2")
@@ -313,7 +340,7 @@ void tflm_opt_depthwise_squares_s8(
         "push {r0-r3, r12, lr}      \n"
         "mov r0, sp                 \n"
         "mov r1, r4                 \n"
-        "ldr r2, [sp, #116]         \n"
+        "ldr r2, [sp, #120]         \n" /* call */
         "bl tflm_opt_depthwise_odd_s8 \n"
         "pop {r0-r3, r12, pc}       \n");
 }

@@ -83,49 +83,47 @@ void tflm_opt_depthwise_words_s8(__attribute__((unused)) tflm_opt_depthwise_word
 {
     __asm__(
         "push {r0, r1, r4-r11, lr}  \n" /* the second place is for where words end */
-        "ldrd r9, r10, [r0, #24]    \n" /* words, plane */
+        "mov r5, r0                 \n"
+        "ldrd r9, r10, [r5, #24]    \n" /* words, plane */
+        "ldrd r0, lr, [r5, #16]     \n" /* step, constant */
         "add r11, r9, r10, lsl #1   \n"
         "add r12, r11, r10          \n"
         "add r10, r10, r9           \n"
-        "1:                         \n" /* a pair of rows */
-        "ldr r5, [sp]               \n"
         "ldm r5, {r1-r4}            \n" /* pairs, left, row_bytes, channel */
-        "ldrd r0, lr, [r5, #16]     \n" /* step, constant */
+        "1:                         \n" /* a pair of rows */
         "ldmia r1!, {r6-r8}         \n" /* upper, missing, to_lower */
-        "str r1, [r5]               \n"
+        "strd r1, r2, [r5]          \n"
         "add r6, r6, r4             \n"
         "add r4, r9, r3             \n"
         "str r4, [sp, #4]           \n"
-        "ldr r1, [r5, #36]          \n" /* are_taps */
-        "cmp r1, #0                 \n"
-        "bne 4f                     \n"
+        "cmp lr, #0xFF00FF00        \n"
+        "beq 4f                     \n"
         ROW(1, VALUE, VALUE_ODD, FOUR(1, VALUE, VALUE_ODD))
         "b 5f                       \n"
         "4:                         \n"
         ROW(2, TAP, TAP_ODD, "22: \n")
         "5:                         \n"
         "ldr r5, [sp]               \n"
-        "ldm r5, {r1-r3}            \n"
-        "ldr r1, [r1, #-8]          \n"
-        "cbz r1, 7f                 \n"
-        "sub r1, r1, r3             \n" /* a row is missing: zeros for its halves */
-        "sub r1, r1, #4             \n"
-        "mov r0, #0                 \n"
+        "ldm r5, {r1-r4}            \n"
+        "ldr r6, [r1, #-8]          \n"
+        "cbz r6, 7f                 \n"
+        "sub r6, r6, r3             \n" /* a row is missing: zeros for its halves */
+        "sub r6, r6, #4             \n"
+        "mov r7, #0                 \n"
         "6:                         \n"
-        "strh r0, [r9, r1]          \n"
-        "strh r0, [r10, r1]         \n"
-        "strh r0, [r11, r1]         \n"
-        "strh r0, [r12, r1]         \n"
-        "adds r1, r1, #4            \n"
+        "strh r7, [r9, r6]          \n"
+        "strh r7, [r10, r6]         \n"
+        "strh r7, [r11, r6]         \n"
+        "strh r7, [r12, r6]         \n"
+        "adds r6, r6, #4            \n"
         "bmi 6b                     \n"
         "7:                         \n"
-        "ldr r0, [r5, #32]          \n" /* skip */
-        "add r9, r9, r0             \n"
-        "add r10, r10, r0           \n"
-        "add r11, r11, r0           \n"
-        "add r12, r12, r0           \n"
+        "ldr r6, [r5, #32]          \n" /* skip */
         "subs r2, r2, #1            \n"
-        "str r2, [r5, #4]           \n"
+        "add r9, r9, r6             \n"
+        "add r10, r10, r6           \n"
+        "add r11, r11, r6           \n"
+        "add r12, r12, r6           \n"
         "bne 1b                     \n"
         "pop {r0, r1, r4-r11, pc}   \n");
 }
