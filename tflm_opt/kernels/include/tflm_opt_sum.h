@@ -6,6 +6,7 @@
 #define TFLM_OPT_SUM_H
 
 #include "tflm_opt_math.h"
+#include "tflm_opt_tier.h"
 #include "tflm_opt_types.h"
 
 /*
@@ -84,6 +85,26 @@ TFLM_OPT_INLINE int8_t tflm_opt_saturated(int32_t x)
 }
 
 /*
+ * x * multiplier / 2^32 to nearest, halves up, for |x| <= 2^30 and multiplier >= 0.
+ *
+ * Cores whose products have 32 bits take it in parts of 16, both factors' lower ones signed: with
+ * x = a * 2^16 + b and multiplier = c * 2^16 + d it is a * c and, of the rest, what is above 2^16;
+ * |a * d + b * c| is below 2^30 + 2^29, and of b * d the part below 2^16 can't carry.
+ */
+TFLM_OPT_INLINE int32_t tflm_opt_upper_half(int32_t x, int32_t multiplier)
+{
+#if TFLM_OPT_THUMB1
+    const int32_t b = (int16_t)x;
+    const int32_t a = (x - b) >> 16;
+    const int32_t d = (int16_t)multiplier;
+    const int32_t c = (int32_t)(((uint32_t)multiplier + 0x8000U) >> 16);
+    return a * c + ((((b * d) >> 16) + a * d + b * c + 0x8000) >> 16);
+#else
+    return (int32_t)(((int64_t)x * multiplier + ((int64_t)1 << 31)) >> 32);
+#endif
+}
+
+/*
  * An output of twice a sum, 1 <= right <= 22: times multiplier / 2^32 to nearest, which is TFLM's
  * first rounding, by 2^right to nearest with halves away from zero, plus the offset, saturated.
  * `half` is from below; with |twice| < 2^30 nothing overflows.
@@ -91,7 +112,7 @@ TFLM_OPT_INLINE int8_t tflm_opt_saturated(int32_t x)
 TFLM_OPT_INLINE int8_t tflm_opt_output_of_twice(
     int32_t twice, int32_t multiplier, int32_t half, int32_t right)
 {
-    const int32_t high = (int32_t)(((int64_t)twice * multiplier + ((int64_t)1 << 31)) >> 32);
+    const int32_t high = tflm_opt_upper_half(twice, multiplier);
     return tflm_opt_saturated((high + (high >> 31) + half) >> right);
 }
 
