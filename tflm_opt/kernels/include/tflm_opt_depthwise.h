@@ -381,6 +381,12 @@ void tflm_opt_depthwise_odd_s8(int32_t *sums,
                                const tflm_opt_depthwise_call *call) TFLM_OPT_SMALL;
 
 /*
+ * The same by the long form, where the channel has one. Only assembly can call it: sums are in r0 to
+ * r3, the form's multiplier and constant in r4 and r5, the call in r6, which changes, as lr does.
+ */
+void tflm_opt_depthwise_long_s8(void);
+
+/*
  * One pixel's channels, four by four, straight from the input: taps of the window that lie inside.
  * Outputs are made in long form (tflm_opt_depthwise_form). The record is used up.
  */

@@ -28,25 +28,34 @@ static const int8_t *set_distances(const tflm_opt_depthwise_call *call,
 }
 
 /* `groups` fours of a pixel's channels from `first` on. */
-TFLM_OPT_APART TFLM_OPT_SMALL void make_groups(const tflm_opt_depthwise_pixel *pixel,
+TFLM_OPT_APART TFLM_OPT_SMALL void make_groups(tflm_opt_depthwise_pixel *pixel,
                                                int32_t first,
                                                int32_t groups,
                                                int8_t *output)
 {
-    tflm_opt_depthwise_pixel job = *pixel;
-    job.source += first;
-    job.taps += first;
-    job.bias += job.bias_step != 0 ? first : 0;
-    job.multiplier += first;
-    job.shift += first;
-    job.output = output;
-    job.groups = groups;
-    tflm_opt_depthwise_taps_s8(&job);
+    const int8_t *source = pixel->source;
+    const int8_t *taps = pixel->taps;
+    const int32_t *bias = pixel->bias;
+    const int32_t *multiplier = pixel->multiplier;
+    const int32_t *shift = pixel->shift;
+    pixel->source = source + first;
+    pixel->taps = taps + first;
+    pixel->bias = bias + (pixel->bias_step != 0 ? first : 0);
+    pixel->multiplier = multiplier + first;
+    pixel->shift = shift + first;
+    pixel->output = output;
+    pixel->groups = groups;
+    tflm_opt_depthwise_taps_s8(pixel);
+    pixel->source = source; /* which it moved on */
+    pixel->taps = taps;
+    pixel->bias = bias;
+    pixel->multiplier = multiplier;
+    pixel->shift = shift;
 }
 
 /* All channels of a pixel; the last ones by way of the four that end with them. */
 static void make_pixel(const tflm_opt_depthwise_call *call,
-                       const tflm_opt_depthwise_pixel *pixel,
+                       tflm_opt_depthwise_pixel *pixel,
                        int8_t *output)
 {
     const cmsis_nn_activation activation = call->params->activation;
@@ -58,6 +67,7 @@ static void make_pixel(const tflm_opt_depthwise_call *call,
         make_groups(pixel, channels - 4, 1, four);
         for (; done < channels; done++) {
             output[done] = four[done - channels + 4];
+            TFLM_OPT_KEEP(done); /* not as a call of memcpy */
         }
     }
     if (activation.min > -128 || activation.max < 127) {

@@ -112,14 +112,6 @@
     "ssat r2, #8, r2            \n" \
     "ssat r3, #8, r3            \n"
 
-/* The output of a sum by TFLM's two roundings: see tflm_opt_depthwise_form. */
-#define LONG_FORM(sum)                         \
-    "asr " sum ", " sum ", #7              \n" \
-    "smmulr " sum ", " sum ", r4           \n" \
-    "add " sum ", " sum ", " sum ", asr #31 \n" \
-    "smmlsr " sum ", " sum ", r5, r6       \n" \
-    "ssat " sum ", #8, " sum "             \n"
-
 /*
  * The outputs of a group, where r5 says, and at the distances in r7 to r9: the first last, since
  * those that aren't there have its place.
@@ -259,7 +251,8 @@ void tflm_opt_depthwise_rows_s8(__attribute__((unused)) const tflm_opt_depthwise
         ".hword (6f - 3b) / 2, (45f - 3b) / 2, (51f - 3b) / 2, (53f - 3b) / 2 \n"
         ".hword (55f - 3b) / 2, (57f - 3b) / 2, (63f - 3b) / 2, (65f - 3b) / 2 \n"
         "44:                        \n"
-        "bl 5f                      \n"
+        "ldr r6, [sp, #100]         \n" /* call */
+        "bl tflm_opt_depthwise_long_s8 \n"
         "b 43b                      \n"
         "45:                        \n" /* a group that goes back, if not yet made */
         "ldr r6, [sp, #56]          \n"
@@ -340,23 +333,9 @@ void tflm_opt_depthwise_rows_s8(__attribute__((unused)) const tflm_opt_depthwise
         "add sp, sp, #132           \n"
         "pop {r4-r11, pc}           \n"
         "62:                        \n"
-        "bl 5f                      \n"
-        "b 61b                      \n"
-        "5:                         \n"
-        "cbz r5, 7f                 \n"
-        "ldr r6, [sp, #36]          \n" /* output_offset */
-        LONG_FORM("r0")
-        LONG_FORM("r1")
-        LONG_FORM("r2")
-        LONG_FORM("r3")
-        "bx lr                      \n"
-        "7:                         \n" /* four sums of a channel without a form */
-        "push {r0-r3, r12, lr}      \n"
-        "mov r0, sp                 \n"
-        "mov r1, r4                 \n"
-        "ldr r2, [sp, #124]         \n"
-        "bl tflm_opt_depthwise_odd_s8 \n"
-        "pop {r0-r3, r12, pc}       \n");
+        "ldr r6, [sp, #100]         \n" /* call */
+        "bl tflm_opt_depthwise_long_s8 \n"
+        "b 61b                      \n");
 }
 
 #endif

@@ -170,16 +170,10 @@
     "strb r2, [r7, r10]         \n"                                              \
     "strb r0, [r7]              \n"
 
-/* The long form: see tflm_opt_depthwise_form. */
-#define LONG_FORM(sum)                         \
-    "asr " sum ", " sum ", #7              \n" \
-    "smmulr " sum ", " sum ", r4           \n" \
-    "add " sum ", " sum ", " sum ", asr #31 \n" \
-    "smmlsr " sum ", " sum ", r5, r6       \n" \
-    "ssat " sum ", #8, " sum "             \n"
 #define OTHERWISE(label, otherwise, pitch)                                       \
     #otherwise ":               \n"                                              \
-    "bl 88f                     \n"                                              \
+    "ldr r6, [sp, #96]          \n" /* call */                                   \
+    "bl tflm_opt_depthwise_long_s8 \n"                                           \
     "ldr lr, [sp, #" pitch "]   \n"                                              \
     "b " #label "b              \n"
 
@@ -327,22 +321,7 @@ void tflm_opt_depthwise_squares_s8(
         "cmp r0, #0                 \n"
         "bne 8b                     \n"
         "b 9b                       \n"
-        OTHERWISE(83, 85, "28")
-        "88:                        \n"
-        "cbz r5, 89f                \n"
-        "ldr r6, [sp, #100]         \n" /* output_offset */
-        LONG_FORM("r0")
-        LONG_FORM("r1")
-        LONG_FORM("r2")
-        LONG_FORM("r3")
-        "bx lr                      \n"
-        "89:                        \n" /* four sums of a channel without a form */
-        "push {r0-r3, r12, lr}      \n"
-        "mov r0, sp                 \n"
-        "mov r1, r4                 \n"
-        "ldr r2, [sp, #120]         \n" /* call */
-        "bl tflm_opt_depthwise_odd_s8 \n"
-        "pop {r0-r3, r12, pc}       \n");
+        OTHERWISE(83, 85, "28"));
 }
 
 #endif

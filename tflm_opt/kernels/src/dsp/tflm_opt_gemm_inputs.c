@@ -10,6 +10,7 @@
 #if TFLM_OPT_DSP
 
 #include "tflm_opt_dot.h"
+#include "tflm_opt_movement.h"
 
 #include <string.h>
 
@@ -94,7 +95,7 @@ TFLM_OPT_SMALL TFLM_OPT_APART void gather(const tflm_opt_gemm *gemm, int8_t *tar
         for (tap += rows; rows > 0; rows--) {
             int32_t i;
             for (i = 0; i < pieces; i++) {
-                memcpy(target + i * depth, row + i * next, (size_t)length);
+                tflm_opt_move_bytes(target + i * depth, row + i * next, (size_t)length);
             }
             target += gemm->kernel.w * depth;
             row += step;
