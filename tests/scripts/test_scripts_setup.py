@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 BASICS = ["bash", "cat", "sha256sum", "mkdir", "tr", "dirname", "rm", "mv", "env", "flock", "touch"]
 TOOLS = ("arm-none-eabi-gcc", "qemu-system-arm", "cc", "make")
 RISCV = ("riscv64-unknown-elf-gcc", "qemu-system-riscv32")
+OPTIONAL = ("cmake", "espeak-ng")
 
 # A Python whose `-m venv` makes a `.venv` whose own Python logs what it is asked to do.
 PYTHON = """\
@@ -89,7 +90,7 @@ def machine(tmp_path: Path) -> Machine:
 
 
 def with_tools(machine: Machine) -> None:
-    for tool in (*TOOLS, *RISCV):
+    for tool in (*TOOLS, *RISCV, *OPTIONAL):
         machine.add(tool, "cat >/dev/null; exit 0" if tool.endswith("gcc") else "exit 0")
 
 
@@ -127,6 +128,23 @@ def test_no_riscv_tools_and_no_right_to_install_them(machine: Machine) -> None:
     assert status == 0, said
     assert "no board qemu_rv32: missing: qemu-system-riscv32 picolibc" in said
     assert "apt-get install gcc-riscv64-unknown-elf picolibc-riscv64-unknown-elf" in said
+
+
+@pytest.mark.parametrize("tool", OPTIONAL)
+def test_optional_tools(tool: str, machine: Machine) -> None:
+    """Where they can't be installed, the set-up goes on; where they can, they are."""
+    with_tools(machine)
+    (machine.bin / tool).unlink()
+    machine.add_python()
+    status, said = machine.run()
+    assert status == 0, said
+    assert f"no {tool}: what needs it is not tested. As root: apt-get install {tool}" in said
+    machine.add("id", "echo 0")
+    machine.add("apt-get", f'echo "apt $@" >>{machine.log}')
+    status, said = machine.run()
+    assert status == 0, said
+    assert f"no {tool}" not in said
+    assert machine.asked(f"--no-install-recommends {tool}")
 
 
 def test_riscv_tools_are_installed(machine: Machine) -> None:
