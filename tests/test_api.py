@@ -303,7 +303,7 @@ def test_missing_arm_compiler_is_an_estimate_and_says_so(
 ) -> None:
     from tflm_opt.runtime import machine
 
-    def none(tool: str = "gcc") -> str:
+    def none(tool: str = "gcc", board: object = None) -> str:
         raise errors.MissingTool(tool, needed_for="to build firmware", install="apt-get install x")
 
     monkeypatch.setattr(machine, "compiler", none)

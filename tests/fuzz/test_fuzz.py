@@ -141,7 +141,7 @@ def test_streams_on_boards_give_tflms_bits(board: str, tmp_path: Path) -> None:
 def test_streams_call_every_kernel_of_rows() -> None:
     """Those that exist for some cores only, too."""
     called: set[str] = set()
-    for number in range(BOARD_CASES):
+    for number in range(2 * BOARD_CASES):
         case = drawn(SEED, number)
         if not case.bodies:
             called |= set(codegen.generate(case.graph, battery.planned(case)).kernels)
