@@ -5,24 +5,8 @@
  * Forward where the target lies below or apart, backward where it lies over the source's end. A
  * group is read before any of it is written, so the two may be one byte apart.
  */
-#include <string.h>
-
 #include "tflm_opt_movement.h"
-#include "tflm_opt_math.h"
-
-/* Whether words may lie anywhere; else source and target have to be alike. */
-#if !defined(TFLM_OPT_PORTABLE) &&                                                                  \
-    (defined(__ARM_FEATURE_UNALIGNED) || defined(__i386__) || defined(__x86_64__))
-#define ANYWHERE 1
-#define AT(place) (place)
-#else
-#define ANYWHERE 0
-#if defined(__GNUC__)
-#define AT(place) __builtin_assume_aligned((place), 4)
-#else
-#define AT(place) (place)
-#endif
-#endif
+#include "tflm_opt_words.h"
 
 #define WORD 4
 #define GROUP 16
@@ -33,26 +17,6 @@
 #else
 #define KEEP(count) ((void)0)
 #endif
-
-TFLM_OPT_INLINE void move_word(uint8_t *to, const uint8_t *from)
-{
-    uint32_t word;
-    memcpy(&word, AT(from), WORD);
-    memcpy(AT(to), &word, WORD);
-}
-
-TFLM_OPT_INLINE void move_group(uint8_t *to, const uint8_t *from)
-{
-    uint32_t a, b, c, d;
-    memcpy(&a, AT(from), WORD);
-    memcpy(&b, AT(from + 4), WORD);
-    memcpy(&c, AT(from + 8), WORD);
-    memcpy(&d, AT(from + 12), WORD);
-    memcpy(AT(to), &a, WORD);
-    memcpy(AT(to + 4), &b, WORD);
-    memcpy(AT(to + 8), &c, WORD);
-    memcpy(AT(to + 12), &d, WORD);
-}
 
 /* For cores where words can't be anywhere. */
 TFLM_OPT_INLINE void move_apart(uint8_t *to, const uint8_t *from)
@@ -67,12 +31,12 @@ TFLM_OPT_INLINE void move_apart(uint8_t *to, const uint8_t *from)
 /* 1 where words can be moved, once `place` is at one. */
 TFLM_OPT_INLINE int by_words(const uint8_t *to, const uint8_t *from)
 {
-    return ANYWHERE || (((uintptr_t)to ^ (uintptr_t)from) & (WORD - 1)) == 0;
+    return TFLM_OPT_WORDS_ANYWHERE || (((uintptr_t)to ^ (uintptr_t)from) & (WORD - 1)) == 0;
 }
 
 TFLM_OPT_INLINE int at_word(const uint8_t *place)
 {
-    return ANYWHERE || ((uintptr_t)place & (WORD - 1)) == 0;
+    return TFLM_OPT_WORDS_ANYWHERE || ((uintptr_t)place & (WORD - 1)) == 0;
 }
 
 static void forward(uint8_t *to, const uint8_t *from, ptrdiff_t left)
@@ -83,13 +47,13 @@ static void forward(uint8_t *to, const uint8_t *from, ptrdiff_t left)
             KEEP(left);
         }
         for (left -= GROUP; left >= 0; left -= GROUP) {
-            move_group(to, from);
+            tflm_opt_move_words(to, from);
             to += GROUP;
             from += GROUP;
             KEEP(left);
         }
         for (left += GROUP - WORD; left >= 0; left -= WORD) {
-            move_word(to, from);
+            tflm_opt_move_word(to, from);
             to += WORD;
             from += WORD;
             KEEP(left);
@@ -120,13 +84,13 @@ static void backward(uint8_t *to, const uint8_t *from, ptrdiff_t left)
         for (left -= GROUP; left >= 0; left -= GROUP) {
             to -= GROUP;
             from -= GROUP;
-            move_group(to, from);
+            tflm_opt_move_words(to, from);
             KEEP(left);
         }
         for (left += GROUP - WORD; left >= 0; left -= WORD) {
             to -= WORD;
             from -= WORD;
-            move_word(to, from);
+            tflm_opt_move_word(to, from);
             KEEP(left);
         }
     } else {
