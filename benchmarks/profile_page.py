@@ -29,8 +29,10 @@ Made by
 
 not by hand.
 
-    tflm-opt optimize model.tflite -o out
-    tflm-opt profile out --board {board}                # --json, --html page.html, --top 10
+```console
+$ tflm-opt optimize model.tflite -o out
+$ tflm-opt profile out --board {board}   # --json, --html page.html, --top 10
+```
 
 or `tflm_opt.profile("out", board="{board}")`, or `result.profile()`: which layers and which
 functions take an inference's instructions, and about how many cycles. A real one, of a small net of
