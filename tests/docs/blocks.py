@@ -2,7 +2,8 @@
 
 All blocks of a page share a folder, in which `model.tflite` is a small net and `out` what
 `tflm-opt optimize` makes of it, and the Python blocks one namespace. What a `console` block shows
-behind its commands is compared as doctest does: `...` stands for anything. `<!-- not run: why -->` above a block leaves it out.
+behind its commands is compared as doctest does: `...` stands for anything.
+`<!-- not run: why -->` above a block leaves it out.
 """
 
 from __future__ import annotations
