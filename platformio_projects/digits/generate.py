@@ -38,6 +38,7 @@ def main() -> None:
     result = tflm_opt.optimize(model, sram=arguments.sram, calibration=data.x_train, name="digits")
     write(result, data, HERE)
     print(result)
+    print(f"\nheld-out digits: {result.evaluate(data.x_test, data.y_test)}")
     print(f"\nNow: pio run -d {os.path.relpath(HERE)} -e qemu_m4 -t run")
 
 
