@@ -6,6 +6,7 @@ order of inputs and outputs; going through a SavedModel permutes both.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
@@ -38,7 +39,7 @@ class _TickFailed(Exception):
 
 def to_tflite(
     model: FloatModel,
-    samples: Sequence[Sample],
+    samples: Sequence[Sample] | None,
     *,
     io: IO = "int8",
     tick: Callable[[float], None] = lambda fraction: None,
@@ -47,7 +48,8 @@ def to_tflite(
 
     Args:
         model: the float model.
-        samples: calibration samples, one array an input, no batch axis.
+        samples: calibration samples, one array an input, no batch axis; None where the model has
+            its ranges (`qat`).
         io: int8 inputs and outputs, or float32 with QUANTIZE and DEQUANTIZE at the borders.
         tick: called with the fraction of calibration done.
 
@@ -57,12 +59,13 @@ def to_tflite(
     """
     import tensorflow as tf
 
-    traced = _traced(model)
+    traced = _traced(model, trained=samples is None)
     _refuse_unquantizable(traced.graph)
     converter = tf.lite.TFLiteConverter.from_concrete_functions([traced])
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-    converter.representative_dataset = lambda: _feed(model, samples, tick)
+    if samples is not None:  # with ranges of its own in the model, these would ask for data
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        converter.representative_dataset = lambda: _feed(model, samples, tick)
     if io == "int8":
         converter.inference_input_type = tf.int8
         converter.inference_output_type = tf.int8
@@ -72,11 +75,30 @@ def to_tflite(
         raise failed.error from None
     except Exception as error:
         raise _translated(error) from error
+    if samples is None:
+        tflite = _with_input_names(tflite, model)
     require_full_int8(tflite, model, io=io)
     return tflite
 
 
-def _traced(model: FloatModel) -> Any:
+def _with_input_names(tflite: bytes, model: FloatModel) -> bytes:
+    """The file with the model's names of inputs: the converter gives those of their ranges."""
+    import flatbuffers
+    from tensorflow.lite.python import schema_py_generated as schema
+
+    file = schema.ModelT.InitFromPackedBuf(tflite)
+    (graph,) = file.subgraphs
+    for place, one in zip(graph.inputs, model.inputs, strict=True):
+        tensor = graph.tensors[place]
+        if tuple(tensor.shape) != (1, *one.shape):
+            raise ToolFailed("the TFLite converter", f"it changed the order of inputs: {one.name}")
+        tensor.name = one.name.encode()
+    builder = flatbuffers.Builder(len(tflite))
+    builder.Finish(file.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
+
+
+def _traced(model: FloatModel, *, trained: bool) -> Any:
     import tensorflow as tf
 
     signature = [tf.TensorSpec((1, *one.shape), tf.float32, one.name) for one in model.inputs]
@@ -90,7 +112,7 @@ def _traced(model: FloatModel) -> Any:
     # Autograph would leave files behind, and only data-dependent branches and loops need it.
     function = tf.function(forward, input_signature=signature, autograph=False)
     try:
-        with substituted(model.origin):
+        with substituted(model.origin), _ranges_as_they_are(trained):
             return function.get_concrete_function()
     except Exception as error:
         misnamed = _MISNAMED.search(str(error))
@@ -104,6 +126,14 @@ def _traced(model: FloatModel) -> Any:
             f"TensorFlow can't trace the model as one graph: {one_line(error)}",
             remedy="Keep Python code that depends on a tensor's values out of it",
         ) from error
+
+
+def _ranges_as_they_are(trained: bool) -> contextlib.AbstractContextManager[None]:
+    if not trained:
+        return contextlib.nullcontext()
+    from .qat.layers import exporting
+
+    return exporting()
 
 
 def _refuse_unquantizable(graph: Any) -> None:

@@ -20,11 +20,16 @@ import numpy as np
 
 from ..errors import MissingTool, TflmOptError
 from . import calibration as calibrating
-from . import convert, draw, isolate, sources, widen
+from . import convert, draw, isolate, qat, sources, widen
 from .calibration import CalibrationWarning, Sample
 from .floatmodel import FloatModel, ModelInput, view
 
 Progress = Callable[[str, float], None]
+Origin = Literal["given", "drawn", "trained"]
+
+UNUSED_CALIBRATION = (
+    "the calibration data was not used: the model was trained with quantization and has its ranges"
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,8 +39,8 @@ class Quantized:
     Attributes:
         tflite: the file, as bytes.
         warnings: what makes its accuracy doubtful, a sentence each; empty if nothing does.
-        calibration: "given" or "drawn".
-        samples: how many calibration samples the ranges come from.
+        calibration: "given", "drawn", or "trained": the model had its ranges already.
+        samples: how many calibration samples the ranges come from; 0 if they were trained.
         inputs: names, shapes (no batch axis) and dtypes, in the file's order.
         outputs: names, in the file's order.
         float_model: the model before quantization, to compare against.
@@ -43,7 +48,7 @@ class Quantized:
 
     tflite: bytes
     warnings: tuple[str, ...]
-    calibration: Literal["given", "drawn"]
+    calibration: Origin
     samples: int
     inputs: tuple[ModelInput, ...]
     outputs: tuple[str, ...]
@@ -70,8 +75,8 @@ def quantize(
         b'TFL3'
 
     Args:
-        model: a Keras 3 or tf_keras model (compiled or not), the path of a `.keras` or `.h5`
-            file, or of a SavedModel folder.
+        model: a Keras 3 or tf_keras model (compiled or not), one that `qat.prepare` made, the path
+            of a `.keras` or `.h5` file, or of a SavedModel folder.
         calibration: real inputs: an array or a list of arrays, a dict by input name, a
             `tf.data.Dataset`, a `keras.utils.PyDataset`, a generator, or a function returning
             one; batched or not, with labels or without. None draws data for the input's range
@@ -109,7 +114,9 @@ def quantize(
                 with silence.lifted():
                     report("calibrate", done)
 
-            converted = convert.to_tflite(float_model, chosen, io=io, tick=tick)
+            converted = convert.to_tflite(
+                float_model, chosen if kind != "trained" else None, io=io, tick=tick
+            )
             tflite, more = widen.widened(converted)
     return Quantized(
         tflite,
@@ -137,7 +144,10 @@ def _import_tensorflow(source: sources.Source) -> None:
 
 def _calibration_data(
     model: FloatModel, given: Any, samples: int, seed: int
-) -> tuple[list[Sample], tuple[str, ...], Literal["given", "drawn"]]:
+) -> tuple[list[Sample], tuple[str, ...], Origin]:
+    if qat.is_prepared(model.origin):
+        qat.require_ready(model.origin)
+        return [], () if given is None else (UNUSED_CALIBRATION,), "trained"
     if given is not None:
         chosen = calibrating.gather(given, model.inputs, samples=samples, seed=seed)
         remarks = calibrating.remarks(chosen, model.inputs) + draw.remarks(model, chosen)

@@ -1,0 +1,248 @@
+"""Training with quantization on Keras 3: what is trained is what ships."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("tensorflow")
+
+import keras
+from keras import layers
+
+import tflm_opt
+from tflm_opt.errors import CalibrationError, UnsupportedModel
+from tflm_opt.quant import qat, quantize
+from tflm_opt.quant.qat.layers import FakeQuant, Quantized
+from tflm_opt.quant.qat.rebuild import fold
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.tensorflow,
+    pytest.mark.filterwarnings("ignore"),
+]
+
+
+def small() -> Any:
+    return keras.Sequential(
+        [
+            keras.Input((12, 12, 3)),
+            layers.Conv2D(8, 3, padding="same", use_bias=False),
+            layers.BatchNormalization(),
+            layers.ReLU(6.0),
+            layers.MaxPooling2D(2),
+            layers.Dropout(0.1),
+            layers.Conv2D(12, 3, strides=2, activation="relu"),
+            layers.Flatten(),
+            layers.Dense(5, activation="softmax"),
+        ]
+    )
+
+
+def shared_and_nested() -> Any:
+    inputs = keras.Input((12, 12, 3))
+    x = layers.Conv2D(8, 3, padding="same", use_bias=False)(inputs)
+    x = layers.Activation("relu")(layers.BatchNormalization()(x))
+    block = keras.Sequential(
+        [keras.Input((12, 12, 8)), layers.DepthwiseConv2D(3, padding="same"), layers.ReLU()]
+    )
+    y = block(block(x)) + x
+    y = layers.Concatenate()([y, x])
+    y = layers.SeparableConv2D(12, 3, strides=2, activation="relu")(y)
+    y = layers.BatchNormalization()(y)  # behind an activation: nothing takes it in
+    y = layers.GlobalAveragePooling2D()(y)
+    return keras.Model(inputs, layers.Dense(3, activation="softmax")(y))
+
+
+def sound() -> Any:
+    inputs = keras.Input((40, 4))
+    x = layers.Conv1D(8, 5, padding="same")(inputs)
+    x = layers.ReLU()(layers.BatchNormalization()(x))
+    x = layers.MaxPooling1D(2)(x)
+    x = layers.Conv1D(8, 3, activation="relu")(x)
+    return keras.Model(inputs, layers.Dense(1, activation="sigmoid")(layers.Flatten()(x)))
+
+
+def upwards() -> Any:
+    inputs = keras.Input((6, 6, 4))
+    x = layers.ZeroPadding2D(1)(inputs)
+    x = layers.Conv2DTranspose(6, 3, strides=2, padding="same", activation="relu")(x)
+    x = layers.UpSampling2D(2)(layers.Cropping2D(1)(x))
+    return keras.Model(inputs, layers.Conv2D(2, 1, activation="tanh")(x))
+
+
+def two_of_each() -> Any:
+    a, b = keras.Input((8,), name="a"), keras.Input((8,), name="b")
+    x = layers.Dense(8, activation="relu")(a)
+    y = layers.LeakyReLU(negative_slope=0.1)(layers.Dense(8)(b))
+    both = layers.Multiply()([x, y])
+    outputs = {"sum": layers.Dense(2)(layers.Add()([both, x])), "top": layers.Maximum()([x, y])}
+    return keras.Model({"a": a, "b": b}, outputs)
+
+
+NETS = (small, shared_and_nested, sound, upwards, two_of_each)
+
+
+def settled(model: Any, seed: int = 0) -> Any:
+    """With statistics as after training: fresh ones would hide a wrong fold."""
+    rng = np.random.default_rng(seed)
+    for layer in model._flatten_layers():
+        if isinstance(layer, layers.BatchNormalization):
+            layer.set_weights([rng.uniform(0.5, 1.5, w.shape) for w in layer.get_weights()])
+    return model
+
+
+def data(model: Any, count: int = 24) -> Any:
+    rng = np.random.default_rng(1)
+
+    def drawn(tensor: Any) -> np.ndarray:
+        return rng.normal(size=(count, *tensor.shape[1:])).astype(np.float32)
+
+    return keras.tree.map_structure(drawn, model.input if model.inputs[1:] else model.inputs[0])
+
+
+def flat(outputs: Any) -> list[np.ndarray]:
+    return [np.asarray(one) for one in keras.tree.flatten(outputs)]
+
+
+@pytest.mark.parametrize("make", NETS, ids=lambda make: make.__name__)
+def test_what_is_prepared_is_what_ships(make: Callable[[], Any]) -> None:
+    keras.utils.set_random_seed(0)
+    model = settled(make())
+    x = data(model)
+    before = [np.array(w) for w in model.get_weights()]
+    prepared = qat.prepare(model, calibration=x)
+    float_outputs, prepared_outputs = flat(model(x)), flat(prepared(x))
+    for given, have in zip(float_outputs, prepared_outputs, strict=True):
+        assert given.shape == have.shape
+        spread = float(np.ptp(given))
+        assert np.abs(given - have).max() < 0.12 * spread  # the same net, rounded
+        assert np.abs(given - have).max() > 0  # and it is rounded
+    result = tflm_opt.optimize(prepared, vectors=4, verbose=0)
+    assert result.bit_exact
+    steps = [t.scale for t in result.graph.outputs]
+    for have, ships, step in zip(prepared_outputs, flat(result.predict(x)), steps, strict=True):
+        # Whole numbers against floats: a step at the edge of rounding, more in tables (tanh).
+        assert np.abs(have - ships).max() <= 3.01 * step
+        assert (np.abs(have - ships) > 0.5 * step).mean() < 0.12
+    for old, new in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+def test_it_trains_as_any_model_and_is_saved_and_read(tmp_path: Path) -> None:
+    keras.utils.set_random_seed(0)
+    rng = np.random.default_rng(0)
+    model = settled(shared_and_nested())
+    x = rng.normal(size=(96, 12, 12, 3)).astype(np.float32)
+    y = (x.mean((1, 2)) @ rng.normal(size=(3, 3))).argmax(1)
+    prepared = qat.prepare(model)
+    with pytest.raises(CalibrationError, match="has no ranges yet"):
+        quantize(prepared)
+    prepared.compile(
+        keras.optimizers.Adam(3e-3), "sparse_categorical_crossentropy", metrics=["accuracy"]
+    )
+    seen: list[float] = []
+    note = keras.callbacks.LambdaCallback(on_epoch_end=lambda _, logs: seen.append(logs["loss"]))
+    prepared.fit(x, y, batch_size=32, epochs=8, verbose=0, callbacks=[note])
+    assert seen[-1] < 0.8 * seen[0]
+    prepared.save(tmp_path / "net.keras")
+    again = keras.saving.load_model(tmp_path / "net.keras")
+    np.testing.assert_array_equal(again(x[:8]), prepared(x[:8]))
+    one, other = quantize(prepared), quantize(again)
+    assert one.tflite == other.tflite
+    assert one.calibration == "trained"
+    assert tflm_opt.optimize(tmp_path / "net.keras", verbose=0).bit_exact
+
+
+def test_ranges_are_moving_averages_that_hold_zero() -> None:
+    layer = FakeQuant(momentum=0.75)
+    x = np.linspace(1, 3, 50, dtype=np.float32)
+    np.testing.assert_array_equal(layer(x), x)  # no range yet
+    assert not layer.ready
+    layer(x, training=True)
+    assert (float(layer.low), float(layer.high)) == (0, 3)
+    layer(x - 5, training=True)
+    assert (float(layer.low), float(layer.high)) == (-1, 2.25)
+    step = np.float32(3.25 / 255)
+    codes = np.asarray(layer(x)) / step
+    np.testing.assert_allclose(codes, np.rint(codes), atol=1e-3)
+
+
+def test_gradients_go_straight_through() -> None:
+    import tensorflow as tf
+
+    layer = Quantized(layers.Dense(3), {"kernel": (-1,)})
+    x = tf.constant(np.random.default_rng(0).normal(size=(5, 4)), tf.float32)
+    layer(x)
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(layer(x) * tf.range(1.0, 4.0))
+    kernel, bias = tape.gradient(loss, layer.trainable_variables)
+    want = np.asarray(x).sum(0)[:, None] * np.arange(1.0, 4.0)
+    np.testing.assert_allclose(kernel, want, rtol=1e-5)
+    np.testing.assert_allclose(bias, [5, 10, 15])
+
+
+@pytest.mark.parametrize("biased", [False, True])
+def test_folding_is_what_the_norm_does(biased: bool) -> None:
+    rng = np.random.default_rng(0)
+    conv = layers.Conv2D(5, 3, use_bias=biased)
+    norm = layers.BatchNormalization()
+    x = rng.normal(size=(2, 7, 7, 3)).astype(np.float32)
+    norm(conv(x))
+    norm.set_weights([rng.uniform(0.5, 2, 5) for _ in range(4)])
+    if biased:
+        conv.set_weights([conv.get_weights()[0], rng.normal(size=5)])
+    want = norm(conv(x))
+    kernel = np.asarray(conv.kernel)
+    kernel, bias = fold(kernel, np.asarray(conv.bias) if biased else None, norm, (-1,))
+    folded = layers.Conv2D(5, 3)
+    folded.build(x.shape)
+    folded.set_weights([kernel, bias])
+    np.testing.assert_allclose(folded(x), want, rtol=1e-4, atol=1e-5)
+
+
+class Gain(layers.Layer):
+    """A user's layer: a factor a channel."""
+
+    def build(self, shape: Any) -> None:
+        self.factor = self.add_weight(shape=(shape[-1],), initializer="ones", name="factor")
+
+    def call(self, inputs: Any) -> Any:
+        return inputs * self.factor
+
+
+class KnownGain(Gain):
+    tflm_opt_rule = qat.Rule()
+
+
+def test_a_layer_of_the_users_says_how() -> None:
+    def net(gain: type[Gain]) -> Any:
+        inputs = keras.Input((8, 8, 3))
+        x = layers.Conv2D(4, 3, activation="relu")(inputs)
+        return keras.Model(inputs, layers.Flatten()(gain(name="gain")(x)))
+
+    with pytest.raises(UnsupportedModel, match=r"gain.*Gain is quantized.*tflm_opt_rule"):
+        qat.prepare(net(Gain))
+    model = net(KnownGain)
+    prepared = qat.prepare(model, calibration=data(model))
+    assert tflm_opt.optimize(prepared, verbose=0).bit_exact
+
+
+def test_what_cannot_be_prepared_is_said() -> None:
+    class Own(keras.Model):
+        def call(self, inputs: Any) -> Any:
+            return inputs
+
+    own = Own()
+    own.build((None, 4))
+    with pytest.raises(UnsupportedModel, match="subclassed"):
+        qat.prepare(own)
+    with pytest.raises(UnsupportedModel):
+        qat.prepare(keras.Sequential([layers.Dense(3)]))
+    model = small()
+    with pytest.raises(CalibrationError, match="NaN"):
+        qat.prepare(model, calibration=np.full((4, 12, 12, 3), np.nan))

@@ -1,0 +1,105 @@
+"""Training with quantization, for Keras 3: the net learns to live with int8.
+
+    prepared = qat.prepare(model, calibration=x_train[:200])
+    prepared.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    prepared.fit(x_train, y_train, epochs=3)
+    result = tflm_opt.optimize(prepared, sram="64KiB")    # no calibration: it has its ranges
+
+`prepared` is a Keras model as any other: callbacks, optimizers, distribution, saving are Keras's.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...errors import CalibrationError
+from .rules import Rule
+
+__all__ = ["Rule", "is_prepared", "prepare", "unready"]
+
+_BATCH = 32
+
+
+def prepare(model: Any, calibration: Any = None, *, momentum: float = 0.99) -> Any:
+    """A model like this one, to be trained with quantization.
+
+    Example:
+        >>> prepared = qat.prepare(model, calibration=x_train[:200])
+        >>> prepared.compile("adam", "sparse_categorical_crossentropy")
+        >>> prepared.fit(x_train, y_train, epochs=3)
+
+    Args:
+        model: a Keras 3 model, Sequential or Functional, trained already: batch norm is folded into
+            weights with the statistics that it has. It is not changed. Nested models are unfolded,
+            shared layers stay shared.
+        calibration: inputs to set activation ranges by before training, as for `quantize`; without
+            it the first batches do.
+        momentum: of the moving average of the ranges.
+
+    Returns:
+        A `keras.Model` with weights of its own, compiled as `model` is. Give it to `optimize` or
+        `quantize`; they take its ranges, and need no calibration.
+
+    Raises:
+        UnsupportedModel: a subclassed or unbuilt model, or a layer that nothing is known of. A
+            layer of yours says how in its class: see `Rule`.
+        CalibrationError: bad inputs.
+
+    Source of the idea: Jacob et al., 2018.
+    """
+    from .. import calibration as calibrating
+    from .. import sources
+    from ..floatmodel import view
+    from .rebuild import rebuilt
+
+    float_model = view(model, sources.Source.KERAS)
+    samples = [] if calibration is None else calibrating.gather(calibration, float_model.inputs)
+    prepared = rebuilt(model, momentum=momentum)
+    if samples:
+        _observe(prepared, samples)
+    return prepared
+
+
+def is_prepared(model: Any) -> bool:
+    """Whether a model is one that `prepare` made."""
+    import sys
+
+    layers = sys.modules.get(f"{__name__}.layers")
+    return layers is not None and any(
+        isinstance(layer, layers.FakeQuant) for layer in getattr(model, "layers", ())
+    )
+
+
+def unready(model: Any) -> list[str]:
+    """Names of a prepared model's tensors that have no range yet."""
+    from .layers import FakeQuant
+
+    found = [layer for layer in model.layers if isinstance(layer, FakeQuant)]
+    return [layer.name.removesuffix("_range") for layer in found if not layer.ready]
+
+
+def require_ready(model: Any) -> None:
+    """Refuse a model that no batch was seen by.
+
+    Raises:
+        CalibrationError: names the first such tensor.
+    """
+    missing = unready(model)
+    if missing:
+        raise CalibrationError(
+            f"the prepared model has no ranges yet ({missing[0]}"
+            + (f" and {len(missing) - 1} more" if len(missing) > 1 else "")
+            + "): fit it first, or prepare it with calibration=..."
+        )
+
+
+def _observe(prepared: Any, samples: list[Any]) -> None:
+    import numpy as np
+
+    from .layers import observing
+
+    with observing():
+        for start in range(0, len(samples), _BATCH):
+            chunk = samples[start : start + _BATCH]
+            columns = [np.stack([one[i] for one in chunk]) for i in range(len(chunk[0]))]
+            prepared(columns if len(columns) > 1 else columns[0], training=False)
