@@ -30,6 +30,7 @@ RUNTIMES = ("engine", "tflm")
 INPUTS = ("resident", "streamed")
 KERNELS = ("reference", "cmsis_nn")
 IO = ("int8", "float32")
+QUANTIZE = ("ptq", "qat")
 SLOWDOWN = 1.3
 DEFAULT_BOARD = "qemu_m4"
 UNUSED_CALIBRATION = (
@@ -50,11 +51,22 @@ class Loaded:
     warnings: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Training:
+    """What training with quantization gets: data as `fit` takes them, and how often."""
+
+    data: Any
+    epochs: int
+
+
 def optimize(
     model: Any,
     sram: int | str | None = None,
     *,
     calibration: Any = None,
+    quantize: str = "ptq",
+    train: Any = None,
+    epochs: int = 3,
     board: str | boards.Board | None = None,
     runtime: str = "engine",
     input: str = "resident",
@@ -85,6 +97,11 @@ def optimize(
             `max_slowdown`.
         calibration: real inputs for quantization (see `quant.quantize`); only for Keras models.
             Without it the ranges come from drawn data, and a warning says so.
+        quantize: "ptq" rounds the model as it is; "qat" trains a copy of it with quantization for
+            some epochs (a Keras 3 model, see `quant.qat`). A model that `quant.qat.prepare` made
+            and you trained needs neither.
+        train: for "qat": a tuple of inputs and labels, or a data set of such batches.
+        epochs: of that training.
         board: a board's id; its core decides stack and code, its SRAM and flash are budgets too.
             None measures for a Cortex-M4 and sets no limit.
         runtime: "engine" for generated C, "tflm" for a `.tflite` that stock TFLM runs.
@@ -121,6 +138,10 @@ def optimize(
     _choose("io", io, IO)
     _choose("input", input, INPUTS)
     _choose("kernels", kernels, KERNELS)
+    _choose("quantize", quantize, QUANTIZE)
+    if (train is not None) != (quantize == "qat"):
+        raise TflmOptError('quantize="qat" needs train=(inputs, labels), and nothing else takes it')
+    training = None if train is None else Training(train, epochs)
     if runtime == "tflm" and input == "streamed":
         raise TflmOptError("stock TFLM takes whole inputs; input='streamed' needs runtime='engine'")
     _check_fraction(max_extra_macs)
@@ -128,7 +149,9 @@ def optimize(
         raise TflmOptError(f"max_slowdown of {max_slowdown!r} is below 1: write 1.5")
     target = board if isinstance(board, boards.Board) else boards.get(board or DEFAULT_BOARD)
     with reporter(verbose) as progress:
-        loaded = load(model, calibration=calibration, io=io, seed=seed, progress=progress)
+        loaded = load(
+            model, calibration=calibration, io=io, seed=seed, training=training, progress=progress
+        )
         result = _optimize(
             loaded,
             target=target,
@@ -195,13 +218,21 @@ def tradeoffs(
 
 
 def load(
-    model: Any, *, calibration: Any = None, io: str = "int8", seed: int = 0, progress: Progress
+    model: Any,
+    *,
+    calibration: Any = None,
+    io: str = "int8",
+    seed: int = 0,
+    training: Training | None = None,
+    progress: Progress,
 ) -> Loaded:
     """Any kind of model as int8 `.tflite` bytes; only a Keras one costs TensorFlow's import."""
     from .quant.sources import Source, detect
 
     source = detect(model)
     unused = (UNUSED_CALIBRATION,) if calibration is not None else ()
+    if training is not None and source in (Source.TFLITE_BYTES, Source.TFLITE_FILE):
+        raise TflmOptError("a .tflite can't be trained: give the Keras model it was made from")
     if source is Source.TFLITE_BYTES:
         return Loaded(bytes(model), "model", None, None, unused)
     if source is Source.TFLITE_FILE:
@@ -216,8 +247,16 @@ def load(
         raise InvalidModel(_unknown(model))
     from . import quant
 
-    progress.step("Quantizing")
-    made = quant.quantize(model, calibration, io=io, seed=seed)  # type: ignore[arg-type]
+    progress.step("Quantizing" if training is None else "Training with quantization")
+    made = quant.quantize(
+        model,
+        calibration,
+        train=None if training is None else training.data,
+        epochs=0 if training is None else training.epochs,
+        io=io,  # type: ignore[arg-type]
+        seed=seed,
+        progress=lambda _, done: progress.detail(round(done * 100), 100),
+    )
     title = Path(model).stem if isinstance(model, (str, Path)) else made.float_model.name
     return Loaded(made.tflite, title, None, made.float_model, made.warnings)
 

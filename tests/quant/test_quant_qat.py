@@ -15,7 +15,7 @@ import keras
 from keras import layers
 
 import tflm_opt
-from tflm_opt.errors import CalibrationError, UnsupportedModel
+from tflm_opt.errors import CalibrationError, TflmOptError, UnsupportedModel
 from tflm_opt.quant import qat, quantize
 from tflm_opt.quant.qat.layers import FakeQuant, Quantized
 from tflm_opt.quant.qat.rebuild import fold
@@ -246,3 +246,46 @@ def test_what_cannot_be_prepared_is_said() -> None:
     model = small()
     with pytest.raises(CalibrationError, match="NaN"):
         qat.prepare(model, calibration=np.full((4, 12, 12, 3), np.nan))
+
+
+def test_one_call_trains_and_leaves_all_as_it_was() -> None:
+    keras.utils.set_random_seed(0)
+    rng = np.random.default_rng(0)
+    model = settled(small())
+    x = rng.normal(size=(128, 12, 12, 3)).astype(np.float32)
+    y = (x.mean((1, 2)) @ rng.normal(size=(3, 5))).argmax(1)
+    before = [np.array(w) for w in model.get_weights()]
+    state = np.random.get_state()[1].copy()
+    seen: list[float] = []
+    made = quantize(
+        model,
+        train=(x, y),
+        epochs=2,
+        progress=lambda phase, done: seen.extend([done] * (phase == "train")),
+    )
+    assert made.calibration == "trained"
+    assert seen == sorted(seen)
+    assert seen[-1] == 1
+    assert (np.random.get_state()[1] == state).all()
+    for old, new in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+    assert made.float_model.origin is model
+    assert quantize(model, train=(x, y), epochs=2).tflite == made.tflite
+    result = tflm_opt.optimize(model, train=(x, y), quantize="qat", epochs=1, verbose=0)
+    assert result.bit_exact
+    one_hot = keras.utils.to_categorical(y, 5)
+    assert quantize(model, train=(x, one_hot), epochs=1).tflite
+
+
+def test_bad_training_is_refused() -> None:
+    x, y = np.zeros((8, 12, 12, 3), np.float32), np.zeros(7)
+    with pytest.raises(TflmOptError, match=r"needs train="):
+        tflm_opt.optimize(small(), quantize="qat")
+    with pytest.raises(TflmOptError, match=r"needs train="):
+        tflm_opt.optimize(small(), train=(x, y))
+    with pytest.raises(CalibrationError, match="8 and 7 samples"):
+        quantize(small(), train=(x, y))
+    with pytest.raises(TflmOptError, match="0 epochs"):
+        quantize(small(), train=(x, x[:, 0, 0, 0]), epochs=0)
+    with pytest.raises(TflmOptError, match="can't be trained"):
+        tflm_opt.optimize(b"\x1c\0\0\0TFL3" + bytes(99), train=(x, y), quantize="qat")

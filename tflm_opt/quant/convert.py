@@ -86,7 +86,7 @@ def _with_input_names(tflite: bytes, model: FloatModel) -> bytes:
     import flatbuffers
     from tensorflow.lite.python import schema_py_generated as schema
 
-    file = schema.ModelT.InitFromPackedBuf(tflite)
+    file: Any = schema.ModelT.InitFromPackedBuf(tflite)
     (graph,) = file.subgraphs
     for place, one in zip(graph.inputs, model.inputs, strict=True):
         tensor = graph.tensors[place]

@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ..errors import MissingTool, TflmOptError
+from ..errors import MissingTool, TflmOptError, UnsupportedModel
 from . import calibration as calibrating
 from . import convert, draw, isolate, qat, sources, widen
 from .calibration import CalibrationWarning, Sample
@@ -64,6 +64,8 @@ def quantize(
     model: Any,
     calibration: Any = None,
     *,
+    train: Any = None,
+    epochs: int = 3,
     io: convert.IO = "int8",
     samples: int = 200,
     seed: int = 0,
@@ -81,6 +83,8 @@ def quantize(
             `tf.data.Dataset`, a `keras.utils.PyDataset`, a generator, or a function returning
             one; batched or not, with labels or without. None draws data for the input's range
             and warns, for then the accuracy means nothing.
+        train: inputs and labels to train a copy of the model with first, with quantization (see
+            `qat.trained`); Keras 3 only. `epochs`: how often.
         io: dtype of the file's inputs and outputs.
         samples: at most so many calibration samples are used.
         seed: for the choice of samples and for drawn data.
@@ -106,7 +110,11 @@ def quantize(
     with isolate.unchanged():
         with isolate.quiet():
             float_model = view(sources.load(model, source), source)
-        chosen, remarks, kind = _calibration_data(float_model, calibration, samples, seed)
+        trained = float_model
+        if train is not None:
+            trained = _trained(float_model, train, calibration, epochs, seed, report)
+            calibration = None
+        chosen, remarks, kind = _calibration_data(trained, calibration, samples, seed)
         report("convert", 0.0)
         with isolate.quiet() as silence:
 
@@ -115,7 +123,7 @@ def quantize(
                     report("calibrate", done)
 
             converted = convert.to_tflite(
-                float_model, chosen if kind != "trained" else None, io=io, tick=tick
+                trained, chosen if kind != "trained" else None, io=io, tick=tick
             )
             tflite, more = widen.widened(converted)
     return Quantized(
@@ -127,6 +135,31 @@ def quantize(
         float_model.outputs,
         float_model,
     )
+
+
+def _trained(
+    model: FloatModel, train: Any, calibration: Any, epochs: int, seed: int, report: Progress
+) -> FloatModel:
+    if not _is_keras_3(model.origin):
+        raise UnsupportedModel(
+            f"{type(model.origin).__name__} {model.name!r} is no Keras 3 model, and only those can "
+            "be trained with quantization here",
+            remedy="Rebuild it in Keras 3, or train it with tensorflow-model-optimization",
+        )
+    with isolate.quiet() as silence:
+
+        def tick(done: float) -> None:
+            with silence.lifted():
+                report("train", done)
+
+        made = qat.trained(
+            model.origin, train, calibration=calibration, epochs=epochs, seed=seed, tick=tick
+        )
+    return view(made, sources.Source.KERAS)
+
+
+def _is_keras_3(model: Any) -> bool:
+    return any(base.__module__.startswith("keras.") for base in type(model).__mro__)
 
 
 def _import_tensorflow(source: sources.Source) -> None:

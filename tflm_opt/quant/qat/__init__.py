@@ -5,6 +5,8 @@
     prepared.fit(x_train, y_train, epochs=3)
     result = tflm_opt.optimize(prepared, sram="64KiB")    # no calibration: it has its ranges
 
+or all of that in one call, `tflm_opt.optimize(model, train=(x_train, y_train), quantize="qat")`.
+
 `prepared` is a Keras model as any other: callbacks, optimizers, distribution, saving are Keras's.
 """
 
@@ -13,14 +15,22 @@ from __future__ import annotations
 from typing import Any
 
 from ...errors import CalibrationError
+from .fitting import trained
 from .rules import Rule
 
-__all__ = ["Rule", "is_prepared", "prepare", "unready"]
+__all__ = ["Rule", "is_prepared", "prepare", "trained", "unready"]
 
 _BATCH = 32
 
 
-def prepare(model: Any, calibration: Any = None, *, momentum: float = 0.99) -> Any:
+def prepare(
+    model: Any,
+    calibration: Any = None,
+    *,
+    momentum: float = 0.99,
+    samples: int = 200,
+    seed: int = 0,
+) -> Any:
     """A model like this one, to be trained with quantization.
 
     Example:
@@ -35,6 +45,7 @@ def prepare(model: Any, calibration: Any = None, *, momentum: float = 0.99) -> A
         calibration: inputs to set activation ranges by before training, as for `quantize`; without
             it the first batches do.
         momentum: of the moving average of the ranges.
+        samples: at most so many calibration samples are used; `seed` is for their choice.
 
     Returns:
         A `keras.Model` with weights of its own, compiled as `model` is. Give it to `optimize` or
@@ -53,10 +64,13 @@ def prepare(model: Any, calibration: Any = None, *, momentum: float = 0.99) -> A
     from .rebuild import rebuilt
 
     float_model = view(model, sources.Source.KERAS)
-    samples = [] if calibration is None else calibrating.gather(calibration, float_model.inputs)
+    chosen = []
+    if calibration is not None:
+        inputs = float_model.inputs
+        chosen = calibrating.gather(calibration, inputs, samples=samples, seed=seed)
     prepared = rebuilt(model, momentum=momentum)
-    if samples:
-        _observe(prepared, samples)
+    if chosen:
+        _observe(prepared, float_model.inputs, chosen)
     return prepared
 
 
@@ -93,13 +107,20 @@ def require_ready(model: Any) -> None:
         )
 
 
-def _observe(prepared: Any, samples: list[Any]) -> None:
+def _observe(prepared: Any, inputs: Any, samples: list[Any]) -> None:
     import numpy as np
 
+    from ..floatmodel import view
+    from ..sources import Source
     from .layers import observing
 
+    call = view(prepared, Source.KERAS).call
     with observing():
         for start in range(0, len(samples), _BATCH):
             chunk = samples[start : start + _BATCH]
-            columns = [np.stack([one[i] for one in chunk]) for i in range(len(chunk[0]))]
-            prepared(columns if len(columns) > 1 else columns[0], training=False)
+            call(
+                [
+                    np.stack([np.asarray(one[i], np.float32).reshape(item.shape) for one in chunk])
+                    for i, item in enumerate(inputs)
+                ]
+            )

@@ -16,7 +16,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
-from keras import ops
+
+ops: Any = keras.ops  # whose types name every backend's tensors
 
 _PACKAGE = "tflm_opt"
 _LEAST = 1e-4  # of the largest channel's weights: what a channel's range is at least

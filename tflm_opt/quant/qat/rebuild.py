@@ -59,7 +59,7 @@ class _Builder:
             else:
                 self._emit(call, folded.get(call), readers)
         structure = keras.tree.map_structure(lambda v: self.tensors[v], self.traced.structure)
-        struct = keras.tree.pack_sequence_as(getattr(model, "_inputs_struct", inputs), inputs)
+        struct: Any = keras.tree.pack_sequence_as(getattr(model, "_inputs_struct", inputs), inputs)
         if isinstance(model, keras.Sequential):
             struct = inputs[0]
         made = keras.Model(struct, structure, name=model.name)
@@ -72,10 +72,11 @@ class _Builder:
     def _emit(self, call: Call, norm: Call | None, readers: dict[Value, Any]) -> None:
         import keras
 
-        args, kwargs = keras.tree.map_structure(
+        given: Any = keras.tree.map_structure(
             lambda item: self.tensors[item] if isinstance(item, Value) else item,
             (list(call.args), dict(call.kwargs)),
         )
+        args, kwargs = given
         steps = self._layers(call.op, norm)
         results: Any = None
         for number, (layer, of) in enumerate(steps):

@@ -62,7 +62,12 @@ _RANGE = (
     *("Relu", "Relu6", "Mean"),
 )
 _FUSING = ("Add", "Subtract", "Multiply")
-_UNIT, _SIGNED = ("Softmax", "Sigmoid"), ("Tanh",)
+_BY_OUTPUT: Mapping[Output, tuple[str, ...]] = {
+    "same": _SAME,
+    "range": _RANGE,
+    "unit": ("Softmax", "Sigmoid"),
+    "signed": ("Tanh",),
+}
 _BY_FUNCTION: Mapping[str, Output | None] = {
     "linear": "same",
     "relu": "range",
@@ -94,7 +99,7 @@ def rule(op: Any) -> Rule:
         output = _BY_FUNCTION.get(function_name(op.activation))
         if output is not None:
             return Rule(output)
-    for output, kinds in (("same", _SAME), ("range", _RANGE), ("unit", _UNIT), ("signed", _SIGNED)):
+    for output, kinds in _BY_OUTPUT.items():
         if kind in kinds:
             return Rule(output, fuses=kind in _FUSING)
     raise UnsupportedModel(

@@ -151,6 +151,6 @@ def _symbols(op: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> list[Any]:
     def symbol(item: Any) -> Any:
         return item.symbol if isinstance(item, Value) else item
 
-    given = keras.tree.map_structure(symbol, list(args))
-    named = keras.tree.map_structure(symbol, kwargs)
+    given: Any = keras.tree.map_structure(symbol, list(args))
+    named: Any = keras.tree.map_structure(symbol, kwargs)
     return keras.tree.flatten(op.compute_output_spec(*given, **named))
