@@ -16,7 +16,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from tflm_opt import codegen
 from tflm_opt.export import library, program
 from tflm_opt.export.impulse import Impulse, describe
 from tflm_opt.export.package import Package
