@@ -1,8 +1,8 @@
 """What an Edge Impulse export says about a model: its signal, its labels, how pixels become codes.
 
-Edge Impulse's applications deliver a signal of floats. Of a camera it is one for each pixel, 0xRRGGBB;
-of other sensors, what the model takes. A channel of a pixel has 256 values, so that what it is to
-the model is a table, made here once in float32.
+Edge Impulse's applications deliver a signal of floats: of a camera one for each pixel, 0xRRGGBB, of
+other sensors what the model takes. A channel of a pixel has 256 values, so that what it is to the
+model is a table, made here once in float32.
 """
 
 from __future__ import annotations
@@ -80,12 +80,12 @@ SCALINGS = {
 
 @dataclass(frozen=True, slots=True)
 class Port:
-    """The model's input or output; `scale` is None where it is float32."""
+    """The model's input or output. Floats have no scale."""
 
     dtype: str
     shape: tuple[int, ...]
     scale: float | None
-    zero_point: int | None
+    zero_point: int
 
     @property
     def elements(self) -> int:
@@ -97,14 +97,10 @@ class Port:
         return f"{self.scale!r}f"
 
     @property
-    def quant(self) -> Quantization:
-        assert self.scale is not None and self.zero_point is not None
-        return Quantization.per_tensor(self.scale, self.zero_point)
-
-    @property
     def range(self) -> tuple[float, float]:
         """The least and the greatest real number that it can hold."""
-        assert self.scale is not None and self.zero_point is not None
+        if self.scale is None:
+            return -math.inf, math.inf
         low, high = _CODES[self.dtype]
         return self.scale * (low - self.zero_point), self.scale * (high - self.zero_point)
 
@@ -230,7 +226,7 @@ def _ports(package: Package) -> tuple[Port, Port]:
                 port["dtype"],
                 tuple(port["shape"]),
                 None if exact else float(port["scale"]),
-                None if exact else int(port["zero_point"]),
+                0 if exact else int(port["zero_point"]),
             )
         )
     return found[0], found[1]
@@ -296,7 +292,7 @@ def _scaling(scaling: str | None, source: Port, channels: int) -> Scaling:
         return SCALINGS[scaling]
     fits = [name for name in names if _fits(SCALINGS[name], source)]
     if len(fits) != 1:
-        takes = "floats" if source.scale is None else "{:g} to {:g}".format(*source.range)
+        takes = "{:g} to {:g}".format(*source.range)
         raise TflmOptError(
             f"what did training scale pixels to? The model takes {takes}: give the scaling, one of "
             f"{', '.join(names)}"
@@ -306,7 +302,7 @@ def _scaling(scaling: str | None, source: Port, channels: int) -> Scaling:
 
 def _fits(scaling: Scaling, source: Port) -> bool:
     """Whether an input was evidently calibrated with such pixels: its range is theirs."""
-    if source.scale is None or not scaling.plain:
+    if not scaling.plain:
         return False
     (values,) = scaling.values()
     close = 0.02 * float(values[-1] - values[0])
@@ -315,8 +311,6 @@ def _fits(scaling: Scaling, source: Port) -> bool:
 
 
 def _check_reach(scaling: Scaling, source: Port) -> None:
-    if source.scale is None:
-        return
     if any(np.unique(_codes(values, source)).size < _FEWEST_CODES for values in scaling.values()):
         low, high = source.range
         raise TflmOptError(
@@ -329,7 +323,8 @@ def _codes(values: np.ndarray, source: Port) -> np.ndarray:
     if source.scale is None:
         return values
     low, high = _CODES[source.dtype]
-    return vectors.round_codes(values, source.quant, low, high)
+    quant = Quantization.per_tensor(source.scale, source.zero_point)
+    return vectors.round_codes(values, quant, low, high)
 
 
 def _table(values: np.ndarray, source: Port) -> str:
