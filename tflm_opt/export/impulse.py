@@ -170,7 +170,7 @@ def describe(
         TflmOptError: an option that doesn't fit the model.
     """
     source, result = _ports(package)
-    named = _sensor(sensor, source)
+    named = _sensor(sensor, source, result)
     if package.interface.streamed and source.dtype != "int8":
         raise UnsupportedModel(f"a streamed input of {source.dtype} can't come from a signal")
     if not 0.0 < threshold < 1.0:
@@ -232,10 +232,10 @@ def _ports(package: Package) -> tuple[Port, Port]:
     return found[0], found[1]
 
 
-def _sensor(sensor: str | None, source: Port) -> str:
+def _sensor(sensor: str | None, source: Port, result: Port) -> str:
     image = len(source.shape) == 4 and source.shape[0] == 1 and source.shape[3] in (1, 3)
-    if sensor is None:
-        return "camera" if image and source.shape[3] == 3 else "unknown"
+    if sensor is None:  # one channel alone may be anything, a spectrogram for instance
+        return "camera" if image and (source.shape[3] == 3 or _is_map(result)) else "unknown"
     if sensor not in SENSORS:
         raise TflmOptError(f"no sensor {sensor!r}; there is {', '.join(SENSORS)}")
     if sensor == "camera" and not image:
@@ -335,9 +335,14 @@ def _table(values: np.ndarray, source: Port) -> str:
     return "".join(f"        {line},\n" for line in lines)
 
 
+def _is_map(result: Port) -> bool:
+    shape = result.shape
+    return len(shape) == 4 and shape[0] == 1 and shape[1] * shape[2] > 1
+
+
 def _kind(result: Port, camera: bool) -> tuple[str, tuple[int, int] | None]:
     shape = result.shape
-    if len(shape) == 4 and shape[0] == 1 and shape[1] * shape[2] > 1:
+    if _is_map(result):
         if not camera or shape[3] < 2:
             raise UnsupportedModel(
                 f"the output {list(shape)} is a map, which run_classifier has for images with a "

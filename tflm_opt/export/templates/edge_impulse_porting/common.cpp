@@ -8,7 +8,7 @@ WEAK EI_IMPULSE_ERROR ei_run_impulse_check_canceled(void)
     return EI_IMPULSE_OK;
 }
 
-/* Six decimals without printf's floats, which small C libraries lack. */
+/* Six decimals as printf's %f gives them, halves to even; small C libraries print no floats. */
 WEAK void ei_printf_float(float f)
 {
     if (f != f) {
@@ -22,7 +22,12 @@ WEAK void ei_printf_float(float f)
         return;
     }
     uint32_t whole = (uint32_t)size;
-    uint32_t decimals = (uint32_t)((size - (double)whole) * 1000000.0 + 0.5);
+    const double millionths = (size - (double)whole) * 1000000.0;
+    uint32_t decimals = (uint32_t)millionths;
+    const double rest = millionths - (double)decimals;
+    if (rest > 0.5 || (rest == 0.5 && (decimals & 1) != 0)) {
+        decimals++;
+    }
     if (decimals >= 1000000) {
         whole++;
         decimals = 0;

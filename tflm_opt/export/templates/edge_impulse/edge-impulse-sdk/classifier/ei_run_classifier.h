@@ -19,6 +19,7 @@
 #include <vector>
 #endif
 
+#include "edge-impulse-sdk/classifier/ei_aligned_malloc.h"
 #include "edge-impulse-sdk/classifier/ei_model_types.h"
 #include "edge-impulse-sdk/dsp/numpy.hpp"
 #include "edge-impulse-sdk/dsp/returntypes.hpp"
