@@ -5,6 +5,7 @@ The applications are in edge_impulse_apps/. They use what Edge Impulse documents
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import subprocess
 import sys
@@ -34,12 +35,13 @@ from tflm_opt.export.package import open_saved
 from tflm_opt.graph import Graph, Op, Quantization, Tensor
 from tflm_opt.runtime import machine, vectors
 
+DOCS = Path(__file__).resolve().parents[2] / "docs" / "edge_impulse.md"
 APPS = Path(__file__).resolve().parent / "edge_impulse_apps"
 QEMU = boards.get("qemu_m4")
 PORTING = "edge-impulse-sdk/porting/posix/ei_classifier_porting.cpp"
 WARNINGS = ("-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror")
 CXX = ("-std=c++11", "-O1", "-fno-exceptions", "-fno-rtti")
-SOUNDS = ("noise", "yes", "no", "unknown")
+SOUNDS = ("%s%n", '"*/', "no\\", "??/")
 _KEPT: list[TemporaryDirectory[str]] = []
 
 needs_arm = pytest.mark.skipif(
@@ -279,6 +281,36 @@ def test_boxes_of_a_map() -> None:
     assert len(seen) > 2
 
 
+def in_docs(language: str) -> str:
+    """The code block of a language in docs/edge_impulse.md."""
+    return DOCS.read_text("utf-8").split(f"```{language}\n")[1].split("```")[0]
+
+
+def test_the_program_in_the_docs() -> None:
+    main = Path(scratch()) / "main.cpp"
+    main.write_text(in_docs("cpp"))
+    out = library("resident")
+    run("g++", *CXX, *WARNINGS, f"-I{out}", main, out / "lib.a", "-o", main.with_suffix(""))
+    said = run(main.with_suffix(""))
+    black = result().predict(np.full((1, 12, 12, 3), -1, np.float32))[0]
+    assert f"  {LABELS[3]}: {black[3]:.6f}\n" in said
+
+
+def test_the_commands_in_the_docs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    exec(in_docs("python"), {"result": result()})
+    assert (tmp_path / "model" / "tflite-model" / "small.cpp").is_file()
+    with zipfile.ZipFile("digits_inferencing.zip") as whole:
+        assert "digits_inferencing/src/digits_inferencing.h" in whole.namelist()
+    lines = [line.strip() for line in DOCS.read_text("utf-8").splitlines()]
+    commands = [shlex.split(line)[1:] for line in lines if line.startswith("tflm-opt ")]
+    assert len(commands) == 2
+    for words in commands:
+        cli.main([str(saved_once(sounds())) if word == "out" else word for word in words])
+    assert "SENSOR_MICROPHONE" in macros(tmp_path / "model")["EI_CLASSIFIER_SENSOR"]
+    assert (tmp_path / "gestures.zip").is_file()
+
+
 def test_a_makefile_for_edge_impulse_builds_the_zip() -> None:
     out = project()
     assert {path.name for path in out.iterdir() if not path.name.startswith(".")} == {
@@ -303,10 +335,8 @@ def test_continuous_audio_with_cmake(tmp_path: Path) -> None:
         frequency=16000,
         labels=SOUNDS,
     )
-    (tmp_path / "CMakeLists.txt").write_text(
-        "cmake_minimum_required(VERSION 3.13)\nproject(app CXX)\nset(CMAKE_CXX_STANDARD 11)\n"
-        f"add_executable(app {APPS / 'microphone.cpp'})\nadd_subdirectory(model)\n"
-    )
+    (tmp_path / "CMakeLists.txt").write_text(in_docs("cmake"))
+    shutil.copy(APPS / "microphone.cpp", tmp_path / "main.cpp")
     build = tmp_path / "build"
     run("cmake", "-S", tmp_path, "-B", build)
     run("cmake", "--build", build, "-j2")
