@@ -16,9 +16,18 @@ LABELS = ("zero", "one", 'a "quoted" one', "trois", "vier", "fünf", "six?", "7"
 _KEPT: list[TemporaryDirectory[str]] = []  # until the interpreter ends
 
 
-@cache
 def result(streamed: bool = False, seed: int = 0, name: str = "small") -> tflm_opt.Result:
     """An optimized residual net: 12x12x3 in, ten scores out."""
+    return _result(streamed, seed, name)
+
+
+def saved(streamed: bool = False, seed: int = 0, name: str = "small") -> Path:
+    """Its folder."""
+    return kept(_result(streamed, seed, name))
+
+
+@cache  # by all arguments, given or not
+def _result(streamed: bool, seed: int, name: str) -> tflm_opt.Result:
     return tflm_opt.optimize(
         residual_tflite(seed=seed),
         name=name,
@@ -29,11 +38,6 @@ def result(streamed: bool = False, seed: int = 0, name: str = "small") -> tflm_o
 
 
 @cache
-def saved(streamed: bool = False, seed: int = 0, name: str = "small") -> Path:
-    """Its folder."""
-    return kept(result(streamed, seed, name))
-
-
 def kept(optimized: tflm_opt.Result) -> Path:
     """The folder of a result, saved where it stays until the interpreter ends."""
     scratch = TemporaryDirectory(prefix="saved-")

@@ -79,9 +79,6 @@ def dots() -> tflm_opt.Result:
     return optimized(net.graph(net.softmax(x)), "dots")
 
 
-saved_once = cache(kept)
-
-
 def pixels(shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
 
@@ -146,10 +143,10 @@ def library(kind: str) -> Path:
     out = Path(scratch()) / kind
     if kind == "dots":
         names = ("background", "left", "right")
-        source = saved_once(dots())
+        source = kept(dots())
         export_saved(source, "edge-impulse", out, sensor="camera", labels=names, threshold=0.37)
     elif kind == "floats":
-        export_saved(saved_once(sounds("float32")), "edge-impulse", out)
+        export_saved(kept(sounds("float32")), "edge-impulse", out)
     else:
         export_saved(saved(), "edge-impulse", out, labels=LABELS)
     objects = Path(scratch())
@@ -306,7 +303,7 @@ def test_the_commands_in_the_docs(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     commands = [shlex.split(line)[1:] for line in lines if line.startswith("tflm-opt ")]
     assert len(commands) == 2
     for words in commands:
-        cli.main([str(saved_once(sounds())) if word == "out" else word for word in words])
+        cli.main([str(kept(sounds())) if word == "out" else word for word in words])
     assert "SENSOR_MICROPHONE" in macros(tmp_path / "model")["EI_CLASSIFIER_SENSOR"]
     assert (tmp_path / "gestures.zip").is_file()
 
@@ -330,7 +327,7 @@ def test_continuous_audio_with_cmake(tmp_path: Path) -> None:
     """Windows of the last four slices; values are means of the last two results."""
     out = tmp_path / "model"
     export_saved(
-        *(saved_once(sounds()), "edge-impulse", out),
+        *(kept(sounds()), "edge-impulse", out),
         sensor="microphone",
         frequency=16000,
         labels=SOUNDS,
@@ -455,7 +452,7 @@ def macros(folder: Path) -> dict[str, str]:
 
 def test_what_the_macros_say(tmp_path: Path) -> None:
     export_saved(
-        *(saved_once(sounds()), "edge-impulse", tmp_path / "a"),
+        *(kept(sounds()), "edge-impulse", tmp_path / "a"),
         sensor="accelerometer",
         frequency=62.5,
         axes=["accX", "accY", "accZ"],
@@ -576,7 +573,7 @@ def test_models_that_are_no_impulse(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_scaling_is_seen_or_asked_for() -> None:
     with open_saved(saved()) as package:
         assert describe(package).scaling.name == "-1..1"
-    with open_saved(saved_once(dots())) as package:
+    with open_saved(kept(dots())) as package:
         assert describe(package).scaling.name == "0..1"
         assert describe(package).sensor == "camera"
     one = Port("int8", (1, 49, 10, 1), 1 / 128, 0)
@@ -589,7 +586,7 @@ def test_scaling_is_seen_or_asked_for() -> None:
 
 def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "sounds.zip"
-    arguments = ["export", "edge-impulse-arduino", str(saved_once(sounds())), "-o", str(out)]
+    arguments = ["export", "edge-impulse-arduino", str(kept(sounds())), "-o", str(out)]
     cli.main([*arguments, "--sensor", "fusion", "--frequency", "50", "--axes", "ax, ay,az"])
     assert "Add .ZIP Library" in capsys.readouterr().out
     with zipfile.ZipFile(out) as whole:
