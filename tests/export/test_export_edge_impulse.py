@@ -228,6 +228,22 @@ def test_floats_stay_floats() -> None:
     assert macros(library("floats"))["EI_CLASSIFIER_TFLITE_INPUT_QUANTIZED"] == "0"
 
 
+def test_slices_that_fail() -> None:
+    """A window with a hole is none: it starts anew. What is too long is refused."""
+    values = np.random.default_rng(2).uniform(-1, 1, (6, 96)).astype(np.float32)
+    words = ("slices", "broken", "slices", "long", "again", "slices")
+    found = answers(exact("floats"), values, *words)
+    wanted = sounds("float32").predict(values)
+    assert [line[0] for line in found] == ["0", "0", "0", "-24", "0", "0"]
+    for at in (0, 2, 5):
+        assert np.array_equal(scores(found[at]), wanted[at])
+    for at in (1, 4):  # one slice is in the new window
+        assert not scores(found[at]).any()
+    said, code = answers(exact("dots"), np.zeros(384, np.float32), "slices")
+    assert "camera" in said
+    assert code == ["-8"]  # exact.cpp's word for an error that was not asked for
+
+
 def luma(image: np.ndarray) -> np.ndarray:
     """ITU-R 601-2 as image libraries compute it."""
     red, green, blue = (image[..., c].astype(np.int64) for c in range(3))
@@ -398,6 +414,10 @@ def test_standalone_on_a_board(tmp_path: Path) -> None:
         *(tmp_path / "o", "-std=c++11", "-O2", *WARNINGS, f"-I{root}", app),
         *(*root.glob("tflite-model/*.cpp"), root / PORTING),
     )
+    library = [path for path in objects if path.name != "main.o"]
+    sizes = run("arm-none-eabi-size", *library).splitlines()[1:]
+    ram = sum(int(number) for line in sizes for number in line.split()[1:3])
+    assert result(True).plan.peak <= ram <= result(True).plan.peak + 64  # no frame, no rows
     said = in_qemu(tmp_path, *objects)
     assert np.array_equal(printed_scores(said), result(True).predict(real(image))[0])
 

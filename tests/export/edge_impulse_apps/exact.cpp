@@ -49,6 +49,43 @@ static void print(EI_IMPULSE_ERROR error, const ei_impulse_result_t *result)
     printf("\n");
 }
 
+// The window in four slices. "broken": the third one fails. The result is the last one's.
+static EI_IMPULSE_ERROR run_slices(const char *word, ei_impulse_result_t *result)
+{
+    static size_t start;
+    const size_t length = EI_CLASSIFIER_DSP_INPUT_FRAME_SIZE / 4;
+    EI_IMPULSE_ERROR error = EI_IMPULSE_OK;
+    signal_t signal;
+    signal.get_data = [](size_t offset, size_t count, float *out) {
+        return get_data(start + offset, count, out);
+    };
+    signal.total_length = length;
+    for (size_t slice = 0; slice < 4; slice++) {
+        start = slice * length;
+        asked = 0;
+        fail_at = strcmp(word, "broken") == 0 && slice == 2 ? 0 : -1;
+        error = run_classifier_continuous(&signal, result, false, false);
+        if ((error == EI_IMPULSE_DSP_ERROR) != (fail_at == 0)) {
+            return EI_IMPULSE_ALLOC_FAILED;
+        }
+    }
+    if (strcmp(word, "long") == 0) {
+        signal.total_length = EI_CLASSIFIER_NN_INPUT_FRAME_SIZE + 1;
+        error = run_classifier_continuous(&signal, result, false, false);
+    }
+    if (strcmp(word, "again") == 0) {
+        run_classifier_init();
+        error = run_classifier_continuous(&signal, result, false, false);
+    }
+    return error;
+}
+
+static bool in_slices(const char *word)
+{
+    return strcmp(word, "slices") == 0 || strcmp(word, "broken") == 0 ||
+           strcmp(word, "long") == 0 || strcmp(word, "again") == 0;
+}
+
 int main(int argc, char **argv)
 {
     for (int index = 1; index < argc; index++) {
@@ -67,6 +104,11 @@ int main(int argc, char **argv)
         }
         if (fread(window, sizeof window, 1, stdin) != 1) {
             return 1;
+        }
+        if (in_slices(argv[index])) {
+            error = run_slices(argv[index], &result);
+            print(error, &result);
+            continue;
         }
         asked = 0;
         fail_at = strcmp(argv[index], "fail") == 0 ? 1 : -1;
