@@ -5,93 +5,47 @@ The applications are in edge_impulse_apps/. They use what Edge Impulse documents
 
 from __future__ import annotations
 
-import shlex
 import shutil
 import subprocess
 import sys
 import zipfile
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import cache
 from itertools import combinations
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any
 
 import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from saved_model import LABELS, files, kept, result, run, saved
-from small_models import Net
+from impulse_models import (
+    APPS,
+    CXX,
+    WARNINGS,
+    dots,
+    in_docs,
+    macros,
+    packed,
+    pixels,
+    real,
+    scratch,
+    sounds,
+)
+from saved_model import LABELS, kept, result, run, saved
 
-import tflm_opt
-from tflm_opt import boards, cli, graph
-from tflm_opt.errors import TflmOptError, UnsupportedModel
-from tflm_opt.export import export_saved, impulse
-from tflm_opt.export.impulse import SCALINGS, Port, describe
-from tflm_opt.export.package import open_saved
-from tflm_opt.graph import Graph, Op, Quantization, Tensor
-from tflm_opt.runtime import machine, vectors
+from tflm_opt import boards
+from tflm_opt.export import export_saved
+from tflm_opt.runtime import machine
 
-DOCS = Path(__file__).resolve().parents[2] / "docs" / "edge_impulse.md"
-APPS = Path(__file__).resolve().parent / "edge_impulse_apps"
 QEMU = boards.get("qemu_m4")
 PORTING = "edge-impulse-sdk/porting/posix/ei_classifier_porting.cpp"
-WARNINGS = ("-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror")
-CXX = ("-std=c++11", "-O1", "-fno-exceptions", "-fno-rtti")
 SOUNDS = ("%s%n", '"*/', "no\\", "??/")
-_KEPT: list[TemporaryDirectory[str]] = []
 
 needs_arm = pytest.mark.skipif(
     not (shutil.which("arm-none-eabi-g++") and shutil.which("qemu-system-arm")),
     reason="needs the Arm compiler and qemu-system-arm",
 )
-
-
-def optimized(net: Graph, name: str, io: str = "int8") -> tflm_opt.Result:
-    return tflm_opt.optimize(graph.write(net), name=name, io=io, verbose=0)
-
-
-@cache
-def sounds(io: str = "int8") -> tflm_opt.Result:
-    """96 samples in, four scores out, from floats to floats or int8 ones."""
-    net = Net((1, 96), 1)
-    source, scores = net.input, net.softmax(net.dense(net.input, 4))
-    given = Tensor("samples", source.shape, "float32", None)
-    taken = Tensor("scores", scores.shape, "float32", None)
-    ops = (
-        Op("QUANTIZE", (given,), (source,)),
-        *net.ops,
-        Op("DEQUANTIZE", (scores,), (taken,)),
-    )
-    return optimized(Graph(ops, (given,), (taken,)), "sounds", io)
-
-
-@cache
-def dots() -> tflm_opt.Result:
-    """A gray image of 24 by 16 in, a map of 6 by 4 out: the background and two labels."""
-    net = Net((1, 16, 24, 1), 3)
-    net.input = replace(net.input, quant=net.quant(1 / 255, -128))
-    x = net.conv(net.conv(net.input, 8, stride=2), 8, stride=2)
-    x = net.conv(x, 3, kernel=1, activation="NONE")
-    return optimized(net.graph(net.softmax(x)), "dots")
-
-
-def pixels(shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
-
-
-def packed(image: np.ndarray) -> np.ndarray:
-    """RGB pixels as an application delivers them."""
-    red, green, blue = (image[..., c].astype(np.uint32) for c in range(3))
-    return (red << 16 | green << 8 | blue).astype(np.float32)
-
-
-def real(image: np.ndarray) -> np.ndarray:
-    """What training did to the pixels of the residual net."""
-    return image.astype(np.float32) / np.float32(127.5) - np.float32(1)
 
 
 def paste(app: str, numbers: np.ndarray, target: Path) -> Path:
@@ -154,11 +108,6 @@ def library(kind: str) -> Path:
     run("g++", *CXX, *WARNINGS, f"-I{out}", "-c", *sources, cwd=objects)
     run("ar", "rcs", out / "lib.a", *sorted(objects.glob("*.o")))
     return out
-
-
-def scratch() -> str:
-    _KEPT.append(TemporaryDirectory(prefix="edge_impulse-"))
-    return _KEPT[-1].name
 
 
 @cache
@@ -294,11 +243,6 @@ def test_boxes_of_a_map() -> None:
     assert len(seen) > 2
 
 
-def in_docs(language: str) -> str:
-    """The code block of a language in docs/edge_impulse.md."""
-    return DOCS.read_text("utf-8").split(f"```{language}\n")[1].split("```")[0]
-
-
 def test_the_program_in_the_docs() -> None:
     main = Path(scratch()) / "main.cpp"
     main.write_text(in_docs("cpp"))
@@ -307,21 +251,6 @@ def test_the_program_in_the_docs() -> None:
     said = run(main.with_suffix(""))
     black = result().predict(np.full((1, 12, 12, 3), -1, np.float32))[0]
     assert f"  {LABELS[3]}: {black[3]:.6f}\n" in said
-
-
-def test_the_commands_in_the_docs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    exec(in_docs("python"), {"result": result()})
-    assert (tmp_path / "model" / "tflite-model" / "small.cpp").is_file()
-    with zipfile.ZipFile("digits_inferencing.zip") as whole:
-        assert "digits_inferencing/src/digits_inferencing.h" in whole.namelist()
-    lines = [line.strip() for line in DOCS.read_text("utf-8").splitlines()]
-    commands = [shlex.split(line)[1:] for line in lines if line.startswith("tflm-opt ")]
-    assert len(commands) == 2
-    for words in commands:
-        cli.main([str(kept(sounds())) if word == "out" else word for word in words])
-    assert "SENSOR_MICROPHONE" in macros(tmp_path / "model")["EI_CLASSIFIER_SENSOR"]
-    assert (tmp_path / "gestures.zip").is_file()
 
 
 def test_a_makefile_for_edge_impulse_builds_the_zip() -> None:
@@ -455,229 +384,3 @@ def test_a_camera_sketch_for_arduino(tmp_path: Path) -> None:
     ]
     example = root / "examples" / "static_buffer" / "static_buffer.ino"
     compiled(tmp_path / "e", *flags, "-include", "Arduino.h", *WARNINGS, "-x", "c++", example)
-
-
-@pytest.mark.parametrize("kind", ["edge-impulse", "edge-impulse-arduino"])
-def test_same_bytes_whatever_came_before(kind: str, tmp_path: Path) -> None:
-    for turn in ("one", "two"):
-        export_saved(saved(), kind, tmp_path / turn / "z.zip", labels=LABELS, scaling="-1..1")
-    assert files(tmp_path / "one") == files(tmp_path / "two")
-
-
-def macros(folder: Path) -> dict[str, str]:
-    text = (folder / "model-parameters" / "model_metadata.h").read_text("utf-8")
-    lines = [line.split(None, 2)[1:] for line in text.splitlines() if line.startswith("#define")]
-    return {words[0]: words[1] if len(words) > 1 else "" for words in lines}
-
-
-@cache
-def images() -> Path:
-    program = Path(scratch()) / "images"
-    run("g++", *CXX, *WARNINGS, f"-I{library('resident')}", APPS / "images.cpp", "-o", program)
-    return program
-
-
-def processed(function: str, image: np.ndarray, shape: tuple[int, int], place: bool) -> Any:
-    """What images.cpp makes of an image [h, w, c], or None where it refuses."""
-    height, width, depth = image.shape
-    words = [str(number) for number in (width, height, shape[1], shape[0], depth, int(place))]
-    done = subprocess.run(
-        [str(images()), function, *words], input=image.tobytes(), capture_output=True, check=False
-    )
-    if done.returncode == 3:
-        return None
-    assert done.returncode == 0
-    return np.frombuffer(done.stdout, np.uint8).reshape(*shape, depth)
-
-
-def bilinear(image: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Resized about the centers of pixels, in floats."""
-    values = image.astype(np.float64)
-    for axis in (0, 1):
-        size, count = values.shape[axis], shape[axis]
-        at = np.clip((np.arange(count) + 0.5) * size / count - 0.5, 0, size - 1)
-        low = np.floor(at).astype(int)
-        part = (at - low).reshape((-1, 1, 1) if axis == 0 else (1, -1, 1))
-        high = np.minimum(low + 1, size - 1)
-        values = values.take(low, axis) * (1 - part) + values.take(high, axis) * part
-    return values
-
-
-@pytest.mark.parametrize("depth", [1, 3])
-@pytest.mark.parametrize("shape", [(12, 12), (7, 31), (5, 3), (24, 32), (40, 50), (30, 4), (1, 1)])
-def test_images_are_resized(shape: tuple[int, int], depth: int) -> None:
-    image = pixels((24, 32, depth), seed=8)
-    for function in ("resize", "fit"):
-        part = image
-        if function == "fit":  # the middle, in the new proportions
-            height = 24 if 32 * shape[0] > 24 * shape[1] else 32 * shape[0] // shape[1]
-            width = 32 if height < 24 else 24 * shape[1] // shape[0]
-            top, left = (24 - height) // 2, (32 - width) // 2
-            part = image[top : top + height, left : left + width]
-        found = processed(function, image, shape, False)
-        off = np.abs(found.astype(float) - bilinear(part, shape))
-        assert off.max() <= 3  # weights are of 256ths
-        assert off.mean() < 0.75
-        smaller = shape[0] <= part.shape[0] and shape[1] <= part.shape[1]
-        again = processed(function, image, shape, True)
-        assert np.array_equal(again, found) if smaller else again is None
-
-
-def test_images_are_cropped_and_get_colors() -> None:
-    image = pixels((24, 32, 3), seed=9)
-    for place in (False, True):
-        assert np.array_equal(processed("crop", image, (9, 11), place), image[1:10, 2:13])
-    assert processed("crop", image, (24, 11), False) is None
-    # Y, Cb, Y, Cr: black and white, gray twice, red twice, blue twice
-    words = [(16, 128, 235, 128), (126, 128, 126, 128), (81, 90, 81, 240), (41, 240, 41, 110)]
-    found = processed("yuv", np.array(words, np.uint8).reshape(2, 8, 1), (2, 12), True)
-    wanted = [(0,) * 3, (255,) * 3, (128,) * 3, (128,) * 3, *[(254, 0, 0)] * 2, *[(0, 0, 255)] * 2]
-    assert np.abs(found.reshape(8, 3).astype(int) - wanted).max() <= 2
-
-
-def test_what_the_macros_say(tmp_path: Path) -> None:
-    export_saved(
-        *(kept(sounds()), "edge-impulse", tmp_path / "a"),
-        sensor="accelerometer",
-        frequency=62.5,
-        axes=["accX", "accY", "accZ"],
-    )
-    found = macros(tmp_path / "a")
-    wanted = {
-        "RAW_SAMPLE_COUNT": "32",
-        "RAW_SAMPLES_PER_FRAME": "3",
-        "NN_INPUT_FRAME_SIZE": "96",
-        "INPUT_WIDTH": "0",
-        "INTERVAL_MS": "16",
-        "FREQUENCY": "62.5",
-        "SENSOR": "EI_CLASSIFIER_SENSOR_ACCELEROMETER",
-        "FUSION_AXES_STRING": '"accX + accY + accZ"',
-        "LABEL_COUNT": "4",
-        "OBJECT_DETECTION": "0",
-    }
-    assert {key: found[f"EI_CLASSIFIER_{key}"] for key in wanted} == wanted
-    found = macros(library("dots"))
-    wanted = {
-        "RAW_SAMPLE_COUNT": "384",
-        "RAW_SAMPLES_PER_FRAME": "1",
-        "INPUT_WIDTH": "24",
-        "INPUT_HEIGHT": "16",
-        "LABEL_COUNT": "2",
-        "OBJECT_DETECTION": "1",
-        "OBJECT_DETECTION_LAST_LAYER": "EI_CLASSIFIER_LAST_LAYER_FOMO",
-        "NN_OUTPUT_COUNT": "72",
-    }
-    assert {key: found[f"EI_CLASSIFIER_{key}"] for key in wanted} == wanted
-
-
-def test_pixels_by_scaling(tmp_path: Path) -> None:
-    """The table of each scaling is what quantizing its formula gives."""
-    channel = np.arange(256, dtype=np.float64)
-    formulas = {
-        "0..1": [channel / 255],
-        "0..255": [channel],
-        "-1..1": [channel / 127.5 - 1],
-        "-128..127": [channel - 128],
-        "torch": [
-            (channel / 255 - m) / s for m, s in ((0.485, 0.229), (0.456, 0.224), (0.406, 0.225))
-        ],
-        "bgr-mean": [channel - mean for mean in (103.939, 116.779, 123.68)],
-    }
-    assert formulas.keys() == SCALINGS.keys()
-    for name, wanted in formulas.items():
-        found = SCALINGS[name].values()
-        assert len(found) == len(wanted)
-        for one, other in zip(found, wanted, strict=True):
-            assert one.dtype == np.float32
-            assert np.allclose(one, other, rtol=1e-6, atol=1e-5)
-    export_saved(saved(), "edge-impulse", tmp_path / "p", scaling="torch")
-    text = (tmp_path / "p" / "tflite-model" / "tflm_opt_impulse.cpp").read_text("utf-8")
-    table = text.split("channel_codes[3][256] = {")[1].split("};")[0]
-    codes = np.array(table.replace("{", "").replace("}", "").replace(",", " ").split(), int)
-    quant = Quantization.per_tensor(1 / 128, 0)
-    for index, values in enumerate(SCALINGS["torch"].values()):
-        assert np.array_equal(codes[256 * index :][:256], vectors.quantize(values, quant))
-
-
-def test_codes_are_rounded_as_the_generated_code_does() -> None:
-    """The number just below a half plus a half is 1 in float32; the code is 0 all the same."""
-    below = np.nextafter(np.float32(0.5), np.float32(0))
-    one = Quantization.per_tensor(1.0, 0)
-    values = np.array([below, 0.5, -below, -0.5, 1.5, 300, -300], np.float32)
-    assert vectors.quantize(values, one).tolist() == [0, 1, 0, -1, 2, 127, -128]
-
-
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
-        ({"sensor": "lidar"}, "no sensor 'lidar'; there is camera"),
-        ({"sensor": "microphone"}, "give its frequency"),
-        ({"sensor": "microphone", "frequency": -1.0}, "the frequency is -1 Hz"),
-        ({"sensor": "microphone", "frequency": float("nan")}, "the frequency is nan Hz"),
-        ({"sensor": "microphone", "frequency": 1.0, "scaling": "0..1"}, "scaling is for cameras"),
-        ({"frequency": 10.0}, "a camera has no frequency"),
-        ({"axes": ["x"]}, "a camera has no axes"),
-        ({"scaling": "0..2"}, "no scaling '0..2'; there is 0..1"),
-        ({"scaling": "0..255"}, "hardly told apart by a model that takes -1 to"),
-        ({"threshold": 1.5}, "the threshold is 1.5"),
-        ({"sensor": "fusion", "frequency": 9.0, "axes": ["a"] * 2}, "an axis is there twice"),
-        ({"sensor": "fusion", "frequency": 9.0, "axes": list("abcdefg")}, "no multiple of 7 axes"),
-        ({"sensor": "fusion", "frequency": 9.0, "axes": ['"+']}, "can't name an axis"),
-        ({"board": "pico"}, "no option 'board'"),
-    ],
-)
-def test_bad_options_write_nothing(given: dict[str, Any], message: str, tmp_path: Path) -> None:
-    for kind in ("edge-impulse", "edge-impulse-arduino"):
-        with pytest.raises(TflmOptError, match=message):
-            export_saved(saved(), kind, tmp_path / "out.zip", **given)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_models_that_are_no_impulse(monkeypatch: pytest.MonkeyPatch) -> None:
-    """More inputs or outputs, types and shapes that a result has no place for."""
-    from tflm_opt import codegen
-
-    def refused(message: str, record: dict[str, Any]) -> None:
-        with open_saved(saved()) as package:
-            monkeypatch.setattr(codegen, "load_record", lambda _: record)
-            with pytest.raises(UnsupportedModel, match=message):
-                describe(package, sensor="camera")
-            monkeypatch.undo()
-
-    def port(*shape: int, dtype: str = "int8") -> dict[str, Any]:
-        return {"shape": list(shape), "dtype": dtype, "scale": 1 / 128, "zero_point": 0}
-
-    image, some = port(1, 8, 8, 3), port(1, 4)
-    refused("has 2 outputs", {"inputs": [image], "outputs": [some, some]})
-    refused("has 2 inputs", {"inputs": [image, some], "outputs": [some]})
-    refused("output is int32", {"inputs": [image], "outputs": [port(1, 4, dtype="int32")]})
-    refused("is a map", {"inputs": [image], "outputs": [port(1, 4, 4, 1)]})
-    refused("neither one value", {"inputs": [image], "outputs": [port(1, 7, 4)]})
-
-
-def test_scaling_is_seen_or_asked_for() -> None:
-    with open_saved(saved()) as package:
-        assert describe(package).scaling.name == "-1..1"
-    with open_saved(kept(dots())) as package:
-        assert describe(package).scaling.name == "0..1"
-        assert describe(package).sensor == "camera"
-    one = Port("int8", (1, 49, 10, 1), 1 / 128, 0)
-    assert impulse._sensor(None, one, Port("int8", (1, 12), 1 / 256, -128)) == "unknown"
-    floats = Port("float32", (1, 8, 8, 3), None, 0)
-    with pytest.raises(TflmOptError, match="what did training scale pixels to"):
-        impulse._scaling(None, floats, 3)
-    assert impulse._scaling("0..255", floats, 3).macro == "0_255"
-
-
-def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    out = tmp_path / "sounds.zip"
-    arguments = ["export", "edge-impulse-arduino", str(kept(sounds())), "-o", str(out)]
-    cli.main([*arguments, "--sensor", "fusion", "--frequency", "50", "--axes", "ax, ay,az"])
-    assert "Add .ZIP Library" in capsys.readouterr().out
-    with zipfile.ZipFile(out) as whole:
-        where = "sounds_inferencing/src/model-parameters/model_metadata.h"
-        assert '"ax + ay + az"' in whole.read(where).decode()
-    with pytest.raises(SystemExit) as stopped:
-        cli.main([*arguments, "--sensor", "microphone"])
-    assert stopped.value.code == cli.BAD_INPUT
-    assert "frequency" in capsys.readouterr().err
