@@ -1,4 +1,4 @@
-"""What exports with Edge Impulse's interface say of a model, and which models and options they take."""
+"""What Edge Impulse exports say of a model, and which models and options they take."""
 
 from __future__ import annotations
 
