@@ -277,7 +277,12 @@ def profile(directory: Path, board: str, top: int | None, html: Path | None, as_
 
 
 @cli.command()
-@click.argument("kind", type=click.Choice(["platformio", "arduino", "cmake", "c"]))
+@click.argument(
+    "kind",
+    type=click.Choice(
+        ["platformio", "arduino", "cmake", "c", "edge-impulse", "edge-impulse-arduino"]
+    ),
+)
 @click.argument("directory", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option(
     "-o",
@@ -291,6 +296,15 @@ def profile(directory: Path, board: str, top: int | None, html: Path | None, as_
 )
 @click.option("--labels", metavar="A,B,C", help="What the output's values stand for.")
 @click.option("--name", metavar="NAME", help="What C identifiers start with.")
+@click.option("--sensor", metavar="NAME", help="camera, microphone, ... (edge-impulse*).")
+@click.option("--frequency", metavar="HZ", type=float, help="Of the sensor (edge-impulse*).")
+@click.option("--axes", metavar="X,Y,Z", help="What is sampled at once (edge-impulse*).")
+@click.option(
+    "--scaling", metavar="RANGE", help="Of pixels in training: 0..1, -1..1, ... (edge-impulse*)."
+)
+@click.option(
+    "--threshold", metavar="SCORE", type=float, help="Of a box on an output map (edge-impulse*)."
+)
 @click.option("--force", is_flag=True, help="Replace other files that are there.")
 def export(
     kind: str,
@@ -299,7 +313,9 @@ def export(
     board: tuple[str, ...],
     labels: str | None,
     name: str | None,
+    axes: str | None,
     force: bool,
+    **options: str | float | None,
 ) -> None:
     """Write a project that builds from DIRECTORY, what `optimize` left."""
     from .export import KINDS, export_saved
@@ -309,12 +325,18 @@ def export(
         kind,
         output,
         board=list(board) or None,
-        labels=[] if labels is None else [label.strip() for label in labels.split(",")],
+        labels=_words(labels) or [],
         name=name,
         force=force,
+        axes=_words(axes),
+        **options,
     )
     click.echo(f"wrote {output}")
     click.echo(f"next: {KINDS[kind].then.format(out=output)}")
+
+
+def _words(text: str | None) -> list[str] | None:
+    return None if text is None else [word.strip() for word in text.split(",")]
 
 
 @cli.command()

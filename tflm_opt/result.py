@@ -243,12 +243,16 @@ class Result:
             >>> result.export("arduino", "digits.zip", labels=list("0123456789"))
 
         Args:
-            kind: "platformio", "arduino", "cmake" or "c".
+            kind: "platformio", "arduino", "cmake", "c", "edge-impulse" or "edge-impulse-arduino".
             out: a folder, or a zip file where it ends in ".zip": complete, or not there at all.
             name: what C identifiers start with; by default the result's name.
             labels: what the values of output 0 stand for, one each.
             force: replace other files that are there.
-            options: of "platformio": `board`, the id of a real board, or a list of them.
+            options: of "platformio": `board`, the id of a real board, or a list of them. Of
+                "edge-impulse" and "edge-impulse-arduino": `sensor` ("camera", "microphone",
+                "accelerometer", ...), `frequency` in Hz, `axes` (names of what is sampled at once),
+                `scaling` of pixels ("0..1", "-1..1", "0..255", ...) and `threshold` of boxes; see
+                docs/edge_impulse.md.
 
         Returns: `out`.
 

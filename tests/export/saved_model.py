@@ -16,19 +16,33 @@ LABELS = ("zero", "one", 'a "quoted" one', "trois", "vier", "fünf", "six?", "7"
 _KEPT: list[TemporaryDirectory[str]] = []  # until the interpreter ends
 
 
-@cache
+def result(streamed: bool = False, seed: int = 0, name: str = "small") -> tflm_opt.Result:
+    """An optimized residual net: 12x12x3 in, ten scores out."""
+    return _result(streamed, seed, name)
+
+
 def saved(streamed: bool = False, seed: int = 0, name: str = "small") -> Path:
-    """The folder of an optimized residual net: 12x12x3 in, ten scores out."""
-    scratch = TemporaryDirectory(prefix="saved-")
-    _KEPT.append(scratch)
-    result = tflm_opt.optimize(
+    """Its folder."""
+    return kept(_result(streamed, seed, name))
+
+
+@cache  # by all arguments, given or not
+def _result(streamed: bool, seed: int, name: str) -> tflm_opt.Result:
+    return tflm_opt.optimize(
         residual_tflite(seed=seed),
         name=name,
         input="streamed" if streamed else "resident",
         board="qemu_m4",
         verbose=0,
     )
-    return result.save(Path(scratch.name) / "out")
+
+
+@cache
+def kept(optimized: tflm_opt.Result) -> Path:
+    """The folder of a result, saved where it stays until the interpreter ends."""
+    scratch = TemporaryDirectory(prefix="saved-")
+    _KEPT.append(scratch)
+    return optimized.save(Path(scratch.name) / "out")
 
 
 def run(*command: str | Path, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> str:

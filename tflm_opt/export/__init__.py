@@ -23,15 +23,17 @@ class Kind:
     Attributes:
         module: in this package, with `fill(package, folder, **options)`.
         options: that `fill` takes.
-        top: whether everything in its zip file is in a folder of the model's name.
+        top: the folder that everything is in, inside its zip file; `{name}` is filled in.
         then: what a person does next; `{out}` and `{name}` are filled in.
     """
 
     module: str
     options: frozenset[str] = frozenset()
-    top: bool = True
+    top: str = "{name}"
     then: str = ""
 
+
+_IMPULSE = frozenset({"sensor", "frequency", "axes", "scaling", "threshold"})
 
 KINDS = {
     "platformio": Kind(
@@ -42,6 +44,15 @@ KINDS = {
         "cmake", then="cmake -S {out} -B build && cmake --build build && ctest --test-dir build"
     ),
     "arduino": Kind("arduino", then="Sketch > Include Library > Add .ZIP Library: {out}"),
+    "edge-impulse": Kind(
+        "edge_impulse", _IMPULSE, top="", then="put {out} where Edge Impulse's C++ library was"
+    ),
+    "edge-impulse-arduino": Kind(
+        "edge_impulse_arduino",
+        _IMPULSE,
+        top="{name}_inferencing",
+        then="Sketch > Include Library > Add .ZIP Library: {out}",
+    ),
 }
 
 
@@ -77,7 +88,9 @@ def export_saved(
         out: a folder, or a zip file where it ends in ".zip"; it appears complete or not at all.
         name, labels: see `package.open_saved`.
         force: replace other files that are there.
-        options: of that kind: `board`, the id of a real board, or a list of them ("platformio").
+        options: of that kind: `board`, the id of a real board, or a list of them ("platformio");
+            `sensor`, `frequency`, `axes`, `scaling` and `threshold` ("edge-impulse" and
+            "edge-impulse-arduino": see `edge_impulse.fill`).
 
     Returns: `out`.
 
@@ -93,7 +106,7 @@ def export_saved(
     given = {option: value for option, value in options.items() if value is not None}
     with (
         open_saved(directory, name=name, labels=labels) as package,
-        _new(out, force, package.name if KINDS[kind].top else "") as folder,
+        _new(out, force, KINDS[kind].top.format(name=package.name)) as folder,
     ):
         module = importlib.import_module(f"tflm_opt.export.{KINDS[kind].module}")
         module.fill(package, folder, **given)

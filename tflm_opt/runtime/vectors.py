@@ -97,9 +97,17 @@ _PATTERNS = (_smooth, _noise, _noisy_picture, _spikes, _smooth, _noise, _noisy_p
 
 def quantize(values: np.ndarray, quant: Quantization) -> np.ndarray:
     """Real values as int8 codes, as TFLM's QUANTIZE does: float32, halves away from zero."""
-    scaled = np.asarray(values, np.float32) / np.float32(quant.scale[0])
-    rounded = np.trunc(scaled + np.copysign(np.float32(0.5), scaled))
-    return np.clip(rounded + int(quant.zero_point[0]), -128, 127).astype(np.int8)
+    return round_codes(values, quant, -128, 127).astype(np.int8)
+
+
+def round_codes(values: np.ndarray, quant: Quantization, low: int, high: int) -> np.ndarray:
+    """Real values as codes from `low` to `high`, int64.
+
+    Only the division is of float32. There, the value just below a half plus a half is 1.
+    """
+    scaled = (np.asarray(values, np.float32) / np.float32(quant.scale[0])).astype(np.float64)
+    rounded = np.trunc(scaled + np.copysign(0.5, scaled))
+    return np.clip(rounded + int(quant.zero_point[0]), low, high).astype(np.int64)
 
 
 def dequantize(codes: np.ndarray, quant: Quantization) -> np.ndarray:

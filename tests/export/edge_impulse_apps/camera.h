@@ -1,0 +1,3 @@
+#include <stdint.h>
+
+void camera_capture(uint8_t *rgb);
