@@ -347,6 +347,8 @@ def _sizes(model: Path, interface: Interface) -> Sizes:
 
 
 def _stack(model: Path, interface: Interface, board: Board) -> StackBound:
+    if not board.toolchain.bounds_stack:
+        return StackBound(None, reason=f"code for {board.core} is not analysed")
     objdump = machine.compiler("objdump", board)
     text = _run([objdump, "-d", "--no-show-raw-insn", str(model)], model.parent)
     usage = [path.read_text("utf-8") for path in sorted((model.parent / "model").glob("*.su"))]
