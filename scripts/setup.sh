@@ -15,8 +15,11 @@ PINNED=(tflite-micro==0.dev20261023182759 platformio==6.2.0 scons==4.11.1)
 SYSTEM_PACKAGES=(gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm)
 # For the board qemu_rv32 alone: without them its tests are skipped.
 RISCV_PACKAGES=(gcc-riscv64-unknown-elf picolibc-riscv64-unknown-elf qemu-system-misc)
-# For exported CMake projects; for the words that platformio_projects/keyword_spotting learns.
-OPTIONAL_TOOLS=(cmake espeak-ng)
+# For exported CMake projects; for the words that platformio_projects/keyword_spotting learns; for
+# `pio check`.
+OPTIONAL_TOOLS=(cmake espeak-ng cppcheck)
+# To compile for Xtensa cores and to run it in QEMU (of qemu-system-misc, as RISC-V's).
+XTENSA_PACKAGES=(gcc-xtensa-lx106 picolibc-xtensa-lx106-elf)
 export PLATFORMIO_CORE_DIR="$PWD/.pio-core"
 
 say() { echo "setup: $*" >&2; }
@@ -95,6 +98,9 @@ install_optional_tools() {
         { command -v apt-get >/dev/null && apt_install "$tool"; } ||
             say "no $tool: what needs it is not tested. As root: apt-get install $tool"
     done
+    command -v xtensa-lx106-elf-gcc >/dev/null && [ -d /usr/lib/xtensa-lx106-elf/include ] ||
+        { command -v apt-get >/dev/null && apt_install "${XTENSA_PACKAGES[@]}"; } ||
+        say "no Xtensa compiler: not tested. As root: apt-get install ${XTENSA_PACKAGES[*]}"
 }
 
 find_python() {

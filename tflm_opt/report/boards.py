@@ -16,9 +16,9 @@ def page() -> str:
         "",
         "<!-- Generated: tflm-opt boards --markdown > docs/boards.md -->",
         "",
-        f"{len(real)} real boards, named in `platformio.ini` as here. SRAM is what one program gets "
-        "as one piece, flash what an application may fill. *Measured by*: the emulated board that "
-        "runs code for the same core, so that instructions and stack are measured, not estimated.",
+        f"{len(real)} real boards, named in `platformio.ini` as here. SRAM is what one program "
+        "gets as one piece, flash what an application may fill. *Measured by*: the emulated board "
+        "that runs the code of its core, so that instructions and stack are no estimates.",
         "",
         "| id | board | core | SRAM | flash | MHz | measured by | PlatformIO |",
         "|---|---|---|---:|---:|---:|---|---|",
