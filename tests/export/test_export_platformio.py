@@ -146,7 +146,7 @@ def test_sources_compile_for_real_boards(board_id: str, model: Path, tmp_path: P
     source = export(model, tmp_path / "p", board=[board_id]) / "src"
     (tmp_path / "Arduino.h").write_text(ARDUINO_STUB)
     flags = [*boards.get(board_id).flags, "-Wall", "-Wextra", "-Werror", f"-I{tmp_path}"]
-    flags += [f"-I{source.parent / 'lib' / 'tiny' / 'include'}", "-c", "-o", str(tmp_path / "o")]
+    flags += [f"-I{source.parent / 'lib' / 'tiny' / 'src'}", "-c", "-o", str(tmp_path / "o")]
     programs = [("gcc", [], p) for p in sorted(source.glob("*.c"))]
     programs.append(("g++", ["-DARDUINO=10819"], source / "arduino.cpp"))
     for tool, extra, path in programs:

@@ -4,7 +4,7 @@ project/
   platformio.ini        an env for each emulated board, and for the real ones that are named
   src/                  main.c, check.c: run the stored vectors, say PASS or FAIL
   test/                 the same for `pio test`, with a runner of its own
-  lib/<name>/           the generated C and its kernels, unchanged
+  lib/<name>/           the generated C and its kernels: a library, which Arduino's IDE takes too
   platforms/qemu/       the emulated boards' platform (made from boards.toml)
 """
 
@@ -49,8 +49,8 @@ def fill(package: Package, folder: Path, *, board: str | Sequence[str] = DEFAULT
 
 
 def write_library(package: Package, folder: Path) -> None:
-    """Write the PlatformIO library of a model into a new or empty `folder`."""
-    library.write(package, folder)
+    """Write the library of a model into a new or empty `folder`: PlatformIO's, and Arduino's."""
+    library.write_for_arduino(package, folder)
     write_all("platformio_library", folder, library.values(package))
 
 

@@ -19,7 +19,9 @@ class CustomTestRunner(TestRunnerBase):
     def stage_testing(self):
         super().stage_testing()
         if not self.options.without_testing and not self.test_suite.is_finished():
-            self._add("the end of the program", "FAIL", "it stopped before its last line")
+            message = "the program stopped before its last line"
+            click.echo(message)
+            self._add("the whole program", "FAIL", message)
 
     def on_testing_line_output(self, line):
         text = line.strip()
