@@ -13,7 +13,7 @@ class QemuPlatform(PlatformBase):
     def configure_default_packages(self, options, targets):
         # A compiler on PATH wins; without one PlatformIO fetches its own, where it has any.
         if options.get("board"):
-            toolchain = self.board_config(options["board"]).get("build.toolchain")
+            toolchain = self.board_config(options["board"]).get("build.toolchain", {})
             if toolchain["package"]:
                 on_path = bool(shutil.which(toolchain["prefix"] + "gcc"))
                 self.packages[toolchain["package"]]["optional"] = on_path

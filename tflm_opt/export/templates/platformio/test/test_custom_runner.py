@@ -18,7 +18,8 @@ NAMES = {"PASS": TestStatus.PASSED, "FAIL": TestStatus.FAILED}
 class CustomTestRunner(TestRunnerBase):
     def stage_testing(self):
         super().stage_testing()
-        if not self.options.without_testing and not self.test_suite.is_finished():
+        only_built = self.options is not None and self.options.without_testing
+        if not only_built and not self.test_suite.is_finished():
             message = "the program stopped before its last line"
             click.echo(message)
             self._add("the whole program", "FAIL", message)
