@@ -51,7 +51,8 @@ def test_project_is_complete(model: Path, tmp_path: Path) -> None:
     ini = configparser.ConfigParser(interpolation=None)
     ini.read(project / "platformio.ini")
     emulated = {f"env:{b.id}" for b in EMULATED}
-    assert set(ini.sections()) == {"platformio", *emulated, "env:disco_f746ng", "env:nano33ble"}
+    named = {"env:disco_f746ng", "env:nano33ble"}
+    assert set(ini.sections()) == {"platformio", "env", *emulated, *named}
     assert ini["env:nano33ble"]["platform"] == "nordicnrf52"
     assert ini["env:disco_f746ng"]["framework"] == "stm32cube"
     library = json.loads((project / "lib" / "tiny" / "library.json").read_text())
@@ -132,7 +133,13 @@ def pio(project: Path, environment: dict[str, str], *arguments: str) -> str:
 
 
 ARDUINO_STUB = """\
-struct Serial_ { void begin(long); void print(const char *); void println(unsigned long); };
+struct Serial_ {
+    void begin(long);
+    void print(const char *);
+    void print(int);
+    void println(const char *);
+    void println(unsigned long);
+};
 extern struct Serial_ Serial;
 unsigned long micros();
 void delay(unsigned long);
@@ -149,6 +156,9 @@ def test_sources_compile_for_real_boards(board_id: str, model: Path, tmp_path: P
     flags += [f"-I{source.parent / 'lib' / 'tiny' / 'src'}", "-c", "-o", str(tmp_path / "o")]
     programs = [("gcc", [], p) for p in sorted(source.glob("*.c"))]
     programs.append(("g++", ["-DARDUINO=10819"], source / "arduino.cpp"))
+    test = source.parent / "test" / "test_vectors"
+    programs.append(("gcc", [f"-I{source}"], test / "test_main.c"))
+    programs.append(("g++", [f"-I{source}", "-DARDUINO=10819"], test / "test_arduino.cpp"))
     for tool, extra, path in programs:
         subprocess.run([f"arm-none-eabi-{tool}", *flags, *extra, str(path)], check=True)
     assert (source / "main.c").stat().st_size > 0
