@@ -15,8 +15,9 @@ PINNED=(tflite-micro==0.dev20261023182759 platformio==6.2.0 scons==4.11.1)
 SYSTEM_PACKAGES=(gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm)
 # For the board qemu_rv32 alone: without them its tests are skipped.
 RISCV_PACKAGES=(gcc-riscv64-unknown-elf picolibc-riscv64-unknown-elf qemu-system-misc)
-# For exported CMake projects; for the words that platformio_projects/keyword_spotting learns.
-OPTIONAL_TOOLS=(cmake espeak-ng)
+# For exported CMake projects; the words that platformio_projects/keyword_spotting learns; `pio check`;
+# and kernels on Xtensa cores, which run in qemu-system-misc as RISC-V's do.
+OPTIONAL_TOOLS=(cmake espeak-ng cppcheck xtensa-lx106-elf-gcc)
 export PLATFORMIO_CORE_DIR="$PWD/.pio-core"
 
 say() { echo "setup: $*" >&2; }
@@ -87,13 +88,16 @@ install_riscv_packages() {
     say "no board qemu_rv32: missing: $missing. As root: apt-get install ${RISCV_PACKAGES[*]}"
 }
 
-# Each in the package of its name; without it, the tests that need it are skipped.
+# Without an optional tool, the tests that need it are skipped.
 install_optional_tools() {
-    local tool
+    local tool packages
     for tool in "${OPTIONAL_TOOLS[@]}"; do
         command -v "$tool" >/dev/null && continue
-        { command -v apt-get >/dev/null && apt_install "$tool"; } ||
-            say "no $tool: what needs it is not tested. As root: apt-get install $tool"
+        packages=("$tool") # most are in the package of their name
+        [ "$tool" = xtensa-lx106-elf-gcc ] &&
+            packages=(gcc-xtensa-lx106 picolibc-xtensa-lx106-elf)
+        { command -v apt-get >/dev/null && apt_install "${packages[@]}"; } ||
+            say "no $tool: what needs it is not tested. As root: apt-get install ${packages[*]}"
     done
 }
 

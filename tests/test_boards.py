@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tflm_opt import boards
-from tflm_opt.errors import UnknownBoard
+from tflm_opt.errors import TflmOptError, UnknownBoard
+from tflm_opt.measure import emulator
+from tflm_opt.report.boards import page
 from tflm_opt.runtime import machine
 
 EMULATED = {
@@ -24,10 +28,13 @@ def test_row_is_sane(board: boards.Board) -> None:
     assert 16 << 10 <= board.sram <= 16 << 20
     assert board.sram <= board.flash or board.qemu
     assert 10_000_000 <= board.clock_hz <= 1_000_000_000
-    assert {f"-mcpu={board.core}", f"-march={board.core}"} & set(board.flags)
+    named = {f"-mcpu={board.core}", f"-march={board.core}"} & set(board.flags)
+    assert named or board.toolchain.id == "xtensa"  # whose compiler is of one core
     assert board.flags[: len(board.toolchain.flags)] == board.toolchain.flags
-    assert (machine.CORE / board.toolchain.script).is_file()
-    assert board.toolchain.install.startswith("apt-get install ")
+    if board.qemu or board.emulated_by:
+        assert (machine.CORE / board.toolchain.script).is_file()
+        assert board.toolchain.emulator
+    assert board.toolchain.install.startswith(("apt-get install ", "pio pkg install "))
     assert (board.platformio is None) != (board.qemu is None)
     flash = board.flash_reads
     assert 0 <= flash.wait_states <= 64
@@ -56,14 +63,24 @@ def test_cores_find_their_emulator() -> None:
     assert boards.get("disco_f746ng").emulated_by == "qemu_m7"
     assert boards.get("qemu_m55").emulated_by == "qemu_m55"
     assert boards.get("pico").emulated_by == "qemu_m0plus"
+    assert boards.get("esp32_c3_devkitm_1").emulated_by == "qemu_rv32"
     assert boards.get("nucleo_u575zi_q").emulated_by is None
+    with pytest.raises(TflmOptError, match=r"esp32_s3_devkitc_1 \(xtensa-lx7\); there are qemu_m0"):
+        emulator("esp32_s3_devkitc_1")
+
+
+def test_the_page_is_up_to_date() -> None:
+    kept = Path(__file__).resolve().parents[1] / "docs" / "boards.md"
+    assert kept.read_text("utf-8") == page(), "run: tflm-opt boards --markdown > docs/boards.md"
 
 
 def test_known_figures() -> None:
     assert boards.get("disco_f746ng").sram == 320 * 1024
     assert boards.get("nucleo_f446re").sram == 128 * 1024
     assert boards.get("nano33ble").clock_hz == 64_000_000
-    assert sum(b.platformio is not None for b in boards.all()) >= 8
+    assert sum(b.platformio is not None for b in boards.all()) >= 16
+    names = [(b.platformio.platform, b.platformio.board) for b in boards.all() if b.platformio]
+    assert len(set(names)) == len(names)
 
 
 @pytest.mark.parametrize(
@@ -76,6 +93,10 @@ def test_known_figures() -> None:
         ("nano33", "nano33ble"),
         ("disko", "disco_f746ng"),
         ("teensie", "teensy41"),
+        ("esp32s3", "esp32_s3_devkitc_1"),
+        ("xiao", "xiao_nrf52840"),
+        ("rp2350", "pico2"),
+        ("pico_2", "pico2"),
     ],
 )
 def test_unknown_board_names_the_nearest(name: str, nearest: str) -> None:

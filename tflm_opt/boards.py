@@ -72,25 +72,27 @@ class Toolchain:
         flags: to compile and link with its C library.
         package: of PlatformIO, where the tools may be found, or "".
         install: the command that installs it.
-        emulator: QEMU's program. `install_emulator`: the command that installs that.
+        emulator: QEMU's program, or "". `install_emulator`: the command that installs that.
         script: the file name of the link script for emulated boards.
         alone: of the one for a model with nothing else; "": the linker's own.
         link_register, program_counter: their numbers for QEMU's debugger.
         faults: names of exceptions by number.
+        bounds_stack: whether `runtime.stack` reads its code.
     """
 
     id: str
     prefix: str
     flags: tuple[str, ...]
-    alone: str
     package: str
     install: str
-    emulator: str
-    install_emulator: str
-    script: str
-    link_register: int
-    program_counter: int
-    faults: Mapping[int, str] = field(hash=False)
+    alone: str = ""
+    emulator: str = ""
+    install_emulator: str = ""
+    script: str = ""
+    link_register: int = 0
+    program_counter: int = 0
+    faults: Mapping[int, str] = field(default_factory=dict, hash=False)
+    bounds_stack: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +163,7 @@ def _table() -> dict[str, Board]:
 
 def _toolchain(name: str, row: dict[str, Any]) -> Toolchain:
     parts = dict(row)
-    faults = {int(number): text for number, text in parts.pop("faults").items()}
+    faults = {int(number): text for number, text in parts.pop("faults", {}).items()}
     return Toolchain(id=name, flags=tuple(parts.pop("flags")), faults=faults, **parts)
 
 

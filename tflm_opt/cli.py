@@ -368,7 +368,8 @@ def verify(a: Path, b: Path, vectors: int, seed: int, as_json: bool) -> None:
 
 @cli.command()
 @_json
-def boards(as_json: bool) -> None:
+@click.option("--markdown", is_flag=True, help="Print the page that docs/boards.md holds.")
+def boards(as_json: bool, markdown: bool) -> None:
     """List the boards."""
     from . import boards as table
     from .report.data import board_data
@@ -376,11 +377,16 @@ def boards(as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([board_data(board) for board in table.all()], indent=2))
         return
+    if markdown:
+        from .report.boards import page
+
+        click.echo(page(), nl=False)
+        return
     # KiB, rounded down, so that a row fits a terminal; --json has bytes.
-    click.echo(f"{'id':<20}{'core':<8}{'SRAM KiB':>9}{'flash KiB':>10}{'MHz':>5}  name")
+    click.echo(f"{'id':<20}{'core':<11}{'SRAM KiB':>9}{'flash KiB':>10}{'MHz':>5}  name")
     for board in table.all():
         click.echo(
-            f"{board.id:<20}{board.core.removeprefix('cortex-'):<8}{board.sram >> 10:>9,}"
+            f"{board.id:<20}{board.core.removeprefix('cortex-'):<11}{board.sram >> 10:>9,}"
             f"{board.flash >> 10:>10,}{board.clock_hz // 1_000_000:>5}  {board.name}"
         )
 

@@ -2,7 +2,7 @@
 
     python generate.py [--sram 24KiB] [--epochs 10]
 
-Writes lib/digits/ (the model as C), platforms/qemu_arm/ (the emulated boards) and
+Writes lib/digits/ (the model as C), platforms/qemu/ (the emulated boards) and
 src/examples.c (ten digits with TFLM's scores). Everything else here is kept by hand.
 """
 
@@ -50,7 +50,7 @@ def write(result: Any, data: digits.Digits, project: Path) -> None:
         atomic_folder(project / "lib/digits") as library,
     ):
         platformio.write_library(model, library)
-    with atomic_folder(project / "platforms/qemu_arm") as platform:
+    with atomic_folder(project / "platforms/qemu") as platform:
         platformio.write_platform(platform)
     text = examples_source(result, data)
     scratch = project / "src" / ".examples.c"

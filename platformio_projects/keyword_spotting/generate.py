@@ -76,7 +76,7 @@ def write(result: Any, data: speech.Speech, project: Path) -> None:
         audio.write_c(speech.MEL, library / "src")
         record = {"name": "mel", "version": "1.0.0", "build": {"flags": machine.ENGINE_FLAGS}}
         (library / "library.json").write_text(json.dumps(record, indent=2) + "\n", "utf-8")
-    with atomic_folder(project / "platforms/qemu_arm") as platform:
+    with atomic_folder(project / "platforms/qemu") as platform:
         platformio.write_platform(platform)
     scratch_file = project / "src" / ".examples.c"
     scratch_file.write_text(examples_source(result, data), "utf-8")

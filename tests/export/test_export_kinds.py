@@ -15,6 +15,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from saved_model import LABELS, files, run, saved
+from two_models import SHARED, run_alone
 
 import tflm_opt
 from tflm_opt import boards, cli
@@ -166,35 +167,6 @@ def test_arduino_library_builds_as_the_ide_does(tmp_path: Path) -> None:
     assert said.startswith("PASS, microseconds per inference: ")
 
 
-SHARED = """\
-#include "one.h"
-#include "two.h"
-#include <stdint.h>
-#include <stdio.h>
-#include <string.h>
-
-__attribute__((aligned(16))) uint8_t shared[ONE_ARENA_SIZE > TWO_ARENA_SIZE ? ONE_ARENA_SIZE
-                                                                            : TWO_ARENA_SIZE];
-
-int main(void)
-{
-    int8_t image[ONE_INPUT0_SIZE], first[ONE_OUTPUT0_SIZE];
-    int round;
-    for (round = 0; round < 2; round++) {
-        memset(image, 5, sizeof image);
-        memcpy(one_input(0), image, sizeof image);
-        if (one_invoke()) return 1;
-        if (round && memcmp(first, one_output(0), sizeof first)) return 2;
-        memcpy(first, one_output(0), sizeof first);
-        memcpy(two_input(0), image, sizeof image);
-        if (two_invoke()) return 3;
-        printf("%d %d\\n", first[0], ((const int8_t *)two_output(0))[0]);
-    }
-    return (const uint8_t *)one_output(0) < shared || (uint8_t *)two_input(0) < shared;
-}
-"""
-
-
 @needs_arm
 @pytest.mark.qemu
 def test_two_models_share_an_arena(tmp_path: Path) -> None:
@@ -219,20 +191,6 @@ def test_two_models_share_an_arena(tmp_path: Path) -> None:
     assert re.fullmatch(r"-?\d+ -?\d+", first)
     one, two = (run_alone(part, tmp_path / f"alone_{part.name}") for part in parts)
     assert first == f"{one} {two}"
-
-
-def run_alone(part: Path, build: Path) -> str:
-    """Output 0 of the same input with an arena of the model's own, on this computer."""
-    name = part.name
-    build.mkdir()
-    (build / "main.c").write_text(
-        f'#include "{name}.h"\n#include <stdio.h>\n#include <string.h>\n'
-        f"int main(void) {{ memset({name}_input(0), 5, {name.upper()}_INPUT0_SIZE);\n"
-        f'    {name}_invoke(); printf("%d\\n", *(const signed char *){name}_output(0)); }}'
-    )
-    sources = [build / "main.c", *part.rglob("src/**/*.c")]
-    run("cc", "-O1", f"-I{part / 'include'}", *sources, "-lm", "-o", build / "main")
-    return run(build / "main").strip()
 
 
 @pytest.mark.parametrize("kind", sorted(KINDS))
@@ -364,7 +322,7 @@ def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     ini = (out / "platformio.ini").read_text()
     assert "[env:pico]" in ini
     assert "[env:nano33ble]" in ini
-    assert (out / "lib" / "net" / "include" / "net_labels.h").is_file()
+    assert (out / "lib" / "net" / "src" / "net_labels.h").is_file()
     (out / "notes.txt").write_text("mine")
     with pytest.raises(SystemExit) as stopped:
         cli.main(arguments)

@@ -147,7 +147,7 @@ def test_a_project_checks_its_vectors(given: str, tmp_path: Path) -> None:
     platformio.fill(Package(folder, firmware.read_interface(folder), vectors_), project)
     library = project / "lib" / "model"
     sources = [*(project / "src").glob("*.c"), *(library / "src").glob("*.c")]
-    flags = ["-std=c99", "-Wall", "-Wextra", "-Werror", f"-I{library / 'include'}"]
+    flags = ["-std=c99", "-Wall", "-Wextra", "-Werror", f"-I{library / 'src'}"]
     command = [host.compiler(), *flags, *map(str, sources), "-lm", "-o", str(program)]
     subprocess.run(command, check=True)
     done = subprocess.run([str(program)], capture_output=True, text=True, check=False)

@@ -16,7 +16,12 @@ ROOT = Path(__file__).resolve().parents[2]
 BASICS = ["bash", "cat", "sha256sum", "mkdir", "tr", "dirname", "rm", "mv", "env", "flock", "touch"]
 TOOLS = ("arm-none-eabi-gcc", "qemu-system-arm", "cc", "make")
 RISCV = ("riscv64-unknown-elf-gcc", "qemu-system-riscv32")
-OPTIONAL = ("cmake", "espeak-ng")
+OPTIONAL = {
+    "cmake": "cmake",
+    "espeak-ng": "espeak-ng",
+    "cppcheck": "cppcheck",
+    "xtensa-lx106-elf-gcc": "gcc-xtensa-lx106 picolibc-xtensa-lx106-elf",
+}
 
 # A Python whose `-m venv` makes a `.venv` whose own Python logs what it is asked to do.
 PYTHON = """\
@@ -130,21 +135,21 @@ def test_no_riscv_tools_and_no_right_to_install_them(machine: Machine) -> None:
     assert "apt-get install gcc-riscv64-unknown-elf picolibc-riscv64-unknown-elf" in said
 
 
-@pytest.mark.parametrize("tool", OPTIONAL)
-def test_optional_tools(tool: str, machine: Machine) -> None:
+@pytest.mark.parametrize(("tool", "packages"), OPTIONAL.items())
+def test_optional_tools(tool: str, packages: str, machine: Machine) -> None:
     """Where they can't be installed, the set-up goes on; where they can, they are."""
     with_tools(machine)
     (machine.bin / tool).unlink()
     machine.add_python()
     status, said = machine.run()
     assert status == 0, said
-    assert f"no {tool}: what needs it is not tested. As root: apt-get install {tool}" in said
+    assert f"no {tool}: what needs it is not tested. As root: apt-get install {packages}" in said
     machine.add("id", "echo 0")
     machine.add("apt-get", f'echo "apt $@" >>{machine.log}')
     status, said = machine.run()
     assert status == 0, said
     assert f"no {tool}" not in said
-    assert machine.asked(f"--no-install-recommends {tool}")
+    assert machine.asked(f"--no-install-recommends {packages}")
 
 
 def test_riscv_tools_are_installed(machine: Machine) -> None:

@@ -21,18 +21,7 @@ def fill(package: Package, folder: Path) -> None:
     """Write the library into an empty folder."""
     values = library.values(package)
     sketch = folder / "examples" / "self_test"
-    library.write(package, folder, include="src")
+    library.write_for_arduino(package, folder)
     program.write(package, sketch, values)
     (sketch / "main.c").unlink()  # the sketch is the program
-    _name_apart(folder / "src")
     write_all("arduino", folder, values)
-
-
-def _name_apart(sources: Path) -> None:
-    """Give sources of faster tiers names of their own: `dsp/add.c` becomes `dsp/add_dsp.c`.
-
-    The IDE puts objects into an archive one at a time, where a second one of the same name takes
-    the first one's place.
-    """
-    for path in sources.glob("*/*.c"):
-        path.rename(path.with_name(f"{path.stem}_{path.parent.name}.c"))

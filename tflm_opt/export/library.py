@@ -30,6 +30,23 @@ def write(package: Package, folder: Path, *, include: str = "include") -> list[s
     return sorted(path.relative_to(folder).as_posix() for path in (folder / "src").rglob("*.c"))
 
 
+def write_for_arduino(package: Package, folder: Path) -> None:
+    """The same as the Arduino IDE takes libraries: all in `src/`, and `library.properties`."""
+    write(package, folder, include="src")
+    _name_apart(folder / "src")
+    write_all("library_properties", folder, values(package))
+
+
+def _name_apart(sources: Path) -> None:
+    """Give sources of faster tiers names of their own: `dsp/add.c` becomes `dsp/add_dsp.c`.
+
+    The IDE puts objects into an archive one at a time, where a second one of the same name takes
+    the first one's place.
+    """
+    for path in sources.glob("*/*.c"):
+        path.rename(path.with_name(f"{path.stem}_{path.parent.name}.c"))
+
+
 def flags() -> list[str]:
     """The compiler's flags for it, but those that leave out unused functions."""
     return list(machine.ENGINE_FLAGS)

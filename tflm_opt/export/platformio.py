@@ -1,10 +1,11 @@
 """A complete PlatformIO project: for real boards, and for QEMU's.
 
 project/
-  platformio.ini        an env for each emulated Arm board, and for the real ones that are named
+  platformio.ini        an env for each emulated board, and for the real ones that are named
   src/                  main.c, check.c: run the stored vectors, say PASS or FAIL
-  lib/<name>/           the generated C and its kernels, unchanged
-  platforms/qemu_arm/   the emulated boards' platform (made from boards.toml)
+  test/                 the same for `pio test`, with a runner of its own
+  lib/<name>/           the generated C and its kernels: a library, which Arduino's IDE takes too
+  platforms/qemu/       the emulated boards' platform (made from boards.toml)
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from tflm_opt.export.package import Package, check_board
 from tflm_opt.export.render import write_all
 from tflm_opt.runtime import machine
 
-PLATFORM = Path(__file__).resolve().parent / "qemu_arm"
+PLATFORM = Path(__file__).resolve().parent / "qemu"
 DEFAULT_BOARDS = ("nucleo_f446re",)
 
 
@@ -44,21 +45,21 @@ def fill(package: Package, folder: Path, *, board: str | Sequence[str] = DEFAULT
     write_all("platformio", folder, values)
     program.write(package, folder / "src", values)
     write_library(package, folder / "lib" / package.name)
-    write_platform(folder / "platforms" / "qemu_arm")
+    write_platform(folder / "platforms" / "qemu")
 
 
 def write_library(package: Package, folder: Path) -> None:
-    """Write the PlatformIO library of a model into a new or empty `folder`."""
-    library.write(package, folder)
+    """Write the library of a model into a new or empty `folder`: PlatformIO's, and Arduino's."""
+    library.write_for_arduino(package, folder)
     write_all("platformio_library", folder, library.values(package))
 
 
 def write_platform(folder: Path) -> None:
-    """Write the platform `qemu_arm`, with all emulated Arm boards, into a new or empty folder."""
+    """Write the platform `qemu`, with all emulated boards, into a new or empty folder."""
     shutil.copytree(
         PLATFORM,
         folder,
-        ignore=shutil.ignore_patterns("__pycache__", "*.ld", "*_riscv.c"),
+        ignore=shutil.ignore_patterns("__pycache__", "*.ld"),
         dirs_exist_ok=True,
     )
     (folder / "boards").mkdir()
@@ -71,27 +72,37 @@ def write_platform(folder: Path) -> None:
 
 
 def _emulated() -> list[Board]:
-    """The boards of the platform `qemu_arm`: its build script knows Arm's compiler alone."""
-    return [board for board in board_table.all() if board.qemu and board.toolchain.id == "arm"]
+    """The boards of the platform `qemu`."""
+    return [board for board in board_table.all() if board.qemu]
 
 
 def board_manifest(board: Board) -> dict[str, Any]:
     """PlatformIO's manifest of an emulated board, from our table."""
+    tools = board.toolchain
     return {
         "name": board.name,
         "vendor": "QEMU",
-        "url": "https://www.qemu.org/docs/master/system/target-arm.html",
+        "url": "https://www.qemu.org/docs/master/system/targets.html",
         "frameworks": [],
         "build": {
             "mcu": machine.emulator(board).machine,
             "cpu": board.core,
             "f_cpu": f"{board.clock_hz}L",
+            "toolchain": {
+                "prefix": tools.prefix,
+                "package": tools.package,
+                "install": tools.install,
+            },
             "machine_flags": list(board.flags),
             "link_flags": list(machine.LINK_FLAGS),
             "defines": list(machine.defines(board)),
             "ldscript_name": f"{board.id}.ld",
         },
-        "qemu": {"arguments": list(machine.arguments(board))},
+        "qemu": {
+            "program": tools.emulator,
+            "install": tools.install_emulator,
+            "arguments": list(machine.arguments(board)),
+        },
         "upload": {"maximum_size": board.flash, "maximum_ram_size": board.sram},
     }
 

@@ -8,7 +8,7 @@ The folder is codegen's:
     include/*.h       with <name>.h
     src/**/*.c        the generated model and the kernels that it uses
 
-Two links are made. One, with the C core of `export/qemu_arm`, is the program that runs. The
+Two links are made. One, with the C core of `export/qemu`, is the program that runs. The
 other holds the model alone, with the four functions of its interface as roots and nothing else:
 all that is left in it after dropping unused sections is there because of the model, library
 functions like `memcpy` included, so its sections *are* the model's flash and RAM. Start-up,
@@ -347,6 +347,8 @@ def _sizes(model: Path, interface: Interface) -> Sizes:
 
 
 def _stack(model: Path, interface: Interface, board: Board) -> StackBound:
+    if not board.toolchain.bounds_stack:
+        return StackBound(None, reason=f"code for {board.core} is not analysed")
     objdump = machine.compiler("objdump", board)
     text = _run([objdump, "-d", "--no-show-raw-insn", str(model)], model.parent)
     usage = [path.read_text("utf-8") for path in sorted((model.parent / "model").glob("*.su"))]

@@ -58,7 +58,7 @@ def footprint(sources: codegen.Sources, board: Board, ops: int) -> Footprint:
 def _estimate(sources: codegen.Sources, ops: int, missing: MissingTool) -> Footprint:
     code = _CODE_PER_KERNEL * len(sources.kernels) + _CODE_PER_OP * ops
     note = (
-        "code and stack are rough estimates, since no Arm compiler is installed; "
+        f"code and stack are rough estimates, since {missing.tool} is not installed; "
         f"to measure them: {missing.install}"
     )
     unmeasured = ("runtime", "stack", "code")

@@ -1,6 +1,6 @@
 """What it takes to build for an emulated board and to start it: flags, link script, command.
 
-The C beside it (`export/qemu_arm/core`: reset, faults, semihosting, counters, the harness) and
+The C beside it (`export/qemu/core`: reset, faults, semihosting, counters, the harness) and
 the facts of `boards.toml` are used twice: by `runtime.firmware`, and by the PlatformIO platform
 that the export writes. Both come here, so the two builds are one.
 """
@@ -16,7 +16,7 @@ from tflm_opt.boards import Board, Qemu, Toolchain, get
 from tflm_opt.errors import MissingTool, UnknownBoard
 from tflm_opt.runtime import process
 
-CORE = Path(__file__).resolve().parents[1] / "export" / "qemu_arm" / "core"
+CORE = Path(__file__).resolve().parents[1] / "export" / "qemu" / "core"
 
 DEFAULT_BOARD = "qemu_m4"  # whose tools are taken where no board is named
 STACK = 64 << 10  # bytes of stack in an emulated program; the harness paints all of it

@@ -14,7 +14,7 @@
 {% endif %}
        result = {{ name }}_output(0);              valid until the next invoke
 */
-#ifndef ARDUINO /* there, arduino.cpp is the program */
+#if !defined(ARDUINO) && !defined(PIO_UNIT_TESTING) /* there, others are the program */
 
 #include <stdio.h>
 {% if streamed %}

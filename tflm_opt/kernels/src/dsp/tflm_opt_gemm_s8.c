@@ -446,6 +446,7 @@ RARE int start(tflm_opt_gemm *gemm, const cmsis_nn_context *ctx)
     gemm->form.unit = 2U * (uint32_t)gemm->params->output_offset + 1U;
     gemm->narrow = tflm_opt_is_narrow(bounds.min, bounds.max);
     gemm->weights = (uint32_t *)ctx->buf;
+    /* cppcheck-suppress nullPointerArithmeticRedundantCheck ; without a buffer it isn't used */
     gemm->inputs = gemm->weights + (plan.all_weights ? (gemm->count + 1) / 2 : 1) *
                                        (words + TFLM_OPT_GEMM_FORMS / 4);
     gemm->staging = (int8_t *)(plan.all_weights ? gemm->inputs + words : gemm->weights);
@@ -489,7 +490,7 @@ arm_cmsis_nn_status tflm_opt_gemm_images_s8(tflm_opt_gemm *gemm,
     for (; images > 0 && status == ARM_CMSIS_NN_SUCCESS; images--) {
         tflm_opt_lines_shape shape;
         const tflm_opt_lines lines = tflm_opt_whole(&gemm->input, image, &shape);
-        gemm->lines = &lines;
+        gemm->lines = &lines; /* cppcheck-suppress autoVariables ; read by the next call only */
         status = tflm_opt_gemm_s8(gemm, ctx);
         image += gemm->input.h * gemm->input.w * gemm->input.c;
         gemm->output += gemm->span.count * gemm->channels;

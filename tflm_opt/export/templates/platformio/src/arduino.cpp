@@ -1,5 +1,5 @@
 // The same check as main.c, for Arduino boards: the result goes to the serial port.
-#ifdef ARDUINO
+#if defined(ARDUINO) && !defined(PIO_UNIT_TESTING) // `pio test` brings its own program
 
 #include <Arduino.h>
 

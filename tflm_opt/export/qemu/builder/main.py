@@ -2,6 +2,8 @@
 
 pio run -e qemu_m4           builds .pio/build/qemu_m4/firmware.elf
 pio run -e qemu_m4 -t run    builds and runs it
+
+Which compiler and which QEMU is in the board's manifest.
 """
 
 # SCons makes its names at run time.
@@ -23,25 +25,26 @@ HERE = Path(env.PioPlatform().get_dir())
 CORE = str(HERE / "core")
 TIMEOUT = 600  # seconds
 
-if not shutil.which("arm-none-eabi-gcc", path=env["ENV"]["PATH"]):
-    sys.stderr.write(
-        "Error: no arm-none-eabi-gcc. Install it: "
-        "apt-get install gcc-arm-none-eabi libnewlib-arm-none-eabi\n"
-    )
+TOOLCHAIN = board.get("build.toolchain")
+PREFIX = TOOLCHAIN["prefix"]
+QEMU = board.manifest["qemu"]
+
+if not shutil.which(PREFIX + "gcc", path=env["ENV"]["PATH"]):
+    sys.stderr.write(f"Error: no {PREFIX}gcc. Install it: {TOOLCHAIN['install']}\n")
     env.Exit(1)
 
 flags = board.get("build.machine_flags")
 env.Replace(
-    AR="arm-none-eabi-gcc-ar",
-    AS="arm-none-eabi-as",
-    CC="arm-none-eabi-gcc",
-    CXX="arm-none-eabi-g++",
+    AR=PREFIX + "gcc-ar",
+    AS=PREFIX + "as",
+    CC=PREFIX + "gcc",
+    CXX=PREFIX + "g++",
     # Through g++ the link would ask for libstdc++, which C firmware does not need and Debian keeps
     # in a package of its own.
-    LINK="arm-none-eabi-gcc",
-    OBJCOPY="arm-none-eabi-objcopy",
-    RANLIB="arm-none-eabi-gcc-ranlib",
-    SIZETOOL="arm-none-eabi-size",
+    LINK=PREFIX + "gcc",
+    OBJCOPY=PREFIX + "objcopy",
+    RANLIB=PREFIX + "gcc-ranlib",
+    SIZETOOL=PREFIX + "size",
     ARFLAGS=["rcs"],
     PROGNAME="firmware",
     PROGSUFFIX=".elf",
@@ -66,9 +69,10 @@ if not any(str(flag).startswith("-O") for flag in env.get("CCFLAGS", [])):
 
 
 def qemu_command(elf):
-    program = os.environ.get("QEMU_SYSTEM_ARM", "qemu-system-arm")
+    name = QEMU["program"]
+    program = os.environ.get(name.upper().replace("-", "_"), name)  # QEMU_SYSTEM_ARM and the like
     extra = shlex.split(env.GetProjectOption("custom_qemu_flags", ""))
-    return [program, *board.manifest["qemu"]["arguments"], *extra, "-kernel", elf]
+    return [program, *QEMU["arguments"], *extra, "-kernel", elf]
 
 
 def run_in_qemu(target, source, env):
@@ -83,7 +87,7 @@ def run_in_qemu(target, source, env):
             timeout=TIMEOUT,
         )
     except FileNotFoundError:
-        sys.stderr.write("Error: no QEMU. Install it: apt-get install qemu-system-arm\n")
+        sys.stderr.write(f"Error: no {QEMU['program']}. Install it: {QEMU['install']}\n")
         return 1
     except subprocess.TimeoutExpired:
         sys.stderr.write(f"Error: still running after {TIMEOUT} s\n")
