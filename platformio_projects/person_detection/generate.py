@@ -78,7 +78,7 @@ def write(result: Any, data: people.People, project: Path) -> None:
         atomic_folder(project / "lib/person") as library,
     ):
         platformio.write_library(model, library)
-    with atomic_folder(project / "platforms/qemu_arm") as platform:
+    with atomic_folder(project / "platforms/qemu") as platform:
         platformio.write_platform(platform)
     scratch_file = project / "src" / ".examples.c"
     scratch_file.write_text(examples_source(result, data), "utf-8")
