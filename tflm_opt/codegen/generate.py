@@ -119,13 +119,13 @@ def generate(graph: Graph, plan: PlanLike, *, name: str = "model") -> Sources:
 
 
 def interpreter_header(
-    graph: Graph, name: str, arena: int, description: Sequence[str], arena_lines: Sequence[str]
+    graph: Graph, name: str, description: Sequence[str], arena: Mapping[str, Any]
 ) -> tuple[str, tuple[Port, ...], tuple[Port, ...]]:
     """The header of a graph that an interpreter runs: the same functions; and its ports.
 
     Args:
-        arena: bytes, the interpreter's own state among them.
-        description: lines on the model. `arena_lines`: a C comment on the arena's size.
+        description: lines on the model.
+        arena: bytes by core and kernels, see `export.tflm`.
     """
     inputs = [_port(t, "input", i, len(graph.inputs), name) for i, t in enumerate(graph.inputs)]
     outputs = [_port(t, "output", i, len(graph.outputs), name) for i, t in enumerate(graph.outputs)]
@@ -133,7 +133,6 @@ def interpreter_header(
         "name": name,
         "upper": name.upper(),
         "arena": arena,
-        "arena_lines": arena_lines,
         "inputs": inputs,
         "outputs": outputs,
         "streamed": False,

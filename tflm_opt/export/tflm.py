@@ -17,11 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from tflm_opt import graph
+from tflm_opt.arena.cmsis_scratch import OF_CORE
 from tflm_opt.boards import Board
 from tflm_opt.errors import InvalidModel, TflmOptError
 from tflm_opt.export import program, tflm_ops
 from tflm_opt.export.package import Package
 from tflm_opt.export.render import write_all
+from tflm_opt.export.tflm_arena import LIBRARIES, Arena, arena
 from tflm_opt.graph.ir import Graph
 from tflm_opt.kernels import table
 from tflm_opt.runtime.firmware import Interface, Port
@@ -35,12 +37,14 @@ class Stock:
         package: with the interface of the `.tflite`: the whole input, TFLM's arena.
         graph: what the file holds.
         header: the text of `<name>.h`.
+        needs: what TFLM's arena takes.
         methods: the Add functions of its ops.
     """
 
     package: Package
     graph: Graph
     header: str
+    needs: Arena
     methods: Sequence[str]
 
     def values(self, header: str = "") -> dict[str, Any]:
@@ -67,7 +71,6 @@ def fill(kind: str, package: Package, folder: Path, **options: Any) -> None:
 def stock(package: Package) -> Stock:
     """A package as a model for stock TFLM. Raises as `fill`."""
     from tflm_opt.codegen.generate import interpreter_header
-    from tflm_opt.export.tflm_arena import arena
 
     if not package.tflite:
         raise InvalidModel("no .tflite for stock TFLM", source=str(package.folder))
@@ -75,20 +78,40 @@ def stock(package: Package) -> Stock:
     methods = tflm_ops.methods(op.kind for op in tflm_ops.all_ops(found))
     needs = arena(found)
     lines = [
-        f"{len(found.ops)} ops, {len(package.tflite)} bytes of constants: a .tflite that stock TensorFlow",
-        f"Lite Micro interprets, in {needs.total} bytes of arena.",
+        f"{len(found.ops)} ops, {len(package.tflite)} bytes of constants: a .tflite that stock",
+        "TensorFlow Lite Micro interprets. ",
     ]
-    header, inputs, outputs = interpreter_header(
-        found, package.name, needs.total, lines, needs.comment()
-    )
+    header, inputs, outputs = interpreter_header(found, package.name, lines, _sizes(needs))
     interface = Interface(
         package.name,
-        needs.total,
+        needs.total("dsp"),
         tuple(Port(p.bytes, p.dtype, p.shape) for p in inputs),
         tuple(Port(p.bytes, p.dtype, p.shape) for p in outputs),
     )
     plain = dataclasses.replace(package, interface=interface)
-    return Stock(plain, found, header, methods)
+    return Stock(plain, found, header, needs, methods)
+
+
+# The compiler's macros for a core's instructions; 64-bit computers come last, with none of them.
+_CORES = {
+    "mve": "defined(__ARM_FEATURE_MVE) && __ARM_FEATURE_MVE",
+    "dsp": "defined(__ARM_FEATURE_DSP) && __ARM_FEATURE_DSP && UINTPTR_MAX <= 0xFFFFFFFFu",
+    "c": "UINTPTR_MAX <= 0xFFFFFFFFu",
+}
+VERSION = "2026-08"  # of the TFLM whose records' sizes are known
+
+
+def _sizes(needs: Arena) -> dict[str, Any]:
+    """What the header says of the arena."""
+    rows = [
+        {
+            "condition": condition,
+            "any": needs.total(instructions),
+            **{library: needs.total(instructions, library) for library in LIBRARIES},
+        }
+        for instructions, condition in _CORES.items()
+    ]
+    return {"rows": rows, "host": needs.host.total, "version": VERSION}
 
 
 def write_library(
@@ -142,8 +165,9 @@ def write_kernels(model: Stock, folder: Path) -> None:
 def check_board(model: Stock, board: Board) -> None:
     """Raise `TflmOptError` if a board can't hold the arena, or the file."""
     package = model.package
+    arena_size = model.needs.total(OF_CORE.get(board.core, "c"))
     for what, needs, has in (
-        ("SRAM for TFLM's arena", package.interface.arena, board.sram),
+        ("SRAM for TFLM's arena", arena_size, board.sram),
         ("flash for the .tflite", len(package.tflite), board.flash),
     ):
         if needs > has:

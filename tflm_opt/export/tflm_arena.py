@@ -17,10 +17,11 @@ more for that than for its tensors, and `arena_used_bytes()` does not show it; i
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from tflm_opt import graph as graphs
+from tflm_opt.arena.cmsis_scratch import INSTRUCTIONS
 from tflm_opt.arena.problem import align_up
 from tflm_opt.arena.stand_in import with_scratch
 from tflm_opt.arena.tflm_scratch import KERNELS, REFERENCE, scratch_sizes
@@ -30,6 +31,7 @@ from tflm_opt.graph.ir import Graph, Op, Tensor
 from tflm_opt.runtime import tflm
 
 ALIGNMENT = 16
+LIBRARIES = (REFERENCE, "cmsis_nn", "tflm_opt")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,29 +53,38 @@ class Needs:
     @property
     def total(self) -> int:
         """The smallest arena in which TFLM starts, a multiple of 16."""
-        return align_up(max(self.head + self.tail, self.planning + self.before), ALIGNMENT)
+        planned = self.planning + align_up(self.before, ALIGNMENT)
+        return align_up(max(self.head + self.tail, planned), ALIGNMENT)
 
 
 @dataclass(frozen=True, slots=True)
 class Arena:
-    """What an export gives TFLM: enough for any kernels on any 32-bit core.
+    """What TFLM needs of a file: by core and kernels.
 
     Attributes:
-        needs: by kernels, on the target that needs the most.
+        needs: on 32-bit cores, by their instructions ("c", "dsp", "mve") and a library of kernels
+            ("reference", "cmsis_nn", "tflm_opt").
+        host: on this 64-bit computer, with the reference kernels.
         unknown: kinds of ops whose state has no listed size; with any, the tails are those of a
             64-bit computer, which are larger.
     """
 
-    needs: Sequence[Needs]
+    needs: Mapping[tuple[str, str], Needs]
+    host: Needs
     unknown: tuple[str, ...] = ()
 
-    @property
-    def total(self) -> int:
-        return max(one.total for one in self.needs)
+    def total(self, instructions: str, library: str = "") -> int:
+        """Bytes on a core with some instructions, with one library or, by default, with any.
+
+        Example:
+            >>> needs.total("dsp"), needs.total("dsp", "cmsis_nn")
+        """
+        rows = [row for (i, name), row in self.needs.items() if i == instructions]
+        return self.needs[instructions, library].total if library else max(r.total for r in rows)
 
 
 def arena(graph: Graph) -> Arena:
-    """The arena of a file for stock TFLM, as `graph.read` reads it: `arena(g).total`.
+    """The arena of a file for stock TFLM, as `graph.read` reads it: `arena(g).total("dsp")`.
 
     Raises:
         MissingTool: no wheel `tflite-micro`, whose allocator places tensors.
@@ -83,17 +94,21 @@ def arena(graph: Graph) -> Arena:
     files = [graphs.write(graph), *(graphs.write(with_scratch(graph, k)) for k in others)]
     measured = tflm.allocations_many(files)
     heads = dict(zip((REFERENCE, *others), (one.head for one in measured), strict=True))
+    tail = measured[0].tail
     unknown = tuple(sorted({op.kind for g in _all(graph) for op in g.ops} - structs.KNOWN))
-    if unknown:
-        tail = measured[0].tail
-        return Arena([_bound(graph, k, heads[k], tail) for k in KERNELS], unknown)
-    targets = (ARM, OTHER_32)
-    return Arena(
-        [
-            max((needs(graph, k, heads[k], t) for t in targets), key=lambda one: one.total)
-            for k in KERNELS
-        ]
-    )
+    rows = {}
+    for instructions in INSTRUCTIONS:
+        for library in LIBRARIES:
+            kernels = REFERENCE if library == REFERENCE else f"{library}_{instructions}"
+            if unknown:
+                row = _bound(graph, kernels, heads[kernels], tail)
+            else:
+                # Other cores than Arm's have neither DSP nor Helium instructions.
+                targets = (ARM, OTHER_32) if instructions == "c" else (ARM,)
+                found = [needs(graph, kernels, heads[kernels], target) for target in targets]
+                row = max(found, key=lambda one: one.total)
+            rows[instructions, library] = row
+    return Arena(rows, _bound(graph, REFERENCE, heads[REFERENCE], tail), unknown)
 
 
 def needs(graph: Graph, kernels: str, head: int, target: Target) -> Needs:

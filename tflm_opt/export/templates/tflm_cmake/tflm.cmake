@@ -38,11 +38,13 @@ if(EXISTS "${TFLM_MICRO}/kernels/cmsis_nn")
   list(APPEND TFLM_DEFINES CMSIS_NN KERNELS_OPTIMIZED_FOR_SPEED)
   if(TFLM_OPT_KERNELS)
     message(STATUS "TFLM's kernels: tflm_opt's, in the place of CMSIS-NN")
+    list(APPEND TFLM_DEFINES TFLM_KERNELS_TFLM_OPT)
     list(APPEND TFLM_INCLUDES "${CMAKE_CURRENT_LIST_DIR}/kernels/cmsis_nn"
       "${CMAKE_CURRENT_LIST_DIR}/kernels/include")
     file(GLOB_RECURSE TFLM_NN_SOURCES "${CMAKE_CURRENT_LIST_DIR}/kernels/src/*.c")
   else()
     message(STATUS "TFLM's kernels: CMSIS-NN")
+    list(APPEND TFLM_DEFINES TFLM_KERNELS_CMSIS_NN)
     list(APPEND TFLM_INCLUDES "${TFLM_THIRD}/cmsis_nn" "${TFLM_THIRD}/cmsis_nn/Include"
       "${TFLM_THIRD}/cmsis/CMSIS/Core/Include")
     if(NOT TFLM_LIBRARY)
@@ -54,6 +56,7 @@ elseif(TFLM_OPT_KERNELS)
     "reference kernels: make the tree with OPTIMIZED_KERNEL_DIR=cmsis_nn (README.md)")
 else()
   message(STATUS "TFLM's kernels: reference")
+  list(APPEND TFLM_DEFINES TFLM_KERNELS_REFERENCE)
 endif()
 
 set(TFLM_SOURCES "")
@@ -64,21 +67,20 @@ if(NOT TFLM_LIBRARY)
     "(_test|test_helpers?|test_helper_custom_ops|mock_micro_graph|fake_micro_context)[.]c")
   list(FILTER TFLM_SOURCES EXCLUDE REGEX
     "/(testing|testdata|cortex_m_generic)/|/micro/(debug_log|micro_time|system_setup)[.]c")
-  list(APPEND TFLM_SOURCES "${CMAKE_CURRENT_LIST_DIR}/src/tflm_platform.cpp")
 endif()
 
-add_library(tflm STATIC ${TFLM_SOURCES} ${TFLM_NN_SOURCES}
+# An archive that is built already needs some of what is built here, so it comes first.
+add_library(tflm_parts STATIC ${TFLM_SOURCES} ${TFLM_NN_SOURCES}
   "${CMAKE_CURRENT_LIST_DIR}/src/tflm_platform.cpp")
-target_include_directories(tflm PUBLIC ${TFLM_INCLUDES})
-target_compile_definitions(tflm PUBLIC ${TFLM_DEFINES})
-set_target_properties(tflm PROPERTIES CXX_STANDARD 17 CXX_STANDARD_REQUIRED ON C_STANDARD 11)
-target_compile_features(tflm PUBLIC cxx_std_17)
-# After the build type's flags, so these count.
-target_compile_options(tflm PRIVATE -O2 -w -ffp-contract=off -ffunction-sections -fdata-sections
-  $<$<COMPILE_LANGUAGE:CXX>:-fno-exceptions -fno-rtti -fno-threadsafe-statics>)
-if(TFLM_LIBRARY)
-  target_link_libraries(tflm PUBLIC "${TFLM_LIBRARY}")
-endif()
+target_include_directories(tflm_parts PUBLIC ${TFLM_INCLUDES})
+target_compile_definitions(tflm_parts PUBLIC ${TFLM_DEFINES})
+set_target_properties(tflm_parts PROPERTIES CXX_STANDARD_REQUIRED ON C_STANDARD 11)
+target_compile_features(tflm_parts PUBLIC cxx_std_17)
+# After the build type's flags, so these count. Fused multiply-adds would round differently.
+target_compile_options(tflm_parts PRIVATE -O2 -w -ffp-contract=off -ffunction-sections
+  -fdata-sections $<$<COMPILE_LANGUAGE:CXX>:-fno-exceptions -fno-rtti -fno-threadsafe-statics>)
+add_library(tflm INTERFACE)
+target_link_libraries(tflm INTERFACE ${TFLM_LIBRARY} tflm_parts)
 if(NOT WIN32)
-  target_link_libraries(tflm PUBLIC m)
+  target_link_libraries(tflm INTERFACE m)
 endif()
