@@ -18,7 +18,7 @@ more for that than for its tensors, and `arena_used_bytes()` does not show it; i
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tflm_opt import graph as graphs
 from tflm_opt.arena.cmsis_scratch import INSTRUCTIONS
@@ -26,7 +26,7 @@ from tflm_opt.arena.problem import align_up
 from tflm_opt.arena.stand_in import with_scratch
 from tflm_opt.arena.tflm_scratch import KERNELS, REFERENCE, scratch_sizes
 from tflm_opt.export import tflm_structs as structs
-from tflm_opt.export.tflm_structs import ARM, HOST_64, OTHER_32, Target
+from tflm_opt.export.tflm_structs import ARM, WHEEL, OTHER_32, Target
 from tflm_opt.graph.ir import Graph, Op, Tensor
 from tflm_opt.runtime import tflm
 
@@ -105,7 +105,10 @@ def arena(graph: Graph) -> Arena:
             else:
                 # Other cores than Arm's have neither DSP nor Helium instructions.
                 targets = (ARM, OTHER_32) if instructions == "c" else (ARM,)
-                found = [needs(graph, kernels, heads[kernels], target) for target in targets]
+                found = [
+                    needs(graph, kernels, heads[kernels], replace(target, later=True))
+                    for target in targets
+                ]
                 row = max(found, key=lambda one: one.total)
             rows[instructions, library] = row
     return Arena(rows, _bound(graph, REFERENCE, heads[REFERENCE], tail), unknown)
@@ -119,16 +122,19 @@ def needs(graph: Graph, kernels: str, head: int, target: Target) -> Needs:
     """
     tail = _Tail(target)
     ops = [op for g in _all(graph) for op in g.ops]
-    for record in (structs.ALLOCATOR, structs.PLANNER, structs.MICRO_ALLOCATOR):
-        tail.add(record)
+    more = target.wheel
+    tail.add(structs.ALLOCATOR + (structs.WRITTEN_DOWN if more else ""))
+    tail.add(structs.PLANNER)
+    tail.add(structs.MICRO_ALLOCATOR + (structs.WRITTEN_BY_KIND if more else ""))
     tail.add(structs.BUILTIN_ALLOCATOR)
-    tail.add(structs.SUBGRAPH, len(_all(graph)))
+    tail.add(structs.SUBGRAPH + (structs.COMPRESSED if more else ""), len(_all(graph)))
     for g in _all(graph):
         tail.add(structs.EVAL_TENSOR, len(graphs.tensor_order(g)))
     for g in _all(graph):
         tail.add(structs.NODE, len(g.ops))
     for op in ops:
         tail.add(structs.OPTIONS.get(op.kind, ""))
+        tail.take(structs.LATER.get(op.kind, 0) if target.later else 0, 1)
     for op in ops:
         tail.take(structs.state(op.kind, kernels, target), ALIGNMENT)
     for op in ops:
@@ -234,4 +240,4 @@ def _bound(graph: Graph, kernels: str, head: int, tail: int) -> Needs:
     """With a tail measured on this 64-bit host, and handles of other kernels' scratch."""
     requests = sum(_requests(op, kernels) for g in _all(graph) for op in g.ops)
     tail += align_up(8 * requests, ALIGNMENT)
-    return Needs(kernels, head, tail, _planning(graph, requests, HOST_64), tail)
+    return Needs(kernels, head, tail, _planning(graph, requests, WHEEL), tail)

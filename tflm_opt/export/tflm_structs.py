@@ -16,10 +16,20 @@ from tflm_opt.arena.problem import align_up
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What decides the layout of records: bytes of a pointer, and of an enumeration."""
+    """What decides the layout of records.
+
+    Attributes:
+        pointer, enumeration: bytes of one.
+        wheel: built as the wheel `tflite-micro` is: its allocator writes down what it does, and
+            kernels are ready for compressed weights.
+        later: of 2026-10 instead of 2026-08: the wheel of that month keeps 16 bytes more of each fully
+            connected op. Taken as 16 on 32-bit targets as well, where it may be less.
+    """
 
     pointer: int
     enumeration: int
+    wheel: bool = False
+    later: bool = False
 
     def layout(self, fields: str) -> tuple[int, int]:
         """Size and alignment of a record with these fields.
@@ -36,7 +46,7 @@ class Target:
 
 ARM = Target(4, 1)  # bare-metal Arm: an enumeration takes as few bytes as it can
 OTHER_32 = Target(4, 4)  # RISC-V, Xtensa, and Arm with -fno-short-enums
-HOST_64 = Target(8, 4)
+WHEEL = Target(8, 4, wheel=True, later=True)
 
 # ---- the interpreter's and the allocator's own ---------------------------------------------------
 
@@ -51,6 +61,9 @@ TENSOR = "ep" + "ii" + "ppp" + "eeb"  # TfLiteTensor
 QUANTIZATION = "ppi"  # TfLiteAffineQuantization
 HANDLE = "p"  # ScratchBufferHandle
 REQUEST = "pii"  # internal::ScratchBufferRequest
+WRITTEN_DOWN = "pppp"  # what RecordingSingleArenaBufferAllocator adds,
+WRITTEN_BY_KIND = "p" + 8 * "ppp"  # and RecordingMicroAllocator
+COMPRESSED = "p"  # what compressed weights add to SubgraphAllocations
 ALLOCATION = "ppiiib"  # AllocationInfo
 PLANNED = 4 * 4 + 3 * 4 + 3 * 4  # bytes that the planner works with, for each buffer
 MOST_REQUESTS = 12  # of scratch, by one op: room for so many is kept
@@ -98,56 +111,56 @@ OPTIONS = {
 # ---- what kernels keep of an op: bytes with pointers of 4, of CMSIS-NN's kernel, with pointers of 8 --
 
 STATE = {
-    "ABS": (28, 28, 0),
-    "ADD": (60, 60, 0),
-    "AVERAGE_POOL_2D": (32, 36, 0),
-    "BATCH_MATMUL": (16, 36, 0),
-    "CALL_ONCE": (8, 8, 0),
-    "CONCATENATION": (24, 24, 0),
-    "CONV_2D": (56, 60, 0),
-    "DEPTHWISE_CONV_2D": (56, 60, 0),
-    "DEQUANTIZE": (32, 32, 0),
-    "DIV": (28, 28, 0),
-    "ELU": (256, 256, 0),
-    "EQUAL": (32, 32, 0),
-    "FULLY_CONNECTED": (48, 72, 0),
-    "GREATER": (32, 32, 0),
-    "GREATER_EQUAL": (32, 32, 0),
-    "HARD_SWISH": (20, 20, 0),
-    "IF": (8, 8, 0),
-    "L2_NORMALIZATION": (4, 4, 0),
-    "LEAKY_RELU": (24, 24, 0),
-    "LESS": (32, 32, 0),
-    "LESS_EQUAL": (32, 32, 0),
-    "LOGISTIC": (16, 16, 0),
-    "MAX_POOL_2D": (32, 36, 0),
-    "MEAN": (44, 44, 0),
-    "MIRROR_PAD": (20, 20, 0),
-    "MUL": (36, 36, 0),
-    "NOT_EQUAL": (32, 32, 0),
-    "PAD": (56, 56, 0),
-    "PADV2": (56, 56, 0),
-    "PRELU": (28, 28, 0),
-    "QUANTIZE": (32, 32, 0),
-    "REDUCE_ALL": (44, 44, 0),
-    "REDUCE_MAX": (44, 44, 0),
-    "REDUCE_MIN": (44, 44, 0),
-    "RELU": (28, 28, 0),
-    "RELU6": (8, 8, 0),
-    "RSQRT": (28, 28, 0),
-    "SELECT_V2": (1, 1, 0),
-    "SOFTMAX": (56, 64, 0),
-    "SPACE_TO_BATCH_ND": (4, 4, 0),
-    "SQUARED_DIFFERENCE": (112, 112, 0),
-    "STRIDED_SLICE": (84, 84, 0),
-    "SUB": (52, 52, 0),
-    "SUM": (44, 44, 0),
-    "SVDF": (36, 40, 0),
-    "TANH": (16, 16, 0),
-    "TRANSPOSE_CONV": (72, 76, 0),
-    "UNIDIRECTIONAL_SEQUENCE_LSTM": (688, 912, 0),
-    "VAR_HANDLE": (4, 4, 0),
-    "WHILE": (8, 8, 0),
+    "ABS": (28, 28, 28),
+    "ADD": (60, 60, 60),
+    "AVERAGE_POOL_2D": (32, 36, 32),
+    "BATCH_MATMUL": (16, 36, 32),
+    "CALL_ONCE": (8, 8, 8),
+    "CONCATENATION": (24, 24, 40),
+    "CONV_2D": (56, 60, 72),
+    "DEPTHWISE_CONV_2D": (56, 60, 72),
+    "DEQUANTIZE": (32, 32, 32),
+    "DIV": (28, 28, 28),
+    "ELU": (256, 256, 256),
+    "EQUAL": (32, 32, 32),
+    "FULLY_CONNECTED": (48, 72, 64),
+    "GREATER": (32, 32, 32),
+    "GREATER_EQUAL": (32, 32, 32),
+    "HARD_SWISH": (20, 20, 20),
+    "IF": (8, 8, 8),
+    "L2_NORMALIZATION": (4, 4, 4),
+    "LEAKY_RELU": (24, 24, 24),
+    "LESS": (32, 32, 32),
+    "LESS_EQUAL": (32, 32, 32),
+    "LOGISTIC": (16, 16, 16),
+    "MAX_POOL_2D": (32, 36, 32),
+    "MEAN": (44, 44, 44),
+    "MIRROR_PAD": (20, 20, 20),
+    "MUL": (36, 36, 36),
+    "NOT_EQUAL": (32, 32, 32),
+    "PAD": (56, 56, 56),
+    "PADV2": (56, 56, 56),
+    "PRELU": (28, 28, 28),
+    "QUANTIZE": (32, 32, 32),
+    "REDUCE_ALL": (44, 44, 44),
+    "REDUCE_MAX": (44, 44, 44),
+    "REDUCE_MIN": (44, 44, 44),
+    "RELU": (28, 28, 28),
+    "RELU6": (8, 8, 8),
+    "RSQRT": (28, 28, 28),
+    "SELECT_V2": (1, 1, 1),
+    "SOFTMAX": (56, 64, 80),
+    "SPACE_TO_BATCH_ND": (4, 4, 4),
+    "SQUARED_DIFFERENCE": (112, 112, 112),
+    "STRIDED_SLICE": (84, 84, 84),
+    "SUB": (52, 52, 52),
+    "SUM": (44, 44, 44),
+    "SVDF": (36, 40, 36),
+    "TANH": (16, 16, 16),
+    "TRANSPOSE_CONV": (72, 76, 80),
+    "UNIDIRECTIONAL_SEQUENCE_LSTM": (688, 912, 688),
+    "VAR_HANDLE": (4, 4, 4),
+    "WHILE": (8, 8, 8),
 }
 
 # Ops of which the above is all that TFLM keeps, but for what `tflm_arena` adds.
@@ -164,9 +177,21 @@ KNOWN = frozenset(
 )
 
 
+# What the wheel's kernels keep more, for weights that may be compressed.
+_COMPRESSED = {
+    "CONCATENATION": 40,
+    "CONV_2D": 8,
+    "DEPTHWISE_CONV_2D": 8,
+    "FULLY_CONNECTED": 8,
+    "TRANSPOSE_CONV": 8,
+}
+
+LATER = {"FULLY_CONNECTED": 16}
+
+
 def state(kind: str, kernels: str, target: Target) -> int:
     """Bytes that a kernel keeps of an op of this kind."""
     reference, cmsis, host = STATE.get(kind, (0, 0, 0))
     if target.pointer == 8:
-        return host
+        return host + (_COMPRESSED.get(kind, 0) if target.wheel else 0)
     return reference if kernels == "reference" else cmsis
