@@ -1,4 +1,4 @@
-"""The exports for stock TFLM: the rewritten `.tflite`, TFLM's interpreter, and the engine's functions.
+"""The exports for stock TFLM: the rewritten `.tflite`, behind the functions that the engine has.
 
     include/<name>.h       the same interface as the engine's, so programs need no change
     src/<name>.cpp         it, over MicroInterpreter, with a resolver of only the ops used
@@ -22,11 +22,20 @@ from tflm_opt.boards import Board
 from tflm_opt.errors import InvalidModel, TflmOptError
 from tflm_opt.export import program, tflm_ops
 from tflm_opt.export.package import Package
-from tflm_opt.export.render import write_all
+from tflm_opt.export.render import render, write_all
 from tflm_opt.export.tflm_arena import LIBRARIES, Arena, arena
 from tflm_opt.graph.ir import Graph
 from tflm_opt.kernels import table
 from tflm_opt.runtime.firmware import Interface, Port
+
+# The Arduino library that TFLM comes in: its name there, with the registry's owner and a version in
+# PlatformIO, and its header.
+LIBRARY = {
+    "arduino": "Chirale_TensorFLowLite",
+    "platformio": "spaziochirale/Chirale_TensorFLowLite@2.0.0",
+    "header": "Chirale_TensorFlowLite.h",
+}
+VERSION = "2026-08"  # of the TFLM whose records' sizes are known
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -47,13 +56,15 @@ class Stock:
     needs: Arena
     methods: Sequence[str]
 
-    def values(self, header: str = "") -> dict[str, Any]:
-        """What templates are filled with; `header`: of the Arduino library that has TFLM."""
+    def values(self, kernels: str = "kernels/") -> dict[str, Any]:
+        """What templates are filled with; `kernels`: where ours lie in the export."""
         return {
             **program.values(self.package),
             "methods": self.methods,
             "size": len(self.package.tflite),
-            "header": header,
+            "library": LIBRARY,
+            "kernels": kernels,
+            "version": VERSION,
         }
 
 
@@ -98,7 +109,6 @@ _CORES = {
     "dsp": "defined(__ARM_FEATURE_DSP) && __ARM_FEATURE_DSP && UINTPTR_MAX <= 0xFFFFFFFFu",
     "c": "UINTPTR_MAX <= 0xFFFFFFFFu",
 }
-VERSION = "2026-08"  # of the TFLM whose records' sizes are known
 
 
 def _sizes(needs: Arena) -> dict[str, Any]:
@@ -114,11 +124,9 @@ def _sizes(needs: Arena) -> dict[str, Any]:
     return {"rows": rows, "host": needs.host.total, "version": VERSION}
 
 
-def write_library(
-    model: Stock, folder: Path, *, include: str = "include", header: str = ""
-) -> None:
+def write_library(model: Stock, folder: Path, *, include: str = "include") -> None:
     """Write a model's header and sources into a folder, without TFLM and its kernels."""
-    package, values = model.package, model.values(header)
+    package, values = model.package, model.values()
     write_all("tflm_library", folder, values)
     for directory in (include, "src"):
         (folder / directory).mkdir(parents=True, exist_ok=True)
@@ -190,4 +198,24 @@ def _cmake(model: Stock, folder: Path) -> None:
     write_qemu(folder)
 
 
-_KINDS: Mapping[str, Any] = {"cmake": _cmake}
+def _c(model: Stock, folder: Path) -> None:
+    values = model.values()
+    write_library(model, folder)
+    write_kernels(model, folder / "kernels")
+    program.write(model.package, folder / "test", values)
+    write_all("tflm_source", folder, values)
+    write_all("tflm_c", folder, values)
+
+
+def _arduino(model: Stock, folder: Path) -> None:
+    values = model.values()
+    sketch = folder / "examples" / "self_test"
+    write_library(model, folder, include="src")
+    program.write(model.package, sketch, values)
+    (sketch / "main.c").unlink()  # the sketch is the program
+    text = render("arduino/examples/self_test/self_test.ino", values)
+    (sketch / "self_test.ino").write_text(text, "utf-8", newline="\n")
+    write_all("tflm_arduino", folder, values)
+
+
+_KINDS: Mapping[str, Any] = {"cmake": _cmake, "c": _c, "arduino": _arduino}

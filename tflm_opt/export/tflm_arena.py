@@ -8,8 +8,8 @@ model. `MicroInterpreter` takes the tail from the arena's end, piece by piece an
 
 The head is what TFLM's own allocator reports here (`runtime.tflm`): tensors are as large on every
 machine. With others than its reference kernels, ops with their scratch stand in
-(`arena.stand_in`). The tail is added up from the sizes of TFLM's records (`tflm_structs`), which hold
-pointers. Tests compare the same sums for this 64-bit host with TFLM's figure.
+(`arena.stand_in`). The tail is added up from the sizes of TFLM's records (`tflm_structs`), which
+hold pointers. Tests compare the same sums for this 64-bit host with TFLM's figure.
 
 Before a plan is made, the head holds what it is made from. A model of many small tensors needs
 more for that than for its tensors, and `arena_used_bytes()` does not show it; it is counted here.
@@ -26,7 +26,7 @@ from tflm_opt.arena.problem import align_up
 from tflm_opt.arena.stand_in import with_scratch
 from tflm_opt.arena.tflm_scratch import KERNELS, REFERENCE, scratch_sizes
 from tflm_opt.export import tflm_structs as structs
-from tflm_opt.export.tflm_structs import ARM, WHEEL, OTHER_32, Target
+from tflm_opt.export.tflm_structs import ARM, OTHER_32, WHEEL, Target
 from tflm_opt.graph.ir import Graph, Op, Tensor
 from tflm_opt.runtime import tflm
 

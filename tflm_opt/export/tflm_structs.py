@@ -22,8 +22,8 @@ class Target:
         pointer, enumeration: bytes of one.
         wheel: built as the wheel `tflite-micro` is: its allocator writes down what it does, and
             kernels are ready for compressed weights.
-        later: of 2026-10 instead of 2026-08: the wheel of that month keeps 16 bytes more of each fully
-            connected op. Taken as 16 on 32-bit targets as well, where it may be less.
+        later: of 2026-10 instead of 2026-08: the wheel of that month keeps 16 bytes more of each
+            fully connected op. Taken as 16 on 32-bit targets as well, where it may be less.
     """
 
     pointer: int
@@ -68,7 +68,7 @@ ALLOCATION = "ppiiib"  # AllocationInfo
 PLANNED = 4 * 4 + 3 * 4 + 3 * 4  # bytes that the planner works with, for each buffer
 MOST_REQUESTS = 12  # of scratch, by one op: room for so many is kept
 
-# ---- options of ops, as parsed (TfLiteConvParams and so on) ----------------------------------------
+# ---- options of ops, as parsed (TfLiteConvParams and so on) -----------------------------------
 
 _REDUCER, _POOL, _SHAPE, _SUM = "b", "eiiiie" + "iiii", "i" * 9, "eb"
 OPTIONS = {
@@ -108,7 +108,8 @@ OPTIONS = {
     "WHILE": "ii",
 }
 
-# ---- what kernels keep of an op: bytes with pointers of 4, of CMSIS-NN's kernel, with pointers of 8 --
+# ---- what kernels keep of an op: bytes of reference and CMSIS-NN's kernels on 32 bits, of
+#      reference kernels on 64 ---------------------------------------------------------------------
 
 STATE = {
     "ABS": (28, 28, 28),
@@ -163,18 +164,17 @@ STATE = {
     "WHILE": (8, 8, 8),
 }
 
+_KNOWN = """
+ABS ADD AVERAGE_POOL_2D BATCH_MATMUL BATCH_TO_SPACE_ND BROADCAST_TO CONCATENATION CONV_2D
+DEPTHWISE_CONV_2D DEPTH_TO_SPACE DEQUANTIZE ELU EQUAL EXPAND_DIMS FULLY_CONNECTED GATHER GREATER
+GREATER_EQUAL HARD_SWISH IF LEAKY_RELU LESS LESS_EQUAL LOGISTIC MAXIMUM MAX_POOL_2D MEAN MINIMUM
+MIRROR_PAD MUL NOT_EQUAL PACK PAD PADV2 PRELU QUANTIZE REDUCE_MAX REDUCE_MIN RELU RELU6 RESHAPE
+RESIZE_BILINEAR RESIZE_NEAREST_NEIGHBOR REVERSE_V2 RSQRT SLICE SOFTMAX SPACE_TO_BATCH_ND
+SPACE_TO_DEPTH SPLIT SPLIT_V SQUARED_DIFFERENCE SQUEEZE STRIDED_SLICE SUB SUM TANH TRANSPOSE
+TRANSPOSE_CONV UNPACK WHILE
+"""
 # Ops of which the above is all that TFLM keeps, but for what `tflm_arena` adds.
-KNOWN = frozenset(
-    """
-    ABS ADD AVERAGE_POOL_2D BATCH_MATMUL BATCH_TO_SPACE_ND BROADCAST_TO CONCATENATION CONV_2D
-    DEPTHWISE_CONV_2D DEPTH_TO_SPACE DEQUANTIZE ELU EQUAL EXPAND_DIMS FULLY_CONNECTED GATHER GREATER
-    GREATER_EQUAL HARD_SWISH IF LEAKY_RELU LESS LESS_EQUAL LOGISTIC MAXIMUM MAX_POOL_2D MEAN MINIMUM
-    MIRROR_PAD MUL NOT_EQUAL PACK PAD PADV2 PRELU QUANTIZE REDUCE_MAX REDUCE_MIN RELU RELU6 RESHAPE
-    RESIZE_BILINEAR RESIZE_NEAREST_NEIGHBOR REVERSE_V2 RSQRT SLICE SOFTMAX SPACE_TO_BATCH_ND
-    SPACE_TO_DEPTH SPLIT SPLIT_V SQUARED_DIFFERENCE SQUEEZE STRIDED_SLICE SUB SUM TANH TRANSPOSE
-    TRANSPOSE_CONV UNPACK WHILE
-    """.split()
-)
+KNOWN = frozenset(_KNOWN.split())
 
 
 # What the wheel's kernels keep more, for weights that may be compressed.

@@ -28,7 +28,7 @@ set(TFLM_THIRD "${TFLM_DIR}/third_party")
 set(TFLM_INCLUDES "${TFLM_DIR}" "${TFLM_THIRD}/flatbuffers/include" "${TFLM_THIRD}/gemmlowp"
   "${TFLM_THIRD}/ruy")
 # TF_LITE_STATIC_MEMORY changes TFLM's structures: whoever includes its headers must have it.
-set(TFLM_DEFINES TF_LITE_STATIC_MEMORY TF_LITE_DISABLE_X86_NEON)
+set(TFLM_DEFINES TFLM_TREE TF_LITE_STATIC_MEMORY TF_LITE_DISABLE_X86_NEON)
 if(NOT TFLM_MESSAGES)
   list(APPEND TFLM_DEFINES TF_LITE_STRIP_ERROR_STRINGS)
 endif()

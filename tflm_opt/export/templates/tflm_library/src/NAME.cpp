@@ -3,14 +3,10 @@
 
 #include "{{ name }}_tflite.h"
 
-{% if header %}
-/* The library that TFLM comes in; its name here is how the Arduino IDE finds it. Another one:
- * define {{ upper }}_NO_TFLM_LIBRARY, and include its header in your sketch. */
-#ifndef {{ upper }}_NO_TFLM_LIBRARY
-#include <{{ header }}>
+#if defined(ARDUINO) && !defined(TFLM_TREE)
+#include <{{ library.header }}> /* how the Arduino IDE finds the library that TFLM comes in */
 #endif
 
-{% endif %}
 #include <stddef.h>
 #include <stdint.h>
 
