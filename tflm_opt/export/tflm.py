@@ -16,11 +16,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tflm_opt import graph
+from tflm_opt import boards, graph
 from tflm_opt.arena.cmsis_scratch import OF_CORE
 from tflm_opt.boards import Board
 from tflm_opt.errors import InvalidModel, TflmOptError
-from tflm_opt.export import program, tflm_ops
+from tflm_opt.export import platformio, program, tflm_ops
 from tflm_opt.export.package import Package
 from tflm_opt.export.render import render, write_all
 from tflm_opt.export.tflm_arena import LIBRARIES, Arena, arena
@@ -218,4 +218,40 @@ def _arduino(model: Stock, folder: Path) -> None:
     write_all("tflm_arduino", folder, values)
 
 
-_KINDS: Mapping[str, Any] = {"cmake": _cmake, "c": _c, "arduino": _arduino}
+def _platformio(
+    model: Stock, folder: Path, *, board: str | Sequence[str] = platformio.DEFAULT_BOARDS
+) -> None:
+    named = [boards.get(board_id) for board_id in ([board] if isinstance(board, str) else board)]
+    for one in named:
+        check_board(model, one)
+    values = {
+        **model.values("lib/tflm/kernels/"),
+        **platformio.board_values(named),
+        "with_library": [one.id for one in named if _has_library(one)],
+    }
+    library = folder / "lib" / model.package.name
+    write_all("tflm_platformio", folder, values)
+    write_all("tflm_source", folder / "lib" / "tflm", values)
+    write_kernels(model, folder / "lib" / "tflm" / "kernels")
+    write_library(model, library)
+    write_all("tflm_platformio_library", library, values)
+    program.write(model.package, folder / "src", values)
+    arduino = render("platformio/src/arduino.cpp", values)
+    (folder / "src" / "arduino.cpp").write_text(arduino, "utf-8", newline="\n")
+    platformio.write_platform(folder / "platforms" / "qemu_arm")
+
+
+def _has_library(board: Board) -> bool:
+    """Whether `LIBRARY` serves a board: it is for Arduino's mbed and ESP32 cores."""
+    found = board.platformio
+    if found is None or found.framework != "arduino":
+        return False
+    return found.platform == "espressif32" or found.board.startswith(("nano33ble", "portenta"))
+
+
+_KINDS: Mapping[str, Any] = {
+    "cmake": _cmake,
+    "c": _c,
+    "arduino": _arduino,
+    "platformio": _platformio,
+}
