@@ -289,6 +289,13 @@ def profile(directory: Path, board: str, top: int | None, html: Path | None, as_
 @click.option(
     "--board", metavar="ID", multiple=True, help="Real board to build for (platformio); repeatable."
 )
+@click.option(
+    "--runtime",
+    type=click.Choice(["engine", "tflm"]),
+    default="engine",
+    show_default=True,
+    help="Generated C, or stock TensorFlow Lite Micro.",
+)
 @click.option("--labels", metavar="A,B,C", help="What the output's values stand for.")
 @click.option("--name", metavar="NAME", help="What C identifiers start with.")
 @click.option("--force", is_flag=True, help="Replace other files that are there.")
@@ -297,6 +304,7 @@ def export(
     directory: Path,
     output: Path,
     board: tuple[str, ...],
+    runtime: str,
     labels: str | None,
     name: str | None,
     force: bool,
@@ -309,12 +317,16 @@ def export(
         kind,
         output,
         board=list(board) or None,
+        runtime=runtime,
         labels=[] if labels is None else [label.strip() for label in labels.split(",")],
         name=name,
         force=force,
     )
     click.echo(f"wrote {output}")
-    click.echo(f"next: {KINDS[kind].then.format(out=output)}")
+    then = KINDS[kind].then.format(out=output)
+    if runtime == "tflm":
+        then = "its README.md says how to give it TensorFlow Lite Micro"
+    click.echo(f"next: {then}")
 
 
 @cli.command()

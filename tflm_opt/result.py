@@ -241,6 +241,7 @@ class Result:
         Example:
             >>> result.export("platformio", "firmware", board="nucleo_f446re")
             >>> result.export("arduino", "digits.zip", labels=list("0123456789"))
+            >>> result.export("cmake", "project", runtime="tflm")
 
         Args:
             kind: "platformio", "arduino", "cmake" or "c".
@@ -248,7 +249,8 @@ class Result:
             name: what C identifiers start with; by default the result's name.
             labels: what the values of output 0 stand for, one each.
             force: replace other files that are there.
-            options: of "platformio": `board`, the id of a real board, or a list of them.
+            options: `runtime`, "engine" for the generated C or "tflm" for stock TFLM with the
+                rewritten `.tflite`; of "platformio": `board`, the id of a real board, or a list.
 
         Returns: `out`.
 

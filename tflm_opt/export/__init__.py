@@ -45,6 +45,9 @@ KINDS = {
 }
 
 
+RUNTIMES = ("engine", "tflm")  # generated C; or stock TFLM, see `export.tflm`
+
+
 def export(
     result: Result, kind: str, out: Path | str, *, force: bool = False, **options: Any
 ) -> Path:
@@ -110,6 +113,9 @@ def export_saved(
 def _check(kind: str, options: dict[str, Any]) -> None:
     if kind not in KINDS:
         raise TflmOptError(f"no export of kind {kind!r}; there is {', '.join(KINDS)}")
+    runtime = options.get("runtime")
+    if runtime is not None and runtime not in RUNTIMES:
+        raise TflmOptError(f"no runtime {runtime!r}; there is {', '.join(RUNTIMES)}")
     takes = KINDS[kind].options | {"runtime"}
     for option in sorted(option for option, value in options.items() if value is not None):
         if option not in takes:

@@ -14,7 +14,7 @@ MICRO = os.path.join("tensorflow", "lite", "micro")
 
 
 def stop(message):
-    sys.stderr.write("Error: %s\n" % message)
+    sys.stderr.write(f"Error: {message}\n")
     env.Exit(1)  # noqa: F821
 
 
@@ -22,7 +22,7 @@ def link(tree):
     """Have lib/tflm/tree be that tree."""
     tree = os.path.abspath(os.path.expanduser(tree))
     if not os.path.isfile(os.path.join(tree, MICRO, "micro_interpreter.h")):
-        stop("%s holds no tensorflow/lite/micro: give a tree that create_tflm_tree.py wrote" % tree)
+        stop(f"{tree} holds no tensorflow/lite/micro: give a tree that create_tflm_tree.py wrote")
     if os.path.islink(LINK):
         os.unlink(LINK)
     if not os.path.exists(LINK):
@@ -53,11 +53,11 @@ if kernels == "cmsis_nn":
 elif kernels == "tflm_opt":
     paths += [os.path.join(HERE, "kernels", "cmsis_nn"), os.path.join(HERE, "kernels", "include")]
 elif kernels != "reference":
-    stop("custom_tflm_kernels is %r; it is cmsis_nn or tflm_opt" % kernels)
+    stop(f"custom_tflm_kernels is {kernels!r}; it is cmsis_nn or tflm_opt")
 
 env.Append(  # noqa: F821
     CPPPATH=paths,
-    CPPDEFINES=[*defines, "TFLM_KERNELS_%s" % kernels.upper()],
+    CPPDEFINES=[*defines, f"TFLM_KERNELS_{kernels.upper()}"],
     CXXFLAGS=["-std=gnu++17"],
     LIBS=["stdc++"],
     TFLM_KERNELS=kernels,  # for lib/tflm/sources.py
