@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import itertools
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "patch_split"))
-
 from graph.one_op_cases import all_cases
+from patch_split.tflm_nets import random_net
 from small_models import residual_tflite
-from tflm_nets import random_net
 
 from tflm_opt import arena, graph
 from tflm_opt.arena.tflm_scratch import REFERENCE, tflm_scratch
