@@ -3,7 +3,8 @@
 What their `arm_…_get_buffer_size` functions say of int8 ops, by the instructions that a core has:
 
     op                    plain C      "dsp"                            "mve"
-    convolution           nothing      36 times the window, in words    nothing
+    convolution           nothing      36 times the window, in words    20 times; nothing for
+                                                                        1x1, unpadded, stride 1
     depthwise             nothing      four rows of words, four         rows of words, and the
                                        channels at once                 taps' words
     fully connected       nothing      as a 1x1 convolution, where TFLM takes it for one
@@ -42,12 +43,22 @@ def own_sizes(op: Op, instructions: str) -> tuple[int, ...] | None:
 def _convolution(op: Op, source: Tensor, instructions: str) -> tuple[int, ...]:
     weights = op.inputs[1]
     assert weights is not None
+    assert isinstance(op.options, ConvOptions)
     _, high, wide, depth = weights.shape
+    pads = op.options.padding
+    alone = (high, wide, depth, pads.top, pads.left) == (1, 1, source.shape[3], 0, 0)
+    if alone and op.options.stride == (1, 1) and op.output.shape[1:3] == source.shape[1:3]:
+        return (_pointwise(depth, instructions),)
     return (_windows(high * wide * depth, instructions),)
 
 
 def _windows(depth: int, instructions: str) -> int:
-    return 36 * (-(-depth // 4) * 4) + _FORMS if instructions == "dsp" else 0
+    words = -(-depth // 4) * 4
+    return {"c": 0, "dsp": 36 * words + _FORMS, "mve": 20 * words + _FORMS}[instructions]
+
+
+def _pointwise(depth: int, instructions: str) -> int:
+    return 0 if instructions == "mve" else _windows(depth, instructions)
 
 
 def _depthwise(op: Op, source: Tensor, instructions: str) -> tuple[int, ...]:
@@ -91,7 +102,7 @@ def _fully_connected(op: Op, source: Tensor, instructions: str) -> tuple[int, ..
         return ()
     scales = weights.quant.scale.size if weights.quant is not None else 1
     shared = 0 if scales > 1 else 2 * 4 * op.output.shape[-1]
-    return shared, _windows(weights.shape[-1], instructions)
+    return shared, _pointwise(weights.shape[-1], instructions)
 
 
 def _nothing(op: Op, source: Tensor, instructions: str) -> tuple[int, ...]:
