@@ -294,6 +294,13 @@ def profile(directory: Path, board: str, top: int | None, html: Path | None, as_
 @click.option(
     "--board", metavar="ID", multiple=True, help="Real board to build for (platformio); repeatable."
 )
+@click.option(
+    "--runtime",
+    type=click.Choice(["engine", "tflm"]),
+    default="engine",
+    show_default=True,
+    help="Generated C, or stock TensorFlow Lite Micro.",
+)
 @click.option("--labels", metavar="A,B,C", help="What the output's values stand for.")
 @click.option("--name", metavar="NAME", help="What C identifiers start with.")
 @click.option("--sensor", metavar="NAME", help="camera, microphone, ... (edge-impulse*).")
@@ -311,6 +318,7 @@ def export(
     directory: Path,
     output: Path,
     board: tuple[str, ...],
+    runtime: str,
     labels: str | None,
     name: str | None,
     axes: str | None,
@@ -325,6 +333,7 @@ def export(
         kind,
         output,
         board=list(board) or None,
+        runtime=runtime,
         labels=_words(labels) or [],
         name=name,
         force=force,
@@ -332,7 +341,10 @@ def export(
         **options,
     )
     click.echo(f"wrote {output}")
-    click.echo(f"next: {KINDS[kind].then.format(out=output)}")
+    then = KINDS[kind].then.format(out=output)
+    if runtime == "tflm":
+        then = "its README.md says how to give it TensorFlow Lite Micro"
+    click.echo(f"next: {then}")
 
 
 def _words(text: str | None) -> list[str] | None:

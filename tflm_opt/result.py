@@ -241,6 +241,7 @@ class Result:
         Example:
             >>> result.export("platformio", "firmware", board="nucleo_f446re")
             >>> result.export("arduino", "digits.zip", labels=list("0123456789"))
+            >>> result.export("cmake", "project", runtime="tflm")
 
         Args:
             kind: "platformio", "arduino", "cmake", "c", "edge-impulse" or "edge-impulse-arduino".
@@ -248,11 +249,12 @@ class Result:
             name: what C identifiers start with; by default the result's name.
             labels: what the values of output 0 stand for, one each.
             force: replace other files that are there.
-            options: of "platformio": `board`, the id of a real board, or a list of them. Of
-                "edge-impulse" and "edge-impulse-arduino": `sensor` ("camera", "microphone",
-                "accelerometer", ...), `frequency` in Hz, `axes` (names of what is sampled at once),
-                `scaling` of pixels ("0..1", "-1..1", "0..255", ...) and `threshold` of boxes; see
-                docs/edge_impulse.md.
+            options: `runtime`, "engine" for the generated C or "tflm" for stock TFLM with the
+                rewritten `.tflite`. Of "platformio": `board`, the id of a real board, or a list
+                of them. Of "edge-impulse" and "edge-impulse-arduino": `sensor` ("camera",
+                "microphone", "accelerometer", ...), `frequency` in Hz, `axes` (names of what is
+                sampled at once), `scaling` of pixels ("0..1", "-1..1", "0..255", ...) and
+                `threshold` of boxes; see docs/edge_impulse.md.
 
         Returns: `out`.
 

@@ -6,8 +6,9 @@ In a subgraph that is called more than once, scratch is alive from the first cal
 and so is that of all its ops at once.
 
 The sizes are those of the reference kernels (`reduce_common.cc`, `transpose_conv.cc`,
-`mirror_pad.cc`, `add_n.cc`) or of CMSIS-NN's (`cmsis_scratch`), which ask for some in
-convolutions too. With other kernels TFLM may need more than the plan says.
+`mirror_pad.cc`, `add_n.cc`), of CMSIS-NN's (`cmsis_scratch`), which ask for some in
+convolutions too, or of this library's in their place (`own_scratch`). With other kernels TFLM may
+need more than the plan says.
 """
 
 from __future__ import annotations
@@ -15,12 +16,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from tflm_opt.arena.cmsis_scratch import INSTRUCTIONS, OF_CORE, cmsis_sizes
+from tflm_opt.arena.own_scratch import own_sizes
 from tflm_opt.arena.problem import align_up
 from tflm_opt.graph.ir import Op
 
 REFERENCE = "reference"
-# "reference", or "cmsis_nn_" and the instructions that the core has.
-KERNELS = (REFERENCE, *(f"cmsis_nn_{name}" for name in INSTRUCTIONS))
+# "reference", or "cmsis_nn_" or, for this library's in CMSIS-NN's place, "tflm_opt_" and the
+# instructions that the core has.
+KERNELS = (
+    REFERENCE,
+    *(f"{library}_{name}" for library in ("cmsis_nn", "tflm_opt") for name in INSTRUCTIONS),
+)
 ALIGNMENT = 16
 _INT = 4
 _POINTER = 8  # on a 64-bit host; a target's is smaller
@@ -46,13 +52,14 @@ def scratch_sizes(op: Op, kernels: str = REFERENCE) -> tuple[int, ...]:
     if kernels not in KERNELS:
         raise ValueError(f"kernels are {kernels!r}; they are one of {', '.join(KERNELS)}")
     sizes = None
-    if kernels != REFERENCE:
-        sizes = cmsis_sizes(op, kernels.removeprefix("cmsis_nn_"))
+    library, _, instructions = kernels.rpartition("_")
+    if library:
+        sizes = (own_sizes if library == "tflm_opt" else cmsis_sizes)(op, instructions)
     return tuple(size for size in (_sizes(op) if sizes is None else sizes) if size)
 
 
 def kernels_of(name: str, core: str) -> str:
-    """The row of `KERNELS` for "reference" or "cmsis_nn" on a core of `boards.toml`.
+    """The row of `KERNELS` for "reference", "cmsis_nn" or "tflm_opt" on a core of `boards.toml`.
 
     Example:
         >>> kernels_of("cmsis_nn", "cortex-m4")

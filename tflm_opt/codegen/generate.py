@@ -96,6 +96,7 @@ def generate(graph: Graph, plan: PlanLike, *, name: str = "model") -> Sources:
         "inputs": inputs,
         "outputs": outputs,
         "streamed": streamed,
+        "interpreter": False,
         "abi": abi(),
         "description": _description(graph, plan, constants),
         "constants": constants.definitions(),
@@ -115,6 +116,31 @@ def generate(graph: Graph, plan: PlanLike, *, name: str = "model") -> Sources:
         outputs=tuple(row["port"] for row in outputs),
         streamed=streamed,
     )
+
+
+def interpreter_header(
+    graph: Graph, name: str, description: Sequence[str], arena: Mapping[str, Any]
+) -> tuple[str, tuple[Port, ...], tuple[Port, ...]]:
+    """The header of a graph that an interpreter runs: the same functions; and its ports.
+
+    Args:
+        description: lines on the model.
+        arena: bytes by core and kernels, see `export.tflm`.
+    """
+    inputs = [_port(t, "input", i, len(graph.inputs), name) for i, t in enumerate(graph.inputs)]
+    outputs = [_port(t, "output", i, len(graph.outputs), name) for i, t in enumerate(graph.outputs)]
+    values: dict[str, Any] = {
+        "name": name,
+        "upper": name.upper(),
+        "arena": arena,
+        "inputs": inputs,
+        "outputs": outputs,
+        "streamed": False,
+        "interpreter": True,
+        "description": description,
+    }
+    text = _render("model.h.j2", values)
+    return text, tuple(row["port"] for row in inputs), tuple(row["port"] for row in outputs)
 
 
 def _bands(graph: Graph, plan: PlanLike) -> dict[Stage, Walk]:

@@ -56,6 +56,9 @@ KINDS = {
 }
 
 
+RUNTIMES = ("engine", "tflm")  # generated C; or stock TFLM, see `export.tflm`
+
+
 def export(
     result: Result, kind: str, out: Path | str, *, force: bool = False, **options: Any
 ) -> Path:
@@ -88,9 +91,10 @@ def export_saved(
         out: a folder, or a zip file where it ends in ".zip"; it appears complete or not at all.
         name, labels: see `package.open_saved`.
         force: replace other files that are there.
-        options: of that kind: `board`, the id of a real board, or a list of them ("platformio");
-            `sensor`, `frequency`, `axes`, `scaling` and `threshold` ("edge-impulse" and
-            "edge-impulse-arduino": see `edge_impulse.fill`).
+        options: `runtime`, "engine" or "tflm" (see `export.tflm`), and those of that kind: `board`,
+            the id of a real board, or a list of them ("platformio"); `sensor`, `frequency`,
+            `axes`, `scaling` and `threshold` ("edge-impulse" and "edge-impulse-arduino": see
+            `edge_impulse.fill`).
 
     Returns: `out`.
 
@@ -104,19 +108,28 @@ def export_saved(
     _check(kind, options)
     _check_out(out, force)
     given = {option: value for option, value in options.items() if value is not None}
+    runtime = given.pop("runtime", "engine")
     with (
         open_saved(directory, name=name, labels=labels) as package,
         _new(out, force, KINDS[kind].top.format(name=package.name)) as folder,
     ):
-        module = importlib.import_module(f"tflm_opt.export.{KINDS[kind].module}")
-        module.fill(package, folder, **given)
+        if runtime == "tflm":
+            from tflm_opt.export import tflm
+
+            tflm.fill(kind, package, folder, **given)
+        else:
+            module = importlib.import_module(f"tflm_opt.export.{KINDS[kind].module}")
+            module.fill(package, folder, **given)
     return Path(out)
 
 
 def _check(kind: str, options: dict[str, Any]) -> None:
     if kind not in KINDS:
         raise TflmOptError(f"no export of kind {kind!r}; there is {', '.join(KINDS)}")
-    takes = KINDS[kind].options
+    runtime = options.get("runtime")
+    if runtime is not None and runtime not in RUNTIMES:
+        raise TflmOptError(f"no runtime {runtime!r}; there is {', '.join(RUNTIMES)}")
+    takes = KINDS[kind].options | {"runtime"}
     for option in sorted(option for option, value in options.items() if value is not None):
         if option not in takes:
             there = f"there is {', '.join(sorted(takes))}" if takes else "it has none"

@@ -21,10 +21,10 @@ def fill(package: Package, folder: Path) -> None:
     values = {**library.values(package), "sources": sources}
     program.write(package, folder / "test", values)
     write_all("cmake", folder, values)
-    _write_qemu(folder)
+    write_qemu(folder)
 
 
-def _write_qemu(folder: Path) -> None:
+def write_qemu(folder: Path) -> None:
     """A toolchain file and a preset for each emulated board, and the C core that they share."""
     emulated = [board for board in board_table.all() if board.qemu]
     qemu = folder / "qemu"

@@ -41,7 +41,7 @@ def fill(package: Package, folder: Path, *, board: str | Sequence[str] = DEFAULT
     named = [board_table.get(board_id) for board_id in ids]
     for one in named:
         check_board(package, one)
-    values = {**library.values(package), **_boards(named)}
+    values = {**library.values(package), **board_values(named)}
     write_all("platformio", folder, values)
     program.write(package, folder / "src", values)
     write_library(package, folder / "lib" / package.name)
@@ -107,7 +107,7 @@ def board_manifest(board: Board) -> dict[str, Any]:
     }
 
 
-def _boards(named: Sequence[Board]) -> dict[str, Any]:
+def board_values(named: Sequence[Board]) -> dict[str, Any]:
     """What the templates say of boards and of how the library is built."""
     real = [board for board in named if board.platformio]  # emulated ones are in it anyhow
     return {
