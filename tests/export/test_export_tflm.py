@@ -23,6 +23,7 @@ from tflm_opt.export import KINDS, export_saved, package, tflm, tflm_ops
 from tflm_opt.graph.optable import OPS
 from tflm_opt.kernels import table
 
+STOCK = [kind for kind, row in KINDS.items() if "tflm" in row.runtimes]
 WARNINGS = ("-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror")
 
 
@@ -30,15 +31,21 @@ WARNINGS = ("-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The four exports of one model, each in a folder of its kind's name."""
     root = tmp_path_factory.mktemp("stock")
-    for kind in KINDS:
+    for kind in STOCK:
         export_saved(saved(), kind, root / kind, runtime="tflm", labels=LABELS, name="digits")
     return root
+
+
+def test_kinds_for_the_engine_alone_say_so(tmp_path: Path) -> None:
+    with pytest.raises(TflmOptError, match="edge-impulse export is for the engine alone"):
+        export_saved(saved(), "edge-impulse", tmp_path / "out", runtime="tflm")
+    assert not list(tmp_path.iterdir())
 
 
 SOURCES = {"cmake": "", "c": "", "arduino": "", "platformio": "lib/digits"}
 
 
-@pytest.mark.parametrize("kind", sorted(KINDS))
+@pytest.mark.parametrize("kind", sorted(STOCK))
 def test_the_array_is_the_file(kind: str, exported: Path) -> None:
     text = (exported / kind / SOURCES[kind] / "src" / "digits_tflite.c").read_text()
     body = text[text.index("= {") + 3 : text.rindex("}")]
@@ -52,7 +59,7 @@ def _file() -> bytes:
     return (saved() / "model.tflite").read_bytes()
 
 
-@pytest.mark.parametrize("kind", sorted(KINDS))
+@pytest.mark.parametrize("kind", sorted(STOCK))
 def test_the_resolver_has_the_model_s_ops_and_no_others(kind: str, exported: Path) -> None:
     text = (exported / kind / SOURCES[kind] / "src" / "digits.cpp").read_text()
     added = re.findall(r"ops\.Add(\w+)\(\)", text)
@@ -175,7 +182,7 @@ def test_functions_work_over_an_interpreter(small: bool, exported: Path, tmp_pat
 # ---- projects ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", sorted(KINDS))
+@pytest.mark.parametrize("kind", sorted(STOCK))
 def test_exporting_twice_gives_the_same_bytes(kind: str, exported: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     export_saved(saved(), kind, out, runtime="tflm", labels=LABELS, name="digits")
@@ -185,7 +192,7 @@ def test_exporting_twice_gives_the_same_bytes(kind: str, exported: Path, tmp_pat
     assert str(saved()).encode() not in text
 
 
-@pytest.mark.parametrize("kind", sorted(KINDS))
+@pytest.mark.parametrize("kind", sorted(STOCK))
 def test_no_template_is_left_unfilled(kind: str, exported: Path) -> None:
     for place, data in files(exported / kind).items():
         assert "NAME" not in place

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from tflm_opt.result import Result
 
 
+RUNTIMES = ("engine", "tflm")  # generated C; or stock TFLM, see `export.tflm`
+
+
 @dataclass(frozen=True, slots=True)
 class Kind:
     """A kind of export.
@@ -25,12 +28,14 @@ class Kind:
         options: that `fill` takes.
         top: the folder that everything is in, inside its zip file; `{name}` is filled in.
         then: what a person does next; `{out}` and `{name}` are filled in.
+        runtimes: that it is made for.
     """
 
     module: str
     options: frozenset[str] = frozenset()
     top: str = "{name}"
     then: str = ""
+    runtimes: tuple[str, ...] = RUNTIMES
 
 
 _IMPULSE = frozenset({"sensor", "frequency", "axes", "scaling", "threshold"})
@@ -45,18 +50,20 @@ KINDS = {
     ),
     "arduino": Kind("arduino", then="Sketch > Include Library > Add .ZIP Library: {out}"),
     "edge-impulse": Kind(
-        "edge_impulse", _IMPULSE, top="", then="put {out} where Edge Impulse's C++ library was"
+        "edge_impulse",
+        _IMPULSE,
+        top="",
+        then="put {out} where Edge Impulse's C++ library was",
+        runtimes=("engine",),
     ),
     "edge-impulse-arduino": Kind(
         "edge_impulse_arduino",
         _IMPULSE,
         top="{name}_inferencing",
         then="Sketch > Include Library > Add .ZIP Library: {out}",
+        runtimes=("engine",),
     ),
 }
-
-
-RUNTIMES = ("engine", "tflm")  # generated C; or stock TFLM, see `export.tflm`
 
 
 def export(
@@ -129,6 +136,8 @@ def _check(kind: str, options: dict[str, Any]) -> None:
     runtime = options.get("runtime")
     if runtime is not None and runtime not in RUNTIMES:
         raise TflmOptError(f"no runtime {runtime!r}; there is {', '.join(RUNTIMES)}")
+    if runtime is not None and runtime not in KINDS[kind].runtimes:
+        raise TflmOptError(f"the {kind} export is for the engine alone, not runtime={runtime!r}")
     takes = KINDS[kind].options | {"runtime"}
     for option in sorted(option for option, value in options.items() if value is not None):
         if option not in takes:

@@ -224,9 +224,12 @@ def _platformio(
     named = [boards.get(board_id) for board_id in ([board] if isinstance(board, str) else board)]
     for one in named:
         check_board(model, one)
+    found = platformio.board_values(named)
     values = {
         **model.values("lib/tflm/kernels/"),
-        **platformio.board_values(named),
+        **found,
+        # TFLM is C++: picolibc has no library for it.
+        "emulated": [one for one in found["emulated"] if one.toolchain.id == "arm"],
         "with_library": [one.id for one in named if _has_library(one)],
     }
     library = folder / "lib" / model.package.name
@@ -238,7 +241,7 @@ def _platformio(
     program.write(model.package, folder / "src", values)
     arduino = render("platformio/src/arduino.cpp", values)
     (folder / "src" / "arduino.cpp").write_text(arduino, "utf-8", newline="\n")
-    platformio.write_platform(folder / "platforms" / "qemu_arm")
+    platformio.write_platform(folder / "platforms" / "qemu")
 
 
 def _has_library(board: Board) -> bool:
