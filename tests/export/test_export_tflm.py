@@ -177,6 +177,13 @@ def test_functions_work_over_an_interpreter(small: bool, exported: Path, tmp_pat
     run("gcc", "-std=c99", *flags, "-c", *main, "-o", tmp_path / "main.o")
     run("g++", tmp_path / "main.o", tmp_path / "a.o", tmp_path / "b.o", "-o", tmp_path / "main")
     run(tmp_path / "main")
+    # As the Arduino IDE does it: the library's own header goes first.
+    library = tmp_path / tflm.LIBRARY["header"]
+    library.write_text("#define FOUND 1\n")
+    check = ["-include", "digits.cpp", "-x", "c++", tmp_path / "found.cpp"]
+    (tmp_path / "found.cpp").write_text('static_assert(FOUND == 1, "");\n')
+    source = exported / "arduino" / "src"
+    run("g++", "-std=c++17", "-DARDUINO=10819", *flags, f"-I{source}", "-fsyntax-only", *check)
 
 
 # ---- projects ---------------------------------------------------------------------------------
