@@ -11,13 +11,18 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """A layer's output, and its filter: taps and strides are down and across."""
+    """A layer's output, and its filter: taps and strides are down and across.
+
+    Attributes:
+        gap: from one tap of a row to the next.
+    """
 
     rows: int
     columns: int
     channels: int
     kernel: tuple[int, int]
     stride: tuple[int, int]
+    gap: int = 1
 
 
 def inside(layer: Layer, axis: int) -> int:
@@ -33,7 +38,9 @@ def directly(layer: Layer) -> float:
     """Instructions of cores with the DSP extension, pixel by pixel, fitted to measurements."""
     pixels = layer.rows * layer.columns
     taps = inside(layer, 0) * inside(layer, 1)
-    tap, output, pixel = (0.7, 35, 180) if layer.kernel[1] <= 3 else (3.7, 18, 215)
+    tap, output, pixel = (
+        (0.7, 35, 180) if layer.kernel[1] <= 3 and layer.gap == 1 else (3.7, 18, 215)
+    )
     return -(-layer.channels // 4) * 4 * (tap * taps + output * pixels) + pixel * pixels
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from tflm_opt.codegen import depthwise_work
@@ -168,12 +168,13 @@ class Depthwise:
     """Channel by channel (`tflm_opt_depthwise.h`): words of pairs of rows of four channels.
 
     A band of output rows is made at a time, as many as scratch has room for; its outputs may be
-    written before its last inputs are read.
+    written before its last inputs are read. With dilation, bands and columns are those of a phase,
+    and a block is a band of each.
 
     Attributes:
         rows, columns, channels: of the output.
         kernel: taps down and across.
-        stride: down and across.
+        stride, dilation: down and across.
     """
 
     rows: int
@@ -181,6 +182,7 @@ class Depthwise:
     channels: int
     kernel: tuple[int, int]
     stride: tuple[int, int]
+    dilation: tuple[int, int] = (1, 1)
 
     _TAPS = 7
     _BANDS = (1, 2, 4, 8)
@@ -202,21 +204,28 @@ class Depthwise:
     @property
     def in_words(self) -> bool:
         """Whether the kernel has words for this filter."""
-        return max(self.kernel) <= self._TAPS and self.stride[1] in (1, 2)
+        steps = (1, 2) if self.dilation == (1, 1) else (1,)
+        return max(self.kernel) <= self._TAPS and self.stride[1] in steps
+
+    @property
+    def _phase(self) -> tuple[int, int]:
+        """Rows and columns of the largest phase; of all, without dilation."""
+        return -(-self.rows // self.dilation[0]), -(-self.columns // self.dilation[1])
 
     @property
     def least(self) -> int:
-        return max(self._bytes(1, self.columns), self._mve(4))
+        return max(self._bytes(1, self._phase[1]), self._mve(4))
 
     def _mve(self, columns: int) -> int:
         """Bytes with which `tflm_opt_mve.h` makes so many columns together, a multiple of 4."""
         tiles = 1 + (max(self.kernel) > 4)
-        width = (columns - 1) * self.stride[1] + 4 * tiles
+        width = (columns - 1) * self.stride[1] + (4 * tiles - 1) * self.dilation[1] + 1
         return 64 * tiles * (4 * tiles + width)
 
     @property
     def _paired(self) -> bool:
-        return self.kernel == (3, 3) and self.stride == (1, 1) and min(self.rows, self.columns) > 1
+        steps = self.kernel, self.stride, self.dilation
+        return steps == ((3, 3), (1, 1), (1, 1)) and min(self.rows, self.columns) > 1
 
     def _mve_pairs(self, pairs: int) -> int:
         """Bytes with which it makes bands of so many pairs of rows."""
@@ -234,29 +243,32 @@ class Depthwise:
             for pairs in (1, 2, 4, up(self.rows, 2) // 2):
                 yield max(self._mve_pairs(pairs), self.least)
         if self.in_words:
-            for rows in (*self._BANDS, self.rows):
-                if rows <= self.rows:
-                    yield max(self._bytes(rows, self.columns), self.least)
+            height, columns = self._phase
+            for rows in (*self._BANDS, height):
+                if rows <= height:
+                    yield max(self._bytes(rows, columns), self.least)
             yield max(self._mve(up(self.columns, 4)), self.least)
 
     def _band(self, size: int) -> int:
-        """Rows of a band; 0 for the kernel that needs no scratch."""
+        """Rows of a band of a phase; 0 for the kernel that needs no scratch."""
         if not self.in_words or size < self.least:
             return 0
-        return max(n for n in range(1, self.rows + 1) if self._bytes(n, self.columns) <= size)
+        height, columns = self._phase
+        return max(n for n in range(1, height + 1) if self._bytes(n, columns) <= size)
 
     def block(self, size: int) -> int:
         band = self._band(size)
         if not band and not size:
             return 1
         # With less than `least`, rows are made in parts, channels one after the other.
-        return max(band, self._mve_band(size)) * self.columns * self.channels
+        rows = min(band * self.dilation[0], self.rows)
+        return max(rows, self._mve_band(size)) * self.columns * self.channels
 
     def work(self, size: int, tier: str) -> float:
         outputs = self.rows * self.columns * self.channels
         taps = self.kernel[0] * self.kernel[1]
         layer = depthwise_work.Layer(
-            self.rows, self.columns, self.channels, self.kernel, self.stride
+            self.rows, self.columns, self.channels, self.kernel, self.stride, self.dilation[1]
         )
         band = self._band(size)
         if tier == "thumb1":
@@ -272,9 +284,11 @@ class Depthwise:
                 return outputs * 6.4 + (10 * self.rows + 80 * bands) * self.channels
             chunks = 1 + (size < self._mve(up(self.columns, 4)))
             return outputs * (4 + 2 * tiles * tiles) + 70 * self.rows * self.channels * chunks
-        if band * self.columns < self._WORTH_IT:
+        height, columns = self._phase
+        if band * columns < self._WORTH_IT:
             return depthwise_work.directly(layer)
-        return depthwise_work.in_words(layer, band)
+        phase = replace(layer, rows=height, columns=columns, gap=1)
+        return math.prod(self.dilation) * depthwise_work.in_words(phase, band)
 
 
 @dataclass(frozen=True, slots=True)
@@ -352,9 +366,9 @@ def _depthwise(op: Op) -> Form | None:
     _, rows, columns, _ = op.output.shape
     options = op.options
     assert isinstance(options, ConvOptions)
-    if _shape(op, 0)[3] != channels or options.dilation != (1, 1):
+    if _shape(op, 0)[3] != channels:
         return None
-    return Depthwise(rows, columns, channels, (height, width), options.stride)
+    return Depthwise(rows, columns, channels, (height, width), options.stride, options.dilation)
 
 
 def _dense(op: Op) -> Form | None:

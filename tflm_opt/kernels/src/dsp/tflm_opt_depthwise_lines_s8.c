@@ -20,6 +20,7 @@ arm_cmsis_nn_status tflm_opt_depthwise_lines_s8(
     int8_t *output_data)
 {
     const tflm_opt_depthwise_band band = {span->y, 1, span->x, span->count};
+    tflm_opt_depthwise_phases phases;
     tflm_opt_depthwise_call call;
     arm_cmsis_nn_status status;
     (void)bias_dims;
@@ -33,7 +34,9 @@ arm_cmsis_nn_status tflm_opt_depthwise_lines_s8(
     if (status != ARM_CMSIS_NN_SUCCESS) {
         return status;
     }
-    if (call.in_words || call.directly) {
+    if (tflm_opt_depthwise_set_phases(ctx, &call, span->count, 1, &phases)) {
+        tflm_opt_depthwise_dilated_s8(&call, &phases, input, &band, output_data, 0);
+    } else if (call.in_words || call.directly) {
         tflm_opt_depthwise_some_s8(&call, input, &band, output_data, 0);
     } else {
         tflm_opt_depthwise_any_s8(&call, input, span, output_data);
