@@ -214,13 +214,20 @@ class Depthwise:
 
     @property
     def least(self) -> int:
-        return max(self._bytes(1, self._phase[1]), self._mve(4))
+        return max(self._bytes(1, self._phase[1]), self._mve(1, 4))
 
-    def _mve(self, columns: int) -> int:
-        """Bytes with which `tflm_opt_mve.h` makes so many columns together, a multiple of 4."""
-        tiles = 1 + (max(self.kernel) > 4)
-        width = (columns - 1) * self.stride[1] + (4 * tiles - 1) * self.dilation[1] + 1
-        return 64 * tiles * (4 * tiles + width)
+    @property
+    def _tiles(self) -> int:
+        """Tiles of 4x4 side by side, and one below the other, of `tflm_opt_mve_words.h`."""
+        return 1 + (max(self.kernel) > 4)
+
+    def _mve(self, rows: int, columns: int) -> int:
+        """Bytes with which its kernel makes bands of so many rows and columns."""
+        tiles, down = self._tiles, self.stride[0]
+        width = (up(columns, 2) - 1) * self.stride[1] + (4 * tiles - 1) * self.dilation[1] + 1
+        shared = 4 % down == 0 and self.dilation[0] == 1
+        below = 0 if tiles == 1 else 4 // down if shared else rows
+        return 64 * (4 * tiles * tiles + (rows + below) * width) + 4 * (rows * columns + 4)
 
     @property
     def _paired(self) -> bool:
@@ -233,28 +240,32 @@ class Depthwise:
 
     def _mve_band(self, size: int) -> int:
         """Rows of its bands."""
-        if not self._paired:
-            return 1
-        fit = [n for n in range(1, up(self.rows, 2) // 2 + 1) if self._mve_pairs(n) <= size]
-        return min(2 * max(fit, default=0), self.rows) or 1
+        if self._paired:
+            every = range(1, up(self.rows, 2) // 2 + 1)
+            return min(2 * _most(every, size, self._mve_pairs), self.rows) or 1
+        return _most(range(2, self.rows + 1), size, lambda n: self._mve(n, self.columns)) or 1
 
     def sizes(self) -> Iterator[int]:
-        if self.in_words and self._paired:
+        if not self.in_words:
+            return
+        height, columns = self._phase
+        for rows in (*self._BANDS, height):
+            if rows <= height:
+                yield max(self._bytes(rows, columns), self.least)
+        if self._paired:
             for pairs in (1, 2, 4, up(self.rows, 2) // 2):
                 yield max(self._mve_pairs(pairs), self.least)
-        if self.in_words:
-            height, columns = self._phase
-            for rows in (*self._BANDS, height):
-                if rows <= height:
-                    yield max(self._bytes(rows, columns), self.least)
-            yield max(self._mve(up(self.columns, 4)), self.least)
+            return
+        for rows in (*self._BANDS, self.rows):
+            if rows <= self.rows:
+                yield max(self._mve(rows, self.columns), self.least)
 
     def _band(self, size: int) -> int:
         """Rows of a band of a phase; 0 for the kernel that needs no scratch."""
         if not self.in_words or size < self.least:
             return 0
         height, columns = self._phase
-        return max(n for n in range(1, height + 1) if self._bytes(n, columns) <= size)
+        return _most(range(1, height + 1), size, lambda n: self._bytes(n, columns))
 
     def block(self, size: int) -> int:
         band = self._band(size)
@@ -278,17 +289,28 @@ class Depthwise:
         if not band:
             return outputs * 6.0 * taps if tier == "mve" else depthwise_work.directly(layer)
         if tier == "mve":
-            tiles = 1 + (max(self.kernel) > 4)
-            if self._mve_band(size) > 1:
-                bands = -(-self.rows // self._mve_band(size))
-                return outputs * 6.4 + (10 * self.rows + 80 * bands) * self.channels
-            chunks = 1 + (size < self._mve(up(self.columns, 4)))
-            return outputs * (4 + 2 * tiles * tiles) + 70 * self.rows * self.channels * chunks
+            return self._by_tiles(size)
         height, columns = self._phase
         if band * columns < self._WORTH_IT:
             return depthwise_work.directly(layer)
         phase = replace(layer, rows=height, columns=columns, gap=1)
         return math.prod(self.dilation) * depthwise_work.in_words(phase, band)
+
+    def _by_tiles(self, size: int) -> float:
+        """Instructions of cores with vectors, with scratch: fitted to measurements."""
+        band = self._mve_band(size)
+        bands = -(-self.rows // band)
+        outputs = self.rows * self.columns * self.channels
+        if self._paired:
+            return outputs * 6.4 + (10 * self.rows + 80 * bands) * self.channels
+        chunks = 1 + (size < self._mve(1, self.columns))
+        each = 4.2 + self.stride[1] + 2 * (self._tiles**2 - 1)
+        return outputs * each + (17 * self.rows + 60 * bands) * self.channels * chunks
+
+
+def _most(numbers: range, size: int, bytes_of: Callable[[int], int]) -> int:
+    """The largest that takes no more bytes than there are; 0 if none does."""
+    return max((n for n in numbers if bytes_of(n) <= size), default=0)
 
 
 @dataclass(frozen=True, slots=True)

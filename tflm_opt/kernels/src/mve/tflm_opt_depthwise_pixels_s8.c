@@ -93,15 +93,14 @@ TFLM_OPT_APART void make_pixel(const window *win,
     }
 }
 
-void tflm_opt_depthwise_pixels_s8(const cmsis_nn_dw_conv_params *params,
-                                  const tflm_opt_channels *channels,
-                                  const cmsis_nn_dims *input_dims,
-                                  const tflm_opt_lines *input,
-                                  const cmsis_nn_dims *filter_dims,
-                                  const int8_t *filter_data,
+void tflm_opt_depthwise_pixels_s8(const tflm_opt_depthwise_layer *layer,
                                   const tflm_opt_span *span,
-                                  int8_t *output_data)
+                                  int8_t *output)
 {
+    const cmsis_nn_dw_conv_params *params = layer->params;
+    const cmsis_nn_dims *input_dims = layer->input;
+    const cmsis_nn_dims *filter_dims = layer->filter;
+    const int8_t *filter_data = layer->filter_data;
     static const tflm_opt_run nothing = {0, 0, 0};
     const int32_t count = input_dims->c * params->ch_mult;
     const int32_t in_y = span->y * params->stride.h - params->padding.h;
@@ -111,7 +110,7 @@ void tflm_opt_depthwise_pixels_s8(const cmsis_nn_dw_conv_params *params,
     tflm_opt_window_rows rows;
     window win;
     int32_t x;
-    tflm_opt_set_rows(input, in_y + taps.first * params->dilation.h, params->dilation.h,
+    tflm_opt_set_rows(layer->lines, in_y + taps.first * params->dilation.h, params->dilation.h,
                       taps.last - taps.first, tflm_opt_max(in_x, 0), input_dims->c, &rows);
     filter_data += taps.first * filter_dims->w * count;
     win.input_step = params->dilation.w * input_dims->c;
@@ -129,8 +128,8 @@ void tflm_opt_depthwise_pixels_s8(const cmsis_nn_dw_conv_params *params,
             win.taps += columns.first * count;
         }
         win.tap_row = (filter_dims->w - win.columns) * count;
-        make_pixel(&win, channels, count, params->ch_mult, output_data);
-        output_data += count;
+        make_pixel(&win, layer->channels, count, params->ch_mult, output);
+        output += count;
         in_x += params->stride.w;
     }
 }
