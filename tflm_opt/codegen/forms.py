@@ -286,26 +286,25 @@ class Depthwise:
             return outputs * (7.3 * taps + 30)
         if tier == "portable":
             return outputs * (9.0 * taps + 4)
-        if not band:
-            return outputs * 6.0 * taps if tier == "mve" else depthwise_work.directly(layer)
         if tier == "mve":
-            return self._by_tiles(size)
+            return self._by_vectors(size, layer)
+        if not band:
+            return depthwise_work.directly(layer)
         height, columns = self._phase
         if band * columns < self._WORTH_IT:
             return depthwise_work.directly(layer)
         phase = replace(layer, rows=height, columns=columns, gap=1)
         return math.prod(self.dilation) * depthwise_work.in_words(phase, band)
 
-    def _by_tiles(self, size: int) -> float:
-        """Instructions of cores with vectors, with scratch: fitted to measurements."""
+    def _by_vectors(self, size: int, layer: depthwise_work.Layer) -> float:
+        """Instructions of cores with vectors: see `depthwise_work`."""
+        if not self._band(size):
+            return depthwise_work.by_pixels(layer)
         band = self._mve_band(size)
-        bands = -(-self.rows // band)
-        outputs = self.rows * self.columns * self.channels
         if self._paired:
-            return outputs * 6.4 + (10 * self.rows + 80 * bands) * self.channels
-        chunks = 1 + (size < self._mve(1, self.columns))
-        each = 4.2 + self.stride[1] + 2 * (self._tiles**2 - 1)
-        return outputs * each + (17 * self.rows + 60 * bands) * self.channels * chunks
+            return depthwise_work.by_pairs(layer, band)
+        parts = 1 + (size < self._mve(1, self.columns))
+        return depthwise_work.by_tiles(layer, band, parts)
 
 
 def _most(numbers: range, size: int, bytes_of: Callable[[int], int]) -> int:

@@ -2,6 +2,8 @@
 #include "tflm_opt_lines.h"
 #include "tflm_opt_mve.h"
 
+#include <stddef.h>
+
 #if TFLM_OPT_MVE
 
 /*
@@ -18,7 +20,7 @@ static int32_t rows_of_pairs(const tflm_opt_depthwise_layer *layer,
     const cmsis_nn_dims *filter = layer->filter;
     const int32_t size =
         ctx->size != 0 ? ctx->size : arm_depthwise_conv_s8_get_buffer_size(layer->input, filter);
-    if (ctx->buf == NULL || params->ch_mult != 1 || filter->h != 3 || filter->w != 3 ||
+    if (params->ch_mult != 1 || filter->h != 3 || filter->w != 3 ||
         params->stride.w != 1 || params->stride.h != 1 || params->dilation.w != 1 ||
         params->dilation.h != 1 || output->h < 2 || output->w < 2 ||
         layer->channels->bias_step == 0 || layer->care == TFLM_OPT_ANY) {
@@ -35,12 +37,16 @@ static int32_t make_some(const cmsis_nn_context *ctx,
                          int8_t *output)
 {
     const int32_t left = output_dims->h - span->y;
-    int32_t rows = tflm_opt_min(rows_of_pairs(layer, ctx, output_dims), left);
-    if (rows > 0) {
-        tflm_opt_depthwise_pairs_s8(layer, output_dims, span->y, rows, (int8_t *)ctx->buf, output);
-        return rows;
+    int32_t rows = 0;
+    if (ctx->buf != NULL) {
+        rows = tflm_opt_min(rows_of_pairs(layer, ctx, output_dims), left);
+        if (rows > 0) {
+            tflm_opt_depthwise_pairs_s8(layer, output_dims, span->y, rows, (int8_t *)ctx->buf,
+                                        output);
+            return rows;
+        }
+        rows = tflm_opt_depthwise_tiles_s8(ctx, layer, span, left, output);
     }
-    rows = tflm_opt_depthwise_tiles_s8(ctx, layer, span, left, output);
     if (rows > 0) {
         return rows;
     }
