@@ -55,6 +55,21 @@ int32_t tflm_opt_depthwise_set_phases(const cmsis_nn_context *ctx,
     return part->in_words;
 }
 
+/* Sizes and padding of a phase: where they are those of the last one, scratch remains set up. */
+static void set_borders(tflm_opt_depthwise_phases *phases, const axis *down, const axis *across)
+{
+    cmsis_nn_tile *padding = &phases->params.padding;
+    cmsis_nn_dims *input = &phases->input;
+    if (padding->h != down->padding || padding->w != across->padding || input->h != down->size ||
+        input->w != across->size) {
+        phases->call.set[0] = 0;
+    }
+    padding->h = down->padding;
+    padding->w = across->padding;
+    input->h = down->size;
+    input->w = across->size;
+}
+
 int32_t tflm_opt_depthwise_dilated_s8(const tflm_opt_depthwise_call *call,
                                       tflm_opt_depthwise_phases *phases,
                                       const tflm_opt_lines *lines,
@@ -71,9 +86,6 @@ int32_t tflm_opt_depthwise_dilated_s8(const tflm_opt_depthwise_call *call,
     for (y = 0; y < apart.h; y++) {
         const axis down = phase_of(y, apart.h, params->padding.h, call->input->h, band->y, rows);
         int32_t x;
-        part->origin.h = down.origin;
-        phases->params.padding.h = down.padding;
-        phases->input.h = down.size;
         for (x = 0; x < apart.w; x++) {
             const axis across =
                 phase_of(x, apart.w, params->padding.w, call->input->w, band->x, band->columns);
@@ -82,10 +94,9 @@ int32_t tflm_opt_depthwise_dilated_s8(const tflm_opt_depthwise_call *call,
             if (down.count == 0 || across.count == 0) {
                 continue;
             }
+            part->origin.h = down.origin;
             part->origin.w = across.origin;
-            phases->params.padding.w = across.padding;
-            phases->input.w = across.size;
-            part->set[0] = 0;
+            set_borders(phases, &down, &across);
             tflm_opt_depthwise_band_s8(part, lines, &phase,
                                        output + down.place * output_row + across.place * channels,
                                        apart.h * output_row);
