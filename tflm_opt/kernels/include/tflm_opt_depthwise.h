@@ -209,7 +209,7 @@ typedef struct {
     cmsis_nn_dims input;
 } tflm_opt_depthwise_phases;
 
-/* Begins a call, begun before, of so many columns and rows by phases; 0 if it is not to be so. */
+/* Begins a checked call, of so many columns and rows, by phases; 0 if it is not to be so. */
 int32_t tflm_opt_depthwise_set_phases(const cmsis_nn_context *ctx,
                                       const tflm_opt_depthwise_call *call,
                                       int32_t columns,

@@ -29,12 +29,14 @@ arm_cmsis_nn_status arm_depthwise_conv_s8(const cmsis_nn_context *ctx,
     tflm_opt_depthwise_set_call(dw_conv_params, quant_params, input_dims, filter_dims, filter_data,
                                 bias_data, &call);
     tflm_opt_depthwise_check(&call, output_dims);
-    status = tflm_opt_depthwise_start_s8(ctx, output_dims->w, output_dims->h, &call);
-    if (status != ARM_CMSIS_NN_SUCCESS) {
-        return status;
-    }
     in_phases =
         tflm_opt_depthwise_set_phases(ctx, &call, output_dims->w, output_dims->h, &phases);
+    if (!in_phases) {
+        status = tflm_opt_depthwise_start_s8(ctx, output_dims->w, output_dims->h, &call);
+        if (status != ARM_CMSIS_NN_SUCCESS) {
+            return status;
+        }
+    }
     if (!in_phases && (call.in_words || call.directly)) {
         tflm_opt_depthwise_image_s8(&call, input_data, output_dims, output_data);
         return ARM_CMSIS_NN_SUCCESS;

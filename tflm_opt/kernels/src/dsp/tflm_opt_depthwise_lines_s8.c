@@ -30,13 +30,15 @@ arm_cmsis_nn_status tflm_opt_depthwise_lines_s8(
     tflm_opt_depthwise_set_call(dw_conv_params, quant_params, input_dims, filter_dims, filter_data,
                                 bias_data, &call);
     tflm_opt_depthwise_check(&call, output_dims);
+    if (tflm_opt_depthwise_set_phases(ctx, &call, span->count, 1, &phases)) {
+        tflm_opt_depthwise_dilated_s8(&call, &phases, input, &band, output_data, 0);
+        return ARM_CMSIS_NN_SUCCESS;
+    }
     status = tflm_opt_depthwise_start_s8(ctx, span->count, 1, &call);
     if (status != ARM_CMSIS_NN_SUCCESS) {
         return status;
     }
-    if (tflm_opt_depthwise_set_phases(ctx, &call, span->count, 1, &phases)) {
-        tflm_opt_depthwise_dilated_s8(&call, &phases, input, &band, output_data, 0);
-    } else if (call.in_words || call.directly) {
+    if (call.in_words || call.directly) {
         tflm_opt_depthwise_some_s8(&call, input, &band, output_data, 0);
     } else {
         tflm_opt_depthwise_any_s8(&call, input, span, output_data);
