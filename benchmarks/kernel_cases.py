@@ -48,6 +48,8 @@ class Case:
         parts = ["x".join(map(str, self.source[1:]))]
         if self.kind in ("CONV_2D", "FULLY_CONNECTED") and self.filter is not None:
             parts.append(f"to {self.filter[0]}")
+        elif self.filter is not None and self.filter[3] != self.depth:  # depthwise
+            parts.append(f"to {self.filter[3]}")
         if self.window != (1, 1):
             parts.append(f"{self.window[0]}x{self.window[1]}")
         if self.stride != 1:
@@ -99,7 +101,9 @@ def sweep() -> Iterator[Case]:
         yield from (depthwise(20, 48, k), depthwise(10, 96, k), depthwise(5, 200, k))
         yield depthwise(10, 96, k, stride=2)
     yield from (depthwise(10, 47, 3), depthwise(20, 48, 3, same=False))
-    yield depthwise(16, 16, 3, dilation=2)
+    yield from (depthwise(16, 16, 3, dilation=2), depthwise(20, 48, 3, dilation=2))
+    yield Case("DEPTHWISE_CONV_2D", (1, 16, 16, 8), (1, 3, 3, 32), (3, 3))
+    yield Case("DEPTHWISE_CONV_2D", (1, 49, 40, 1), (1, 10, 8, 8), (10, 8), 2)
     yield from (dense(640, 128), dense(128, 128), dense(128, 8))
     for kind in PAIRS:
         yield from (Case(kind, (1, size, size, 16)) for size in (20, 3))
@@ -121,7 +125,8 @@ def goal(case: Case, board: str) -> float | None:
     if board == "qemu_m55":
         if case.kind == "CONV_2D" and case.window == (1, 1) and case.depth == 64:
             return 0.25
-        if case.kind == "DEPTHWISE_CONV_2D" and case.window == (3, 3):
+        single = case.filter is not None and case.filter[-1] == case.depth
+        if case.kind == "DEPTHWISE_CONV_2D" and case.window == (3, 3) and single:
             return 1.5
     return None
 
@@ -130,6 +135,8 @@ def _goal_dsp(case: Case) -> float | None:
     if case.kind == "FULLY_CONNECTED":
         return 1.35
     if case.kind == "DEPTHWISE_CONV_2D":
+        if case.filter is not None and case.filter[3] != case.depth:
+            return None
         if case.window == (3, 3):
             return 2.0 if case.stride == 1 else 2.6
         return {5: 1.6, 7: 1.3}.get(case.window[0]) if case.stride == 1 else None

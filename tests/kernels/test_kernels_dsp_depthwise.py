@@ -25,15 +25,18 @@ ARGUMENT_ERROR = -1
 CHANNELS = (4, 5, 6, 7, 8, 9, 11, 16, 23, 67)
 
 
-def shape(rng: Rng, kernel: tuple[int, int], stride: tuple[int, int]) -> dict[str, Any]:
-    """An image and padding on all sides, up to a kernel less one; there is an output."""
+def shape(
+    rng: Rng, kernel: tuple[int, int], stride: tuple[int, int], dilation: tuple[int, int] = (1, 1)
+) -> dict[str, Any]:
+    """An image and padding on all sides, up to a window less one; there is an output."""
+    reach = [(k - 1) * d for k, d in zip(kernel, dilation, strict=True)]
     while True:
         source = tuple(int(n) for n in rng.integers(1, 14, 2))
-        before = tuple(int(rng.integers(0, k)) for k in kernel)
-        after = tuple(int(rng.integers(0, k)) for k in kernel)
+        before = tuple(int(rng.integers(0, r + 1)) for r in reach)
+        after = tuple(int(rng.integers(0, r + 1)) for r in reach)
         output = tuple(
-            (n + p + q - k) // s + 1
-            for n, p, q, k, s in zip(source, before, after, kernel, stride, strict=True)
+            (n + p + q - r - 1) // s + 1
+            for n, p, q, r, s in zip(source, before, after, reach, stride, strict=True)
         )
         if min(output) > 0:
             return {"source": source, "padding": before, "output": output}
@@ -61,19 +64,23 @@ def numbers(rng: Rng) -> dict[str, Any]:
     }
 
 
-def drawn(rng: Rng, kernel: tuple[int, int], stride: tuple[int, int]) -> Call:
+def drawn(
+    rng: Rng, kernel: tuple[int, int], stride: tuple[int, int], dilation: tuple[int, int] = (1, 1)
+) -> Call:
     """A call with some amount of scratch, from the least to all that helps, or none."""
     call = Call(
         rng,
         kernel=kernel,
         stride=stride,
+        dilation=dilation,
         channels=int(rng.choice(CHANNELS)),
-        **shape(rng, kernel, stride),
+        **shape(rng, kernel, stride, dilation),
         **numbers(rng),
         noise=int(rng.integers(1 << 31)),
     )
-    rows, columns = int(rng.integers(1, 10)), int(rng.integers(1, call.output[1] + 1))
-    least, some = scratch_bytes(call, 1, 1), scratch_bytes(call, rows, call.output[1])
+    width = -(-call.output[1] // dilation[1])  # of a phase
+    rows, columns = int(rng.integers(1, 10)), int(rng.integers(1, width + 1))
+    least, some = scratch_bytes(call, 1, 1), scratch_bytes(call, rows, width)
     narrow = scratch_bytes(call, 1, columns)
     call.scratch = int(rng.choice([least, narrow, some, some + 15, 0, WITHOUT_SCRATCH]))
     return call
@@ -91,6 +98,30 @@ def words() -> Iterator[Call]:
         yield drawn(rng, kernel, (int(rng.integers(1, 4)), int(rng.integers(1, 3))))
 
 
+def gaps() -> Iterator[Call]:
+    """Windows with gaps: phases of several sizes, parts of rows, channels of all forms."""
+    rng = np.random.default_rng(9)
+    for number in range(72):
+        kernel = [(3, 3), (3, 3), (5, 5), (7, 3)][number % 4]
+        dilation = int(rng.integers(1, 4)), int(rng.integers(1, 4))
+        call = drawn(rng, kernel, (1, 1) if number % 9 else (2, 1), dilation)
+        if number % 3 == 1:
+            odd(rng, call)
+        if number % 6 == 5:
+            fresh = int(rng.integers(1, call.source[0] + 1))
+            call.ring = int(rng.integers(0, fresh)), fresh
+            x = int(rng.integers(0, call.output[1]))
+            count = int(rng.integers(1, call.output[1] - x + 1))
+            call.span = int(rng.integers(0, call.output[0])), x, count
+        yield call
+    wide = {"kernel": (3, 3), "dilation": (2, 3), "padding": (2, 3), "channels": 6}
+    for y in (0, 4, 10):  # a row of enough outputs to be by phases
+        call = Call(rng, source=(11, 40), output=(11, 40), **wide, **numbers(rng))
+        call.ring, call.span = (2, 7), (y, 3, 36)
+        call.scratch = scratch_bytes(call, 1, 12)
+        yield call
+
+
 def general() -> Iterator[Call]:
     """What they don't: few channels, larger filters, steps of three, dilation, multipliers."""
     rng = np.random.default_rng(2)
@@ -103,6 +134,10 @@ def general() -> Iterator[Call]:
         ((3, 3), (3, 3), (1, 1), 1, 8),
         ((3, 3), (1, 1), (2, 2), 1, 9),
         ((3, 3), (1, 1), (1, 1), 2, 5),
+        ((3, 3), (1, 1), (1, 1), 3, 7),
+        ((3, 3), (2, 2), (1, 1), 7, 3),
+        ((10, 8), (2, 2), (1, 1), 8, 1),
+        ((2, 5), (1, 1), (2, 2), 17, 2),
     ):
         call = Call(
             rng,
@@ -211,13 +246,14 @@ def large() -> list[Call]:
     """The commonest layers, with the scratch that the kernel asks for."""
     rng = np.random.default_rng(4)
     made = []
-    for k, s, size, channels in (
-        (3, 1, 20, 16),
-        (3, 2, 20, 16),
-        (5, 1, 20, 16),
-        (5, 2, 20, 16),
-        (7, 1, 20, 16),
-        (3, 1, 40, 7),
+    for k, s, size, channels, gap in (
+        (3, 1, 20, 16, 1),
+        (3, 2, 20, 16, 1),
+        (5, 1, 20, 16, 1),
+        (5, 2, 20, 16, 1),
+        (7, 1, 20, 16, 1),
+        (3, 1, 40, 7, 1),
+        (3, 1, 20, 16, 2),
     ):
         out = size // s
         call = Call(
@@ -226,7 +262,8 @@ def large() -> list[Call]:
             stride=(s, s),
             source=(size, size),
             output=(out, out),
-            padding=((k - s) // 2, (k - s) // 2),
+            padding=((k - s) // 2 * gap, (k - s) // 2 * gap),
+            dilation=(gap, gap),
             channels=channels,
             zero_point=-128,
             output_offset=-128,
@@ -251,6 +288,7 @@ def refused() -> list[Call]:
 
 SETS: dict[str, Callable[[], Any]] = {
     "words": words,
+    "gaps": gaps,
     "general": general,
     "spans": spans,
     "large": large,
@@ -276,7 +314,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize(
-    "name", ["words", "general", "spans", "large", "mixed", "plain", "padded", "one odd"]
+    "name", ["words", "gaps", "general", "spans", "large", "mixed", "plain", "padded", "one odd"]
 )
 def test_outputs_are_right_and_nothing_else_changes(name: str, folder: Path) -> None:
     for call, result in results(folder)[name]:
@@ -296,20 +334,24 @@ def test_both_entry_points_ask_for_the_same_that_the_formula_gives(folder: Path)
 
 
 def test_the_planner_knows_how_many_rows_a_band_has() -> None:
-    for call in words():
-        form = Depthwise(*call.output, call.channels, call.kernel, call.stride)
-        (height, columns), bytes_of = call.output, scratch_bytes
+    for call in (*words(), *gaps()):
+        form = Depthwise(*call.output, call.channels, call.kernel, call.stride, call.dilation)
+        (down, across), (all_rows, all_columns) = call.dilation, call.output
+        if not form.in_words:
+            continue
+        height, columns, bytes_of = -(-all_rows // down), -(-all_columns // across), scratch_bytes
         for rows in range(1, height + 1):
             size = max(bytes_of(call, rows, columns), form.least)
             found = [n for n in range(1, height + 1) if bytes_of(call, n, columns) <= size]
             vectors = form._mve_band(size)  # code made for one core runs on any
-            assert form.block(size) == max(found[-1], vectors) * columns * call.channels
+            most = max(min(found[-1] * down, all_rows), vectors)
+            assert form.block(size) == most * all_columns * call.channels
 
 
 @pytest.mark.parametrize(
     ("number", "most"),
-    list(enumerate([2.5, 4.0, 1.6, 2.7, 1.3, 3.5])),
-    ids=["3x3", "3x3 stride 2", "5x5", "5x5 stride 2", "7x7", "3x3 of 7 channels"],
+    list(enumerate([2.5, 4.0, 1.6, 2.7, 1.3, 3.5, 2.5])),
+    ids=["3x3", "3x3 stride 2", "5x5", "5x5 stride 2", "7x7", "3x3 of 7 channels", "3x3 with gaps"],
 )
 def test_instructions_per_product(number: int, most: float, folder: Path) -> None:
     """The general kernel would take 6 to 10."""

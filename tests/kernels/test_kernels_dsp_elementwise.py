@@ -8,7 +8,7 @@ library but the prototypes.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -135,9 +135,10 @@ def sums(rng: Rng, count: int) -> Iterable[tuple[int, ...]]:
         yield (-zero(rng), *p.input1, -zero(rng), *p.input2, zero(rng), *p.output, *bounds(rng))
 
 
-ADD = """
-static const int32_t cases[][11] = CASES;
+PAIRS = """
+static const int32_t cases[][@NUMBERS@] = @CASES@;
 static int8_t xs[65536], ys[65536], guarded[65536 + 8];
+static int64_t first[256], second[256];
 
 int main(void)
 {
@@ -147,24 +148,24 @@ int main(void)
         ys[i] = (int8_t)(i >> 8);
     }
     for (int c = 0; c < (int)(sizeof cases / sizeof cases[0]); c++) {
-        const int32_t *p = cases[c];
-        int64_t first[256], second[256];
+        const int32_t *p = cases[c], *last = p + @NUMBERS@ - 5; /* offset, scale and bounds */
         const int skip = c & 3, count = 65536 - skip - (c >> 2 & 3); /* any address, any tail */
         for (int i = 0; i < 256; i++) {
-            first[i] = scaled(((int64_t)(int8_t)i + p[0]) * (1 << 20), p[1], p[2]);
-            second[i] = scaled(((int64_t)(int8_t)i + p[3]) * (1 << 20), p[4], p[5]);
+            const int8_t value = (int8_t)i;
+            first[i] = @FIRST@;
+            second[i] = @SECOND@;
         }
         memset(guarded, 0x55, sizeof guarded);
-        arm_elementwise_add_s8(xs + skip, ys + skip, p[0], p[1], p[2], p[3], p[4], p[5], 20, out,
-                               p[6], p[7], p[8], p[9], p[10], count);
+        @CALL@;
         int wrong = 0;
         for (int i = 0; i < count; i++) {
-            const int64_t sum = first[(uint8_t)xs[skip + i]] + second[(uint8_t)ys[skip + i]];
-            wrong |= out[i] != clamped(scaled(sum, p[7], p[8]) + p[6], p[9], p[10]);
+            const int64_t x = first[(uint8_t)xs[skip + i]], y = second[(uint8_t)ys[skip + i]];
+            wrong |= out[i] !=
+                     clamped(scaled(x @OPERATOR@ y, last[1], last[2]) + last[0], last[3], last[4]);
         }
         wrong |= out[-1] != 0x55 || out[count] != 0x55;
         if (wrong) {
-            fail("a sum", c);
+            fail("an output", c);
         }
     }
     semihost_print("done\\n");
@@ -172,12 +173,38 @@ int main(void)
 }
 """
 
+ADD = {
+    "FIRST": "scaled(((int64_t)value + p[0]) * (1 << 20), p[1], p[2])",
+    "SECOND": "scaled(((int64_t)value + p[3]) * (1 << 20), p[4], p[5])",
+    "OPERATOR": "+",
+    "CALL": "arm_elementwise_add_s8(xs + skip, ys + skip, p[0], p[1], p[2], p[3], p[4], p[5], 20, "
+    "out, p[6], p[7], p[8], p[9], p[10], count)",
+}
+MUL = {
+    "FIRST": "value + p[0]",
+    "SECOND": "value + p[1]",
+    "OPERATOR": "*",
+    "CALL": "arm_elementwise_mul_s8(xs + skip, ys + skip, p[0], p[1], out, p[2], p[3], p[4], p[5], "
+    "p[6], count)",
+}
+
+
+def check_all_pairs(
+    board: str, op: Mapping[str, str], cases: Iterable[Sequence[int]], folder: Path
+) -> None:
+    """Fail unless the kernel makes of every pair of values what the definition does."""
+    numbers = list(cases)
+    body = PAIRS
+    parts = {**op, "CASES": rows(numbers), "NUMBERS": str(len(numbers[0]))}
+    for name, text in parts.items():
+        body = body.replace(f"@{name}@", text)
+    assert program(board, body, folder) == "done\n"
+
 
 @pytest.mark.parametrize("board", BOARDS)
 def test_sums_of_all_pairs(board: str, tmp_path: Path) -> None:
     count = 32 if board == "qemu_m4" else 16
-    body = ADD.replace("CASES", rows(sums(np.random.default_rng(1), count)))
-    assert program(board, body, tmp_path) == "done\n"
+    check_all_pairs(board, ADD, sums(np.random.default_rng(1), count), tmp_path)
 
 
 def products(rng: Rng, count: int) -> Iterable[tuple[int, ...]]:
@@ -188,44 +215,10 @@ def products(rng: Rng, count: int) -> Iterable[tuple[int, ...]]:
         yield (-zero(rng), -zero(rng), zero(rng), *quantize_multiplier(factor), *bounds(rng))
 
 
-MUL = """
-static const int32_t cases[][7] = CASES;
-static int8_t xs[65536], ys[65536], guarded[65536 + 8];
-
-int main(void)
-{
-    int8_t *const out = guarded + 4;
-    for (int i = 0; i < 65536; i++) {
-        xs[i] = (int8_t)i;
-        ys[i] = (int8_t)(i >> 8);
-    }
-    for (int c = 0; c < (int)(sizeof cases / sizeof cases[0]); c++) {
-        const int32_t *p = cases[c];
-        const int skip = c & 3, count = 65536 - skip - (c >> 2 & 3);
-        memset(guarded, 0x55, sizeof guarded);
-        arm_elementwise_mul_s8(xs + skip, ys + skip, p[0], p[1], out, p[2], p[3], p[4], p[5], p[6],
-                               count);
-        int wrong = 0;
-        for (int i = 0; i < count; i++) {
-            const int64_t product = (int64_t)(xs[skip + i] + p[0]) * (ys[skip + i] + p[1]);
-            wrong |= out[i] != clamped(scaled(product, p[3], p[4]) + p[2], p[5], p[6]);
-        }
-        wrong |= out[-1] != 0x55 || out[count] != 0x55;
-        if (wrong) {
-            fail("a product", c);
-        }
-    }
-    semihost_print("done\\n");
-    return 0;
-}
-"""
-
-
 @pytest.mark.parametrize("board", BOARDS)
 def test_products_of_all_pairs(board: str, tmp_path: Path) -> None:
     count = 36 if board == "qemu_m4" else 6
-    body = MUL.replace("CASES", rows(products(np.random.default_rng(2), count)))
-    assert program(board, body, tmp_path) == "done\n"
+    check_all_pairs(board, MUL, products(np.random.default_rng(2), count), tmp_path)
 
 
 FLOATS = """

@@ -46,6 +46,8 @@ def window(
     stride: int = 1,
     activation: str = "NONE",
     padded: bool = True,
+    dilation: int = 1,
+    multiplier: int = 1,
 ) -> None:
     """A convolution of exactly these sizes; `out` None for a depthwise one."""
     before = len(cases.inputs)
@@ -58,10 +60,12 @@ def window(
     assert source is not None
     assert filters is not None
     assert filters.quant is not None
-    sides = [same_padding(size[i], kernel[i], stride) if padded else (0, 0) for i in range(2)]
-    made = [out_size(size[i], kernel[i], stride, 1, *sides[i]) for i in range(2)]
-    channels = depth if out is None else out
-    shape = (1, *kernel, depth) if out is None else (out, *kernel, depth)
+    sides = [
+        same_padding(size[i], kernel[i], stride, dilation) if padded else (0, 0) for i in range(2)
+    ]
+    made = [out_size(size[i], kernel[i], stride, dilation, *sides[i]) for i in range(2)]
+    channels = depth * multiplier if out is None else out
+    shape = (1, *kernel, channels) if out is None else (out, *kernel, depth)
     axis = 3 if out is None else 0
     data = rng.integers(-128, 128, shape).astype(np.int8)
     scales = (0.01 * rng.uniform(0.3, 3, channels)).astype(np.float32)
@@ -76,7 +80,8 @@ def window(
         scale=float(np.float32(0.02 * np.sqrt(terms))),
         zero_point=int(rng.choice([-128, -5, 100])),
     )
-    options = ConvOptions((stride, stride), Padding(*sides[0], *sides[1]), (1, 1), activation)
+    padding, gaps = Padding(*sides[0], *sides[1]), (dilation, dilation)
+    options = ConvOptions((stride, stride), padding, gaps, activation)
     kind = "DEPTHWISE_CONV_2D" if out is None else "CONV_2D"
     cases.op(kind, [image, weights, bias], [result], options)
 
@@ -124,12 +129,32 @@ def tiles(cases: Cases, rng: Rng) -> None:
             window(cases, rng, (9, 10), int(rng.choice([5, 18])), None, kernel, stride)
 
 
+def gaps(cases: Cases, rng: Rng) -> None:
+    """Windows with gaps: by tiles with scratch, or pixel by pixel; larger ones only the latter."""
+    for kernel, depth in (((3, 3), 16), ((3, 3), 21), ((3, 2), 5), ((5, 5), 18)):
+        for dilation in (2, 3):
+            window(cases, rng, (9, 11), depth, None, kernel, dilation=dilation)
+
+
+def pixels(cases: Cases, rng: Rng) -> None:
+    """Channels by sixteens, some that are left, and several outputs of each; a tall filter."""
+    for depth in (16, 31, 48):
+        for activation in ("NONE", "RELU", "RELU6"):
+            window(cases, rng, (3, 4), depth, None, (3, 3), 2, activation)
+            window(cases, rng, (4, 5), depth, None, (5, 3), 1, activation)
+    window(cases, rng, (18, 3), 16, None, (17, 2))
+    for depth, multiplier in ((1, 2), (1, 16), (3, 3), (5, 7), (2, 8), (3, 9), (2, 20)):
+        window(cases, rng, (4, 5), depth, None, (3, 3), 1, multiplier=multiplier)
+
+
 SHAPES: dict[str, Callable[[Cases, Rng], None]] = {
     "lines": lines,
     "strided pixels": strided_pixels,
     "windows": windows,
     "pairs": pairs,
     "tiles": tiles,
+    "gaps": gaps,
+    "pixels": pixels,
 }
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from tflm_opt.codegen import depthwise_work
@@ -168,12 +168,13 @@ class Depthwise:
     """Channel by channel (`tflm_opt_depthwise.h`): words of pairs of rows of four channels.
 
     A band of output rows is made at a time, as many as scratch has room for; its outputs may be
-    written before its last inputs are read.
+    written before its last inputs are read. With dilation, bands and columns are those of a phase,
+    and a block is a band of each.
 
     Attributes:
         rows, columns, channels: of the output.
         kernel: taps down and across.
-        stride: down and across.
+        stride, dilation: down and across.
     """
 
     rows: int
@@ -181,6 +182,7 @@ class Depthwise:
     channels: int
     kernel: tuple[int, int]
     stride: tuple[int, int]
+    dilation: tuple[int, int] = (1, 1)
 
     _TAPS = 7
     _BANDS = (1, 2, 4, 8)
@@ -202,21 +204,35 @@ class Depthwise:
     @property
     def in_words(self) -> bool:
         """Whether the kernel has words for this filter."""
-        return max(self.kernel) <= self._TAPS and self.stride[1] in (1, 2)
+        steps = (1, 2) if self.dilation == (1, 1) else (1,)
+        return max(self.kernel) <= self._TAPS and self.stride[1] in steps
+
+    @property
+    def _phase(self) -> tuple[int, int]:
+        """Rows and columns of the largest phase; of all, without dilation."""
+        return -(-self.rows // self.dilation[0]), -(-self.columns // self.dilation[1])
 
     @property
     def least(self) -> int:
-        return max(self._bytes(1, self.columns), self._mve(4))
+        return max(self._bytes(1, self._phase[1]), self._mve(1, 4))
 
-    def _mve(self, columns: int) -> int:
-        """Bytes with which `tflm_opt_mve.h` makes so many columns together, a multiple of 4."""
-        tiles = 1 + (max(self.kernel) > 4)
-        width = (columns - 1) * self.stride[1] + 4 * tiles
-        return 64 * tiles * (4 * tiles + width)
+    @property
+    def _tiles(self) -> int:
+        """Tiles of 4x4 side by side, and one below the other, of `tflm_opt_mve_words.h`."""
+        return 1 + (max(self.kernel) > 4)
+
+    def _mve(self, rows: int, columns: int) -> int:
+        """Bytes with which its kernel makes bands of so many rows and columns."""
+        tiles, down = self._tiles, self.stride[0]
+        width = (up(columns, 2) - 1) * self.stride[1] + (4 * tiles - 1) * self.dilation[1] + 1
+        shared = 4 % down == 0 and self.dilation[0] == 1
+        below = 0 if tiles == 1 else 4 // down if shared else rows
+        return 64 * (4 * tiles * tiles + (rows + below) * width) + 4 * (rows * columns + 4)
 
     @property
     def _paired(self) -> bool:
-        return self.kernel == (3, 3) and self.stride == (1, 1) and min(self.rows, self.columns) > 1
+        steps = self.kernel, self.stride, self.dilation
+        return steps == ((3, 3), (1, 1), (1, 1)) and min(self.rows, self.columns) > 1
 
     def _mve_pairs(self, pairs: int) -> int:
         """Bytes with which it makes bands of so many pairs of rows."""
@@ -224,57 +240,76 @@ class Depthwise:
 
     def _mve_band(self, size: int) -> int:
         """Rows of its bands."""
-        if not self._paired:
-            return 1
-        fit = [n for n in range(1, up(self.rows, 2) // 2 + 1) if self._mve_pairs(n) <= size]
-        return min(2 * max(fit, default=0), self.rows) or 1
+        if self._paired:
+            every = range(1, up(self.rows, 2) // 2 + 1)
+            return min(2 * _most(every, size, self._mve_pairs), self.rows) or 1
+        return _most(range(2, self.rows + 1), size, lambda n: self._mve(n, self.columns)) or 1
 
     def sizes(self) -> Iterator[int]:
-        if self.in_words and self._paired:
+        if not self.in_words:
+            return
+        height, columns = self._phase
+        for rows in (*self._BANDS, height):
+            if rows <= height:
+                yield max(self._bytes(rows, columns), self.least)
+        if self._paired:
             for pairs in (1, 2, 4, up(self.rows, 2) // 2):
                 yield max(self._mve_pairs(pairs), self.least)
-        if self.in_words:
-            for rows in (*self._BANDS, self.rows):
-                if rows <= self.rows:
-                    yield max(self._bytes(rows, self.columns), self.least)
-            yield max(self._mve(up(self.columns, 4)), self.least)
+            return
+        for rows in (*self._BANDS, self.rows):
+            if rows <= self.rows:
+                yield max(self._mve(rows, self.columns), self.least)
 
     def _band(self, size: int) -> int:
-        """Rows of a band; 0 for the kernel that needs no scratch."""
+        """Rows of a band of a phase; 0 for the kernel that needs no scratch."""
         if not self.in_words or size < self.least:
             return 0
-        return max(n for n in range(1, self.rows + 1) if self._bytes(n, self.columns) <= size)
+        height, columns = self._phase
+        return _most(range(1, height + 1), size, lambda n: self._bytes(n, columns))
 
     def block(self, size: int) -> int:
         band = self._band(size)
         if not band and not size:
             return 1
         # With less than `least`, rows are made in parts, channels one after the other.
-        return max(band, self._mve_band(size)) * self.columns * self.channels
+        rows = min(band * self.dilation[0], self.rows)
+        return max(rows, self._mve_band(size)) * self.columns * self.channels
 
     def work(self, size: int, tier: str) -> float:
         outputs = self.rows * self.columns * self.channels
         taps = self.kernel[0] * self.kernel[1]
         layer = depthwise_work.Layer(
-            self.rows, self.columns, self.channels, self.kernel, self.stride
+            self.rows, self.columns, self.channels, self.kernel, self.stride, self.dilation[1]
         )
         band = self._band(size)
         if tier == "thumb1":
             return outputs * (7.3 * taps + 30)
         if tier == "portable":
             return outputs * (9.0 * taps + 4)
-        if not band:
-            return outputs * 6.0 * taps if tier == "mve" else depthwise_work.directly(layer)
         if tier == "mve":
-            tiles = 1 + (max(self.kernel) > 4)
-            if self._mve_band(size) > 1:
-                bands = -(-self.rows // self._mve_band(size))
-                return outputs * 6.4 + (10 * self.rows + 80 * bands) * self.channels
-            chunks = 1 + (size < self._mve(up(self.columns, 4)))
-            return outputs * (4 + 2 * tiles * tiles) + 70 * self.rows * self.channels * chunks
-        if band * self.columns < self._WORTH_IT:
+            return self._by_vectors(size, layer)
+        if not band:
             return depthwise_work.directly(layer)
-        return depthwise_work.in_words(layer, band)
+        height, columns = self._phase
+        if band * columns < self._WORTH_IT:
+            return depthwise_work.directly(layer)
+        phase = replace(layer, rows=height, columns=columns, gap=1)
+        return math.prod(self.dilation) * depthwise_work.in_words(phase, band)
+
+    def _by_vectors(self, size: int, layer: depthwise_work.Layer) -> float:
+        """Instructions of cores with vectors: see `depthwise_work`."""
+        if not self._band(size):
+            return depthwise_work.by_pixels(layer)
+        band = self._mve_band(size)
+        if self._paired:
+            return depthwise_work.by_pairs(layer, band)
+        parts = 1 + (size < self._mve(1, self.columns))
+        return depthwise_work.by_tiles(layer, band, parts)
+
+
+def _most(numbers: range, size: int, bytes_of: Callable[[int], int]) -> int:
+    """The largest that takes no more bytes than there are; 0 if none does."""
+    return max((n for n in numbers if bytes_of(n) <= size), default=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -352,9 +387,9 @@ def _depthwise(op: Op) -> Form | None:
     _, rows, columns, _ = op.output.shape
     options = op.options
     assert isinstance(options, ConvOptions)
-    if _shape(op, 0)[3] != channels or options.dilation != (1, 1):
+    if _shape(op, 0)[3] != channels:
         return None
-    return Depthwise(rows, columns, channels, (height, width), options.stride)
+    return Depthwise(rows, columns, channels, (height, width), options.stride, options.dilation)
 
 
 def _dense(op: Op) -> Form | None:

@@ -153,16 +153,16 @@ def _is_plain(op: Op, shifts: np.ndarray, added: np.ndarray | None, offset: int)
     largest = 0 if added is None else int(np.abs(added.astype(np.int64)).max())
     return (
         4 <= image.shape[3] == filters.shape[3]
+        and options.dilation == (1, 1)
         and kernel[0] <= 16
         and kernel[1] < 1024
         and bool(((shifts >= -31) & (shifts < 0)).all())
         and largest <= most
         and all(
-            before <= (taps - 1) * dilation and (made - 1) * stride - before < size >= dilation
-            for before, taps, dilation, made, stride, size in zip(
+            before < taps and (made - 1) * stride - before < size
+            for before, taps, made, stride, size in zip(
                 (pad.top, pad.left),
                 kernel,
-                options.dilation,
                 op.output.shape[1:3],
                 options.stride,
                 image.shape[1:3],

@@ -113,6 +113,9 @@ typedef struct {
     int32_t rows;     /* of a band that it has room for, no more than are asked for */
     int32_t in_words; /* whether tflm_opt_depthwise_band_s8 serves the call */
     int32_t set[3];   /* what scratch is set up for: rows, columns, the first input column; 0 rows */
+    int32_t step;     /* from one pixel to the next, of inputs and outputs */
+    cmsis_nn_tile origin; /* where row 0 and column 0 are in the input, and */
+    cmsis_nn_tile apart;  /* from one to the next: other than 0 and 1 where windows have gaps */
 } tflm_opt_depthwise_call;
 
 /* A call of a convolution that is known to be plain, and whose channels all have a long form. */
@@ -196,6 +199,32 @@ TFLM_OPT_INLINE int32_t tflm_opt_depthwise_some_s8(tflm_opt_depthwise_call *call
 }
 
 /*
+ * Windows with gaps (dilation), steps of one: outputs whose rows and columns leave the same rest when
+ * divided by the gaps read only every so many-th row and column of the input, a phase, and are a
+ * convolution of it without gaps.
+ */
+typedef struct {
+    tflm_opt_depthwise_call call; /* of one phase at a time */
+    cmsis_nn_dw_conv_params params;
+    cmsis_nn_dims input;
+} tflm_opt_depthwise_phases;
+
+/* Begins a checked call, of so many columns and rows, by phases; 0 if it is not to be so. */
+int32_t tflm_opt_depthwise_set_phases(const cmsis_nn_context *ctx,
+                                      const tflm_opt_depthwise_call *call,
+                                      int32_t columns,
+                                      int32_t rows,
+                                      tflm_opt_depthwise_phases *phases) TFLM_OPT_SMALL;
+
+/* Some of the first rows of a band by all phases, one block; how many. As tflm_opt_depthwise_band_s8. */
+int32_t tflm_opt_depthwise_dilated_s8(const tflm_opt_depthwise_call *call,
+                                      tflm_opt_depthwise_phases *phases,
+                                      const tflm_opt_lines *lines,
+                                      const tflm_opt_depthwise_band *band,
+                                      int8_t *output,
+                                      int32_t output_row) TFLM_OPT_SMALL;
+
+/*
  * Any depthwise convolution, without scratch, in blocks of one output element: what the fast
  * kernels leave to it.
  */
@@ -204,7 +233,7 @@ void tflm_opt_depthwise_any_s8(const tflm_opt_depthwise_call *call,
                                const tflm_opt_span *span,
                                int8_t *output);
 
-/* Pixel x of row y of the input; both are inside. */
+/* Pixel x of row y of the input, or of a phase of it; both are inside. */
 const int8_t *tflm_opt_depthwise_pixel_of(const tflm_opt_depthwise_call *call,
                                           const tflm_opt_lines *lines,
                                           int32_t y,

@@ -57,26 +57,39 @@ void tflm_opt_dot_short_s8(const tflm_opt_channels *channels,
 
 #define TFLM_OPT_SHORT_LINE 16
 
-/* A span of a depthwise convolution without scratch: four channels of a pixel after the other. */
-void tflm_opt_depthwise_pixels_s8(const cmsis_nn_dw_conv_params *params,
-                                  const tflm_opt_channels *channels,
-                                  const cmsis_nn_dims *input_dims,
-                                  const tflm_opt_lines *input,
-                                  const cmsis_nn_dims *filter_dims,
-                                  const int8_t *filter_data,
+/* A depthwise convolution, and where its input's rows are. */
+typedef struct {
+    const cmsis_nn_dw_conv_params *params;
+    const tflm_opt_channels *channels;
+    int32_t care;
+    const cmsis_nn_dims *input;
+    const tflm_opt_lines *lines;
+    const cmsis_nn_dims *filter;
+    const int8_t *filter_data;
+} tflm_opt_depthwise_layer;
+
+/* A span of a depthwise convolution without scratch: some channels of a pixel after the others. */
+void tflm_opt_depthwise_pixels_s8(const tflm_opt_depthwise_layer *layer,
                                   const tflm_opt_span *span,
-                                  int8_t *output_data);
+                                  int8_t *output);
+
+/*
+ * Some of the first of `rows` rows of a depthwise convolution, of which `span` is the first one, by
+ * tiles in scratch: see tflm_opt_mve_words.h. They are one block. How many; 0 where scratch is too
+ * small, or for what has no tiles. More rows than one are whole rows.
+ */
+int32_t tflm_opt_depthwise_tiles_s8(const cmsis_nn_context *ctx,
+                                    const tflm_opt_depthwise_layer *layer,
+                                    const tflm_opt_span *span,
+                                    int32_t rows,
+                                    int8_t *output);
 
 /*
  * `rows` rows of a depthwise convolution from row y on, 3x3 with steps of one, of the whole width
  * of an image, of two columns at least. Scratch has room for them: see below; care is not
  * TFLM_OPT_ANY. They are one block.
  */
-void tflm_opt_depthwise_pairs_s8(const cmsis_nn_dw_conv_params *params,
-                                 const tflm_opt_channels *channels,
-                                 const cmsis_nn_dims *input_dims,
-                                 const tflm_opt_lines *input,
-                                 const int8_t *filter,
+void tflm_opt_depthwise_pairs_s8(const tflm_opt_depthwise_layer *layer,
                                  const cmsis_nn_dims *output_dims,
                                  int32_t y,
                                  int32_t rows,
@@ -202,6 +215,31 @@ TFLM_OPT_INLINE int32_t tflm_opt_care(const tflm_opt_channels *channels, int32_t
         care = TFLM_OPT_NEGATIVE;
     }
     return greatest > -care ? TFLM_OPT_ANY : care;
+}
+
+/* All of a layer but where its input's rows are. */
+TFLM_OPT_INLINE void tflm_opt_depthwise_set_layer(const cmsis_nn_dw_conv_params *params,
+                                                  const cmsis_nn_per_channel_quant_params *quant,
+                                                  const int32_t *bias,
+                                                  const cmsis_nn_dims *input,
+                                                  const cmsis_nn_dims *filter,
+                                                  const int8_t *filter_data,
+                                                  tflm_opt_channels *channels,
+                                                  tflm_opt_depthwise_layer *layer)
+{
+    tflm_opt_set_bias(channels, bias);
+    channels->multiplier = quant->multiplier;
+    channels->shift = quant->shift;
+    channels->input_offset = params->input_offset;
+    channels->quant_step = 1;
+    channels->output_offset = params->output_offset;
+    channels->activation = params->activation;
+    layer->params = params;
+    layer->channels = channels;
+    layer->care = tflm_opt_care(channels, input->c * params->ch_mult);
+    layer->input = input;
+    layer->filter = filter;
+    layer->filter_data = filter_data;
 }
 
 /* Outputs that were clamped to int8 only, clamped to narrower bounds if those are. */

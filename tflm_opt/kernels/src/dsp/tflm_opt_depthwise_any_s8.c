@@ -115,6 +115,93 @@ TFLM_OPT_APART int32_t sum_threes(const window *win,
     return sum;
 }
 
+/* All taps of four outputs of one input channel, whose values are loaded once. */
+TFLM_OPT_APART void sum_four(const window *win, const int8_t *in, const int8_t *tap, int32_t *sums)
+{
+    const int32_t input_step = win->input_step;
+    const int32_t tap_step = win->tap_step;
+    const int32_t offset = win->offset;
+    const int32_t row_length = win->columns * input_step;
+    const tflm_opt_run *run = win->runs;
+    int32_t a = sums[0];
+    int32_t b = sums[1];
+    int32_t c = sums[2];
+    int32_t d = sums[3];
+    int32_t rows = win->columns > 0 ? run->rows : 0;
+    while (rows > 0) {
+        const int8_t *const end = in + row_length;
+        do {
+            const int32_t value = *in + offset;
+            a += value * tap[0];
+            b += value * tap[1];
+            c += value * tap[2];
+            d += value * tap[3];
+            in += input_step;
+            tap += tap_step;
+        } while (in != end);
+        in += run->step - row_length;
+        tap += win->tap_row - win->columns * tap_step;
+        if (--rows == 0) {
+            in += run->jump;
+            run++;
+            rows = run->rows;
+        }
+    }
+    sums[0] = a;
+    sums[1] = b;
+    sums[2] = c;
+    sums[3] = d;
+}
+
+/* The same of two. */
+TFLM_OPT_APART void sum_two(const window *win, const int8_t *in, const int8_t *tap, int32_t *sums)
+{
+    const int32_t input_step = win->input_step;
+    const int32_t tap_step = win->tap_step;
+    const int32_t offset = win->offset;
+    const int32_t row_length = win->columns * input_step;
+    const int32_t tap_skip = win->tap_row - win->columns * tap_step;
+    const tflm_opt_run *run = win->runs;
+    int32_t a = sums[0];
+    int32_t b = sums[1];
+    int32_t rows = win->columns > 0 ? run->rows : 0;
+    while (rows > 0) {
+        const int8_t *const end = in + row_length;
+        do {
+            const int32_t value = *in + offset;
+            a += value * tap[0];
+            b += value * tap[1];
+            in += input_step;
+            tap += tap_step;
+        } while (in != end);
+        in += run->step - row_length;
+        tap += tap_skip;
+        if (--rows == 0) {
+            in += run->jump;
+            run++;
+            rows = run->rows;
+        }
+    }
+    sums[0] = a;
+    sums[1] = b;
+}
+
+/* Up to four sums of one input channel's outputs, of which there are `most`; how many. */
+static int32_t sum_some(
+    const window *win, const int8_t *in, const int8_t *tap, int32_t most, int32_t *sums)
+{
+    if (most >= 4) {
+        sum_four(win, in, tap, sums);
+        return 4;
+    }
+    if (most >= 2) {
+        sum_two(win, in, tap, sums);
+        return 2;
+    }
+    *sums = win->columns == 3 ? sum_threes(win, in, tap, *sums) : sum_one(win, in, tap, *sums);
+    return 1;
+}
+
 /* All outputs of a pixel; each input channel makes ch_mult of them. */
 static void make_pixel(const tflm_opt_depthwise_call *call,
                        const window *win,
@@ -132,11 +219,15 @@ static void make_pixel(const tflm_opt_depthwise_call *call,
         int32_t sums[SUMS];
         int32_t i;
         for (i = 0; i < some; i++) {
-            const int32_t start = bias != NULL ? *bias++ : 0;
-            sums[i] = win->columns == 3 ? sum_threes(win, in, tap, start)
-                                        : sum_one(win, in, tap, start);
-            tap++;
-            if (--left == 0) {
+            sums[i] = bias != NULL ? *bias++ : 0;
+        }
+        i = 0;
+        while (i < some) {
+            const int32_t made = sum_some(win, in, tap, tflm_opt_min(left, some - i), sums + i);
+            tap += made;
+            i += made;
+            left -= made;
+            if (left == 0) {
                 left = ch_mult;
                 in++;
             }

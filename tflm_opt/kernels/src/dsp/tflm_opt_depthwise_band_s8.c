@@ -121,13 +121,13 @@ static void set_rows(const strip *part, int32_t output_row, tflm_opt_depthwise_r
 {
     const tflm_opt_depthwise_call *call = part->call;
     const tflm_opt_depthwise_shape *shape = &call->shape;
-    const int32_t channels = call->input->c;
+    const int32_t step = call->step;
     const int32_t is_7 = shape->width == 7;
     const int32_t left = part->columns & 3;
     int32_t groups = part->columns / 4;
     int32_t i;
     for (i = 1; i < 4; i++) {
-        rows->distance[i - 1] = groups > 0 || i < left ? i * channels : 0;
+        rows->distance[i - 1] = groups > 0 || i < left ? i * step : 0;
     }
     if (left == 1) {
         rows->last = (uint16_t)(TFLM_OPT_DEPTHWISE_SINGLE + is_7);
@@ -138,10 +138,10 @@ static void set_rows(const strip *part, int32_t output_row, tflm_opt_depthwise_r
         groups = tflm_opt_max(groups, 1);
     }
     rows->back_words = (4 - left) * shape->stride_w * 4;
-    rows->back_output = (4 - left) * channels;
-    rows->two = left == 2 ? channels : 0;
+    rows->back_output = (4 - left) * step;
+    rows->two = left == 2 ? step : 0;
     rows->is_back = 0;
-    rows->output_step = 4 * channels;
+    rows->output_step = 4 * step;
     rows->words_step = 4 * shape->stride_w * 4;
     rows->code = (uint16_t)(shape->code - 2);
     /* With taps in two parts, the code has moved on over words. */
@@ -167,14 +167,14 @@ static void set_squares(const strip *part, int32_t output_row, tflm_opt_depthwis
     const int32_t pitch = part->pitch * 4;
     const int32_t columns = part->columns & ~1;
     squares->plane = part->pairs * pitch;
-    squares->step = call->input->c;
+    squares->step = call->step;
     squares->output_row = output_row;
     squares->pitch = pitch;
     squares->two_pairs = 2 * pitch;
     squares->last_column = part->columns & 1;
     squares->whole = columns * shape->stride_w * 4;
     squares->words_skip = shape->stride_h * pitch - squares->whole;
-    squares->output_skip = 2 * output_row - columns * call->input->c;
+    squares->output_skip = 2 * output_row - columns * call->step;
     squares->two_rows = part->rows / 2 - part->wrapped;
     squares->enter = squares->two_rows == 0 ? TFLM_OPT_DEPTHWISE_NO_ROWS
                                             : 2 * shape->code + (columns == 0);
@@ -200,7 +200,7 @@ static int32_t rest_of(const strip *part)
            (pair + 1 >= part->last_pair ? TFLM_OPT_DEPTHWISE_HALF : 0);
 }
 
-/* Bounds that are narrower than an int8's, once outputs are written. */
+/* Bounds that are narrower than an int8's, once outputs are written; not of outputs with gaps. */
 TFLM_OPT_APART TFLM_OPT_SMALL void clamp_outputs(const strip *part,
                                                  int8_t *output,
                                                  int32_t output_row)
@@ -208,7 +208,8 @@ TFLM_OPT_APART TFLM_OPT_SMALL void clamp_outputs(const strip *part,
     const cmsis_nn_activation activation = part->call->params->activation;
     const int32_t length = part->columns * part->call->input->c;
     int32_t y;
-    if (activation.min <= -128 && activation.max >= 127) {
+    if ((activation.min <= -128 && activation.max >= 127) ||
+        part->call->step != part->call->input->c) {
         return;
     }
     for (y = 0; y < part->rows; y++) {
@@ -258,7 +259,7 @@ TFLM_OPT_APART TFLM_OPT_SMALL void set_tools(const strip *part,
     with->taps.plane = size;
     with->taps.skip = (width - call->filter->w) * 4;
     with->words.row_bytes = inside * 4;
-    with->words.step = call->input->c;
+    with->words.step = call->step;
     with->words.constant = ((uint32_t)params->input_offset & 0xFFFFU) * 0x10001U;
     with->words.plane = part->pairs * part->pitch * 4;
     with->words.skip = (part->pitch - inside) * 4;
@@ -382,7 +383,7 @@ int32_t tflm_opt_depthwise_band_s8(tflm_opt_depthwise_call *call,
         part.last_x = tflm_opt_clamp(call->input->w - part.in_x, part.first_x,
                                      tflm_opt_max(part.pitch, part.first_x));
         make_strip(&part, lines, output, output_row);
-        output += most * call->input->c;
+        output += most * call->step;
     }
     return part.rows;
 }

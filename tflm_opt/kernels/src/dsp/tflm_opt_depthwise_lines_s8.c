@@ -20,6 +20,7 @@ arm_cmsis_nn_status tflm_opt_depthwise_lines_s8(
     int8_t *output_data)
 {
     const tflm_opt_depthwise_band band = {span->y, 1, span->x, span->count};
+    tflm_opt_depthwise_phases phases;
     tflm_opt_depthwise_call call;
     arm_cmsis_nn_status status;
     (void)bias_dims;
@@ -29,6 +30,10 @@ arm_cmsis_nn_status tflm_opt_depthwise_lines_s8(
     tflm_opt_depthwise_set_call(dw_conv_params, quant_params, input_dims, filter_dims, filter_data,
                                 bias_data, &call);
     tflm_opt_depthwise_check(&call, output_dims);
+    if (tflm_opt_depthwise_set_phases(ctx, &call, span->count, 1, &phases)) {
+        tflm_opt_depthwise_dilated_s8(&call, &phases, input, &band, output_data, 0);
+        return ARM_CMSIS_NN_SUCCESS;
+    }
     status = tflm_opt_depthwise_start_s8(ctx, span->count, 1, &call);
     if (status != ARM_CMSIS_NN_SUCCESS) {
         return status;

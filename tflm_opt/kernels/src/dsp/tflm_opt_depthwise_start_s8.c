@@ -67,7 +67,8 @@ const int8_t *tflm_opt_depthwise_pixel_of(const tflm_opt_depthwise_call *call,
                                           int32_t y,
                                           int32_t x)
 {
-    return tflm_opt_pixel(lines, y, x, call->input->c);
+    return tflm_opt_pixel(lines, y * call->apart.h + call->origin.h,
+                          x * call->apart.w + call->origin.w, call->input->c);
 }
 
 arm_cmsis_nn_status tflm_opt_depthwise_start_s8(const cmsis_nn_context *ctx,
@@ -80,6 +81,9 @@ arm_cmsis_nn_status tflm_opt_depthwise_start_s8(const cmsis_nn_context *ctx,
     int32_t size;
     call->in_words = 0;
     call->set[0] = 0;
+    call->step = call->input->c;
+    call->origin.w = call->origin.h = 0;
+    call->apart.w = call->apart.h = 1;
     if (ctx->size == TFLM_OPT_WITHOUT_SCRATCH && ctx->buf == NULL) {
         return ARM_CMSIS_NN_SUCCESS;
     }

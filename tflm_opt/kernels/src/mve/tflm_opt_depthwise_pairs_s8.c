@@ -119,25 +119,21 @@ MAKE(make, "")
 #define SPARE "q1",
 MAKE(make_kink, TFLM_OPT_KINK)
 
-void tflm_opt_depthwise_pairs_s8(const cmsis_nn_dw_conv_params *params,
-                                 const tflm_opt_channels *channels,
-                                 const cmsis_nn_dims *input_dims,
-                                 const tflm_opt_lines *input,
-                                 const int8_t *filter,
+void tflm_opt_depthwise_pairs_s8(const tflm_opt_depthwise_layer *layer,
                                  const cmsis_nn_dims *output_dims,
                                  int32_t y,
                                  int32_t rows,
                                  int8_t *scratch,
                                  int8_t *output)
 {
-    const int32_t step = input_dims->c;
+    const cmsis_nn_dw_conv_params *params = layer->params;
+    const int32_t step = layer->input->c;
     const int32_t columns = output_dims->w + 2;
-    const int kink = params->activation.min < params->output_offset;
     pairs conv;
     group of;
-    conv.all = channels;
-    conv.image.lines = input;
-    conv.image.dims = input_dims;
+    conv.all = layer->channels;
+    conv.image.lines = layer->lines;
+    conv.image.dims = layer->input;
     conv.image.dilation = 1;
     conv.image.zero = -params->input_offset;
     conv.width = output_dims->w;
@@ -151,20 +147,20 @@ void tflm_opt_depthwise_pairs_s8(const cmsis_nn_dw_conv_params *params,
         of.channels = tflm_opt_min(step - of.first, TFLM_OPT_FULL);
         of.output = output + of.first;
         tflm_opt_fill_words(conv.taps, 1, vdupq_n_s8(0));
-        tflm_opt_words_of_taps(filter + of.first, 3, 3, step, 1, some,
+        tflm_opt_words_of_taps(layer->filter_data + of.first, 3, 3, step, 1, some,
                                conv.taps + TFLM_OPT_COLUMN);
         for (row = 0; row < rows; row += 2) {
             tflm_opt_words_of_input(&conv.image, y + row - params->padding.h, TFLM_OPT_TALL,
                                     -params->padding.w, columns, of.first, some,
                                     conv.words + row / 2 * conv.pair_step);
         }
-        if (kink) {
+        if (layer->care == TFLM_OPT_NEGATIVE) {
             make_kink(&conv, &of);
         } else {
             make(&conv, &of);
         }
     }
-    tflm_opt_clamp_all(output, rows * output_dims->w * step, channels->activation);
+    tflm_opt_clamp_all(output, rows * output_dims->w * step, params->activation);
 }
 
 #endif
