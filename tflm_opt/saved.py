@@ -9,6 +9,8 @@ DIR/
   front.svg        arena against estimated work: all schedules found, the chosen one marked
   report.json      every figure
   report.txt       the same for people
+  report.html      the same as a page: pictures and tables, in one file
+  report.csv       a row a layer
 """
 
 from __future__ import annotations
@@ -35,6 +37,7 @@ def save(result: Result, directory: Path, *, force: bool = False) -> Path:
     """See `Result.save`."""
     from . import arena, codegen
     from .export.folder import atomic_folder
+    from .report.layers import layers_csv
 
     with atomic_folder(directory, force=force) as folder:
         codegen.write(result.sources, folder)
@@ -45,6 +48,8 @@ def save(result: Result, directory: Path, *, force: bool = False) -> Path:
             (folder / "front.svg").write_text(result.plot(), "utf-8")
         (folder / REPORT).write_text(result.to_json(), "utf-8")
         (folder / "report.txt").write_text(str(result) + "\n", "utf-8")
+        (folder / "report.html").write_text(result.to_html(), "utf-8", newline="\n")
+        (folder / "report.csv").write_text(layers_csv(result.to_dict()), "utf-8", newline="")
     return directory
 
 

@@ -1,0 +1,54 @@
+"""The commands that make a result again, from what its report says was asked for."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Any
+
+# What an option is when it is not given: the commands leave it out then.
+_DEFAULTS = {
+    "runtime": "engine",
+    "input": "resident",
+    "io": "int8",
+    "max_extra_macs": 0.0,
+    "max_slowdown": 1.3,
+    "kernels": "reference",
+    "reserve": 0,
+    "name": None,
+    "vectors": 16,
+    "seed": 0,
+    "sram": None,
+    "board": None,
+}
+
+
+def commands(data: dict[str, Any]) -> list[str]:
+    """Shell commands: make it, prove it, count it. Empty where nobody knows what was asked."""
+    request = data["request"]
+    if request is None:
+        return []
+    out = "out"
+    model = shlex.quote(request["model"] or f"{data['name']}.tflite")
+    found = [" ".join(["tflm-opt optimize", model, *options(request), f"-o {out}"])]
+    if model.endswith(".tflite"):
+        found.append(f"tflm-opt verify {model} {out}")
+    if data["runtime"] == "engine":
+        board = data["board"]
+        found.append(f"tflm-opt measure {out} --board {board}")
+        found.append(f"tflm-opt report {out} --profile {board} -o report.html")
+    return found
+
+
+def options(request: dict[str, Any]) -> list[str]:
+    """The options of `tflm-opt optimize` that differ from their defaults."""
+    found = []
+    for key, usual in _DEFAULTS.items():
+        value = request[key]
+        if value != usual:
+            text = "inf" if value is None else str(value)
+            found.append(f"--{key.replace('_', '-')} {shlex.quote(text)}")
+    if not request["verify"]:
+        found.append("--no-verify")
+    if request["calibration"]:
+        found.append("--calibration DATA.npy")
+    return found
