@@ -18,7 +18,7 @@ from typing import Any
 
 import click
 
-from . import __version__
+from . import __version__, cli_more
 
 DIFFERS, BAD_INPUT, DOES_NOT_FIT, INTERRUPTED = 1, 2, 3, 130
 
@@ -418,6 +418,10 @@ def _arrays(path: str) -> Any:
             f"{path}: not a .npy or .npz file of plain arrays ({error})"
         ) from error
     return next(iter(arrays.values())) if len(arrays) == 1 else arrays
+
+
+for _command in (cli_more.report, cli_more.doctor, cli_more.completion):
+    cli.add_command(_command)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .errors import InvalidModel
+from .errors import InvalidModel, TflmOptError
 
 if TYPE_CHECKING:
     from .result import Result
@@ -104,3 +104,42 @@ def load_report(directory: Path) -> dict[str, Any]:
             f"no {REPORT} ({error}): give a folder that `tflm-opt optimize -o` wrote",
             source=str(directory),
         ) from error
+
+
+def report_text(directory: Path, kind: str, board: str | None = None) -> str:
+    """A saved folder's report once more: "html", "json" or "csv", with a profile if asked.
+
+    Args:
+        board: whose instructions to count, as for `tflm_opt.profile`; None for what is saved.
+
+    Raises:
+        InvalidModel: no folder of ours, or one of an older version.
+    """
+    from .report.data import FORMAT
+    from .report.layers import layers_csv
+    from .report.page import page
+
+    data = load_report(directory)
+    if not isinstance(data, dict) or data.get("format") != FORMAT:
+        raise InvalidModel(
+            f"{REPORT} is of another version: make it again with `tflm-opt optimize -o`",
+            source=str(directory),
+        )
+    if board is not None:
+        from .profiling import profile
+
+        data["profile"] = profile(directory, board).to_dict()
+    try:
+        match kind:
+            case "html":
+                return page(data)
+            case "csv":
+                return layers_csv(data)
+            case "json":
+                return json.dumps(data, indent=2) + "\n"
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InvalidModel(
+            f"{REPORT} is not what `tflm-opt optimize -o` wrote ({error!r}): make it again",
+            source=str(directory),
+        ) from error
+    raise TflmOptError(f"a report is .html, .json or .csv, not {kind!r}")

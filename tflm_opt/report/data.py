@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ..graph import Graph, Tensor
     from ..patch_split.schedule import Schedule
     from ..patch_split.search import Point
+    from ..quant import FloatModel
     from ..arena import Plan
     from ..result import Accuracy, OutputError, Result
     from ..runtime.tflm import Allocations
@@ -75,6 +76,7 @@ def result_data(result: Result) -> dict[str, Any]:
         "arena": plan_data(result.plan),
         "accuracy": None if found.accuracy is None else accuracy_data(found.accuracy),
         "quantization": [error_data(error) for error in found.errors],
+        "float_parameters": _parameters(result.float_model),
         "profile": None if found.profile is None else found.profile.to_dict(),
         "request": None if result.request is None else dict(result.request),
         "original": {
@@ -108,6 +110,12 @@ def layers_data(graph: Graph, plan: Plan) -> list[dict[str, Any]]:
         }
         for index, op in enumerate(graph.ops)
     ]
+
+
+def _parameters(model: FloatModel | None) -> int | None:
+    """How many numbers the float model holds; None where it doesn't tell (a SavedModel)."""
+    count = None if model is None else getattr(model.origin, "count_params", None)
+    return None if count is None else int(count())
 
 
 def accuracy_data(accuracy: Accuracy) -> dict[str, Any]:

@@ -143,6 +143,9 @@ _ROWS = (
 
 def _columns(data: dict[str, Any]) -> list[dict[str, Any]]:
     columns = []
+    if data["float_parameters"] is not None:
+        weights = 4 * data["float_parameters"]
+        columns.append({"head": "float model", "about": "as float32", "weights": weights})
     if data["tflm"] is not None:
         columns += _stock_columns(data)
     plain = [point for point in data["front"] if not point["streamed_stages"]]
@@ -151,7 +154,7 @@ def _columns(data: dict[str, Any]) -> list[dict[str, Any]]:
         columns.append(
             {
                 "head": "layer by layer",
-                "about": "this engine, each op whole",
+                "about": "this engine, fast kernels",
                 "arena": least["arena"],
                 "macs": data["macs"],
                 "work": least["instructions"],
