@@ -108,9 +108,7 @@ def _packages() -> Iterator[Check]:
     least = least_versions()
     for package in _PACKAGES:
         state, found = _package_state(package, least.get(_canonical(package.name)))
-        yield Check(
-            package.name, package.feature, state, found, package.install, package.required
-        )
+        yield Check(package.name, package.feature, state, found, package.install, package.required)
 
 
 def _package_state(package: _Package, least: str | None) -> tuple[str, str]:

@@ -31,9 +31,7 @@ def predict(result: Result, inputs: Any) -> Any:
     return columns[0] if len(columns) == 1 else columns
 
 
-def evaluate(
-    result: Result, inputs: Any, labels: Any
-) -> tuple[Accuracy, tuple[OutputError, ...]]:
+def evaluate(result: Result, inputs: Any, labels: Any) -> tuple[Accuracy, tuple[OutputError, ...]]:
     """See `Result.evaluate`; and how far the outputs lie from the float model's, if there is one."""
     from . import graph as graphs
     from .proof import run_engine

@@ -101,14 +101,10 @@ def _area(buffer: dict[str, Any]) -> int:
 def _in_time(arena: dict[str, Any]) -> list[int]:
     """Positions of the buffers as they begin to live, lower addresses first."""
     buffers = arena["buffers"]
-    return sorted(
-        range(len(buffers)), key=lambda i: (buffers[i]["start"], buffers[i]["offset"], i)
-    )
+    return sorted(range(len(buffers)), key=lambda i: (buffers[i]["start"], buffers[i]["offset"], i))
 
 
-def _rectangle(
-    arena: dict[str, Any], buffer: dict[str, Any], scale: _Scale, rank: int
-) -> str:
+def _rectangle(arena: dict[str, Any], buffer: dict[str, Any], scale: _Scale, rank: int) -> str:
     left, top, right, bottom = scale.box(buffer)
     stage = stage_of(arena, buffer)
     facts = {

@@ -10,13 +10,13 @@ import hashlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ..arena import Plan
     from ..boards import Board
     from ..errors import DoesNotFit
     from ..graph import Graph, Tensor
     from ..patch_split.schedule import Schedule
     from ..patch_split.search import Point
     from ..quant import FloatModel
-    from ..arena import Plan
     from ..result import Accuracy, OutputError, Result
     from ..runtime.tflm import Allocations
     from ..runtime.vectors import Difference

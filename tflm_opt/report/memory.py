@@ -53,9 +53,7 @@ def stages_data(plan: Plan) -> list[dict[str, Any]]:
     for number, stage in enumerate(plan.schedule.stages):
         if stage.band is not None:
             stop = step + len(stage.ops)
-            found.append(
-                {"stage": number, "start": step, "stop": stop, "band": float(stage.band)}
-            )
+            found.append({"stage": number, "start": step, "stop": stop, "band": float(stage.band)})
         step += len(stage.ops)
     return found
 

@@ -28,6 +28,7 @@ def page(data: dict[str, Any]) -> str:
         "data": data,
         "verdict": verdict(data),
         "parts": sram_parts(data),
+        "estimated": _estimated(data),
         "before": before_and_after(data),
         "picture": arena_picture.svg(data["arena"]),
         "buffers": arena_picture.buffer_table(data["arena"]),
@@ -205,11 +206,13 @@ def _engine_column(data: dict[str, Any]) -> dict[str, Any]:
 
 
 def _estimated(data: dict[str, Any]) -> set[str]:
-    """Rows of the engine's column that were not measured on the target's own code."""
+    """Rows of this result's column that were not measured on the target's own code."""
+    found = {*data["sram"]["estimated"], *data["flash"]["estimated"]}
+    totals = {"total": {"arena", "runtime", "stack"}, "flash": {"weights", "code"}}
     names = {"runtime": "state"}
-    sram, flash = data["sram"]["estimated"], data["flash"]["estimated"]
-    found = {names.get(part, part) for part in (*sram, *flash)}
-    return found | ({"total"} if sram else set()) | ({"flash"} if flash else set())
+    return {names.get(part, part) for part in found} | {
+        total for total, parts in totals.items() if parts & found
+    }
 
 
 def layer_table(data: dict[str, Any]) -> str:
