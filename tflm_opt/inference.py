@@ -32,7 +32,7 @@ def predict(result: Result, inputs: Any) -> Any:
 
 
 def evaluate(result: Result, inputs: Any, labels: Any) -> tuple[Accuracy, tuple[OutputError, ...]]:
-    """See `Result.evaluate`; and how far the outputs lie from the float model's, if there is one."""
+    """See `Result.evaluate`; and how far outputs lie from the float model's, if there is one."""
     from . import graph as graphs
     from .proof import run_engine
     from .result import Accuracy

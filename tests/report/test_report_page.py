@@ -1,4 +1,4 @@
-"""report.html, .json and .csv without a browser: what they say, and that nothing gets out of hand."""
+"""report.html, .json and .csv without a browser: what they say, and that names stay names."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """The arena in the report: address against time, for the page's own style and script.
 
 `arena.picture` draws a plan as a file of its own. This one draws a plan's data (`memory.plan_data`)
-for a page: colours are the page's, and each buffer carries its figures as data attributes, which the
-script shows for the one that is pointed at or that has the keyboard's focus.
+for a page: colours are the page's, and each buffer carries its figures as data attributes, which
+the script shows for the one that is pointed at or that has the keyboard's focus.
 """
 
 from __future__ import annotations

@@ -4,8 +4,8 @@
      "buffers": [{"name": ..., "kind": "inner", "offset": 0, "size": 64, "start": 1, "stop": 3}],
      "stages": [{"stage": 3, "start": 4, "stop": 7, "band": 6.0}]}
 
-Steps are the plan's: 0 is when the inputs are written, then one an op, then the outputs. `start` and
-`stop` are half-open.
+Steps are the plan's: 0 is when the inputs are written, then one an op, then the outputs. `start`
+and `stop` are half-open.
 """
 
 from __future__ import annotations

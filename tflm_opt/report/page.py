@@ -116,7 +116,7 @@ def sram_parts(data: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def before_and_after(data: dict[str, Any]) -> dict[str, Any]:
-    """Columns of what was compared, and rows of (what, cells, note); None where nothing is known."""
+    """Columns of what was compared, and rows of (what, cells, note); None: not known."""
     columns = _columns(data)
     rows = []
     for key, what, note in _ROWS:
@@ -207,12 +207,10 @@ def _engine_column(data: dict[str, Any]) -> dict[str, Any]:
 
 def _estimated(data: dict[str, Any]) -> set[str]:
     """Rows of this result's column that were not measured on the target's own code."""
-    found = {*data["sram"]["estimated"], *data["flash"]["estimated"]}
+    found: set[str] = {*data["sram"]["estimated"], *data["flash"]["estimated"]}
     totals = {"total": {"arena", "runtime", "stack"}, "flash": {"weights", "code"}}
-    names = {"runtime": "state"}
-    return {names.get(part, part) for part in found} | {
-        total for total, parts in totals.items() if parts & found
-    }
+    rows = {"state" if part == "runtime" else part for part in found}
+    return rows | {total for total, parts in totals.items() if parts & found}
 
 
 def layer_table(data: dict[str, Any]) -> str:
