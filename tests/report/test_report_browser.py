@@ -112,7 +112,7 @@ def test_pointing_at_a_buffer_shows_it(opened: Page) -> None:
     assert not tip.is_displayed()
     largest = max(data["arena"]["buffers"], key=lambda b: b["size"] * (b["stop"] - b["start"]))
     drawn = opened.find(
-        f"#arena .b[data-name='{largest['name']}'][data-bytes^='{largest['size']}']"
+        f"#arena .b[data-name='{largest['name']}'][data-bytes^='{largest['size']:,} ']"
     )
     opened.js("arguments[0].scrollIntoView({block: 'center'})", drawn)
     x, y = opened.js(UNCOVERED, drawn)
@@ -136,6 +136,7 @@ def test_buffers_by_keyboard(opened: Page) -> None:
         assert focused.get_attribute("tabindex") == "0"
         assert len(opened.all("#arena .b[tabindex='0']")) == 1
         assert focused.get_attribute("data-name") in opened.find("#facts").text
+        assert opened.find("#tip").is_displayed()
         seen.append(focused.get_attribute("data-name"))
         focused.send_keys(Keys.ARROW_RIGHT)
     assert sorted(seen) == sorted(b["name"] for b in data["arena"]["buffers"])
@@ -236,10 +237,9 @@ def test_print(opened: Page) -> None:
     assert luminance(ink) < 0.05
     assert not opened.find("#facts").is_displayed()
     # No frame cuts off what it can't scroll to on paper.
-    overflow = (
-        "[...document.querySelectorAll('div.scroll')].map(e => getComputedStyle(e).overflowX)"
-    )
-    assert set(opened.js(overflow)) == {"visible"}
+    frames = "[...document.querySelectorAll('div.scroll')]"
+    styles = opened.js(f"{frames}.map(e => getComputedStyle(e).overflowX)")
+    assert set(styles) == {"visible"}
     made = opened.browser.execute_cdp_cmd("Page.printToPDF", {"preferCSSPageSize": True})
     assert base64.b64decode(made["data"]).startswith(b"%PDF")
     opened.media()

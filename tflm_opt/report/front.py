@@ -144,7 +144,7 @@ def _facts(point: dict[str, Any]) -> str:
     count = point["streamed_stages"]
     stages = "1 stage runs" if count == 1 else f"{count} stages run"
     return (
-        f"{point['arena']:,} bytes of arena\n{point['instructions']:+,} instructions (estimated)\n"
+        f"{point['arena']:,} bytes of arena\n{point['instructions']:,} instructions (estimated)\n"
         f"{point['extra_macs']:.1%} extra MACs\n{point['extra_calls']:,} more kernel calls, "
         f"{point['moved']:,} bytes moved\n{stages} band by band"
     )
@@ -221,7 +221,7 @@ def _work_axis(scale: _Scale) -> Iterator[str]:
         yield text(_LEFT - 8, y + 4, _short(work), anchor="end")
     middle = (_TOP + _HEIGHT - _BOTTOM) / 2
     turned = f' transform="rotate(-90 16 {middle:.1f})"'
-    words = "instructions beyond layer by layer (estimate)"
+    words = "instructions of its kernels (estimate)"
     yield text(16, middle, words, anchor="middle", extra=turned)
 
 

@@ -8,7 +8,14 @@
   const lines = buffer => ["name", "kind", "bytes", "life", "stage"]
     .map(key => buffer.dataset[key]).filter(Boolean);
 
+  // Drawn last, so that its whole outline is seen: SVG has no other order.
+  const mark = document.createElementNS("http://www.w3.org/2000/svg", "rect");
+  mark.setAttribute("class", "mark");
+  picture.append(mark);
+
   const show = (buffer, x, y) => {
+    for (const key of ["x", "y", "width", "height"])
+      mark.setAttribute(key, buffer.getAttribute(key));
     facts.textContent = lines(buffer).join(" · ");
     tip.textContent = lines(buffer).join("\n");
     tip.hidden = false;
@@ -18,7 +25,14 @@
     tip.style.left = `${Math.max(left, 8)}px`;
     tip.style.top = `${Math.max(below ? y + 18 : y - tip.offsetHeight - 10, 8)}px`;
   };
-  const hide = () => { tip.hidden = true; };
+  const hide = () => {
+    tip.hidden = true;
+    mark.removeAttribute("width");
+  };
+  const showFocused = buffer => {
+    const box = buffer.getBoundingClientRect();
+    show(buffer, box.left + box.width / 2, box.top + box.height / 2);
+  };
   const select = buffer => {
     buffers.forEach(other => other.setAttribute("tabindex", other === buffer ? 0 : -1));
     buffer.focus();
@@ -27,10 +41,7 @@
   buffers.forEach((buffer, rank) => {
     buffer.addEventListener("pointermove", event => show(buffer, event.clientX, event.clientY));
     buffer.addEventListener("pointerleave", hide);
-    buffer.addEventListener("focus", () => {
-      const box = buffer.getBoundingClientRect();
-      show(buffer, box.left + box.width / 2, box.top + box.height / 2);
-    });
+    buffer.addEventListener("focus", () => showFocused(buffer));
     buffer.addEventListener("blur", hide);
     buffer.addEventListener("keydown", event => {
       const last = buffers.length - 1;
@@ -42,5 +53,10 @@
       select(buffers[Math.min(Math.max(to, 0), last)]);
     });
   });
-  addEventListener("scroll", hide, { passive: true });
+  // Focus scrolls what it goes to into view: its tip follows, any other is out of place.
+  addEventListener("scroll", () => {
+    const focused = document.activeElement;
+    if (tip.hidden) return;
+    if (buffers.includes(focused)) showFocused(focused); else hide();
+  }, { passive: true, capture: true });
 })();
