@@ -15,8 +15,9 @@ PINNED=(tflite-micro==0.dev20261023182759 platformio==6.2.0 scons==4.11.1)
 SYSTEM_PACKAGES=(gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm)
 # For the board qemu_rv32 alone: without them its tests are skipped.
 RISCV_PACKAGES=(gcc-riscv64-unknown-elf picolibc-riscv64-unknown-elf qemu-system-misc)
-# For exported CMake projects; for the words that platformio_projects/keyword_spotting learns.
-OPTIONAL_TOOLS=(cmake espeak-ng)
+# For exported CMake projects; for the words that platformio_projects/keyword_spotting learns; for the
+# report in a browser. Each is a program, or program=package where their names differ.
+OPTIONAL_TOOLS=(cmake espeak-ng chromium chromedriver=chromium-driver)
 export PLATFORMIO_CORE_DIR="$PWD/.pio-core"
 
 say() { echo "setup: $*" >&2; }
@@ -87,13 +88,15 @@ install_riscv_packages() {
     say "no board qemu_rv32: missing: $missing. As root: apt-get install ${RISCV_PACKAGES[*]}"
 }
 
-# Each in the package of its name; without it, the tests that need it are skipped.
+# Without one, the tests that need it are skipped.
 install_optional_tools() {
-    local tool
-    for tool in "${OPTIONAL_TOOLS[@]}"; do
+    local one tool package
+    for one in "${OPTIONAL_TOOLS[@]}"; do
+        tool=${one%%=*}
+        package=${one##*=}
         command -v "$tool" >/dev/null && continue
-        { command -v apt-get >/dev/null && apt_install "$tool"; } ||
-            say "no $tool: what needs it is not tested. As root: apt-get install $tool"
+        { command -v apt-get >/dev/null && apt_install "$package"; } ||
+            say "no $tool: what needs it is not tested. As root: apt-get install $package"
     done
 }
 

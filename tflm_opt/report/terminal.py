@@ -9,6 +9,10 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.text import Text
 
 
 def is_rich() -> bool:
@@ -43,6 +47,39 @@ def show_table(
         first = Text(row[0], style=(styles or {}).get(row[0], ""))
         table.add_row(first, *map(Text, row[1:]))
     Console(highlight=False).print(table)
+
+
+def show_summary(text: str) -> None:
+    """Print a summary of lines: the same words in a pipe and on a terminal, there with weight.
+
+    Heads and labels are bold; a verdict is green or red, a warning yellow, an estimate dim.
+    """
+    if not is_rich():
+        say(text)
+        return
+    from rich.console import Console
+
+    Console(highlight=False).print(styled(text), soft_wrap=True)
+
+
+def styled(text: str) -> Text:
+    """The summary with its styles."""
+    from rich.text import Text
+
+    made = Text(text)
+    for pattern, style in _STYLES:
+        made.highlight_regex(pattern, style)
+    return made
+
+
+# Later ones win where they overlap.
+_STYLES = (
+    (r"(?m)^\S.*?(?=\s{2}|$)", "bold"),
+    (r"(?m)^!(.|\n  )*", "not bold yellow"),
+    (r"(?m)\(estimate[^)]*\)|^\* .*$", "not bold dim"),
+    (r"(?m): fits$|every output byte equals TFLM's|\byes, over.*", "not bold green"),
+    (r"(?m)does NOT fit|outputs DIFFER from TFLM's|\bNO$", "not bold red"),
+)
 
 
 def plain_table(
