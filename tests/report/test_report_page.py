@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import html.parser
 import json
 import shlex
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
+import numpy as np
 import pytest
 import report_data
 
 import tflm_opt
 from tflm_opt.cli import cli
+from tflm_opt.graph import Quantization, Tensor
+from tflm_opt.inference import output_error
 from tflm_opt.report import reproduce
 from tflm_opt.report.layers import layers_csv
 from tflm_opt.report.memory import used_at
 from tflm_opt.report.page import page
+from tflm_opt.result import Accuracy, Findings, OutputError
 
 SCHEMA = Path(tflm_opt.__file__).parent / "report" / "report.schema.json"
 
@@ -175,6 +181,16 @@ def test_commands_are_those_of_the_command_line() -> None:
     assert "--kernels" not in optimize
 
 
+def test_commands_name_no_board_that_nothing_emulates() -> None:
+    data = report_data.full()
+    assert reproduce.commands(data)[-1].split()[4] == "nucleo_f446re"
+    data["board"] = "my_own_board"
+    assert not any("measure" in command for command in reproduce.commands(data))
+    data["request"] = None
+    assert reproduce.commands(data) == []
+    page(data)
+
+
 def test_defaults_that_commands_leave_out_are_the_command_lines() -> None:
     known = {parameter.name: parameter.default for parameter in cli.commands["optimize"].params}
     known["reserve"] = int(str(known["reserve"]))
@@ -220,3 +236,34 @@ def test_steps_of_layers_are_the_plans() -> None:
     data = report_data.data()
     for layer in data["layers"]:
         assert layer["kind"] in data["arena"]["steps"][layer["step"]]
+
+
+def test_what_was_found_is_in_the_reports() -> None:
+    """`evaluate` and `profile` leave what they return with the result."""
+    result = dataclasses.replace(report_data.result(), findings=Findings())
+    accuracy = Accuracy(float=None, int8=None, engine=0.875, samples=8)
+    error = OutputError("scores", 0.5, 1.0, 0.25, None, 8)
+    with mock.patch("tflm_opt.inference.evaluate", return_value=(accuracy, (error,))):
+        assert result.evaluate([], []) is accuracy
+    with mock.patch("tflm_opt.profiling.profile_result") as profile:
+        profile.return_value.to_dict.return_value = report_data.full()["profile"]
+        result.profile("qemu_m4")
+    data = result.to_dict()
+    validate(json.loads(json.dumps(data)))
+    assert data["accuracy"]["engine"] == 0.875
+    assert data["quantization"][0]["maximum"] == 1.0
+    assert "87.50%" in Parsed(page(data)).words
+    assert report_data.data()["accuracy"] is None
+
+
+def test_error_of_an_output() -> None:
+    """Two samples of two values, by hand: steps of 0.5 around a zero point of 2."""
+    tensor = Tensor("scores", (1, 2), "int8", Quantization.per_tensor(0.5, 2))
+    codes = [np.array([[2, 4]], np.int8), np.array([[6, 0]], np.int8)]  # 0, 1 and 2, -1
+    floats = [np.array([0.0, 1.5]), np.array([2.0, -1.0])]  # one value is 0.5 off
+    error = output_error(tensor, codes, floats)
+    assert (error.step, error.maximum, error.samples) == (0.5, 0.5, 2)
+    assert error.rms == pytest.approx(0.25)
+    assert error.snr_db == pytest.approx(10 * np.log10((2.25 + 4 + 1) / 0.25))
+    exact = output_error(tensor, codes[:1], [np.array([0.0, 1.0])])
+    assert (exact.maximum, exact.rms, exact.snr_db) == (0, 0, None)

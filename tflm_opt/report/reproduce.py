@@ -5,6 +5,9 @@ from __future__ import annotations
 import shlex
 from typing import Any
 
+from .. import boards
+from ..errors import UnknownBoard
+
 # What an option is when it is not given: the commands leave it out then.
 _DEFAULTS = {
     "runtime": "engine",
@@ -32,11 +35,20 @@ def commands(data: dict[str, Any]) -> list[str]:
     found = [" ".join(["tflm-opt optimize", model, *options(request), f"-o {out}"])]
     if model.endswith(".tflite"):
         found.append(f"tflm-opt verify {model} {out}")
-    if data["runtime"] == "engine":
-        board = data["board"]
-        found.append(f"tflm-opt measure {out} --board {board}")
-        found.append(f"tflm-opt report {out} --profile {board} -o report.html")
+    if data["runtime"] == "engine" and _runs(data["board"]):
+        found.append(f"tflm-opt measure {out} --board {data['board']}")
+        profiled = data["board"] if data["profile"] is None else data["profile"]["board"]
+        found.append(f"tflm-opt report {out} --profile {profiled} -o report.html")
     return found
+
+
+def _runs(board: str) -> bool:
+    """Whether it is a board of the table, and an emulated one runs its code."""
+    try:
+        found = boards.get(board)
+    except UnknownBoard:
+        return False
+    return bool(found.qemu or found.emulated_by)
 
 
 def options(request: dict[str, Any]) -> list[str]:
