@@ -170,6 +170,8 @@ def test_commands_are_those_of_the_command_line() -> None:
     """Every option that is printed is one that the command takes, and defaults are left out."""
     data = report_data.data()
     data["request"] |= {"board": "qemu_m4", "max_slowdown": None, "seed": 3, "io": "float32"}
+    assert not any("measure" in command for command in reproduce.commands(data)), "no vectors"
+    data["request"]["verify"] = True
     commands = [shlex.split(command) for command in reproduce.commands(data)]
     assert [command[1] for command in commands] == ["optimize", "verify", "measure", "report"]
     for command in commands:
@@ -183,6 +185,7 @@ def test_commands_are_those_of_the_command_line() -> None:
 
 def test_commands_name_no_board_that_nothing_emulates() -> None:
     data = report_data.full()
+    data["request"]["verify"] = True
     assert reproduce.commands(data)[-1].split()[4] == "nucleo_f446re"
     data["board"] = "my_own_board"
     assert not any("measure" in command for command in reproduce.commands(data))

@@ -35,7 +35,8 @@ def commands(data: dict[str, Any]) -> list[str]:
     found = [" ".join(["tflm-opt optimize", model, *options(request), f"-o {out}"])]
     if model.endswith(".tflite"):
         found.append(f"tflm-opt verify {model} {out}")
-    if data["runtime"] == "engine" and _runs(data["board"]):
+    # Without its proof a result has no test vectors, and these run one.
+    if data["runtime"] == "engine" and request["verify"] and _runs(data["board"]):
         found.append(f"tflm-opt measure {out} --board {data['board']}")
         profiled = data["board"] if data["profile"] is None else data["profile"]["board"]
         found.append(f"tflm-opt report {out} --profile {profiled} -o report.html")
