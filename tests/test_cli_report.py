@@ -15,17 +15,13 @@ from typing import Any
 from unittest import mock
 
 import pytest
+import report_data
 from click.testing import CliRunner, Result
 
 from tflm_opt import doctor
 from tflm_opt.cli import cli
 from tflm_opt.doctor import Check
 from tflm_opt.errors import TflmOptError
-
-ROOT = Path(__file__).resolve().parent
-sys.path.insert(0, str(ROOT / "report"))
-
-import report_data  # noqa: E402
 
 
 @pytest.fixture(scope="module")
