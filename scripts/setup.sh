@@ -16,8 +16,10 @@ SYSTEM_PACKAGES=(gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm)
 # For the board qemu_rv32 alone: without them its tests are skipped.
 RISCV_PACKAGES=(gcc-riscv64-unknown-elf picolibc-riscv64-unknown-elf qemu-system-misc)
 # For exported CMake projects; the words that platformio_projects/keyword_spotting learns; `pio check`;
-# and kernels on Xtensa cores, which run in qemu-system-misc as RISC-V's do.
-OPTIONAL_TOOLS=(cmake espeak-ng cppcheck xtensa-lx106-elf-gcc)
+# the report in a browser; kernels on Xtensa cores, which run in qemu-system-misc as RISC-V's do. Each
+# is a program, or program=packages where their names differ.
+OPTIONAL_TOOLS=(cmake espeak-ng cppcheck chromium chromedriver=chromium-driver
+    xtensa-lx106-elf-gcc=gcc-xtensa-lx106,picolibc-xtensa-lx106-elf)
 export PLATFORMIO_CORE_DIR="$PWD/.pio-core"
 
 say() { echo "setup: $*" >&2; }
@@ -88,14 +90,13 @@ install_riscv_packages() {
     say "no board qemu_rv32: missing: $missing. As root: apt-get install ${RISCV_PACKAGES[*]}"
 }
 
-# Without an optional tool, the tests that need it are skipped.
+# Without one, the tests that need it are skipped.
 install_optional_tools() {
-    local tool packages
-    for tool in "${OPTIONAL_TOOLS[@]}"; do
+    local one tool packages
+    for one in "${OPTIONAL_TOOLS[@]}"; do
+        tool=${one%%=*}
+        IFS=, read -ra packages <<<"${one##*=}"
         command -v "$tool" >/dev/null && continue
-        packages=("$tool") # most are in the package of their name
-        [ "$tool" = xtensa-lx106-elf-gcc ] &&
-            packages=(gcc-xtensa-lx106 picolibc-xtensa-lx106-elf)
         { command -v apt-get >/dev/null && apt_install "${packages[@]}"; } ||
             say "no $tool: what needs it is not tested. As root: apt-get install ${packages[*]}"
     done

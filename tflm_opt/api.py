@@ -168,6 +168,24 @@ def optimize(
             seed=seed,
             progress=progress,
         )
+    asked = {
+        "model": Path(model).name if isinstance(model, (str, Path)) else None,
+        "sram": budget,
+        "calibration": calibration is not None,
+        "board": None if board is None else target.id,
+        "runtime": runtime,
+        "input": input,
+        "io": io,
+        "max_extra_macs": max_extra_macs,
+        "max_slowdown": max_slowdown if math.isfinite(max_slowdown) else None,
+        "kernels": kernels,
+        "reserve": set_aside,
+        "name": name,
+        "vectors": vectors,
+        "verify": verify,
+        "seed": seed,
+    }
+    result = dataclasses.replace(result, request=asked)
     return _judge(result, budget, target if board is not None else None)
 
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import click
 
-from . import __version__
+from . import __version__, cli_more
 
 DIFFERS, BAD_INPUT, DOES_NOT_FIT, INTERRUPTED = 1, 2, 3, 130
 
@@ -115,6 +115,7 @@ def optimize(
     from .api import optimize as run
     from .errors import DoesNotFit
     from .quant import CalibrationWarning
+    from .report import terminal
 
     if output is not None:
         from .export.folder import check_folder
@@ -147,8 +148,10 @@ def optimize(
         result, misfit = error.best, error
     if output is not None:
         result.save(output, force=force)
-    click.echo(str(result) if not as_json else _with_misfit(result, misfit))
-    if as_json:
+    if not as_json:
+        terminal.show_summary(str(result))
+    else:
+        click.echo(_with_misfit(result, misfit))
         for warning in result.warnings:
             click.echo(f"tflm-opt: warning: {warning}", err=True)
     if misfit is not None:
@@ -173,13 +176,16 @@ def inspect(model: Path, full: bool, as_json: bool) -> None:
     from . import graph
     from .graph import text
     from .report.data import graph_data
-    from .report.text import graph_text
+    from .report.text import print_graph
 
     loaded = graph.read(model.read_bytes(), str(model))
     if as_json:
         click.echo(json.dumps(graph_data(loaded), indent=2))
         return
-    click.echo(text.dump(loaded) if full else graph_text(loaded))
+    if full:
+        click.echo(text.dump(loaded))
+    else:
+        print_graph(loaded)
 
 
 @cli.command()
@@ -211,7 +217,7 @@ def tradeoffs(
     from .api import tradeoffs as run
     from .report import front
     from .report.data import point_data
-    from .report.text import front_text
+    from .report.text import print_front
 
     verbose = 0 if quiet else 1
     found = run(
@@ -226,9 +232,10 @@ def tradeoffs(
     if plot is not None:
         picture = front.svg(points, chosen=points[-1]["arena"], name=Path(model).stem)
         plot.write_text(picture, "utf-8")
-    click.echo(
-        json.dumps({"input": input, "front": points}, indent=2) if as_json else front_text(points)
-    )
+    if as_json:
+        click.echo(json.dumps({"input": input, "front": points}, indent=2))
+    else:
+        print_front(points)
 
 
 @cli.command()
@@ -242,10 +249,14 @@ def measure(directory: Path, board: str, no_cycles: bool, as_json: bool) -> None
     Instructions are exact. Cycles are an estimate, for the core, clock and flash of --board.
     """
     from .measure import measure as run
+    from .report import terminal
     from .report.text import measurement_text
 
     data = run(directory, board, cycles=not no_cycles)
-    click.echo(json.dumps(data, indent=2) if as_json else measurement_text(data))
+    if as_json:
+        click.echo(json.dumps(data, indent=2))
+    else:
+        terminal.show_summary(measurement_text(data))
     if not data["bit_exact"]:
         sys.exit(DIFFERS)
 
@@ -265,6 +276,7 @@ def profile(directory: Path, board: str, top: int | None, html: Path | None, as_
     are exact, and cycles are estimates for the core, clock and flash of --board.
     """
     from .profiling import profile as run
+    from .report import terminal
     from .report.profile import profile_text
 
     found = run(directory, board)
@@ -273,7 +285,7 @@ def profile(directory: Path, board: str, top: int | None, html: Path | None, as_
     if as_json:
         click.echo(json.dumps(found.to_dict(), indent=2))
     else:
-        click.echo(profile_text(found.to_dict(), top))
+        terminal.show_summary(profile_text(found.to_dict(), top))
 
 
 @cli.command()
@@ -385,22 +397,16 @@ def boards(as_json: bool, markdown: bool) -> None:
     """List the boards."""
     from . import boards as table
     from .report.data import board_data
+    from .report.text import print_boards
 
     if as_json:
         click.echo(json.dumps([board_data(board) for board in table.all()], indent=2))
-        return
-    if markdown:
+    elif markdown:
         from .report.boards import page
 
         click.echo(page(), nl=False)
-        return
-    # KiB, rounded down, so that a row fits a terminal; --json has bytes.
-    click.echo(f"{'id':<20}{'core':<11}{'SRAM KiB':>9}{'flash KiB':>10}{'MHz':>5}  name")
-    for board in table.all():
-        click.echo(
-            f"{board.id:<20}{board.core.removeprefix('cortex-'):<11}{board.sram >> 10:>9,}"
-            f"{board.flash >> 10:>10,}{board.clock_hz // 1_000_000:>5}  {board.name}"
-        )
+    else:
+        print_boards(table.all())
 
 
 @cli.command()
@@ -458,6 +464,10 @@ def _arrays(path: str) -> Any:
             f"{path}: not a .npy or .npz file of plain arrays ({error})"
         ) from error
     return next(iter(arrays.values())) if len(arrays) == 1 else arrays
+
+
+for _command in (cli_more.report, cli_more.doctor, cli_more.completion):
+    cli.add_command(_command)
 
 
 def main(arguments: list[str] | None = None) -> None:

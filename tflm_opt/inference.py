@@ -13,7 +13,7 @@ from .graph.ir import NUMPY_DTYPES, Tensor
 from .runtime import vectors
 
 if TYPE_CHECKING:
-    from .result import Accuracy, Result
+    from .result import Accuracy, OutputError, Result
 
 
 def predict(result: Result, inputs: Any) -> Any:
@@ -31,8 +31,8 @@ def predict(result: Result, inputs: Any) -> Any:
     return columns[0] if len(columns) == 1 else columns
 
 
-def evaluate(result: Result, inputs: Any, labels: Any) -> Accuracy:
-    """See `Result.evaluate`."""
+def evaluate(result: Result, inputs: Any, labels: Any) -> tuple[Accuracy, tuple[OutputError, ...]]:
+    """See `Result.evaluate`; and how far outputs lie from the float model's, if there is one."""
     from . import graph as graphs
     from .proof import run_engine
     from .result import Accuracy
@@ -44,18 +44,46 @@ def evaluate(result: Result, inputs: Any, labels: Any) -> Accuracy:
     if not ((wanted >= 0) & (wanted < classes)).all():
         raise ValueError(f"labels must be class numbers from 0 to {classes - 1}")
     samples = _samples(batch, result.graph.inputs)
-    engine = _accuracy(run_engine(result.sources, samples), wanted)
+    ran = run_engine(result.sources, samples)
     original = graphs.read(result.original)
     try:
         recoded = [vectors.recode(s, result.graph.inputs, original.inputs) for s in samples]
         int8: float | None = _accuracy(tflm.run(result.original, recoded), wanted)
     except MissingTool:
         int8 = None
-    full = None
+    full, errors = None, ()
     if result.float_model is not None and all(column.dtype.kind == "f" for column in batch):
         rows = [[column[i] for column in batch] for i in range(len(wanted))]
-        full = _accuracy(result.float_model.predict(rows), wanted)
-    return Accuracy(float=full, int8=int8, engine=engine, samples=len(wanted))
+        floats = result.float_model.predict(rows)
+        full = _accuracy(floats, wanted)
+        errors = tuple(
+            output_error(tensor, [row[i] for row in ran], [row[i] for row in floats])
+            for i, tensor in enumerate(result.graph.outputs)
+        )
+    engine = _accuracy(ran, wanted)
+    return Accuracy(float=full, int8=int8, engine=engine, samples=len(wanted)), errors
+
+
+def output_error(
+    tensor: Tensor, given: Sequence[np.ndarray], floats: Sequence[np.ndarray]
+) -> OutputError:
+    """How far an output's codes lie from what the float model gave for the same samples."""
+    from .result import OutputError
+
+    codes = np.stack(given).reshape(len(given), -1)
+    quantized = tensor.quant is not None and codes.dtype.kind == "i"
+    real = vectors.dequantize(codes, tensor.quant) if quantized and tensor.quant else codes
+    wanted = np.stack(floats).reshape(len(floats), -1).astype(np.float64)
+    difference = real.astype(np.float64) - wanted
+    signal, noise = float(np.mean(wanted**2)), float(np.mean(difference**2))
+    return OutputError(
+        name=tensor.name,
+        step=float(tensor.scale) if quantized else None,
+        maximum=float(np.abs(difference).max()),
+        rms=math.sqrt(noise),
+        snr_db=10 * math.log10(signal / noise) if signal and noise else None,
+        samples=len(given),
+    )
 
 
 def _accuracy(outputs: Sequence[Sequence[np.ndarray]], wanted: np.ndarray) -> float:

@@ -6,6 +6,7 @@ hands down one that says nothing.
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -78,7 +79,8 @@ def reporter(verbose: int) -> Iterator[Progress]:
     if not verbose:
         yield Silent()
         return
-    progress = Terminal() if sys.stderr.isatty() else Lines()
+    live = sys.stderr.isatty() and os.environ.get("TERM", "") not in ("dumb", "")
+    progress = Terminal() if live else Lines()
     try:
         yield progress
     finally:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -98,6 +98,42 @@ class Accuracy:
 
 
 @dataclass(frozen=True, slots=True)
+class OutputError:
+    """How far an output of the engine lies from the float model's, over the samples evaluated.
+
+    Attributes:
+        name: of the output.
+        step: what one int8 code is worth; None for a float output.
+        maximum, rms: of the differences, in the output's own unit.
+        snr_db: power of the float output over that of the differences, in dB; None where either
+            is zero.
+        samples: how many were compared.
+    """
+
+    name: str
+    step: float | None
+    maximum: float
+    rms: float
+    snr_db: float | None
+    samples: int
+
+
+@dataclass(slots=True)
+class Findings:
+    """What was found out about a result after it was made; its reports show it.
+
+    `evaluate` and `profile` put what they return here, the last of each.
+
+    Attributes:
+        errors: by output; empty where there was no float model to compare with.
+    """
+
+    accuracy: Accuracy | None = None
+    errors: tuple[OutputError, ...] = ()
+    profile: Profile | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Whole:
     """An op that makes its whole output at once, since it can't run on rows.
 
@@ -146,6 +182,9 @@ class Result:
             what is computed again;
             None for "tflm".
         whole: ops that can't run on rows, and why; the rest is optimized all the same.
+        request: what `optimize` was asked for, by its arguments' names; `model` is
+            a file's name or None, `calibration` whether there was any, `max_slowdown` None for inf.
+        findings: what `evaluate` and `profile` found, for the reports.
     """
 
     name: str
@@ -172,6 +211,8 @@ class Result:
     front: tuple[Point, ...] = ()
     bound: int | None = None
     whole: tuple[Whole, ...] = ()
+    request: Mapping[str, Any] | None = None
+    findings: Findings = field(default_factory=Findings)
 
     @property
     def schedule(self) -> Schedule:
@@ -212,7 +253,9 @@ class Result:
         """
         from .inference import evaluate
 
-        return evaluate(self, inputs, labels)
+        accuracy, errors = evaluate(self, inputs, labels)
+        self.findings.accuracy, self.findings.errors = accuracy, errors
+        return accuracy
 
     def save(self, directory: str | Path, *, force: bool = False) -> Path:
         """Write everything to a folder: `.tflite`, C sources, plan, vectors, reports.
@@ -282,7 +325,9 @@ class Result:
         """
         from .profiling import profile_result
 
-        return profile_result(self, board)
+        found = profile_result(self, board)
+        self.findings.profile = found
+        return found
 
     def plot(self) -> str:
         """The front as an SVG picture: arena against estimated work, the chosen schedule marked.
@@ -303,6 +348,12 @@ class Result:
 
     def to_json(self) -> str:
         return json.dumps(self.to_dict(), indent=2) + "\n"
+
+    def to_html(self) -> str:
+        """The report as one HTML file with nothing from outside: what `report.html` holds."""
+        from .report.page import page
+
+        return page(self.to_dict())
 
     def __str__(self) -> str:
         from .report.text import result_text

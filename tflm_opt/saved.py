@@ -9,6 +9,8 @@ DIR/
   front.svg        arena against estimated work: all schedules found, the chosen one marked
   report.json      every figure
   report.txt       the same for people
+  report.html      the same as a page: pictures and tables, in one file
+  report.csv       a row a layer
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .errors import InvalidModel
+from .errors import InvalidModel, TflmOptError
 
 if TYPE_CHECKING:
     from .result import Result
@@ -35,6 +37,7 @@ def save(result: Result, directory: Path, *, force: bool = False) -> Path:
     """See `Result.save`."""
     from . import arena, codegen
     from .export.folder import atomic_folder
+    from .report.layers import layers_csv
 
     with atomic_folder(directory, force=force) as folder:
         codegen.write(result.sources, folder)
@@ -45,6 +48,8 @@ def save(result: Result, directory: Path, *, force: bool = False) -> Path:
             (folder / "front.svg").write_text(result.plot(), "utf-8")
         (folder / REPORT).write_text(result.to_json(), "utf-8")
         (folder / "report.txt").write_text(str(result) + "\n", "utf-8")
+        (folder / "report.html").write_text(result.to_html(), "utf-8", newline="\n")
+        (folder / "report.csv").write_text(layers_csv(result.to_dict()), "utf-8", newline="")
     return directory
 
 
@@ -99,3 +104,42 @@ def load_report(directory: Path) -> dict[str, Any]:
             f"no {REPORT} ({error}): give a folder that `tflm-opt optimize -o` wrote",
             source=str(directory),
         ) from error
+
+
+def report_text(directory: Path, kind: str, board: str | None = None) -> str:
+    """A saved folder's report once more: "html", "json" or "csv", with a profile if asked.
+
+    Args:
+        board: whose instructions to count, as for `tflm_opt.profile`; None for what is saved.
+
+    Raises:
+        InvalidModel: no folder of ours, or one of an older version.
+    """
+    from .report.data import FORMAT
+    from .report.layers import layers_csv
+    from .report.page import page
+
+    data = load_report(directory)
+    if not isinstance(data, dict) or data.get("format") != FORMAT:
+        raise InvalidModel(
+            f"{REPORT} is of another version: make it again with `tflm-opt optimize -o`",
+            source=str(directory),
+        )
+    if board is not None:
+        from .profiling import profile
+
+        data["profile"] = profile(directory, board).to_dict()
+    try:
+        match kind:
+            case "html":
+                return page(data)
+            case "csv":
+                return layers_csv(data)
+            case "json":
+                return json.dumps(data, indent=2) + "\n"
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InvalidModel(
+            f"{REPORT} is not what `tflm-opt optimize -o` wrote ({error!r}): make it again",
+            source=str(directory),
+        ) from error
+    raise TflmOptError(f"a report is .html, .json or .csv, not {kind!r}")

@@ -1,26 +1,37 @@
-"""Figures as plain data: dictionaries that `json` takes, the contract that scripts rely on."""
+"""Figures as plain data: dictionaries that `json` takes, the contract that scripts rely on.
+
+What a result's has to look like is in report.schema.json, beside this file.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ..arena import Plan
     from ..boards import Board
     from ..errors import DoesNotFit
     from ..graph import Graph, Tensor
     from ..patch_split.schedule import Schedule
     from ..patch_split.search import Point
-    from ..result import Result
+    from ..quant import FloatModel
+    from ..result import Accuracy, OutputError, Result
     from ..runtime.tflm import Allocations
     from ..runtime.vectors import Difference
+
+FORMAT = 1  # of report.json: goes up when a key changes its meaning or goes away
 
 
 def result_data(result: Result) -> dict[str, Any]:
     """An optimization's figures; all sizes in bytes."""
+    from .memory import plan_data
+
     sram, flash = result.sram, result.flash
-    tflm = result.tflm
+    tflm, found = result.tflm, result.findings
     return {
+        "format": FORMAT,
         "name": result.name,
         "runtime": result.runtime,
         "board": result.board.id,
@@ -61,25 +72,63 @@ def result_data(result: Result) -> dict[str, Any]:
         "inputs": [tensor_data(t) for t in result.graph.inputs],
         "outputs": [tensor_data(t) for t in result.graph.outputs],
         "ops": len(result.graph.ops),
-        "layers": layers_data(result.graph),
+        "layers": layers_data(result.graph, result.plan),
+        "arena": plan_data(result.plan),
+        "accuracy": None if found.accuracy is None else accuracy_data(found.accuracy),
+        "quantization": [error_data(error) for error in found.errors],
+        "float_parameters": _parameters(result.float_model),
+        "profile": None if found.profile is None else found.profile.to_dict(),
+        "request": None if result.request is None else dict(result.request),
+        "original": {
+            "bytes": len(result.original),
+            "sha256": hashlib.sha256(result.original).hexdigest(),
+        },
         "warnings": list(result.warnings),
     }
 
 
-def layers_data(graph: Graph) -> list[dict[str, Any]]:
-    """What each op of a graph is and makes, in the graph's order; `profile` reads it."""
+def layers_data(graph: Graph, plan: Plan) -> list[dict[str, Any]]:
+    """What each op of a graph is, makes and uses, in the graph's order; `profile` reads it."""
     from ..graph.geometry import op_macs
+    from .memory import op_steps, stage_numbers, used_at
 
+    steps, stages = op_steps(plan), stage_numbers(plan)
     return [
         {
             "index": index,
             "kind": op.kind,
             "name": op.outputs[0].name,
+            "inputs": [list(t.shape) for t in op.inputs if t is not None and t.data is None],
             "shape": list(op.outputs[0].shape),
             "macs": op_macs(op),
+            "constants": sum(
+                t.data.nbytes for t in op.inputs if t is not None and t.data is not None
+            ),
+            "stage": stages.get(op),
+            "step": steps[op],
+            "arena": used_at(plan, steps[op]),
         }
         for index, op in enumerate(graph.ops)
     ]
+
+
+def _parameters(model: FloatModel | None) -> int | None:
+    """How many numbers the float model holds; None where it doesn't tell (a SavedModel)."""
+    count = None if model is None else getattr(model.origin, "count_params", None)
+    return None if count is None else int(count())
+
+
+def accuracy_data(accuracy: Accuracy) -> dict[str, Any]:
+    return {
+        "float": accuracy.float,
+        "int8": accuracy.int8,
+        "engine": accuracy.engine,
+        "samples": accuracy.samples,
+    }
+
+
+def error_data(error: OutputError) -> dict[str, Any]:
+    return dataclasses.asdict(error)
 
 
 def misfit_data(misfit: DoesNotFit) -> dict[str, Any]:

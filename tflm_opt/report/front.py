@@ -50,7 +50,13 @@ text { fill: #1c2128; }
 }"""
 
 
-def svg(points: Sequence[dict[str, Any]], *, chosen: int | None = None, name: str = "") -> str:
+def svg(
+    points: Sequence[dict[str, Any]],
+    *,
+    chosen: int | None = None,
+    name: str = "",
+    style: bool = True,
+) -> str:
     """The front as the text of an SVG file.
 
     Example:
@@ -60,8 +66,9 @@ def svg(points: Sequence[dict[str, Any]], *, chosen: int | None = None, name: st
         points: as `data.point_data` makes them and `tradeoffs --json` prints them, in any order.
         chosen: bytes of arena of the point to be marked.
         name: of the model, for the title.
+        style: False for an element of a page that has these classes in its own style.
     """
-    return "\n".join(_lines(points, chosen, name)) + "\n"
+    return "\n".join(_lines(points, chosen, name, style)) + "\n"
 
 
 class _Scale:
@@ -78,7 +85,9 @@ class _Scale:
         return _HEIGHT - _BOTTOM - (_HEIGHT - _TOP - _BOTTOM) * work / self.work
 
 
-def _lines(points: Sequence[dict[str, Any]], chosen: int | None, name: str) -> Iterator[str]:
+def _lines(
+    points: Sequence[dict[str, Any]], chosen: int | None, name: str, style: bool
+) -> Iterator[str]:
     ordered = sorted(points, key=lambda p: (p["arena"], p["instructions"]))
     scale = _Scale(ordered)
     least = f", from {ordered[0]['arena']:,} bytes" if ordered else ""
@@ -88,7 +97,8 @@ def _lines(points: Sequence[dict[str, Any]], chosen: int | None, name: str) -> I
         f'width="{_WIDTH}" height="{_HEIGHT}" role="img" '
         f'aria-label="{escape(title)}, {len(ordered)} schedules{least}">'
     )
-    yield f"<style>\n{_STYLE}\n</style>"
+    if style:
+        yield f"<style>\n{_STYLE}\n</style>"
     yield f'<rect class="paper" width="{_WIDTH}" height="{_HEIGHT}"/>'
     yield text(_LEFT, 22, title, "title")
     yield from _arena_axis(scale)
@@ -134,7 +144,7 @@ def _facts(point: dict[str, Any]) -> str:
     count = point["streamed_stages"]
     stages = "1 stage runs" if count == 1 else f"{count} stages run"
     return (
-        f"{point['arena']:,} bytes of arena\n{point['instructions']:+,} instructions (estimated)\n"
+        f"{point['arena']:,} bytes of arena\n{point['instructions']:,} instructions (estimated)\n"
         f"{point['extra_macs']:.1%} extra MACs\n{point['extra_calls']:,} more kernel calls, "
         f"{point['moved']:,} bytes moved\n{stages} band by band"
     )
@@ -211,7 +221,7 @@ def _work_axis(scale: _Scale) -> Iterator[str]:
         yield text(_LEFT - 8, y + 4, _short(work), anchor="end")
     middle = (_TOP + _HEIGHT - _BOTTOM) / 2
     turned = f' transform="rotate(-90 16 {middle:.1f})"'
-    words = "instructions beyond layer by layer (estimate)"
+    words = "instructions of its kernels (estimate)"
     yield text(16, middle, words, anchor="middle", extra=turned)
 
 

@@ -187,6 +187,9 @@ _COUNTS = (
     tables.Column("cycles* per MAC", ".2f", title="an estimate"),
 )
 
+_KEYS = ("instructions", "share", "instructions_per_mac", "cycles", "cycles_per_mac")
+_OF_FUNCTIONS = ("instructions", "share", "cycles")
+
 
 def profile_page(data: dict[str, Any]) -> str:
     """The profile as an HTML page of its own."""
@@ -211,14 +214,16 @@ def profile_sections(data: dict[str, Any]) -> list[tuple[str, str]]:
         for layer in data["layers"]
     ]
     rows += [[None, None, r["what"], "", "", None, *_counts(r), ""] for r in data["rest"]]
-    functions = [[f["name"], *_counts(f)] for f in data["functions"]]
+    # No count a MAC: a function's share of the MACs isn't known.
+    functions = [[f["name"], *_counts(f, _OF_FUNCTIONS)] for f in data["functions"]]
+    heads = [column for column, key in zip(_COUNTS, _KEYS, strict=True) if key in _OF_FUNCTIONS]
     classes = [[name, count] for name, count in data["classes"].items()]
     sections = [("Layers", tables.table(layers, rows))]
     if not functions:
         return sections
     return [
         *sections,
-        ("Functions", tables.table([tables.Column("function"), *_COUNTS], functions)),
+        ("Functions", tables.table([tables.Column("function"), *heads], functions)),
         (
             "Classes of instructions, and effects of neighbours",
             tables.table([tables.Column("class"), tables.Column("count", ",")], classes),
@@ -226,8 +231,7 @@ def profile_sections(data: dict[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
-def _counts(one: dict[str, Any]) -> list[Any]:
-    keys = ("instructions", "share", "instructions_per_mac", "cycles", "cycles_per_mac")
+def _counts(one: dict[str, Any], keys: Sequence[str] = _KEYS) -> list[Any]:
     return [one[key] for key in keys]
 
 

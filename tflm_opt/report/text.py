@@ -6,7 +6,10 @@ import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from . import terminal
+
 if TYPE_CHECKING:
+    from ..boards import Board
     from ..graph import Graph, Op
     from ..graph.ir import Tensor
     from ..result import Result, Whole
@@ -192,6 +195,24 @@ def graph_text(graph: Graph) -> str:
     return "\n".join((*lines, total))
 
 
+def print_graph(graph: Graph) -> None:
+    """The same, as a table where there is a terminal for it."""
+    text = graph_text(graph)
+    if not terminal.is_rich():
+        terminal.say(text)
+        return
+    from ..graph.geometry import op_macs
+
+    rows = []
+    for index, op in enumerate(graph.ops):
+        constants = sum(t.data.nbytes for t in op.inputs if t is not None and t.data is not None)
+        counts = (_or_blank(op_macs(op)), _or_blank(constants))
+        rows.append([str(index), op.kind, _type(op.outputs[0]), *counts])
+    heads = ("#", "op", "first output", "MACs", "constants")
+    terminal.show_table(heads, rows, right=(0, 3, 4))
+    terminal.say("\n".join(text.splitlines()[len(graph.ops) + 1 :]))
+
+
 def _or_blank(count: int) -> str:
     return f"{count:,}" if count else ""
 
@@ -200,17 +221,52 @@ def _type(tensor: Tensor) -> str:
     return f"{tensor.dtype}[{','.join(map(str, tensor.shape))}]"
 
 
+_FRONT = ("arena, bytes", "extra MACs", "extra calls", "moved bytes", "instructions", "stages")
+_FRONT_NOTE = "instructions: an estimate, of kernels; stages: those that run band by band"
+
+
 def front_text(points: Sequence[dict[str, Any]]) -> str:
     """The front as a table; `points` is what `tradeoffs --json` prints."""
-    head = f"{'arena, bytes':>13}{'extra MACs':>12}{'extra calls':>13}{'moved bytes':>13}"
-    lines = [f"{head}{'instructions':>14}{'stages':>8}"]
-    lines += [
-        f"{p['arena']:>13,}{p['extra_macs']:>12.0%}{p['extra_calls']:>13,}{p['moved']:>13,}"
-        f"{p['instructions']:>14,}{p['streamed_stages']:>8}"
-        for p in points
+    widths = (13, 12, 13, 13, 14, 8)
+    lines = [
+        "".join(f"{cell:>{width}}" for cell, width in zip(row, widths, strict=True))
+        for row in (_FRONT, *map(_front_row, points))
     ]
-    note = "instructions: an estimate, of kernels; stages: those that run band by band"
-    return "\n".join((*lines, note))
+    return "\n".join((*lines, _FRONT_NOTE))
+
+
+def _front_row(point: dict[str, Any]) -> tuple[str, ...]:
+    counts = ("extra_calls", "moved", "instructions")
+    return (
+        f"{point['arena']:,}",
+        f"{point['extra_macs']:.0%}",
+        *(f"{point[key]:,}" for key in counts),
+        str(point["streamed_stages"]),
+    )
+
+
+def print_front(points: Sequence[dict[str, Any]]) -> None:
+    """The same, as a table where there is a terminal for it."""
+    if not terminal.is_rich():
+        terminal.say(front_text(points))
+        return
+    terminal.show_table(_FRONT, [*map(_front_row, points)], right=range(len(_FRONT)))
+    terminal.say(_FRONT_NOTE)
+
+
+def print_boards(boards: Sequence[Board]) -> None:
+    """One line a board. KiB, rounded down, so that a row fits a terminal; --json has bytes."""
+    heads = ("id", "core", "SRAM KiB", "flash KiB", "MHz", "name")
+    rows = [
+        [
+            board.id,
+            board.core.removeprefix("cortex-"),
+            *(f"{board.sram >> 10:,}", f"{board.flash >> 10:,}"),
+            *(str(board.clock_hz // 1_000_000), board.name),
+        ]
+        for board in boards
+    ]
+    terminal.show_table(heads, rows, right=(2, 3, 4))
 
 
 def measurement_text(data: dict[str, object]) -> str:
