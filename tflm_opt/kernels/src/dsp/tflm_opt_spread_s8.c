@@ -26,10 +26,10 @@
 #define SPREAD_FOUR_DOUBLED                                                                        \
     "ldr.w r11, [r1, r2]\n\t"                                                                      \
     "ldr r9, [r1], #4\n\t"                                                                         \
-    "sxtb16.w r10, r11\n\t"                                                                        \
-    "sxtb16.w r11, r11, ror #8\n\t"                                                                \
-    "sxtb16.w r8, r9\n\t"                                                                          \
-    "sxtb16.w r9, r9, ror #8\n\t"                                                                  \
+    "sxtb16 r10, r11\n\t"                                                                        \
+    "sxtb16 r11, r11, ror #8\n\t"                                                                \
+    "sxtb16 r8, r9\n\t"                                                                          \
+    "sxtb16 r9, r9, ror #8\n\t"                                                                  \
     "sadd16 r10, r10, r10\n\t"                                                                     \
     "sadd16 r11, r11, r11\n\t"                                                                     \
     "sadd16 r8, r8, r8\n\t"                                                                        \

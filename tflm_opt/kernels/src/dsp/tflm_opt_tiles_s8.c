@@ -16,8 +16,12 @@
 #define STEP_BYTES 40
 #define LOOP 8 /* where in the table loops of more than one round are, along first */
 
-#define FOUR(text) text text text text
-#define NINE(text) text FOUR(text) FOUR(text)
+/*
+ * By the assembler: C99 lets one count on strings of 4095 characters. No compiler's branch leads over
+ * them, so that it needn't know how long they are.
+ */
+#define TEXT_OF(number) #number
+#define REPEATED(count, text) ".rept " TEXT_OF(count) "\n\t" text "\n\t.endr\n"
 
 #define FIRST_STEP                                                                                 \
     "ldmia.w r0!, {r2, r3, r4, r5, r6, r7}\n\t"                                                    \
@@ -149,8 +153,8 @@ NAKED void tflm_opt_tiles_s8(tflm_opt_gemm_tiles *tiles IGNORED, int32_t back IG
             "push.w {r2, r3, r4, r5, r6, r7, r8, r9, r10, r11, r12}\n"
             "1:\n\t" FIRST_STEP
             "ldr.w pc, [sp, #28]\n"
-            "5:\n\t" FOUR(NINE(STEP))
-            "6:\n\t"
+            "5:\n\t" REPEATED(UNROLLED, STEP));
+    __asm__("6:\n\t"
             "ldr.w pc, [sp, #32]\n"
             "10:\n\t" DOUBLE
             "11:\n\t" REQUANTIZE(SCALE) STORE_ALONG
