@@ -154,9 +154,40 @@ def in_groups(rng: Rng) -> Call:
     )
 
 
+def apart(rng: Rng) -> Call:
+    """Taps that are no neighbours, by dilation or groups or both: few bytes left over, and many."""
+    groups = int(rng.choice([1, 1, 2, 3]))
+    dilation = (int(rng.integers(1, 4)), int(rng.integers(1 if groups > 1 else 2, 4)))
+    kernel = (int(rng.integers(1, 4)), int(rng.integers(2, 4)))
+    stride = (int(rng.integers(1, 3)), int(rng.integers(1, 3)))
+    reach = [(k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True)]
+    padding = [int(rng.integers(0, r)) for r in reach]
+    source = [max(int(rng.integers(1, 13)), r - p) for r, p in zip(reach, padding, strict=True)]
+    output = [
+        (n + p + int(rng.integers(0, p + 1)) - r) // s + 1
+        for n, p, r, s in zip(source, padding, reach, stride, strict=True)
+    ]
+    return Call(
+        rng,
+        kernel,
+        (source[0], source[1]),
+        (output[0], output[1]),
+        stride,
+        (padding[0], padding[1]),
+        dilation,
+        depth=groups * int(rng.choice([1, 2, 3, 4, 6, 8, 9, 13, 16])),
+        channels=groups * int(rng.integers(1, 8)),
+        groups=groups,
+        zero_point=int(rng.integers(-128, 128)),
+        bounds=[(-128, 127), (-20, 90)][int(rng.integers(0, 2))],
+        bias=1 << 12,
+        last=str(rng.choice(["input", "filter"])),
+    )
+
+
 def in_rings(rng: Rng) -> Call:
     """Some pixels of a row, of an image whose rows are in a ring and a front."""
-    call = drawn(rng, pointwise=False)
+    call = apart(rng) if rng.random() < 0.3 else drawn(rng, pointwise=False)
     call.output_offset, call.bounds = 3, (-128, 127)
     x = int(rng.integers(0, call.output[1]))
     count = int(rng.integers(1, call.output[1] - x + 1))
@@ -174,6 +205,7 @@ DRAWS: dict[str, tuple[Callable[[Rng], Call], int]] = {
     "dead": (dead, 100),
     "rings": (in_rings, 100),
     "groups": (in_groups, 60),
+    "apart": (apart, 120),
 }
 
 

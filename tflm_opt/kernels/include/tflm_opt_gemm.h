@@ -175,6 +175,7 @@ typedef struct {
     int32_t bias_limit; /* biases of short forms are from -bias_limit up to below it */
     uint32_t unit;      /* a constant before it is shifted left by an output's shift less 1 */
     int32_t doubled;    /* 1 where weights are, else 0 */
+    int32_t pitch;      /* bytes from a pair of channels to the next one */
 } tflm_opt_gemm_form;
 
 /*
@@ -210,7 +211,8 @@ typedef struct {
     int32_t narrow;  /* whether outputs must be clamped */
     cmsis_nn_dims kernel; /* * */
     cmsis_nn_dims input;  /* * */
-    tflm_opt_gemm_rows rows;
+    tflm_opt_gemm_rows rows;    /* of windows */
+    tflm_opt_gemm_rows filters; /* the same of filters */
     tflm_opt_gemm_tiles tiles;
     tflm_opt_gemm_alone alone;
     const tflm_opt_lines *lines; /* * */

@@ -27,7 +27,7 @@ RARE int32_t general_output(const tflm_opt_gemm *gemm, int32_t channel, int32_t 
  * The same of a channel without a short form whose weights, spread out at `weights`, are all 0: its
  * outputs are all the same. Quantizers make such channels, with a scale that no sum could have.
  */
-RARE int set_constant(const tflm_opt_gemm *gemm,
+TFLM_OPT_INLINE int set_constant(const tflm_opt_gemm *gemm,
                       int32_t channel,
                       uint32_t *sum,
                       const uint32_t *weights,
@@ -64,40 +64,23 @@ TFLM_OPT_INLINE void double_halves(uint32_t *word, const uint32_t *end)
                      : "r2", "r3", "r4", "r5", "cc", "memory");
 }
 
-/* Filters as rows to be spread out. */
-static void set_filter_rows(const tflm_opt_gemm *gemm, tflm_opt_gemm_rows *rows)
-{
-    *rows = gemm->rows;
-    rows->skip = 0;
-    rows->offsets = 0;
-    rows->rows = 1;
-    if (rows->rest == 0) { /* rows follow each other without a gap */
-        rows->words = gemm->words >> 2;
-    } else if (gemm->length < gemm->depth) {
-        rows->rows = gemm->kernel.h;
-    }
-}
-
-/* One channel of a pair has no form; both have one; of both, all outputs are the same. */
-enum { NO_FORM, FORMS, CONSTANTS = FORMS + 2 };
-
 /*
- * The short forms of two neighbouring channels, to where their biases and the rest of them belong; 0
- * where they are not the usual ones. `form` is that of the first channel of all. Sums are doubled, so
- * that SMMLAR gives TFLM's first rounding, h. Its second one is
- * floor((h - (h < 0) + 2^(e - 1)) / 2^e) for a shift right by e; h < 0 may be read from the sum, since
- * both give 0 where h is 0.
+ * The short forms of pairs of neighbouring channels, to where their biases and the rest of them belong
+ * from `target` on; how many pairs are left when it meets forms that are not the usual ones. `form` is
+ * that of the first channel of all. Sums are doubled, so that SMMLAR gives TFLM's first rounding, h. Its
+ * second one is floor((h - (h < 0) + 2^(e - 1)) / 2^e) for a shift right by e; h < 0 may be read from the
+ * sum, since both give 0 where h is 0.
  */
-NAKED static int set_usual_forms(const tflm_opt_gemm_form *form IGNORED,
-                                 int32_t channel IGNORED,
-                                 uint32_t *sums IGNORED,
-                                 uint32_t *parameters IGNORED)
+NAKED static int32_t set_usual_forms(const tflm_opt_gemm_form *form IGNORED,
+                                     int32_t channel IGNORED,
+                                     uint32_t *target IGNORED,
+                                     int32_t pairs IGNORED)
 {
     __asm__(".syntax unified\n\t"
-            "push.w {r4, r5, r6, r7, r8, r9, r10, r11, lr}\n\t"
+            "push.w {r4, r5, r6, r7, r8, r9, r10, r11, lr}\n"
+            "1:\n\t"
             "ldmia.w r0, {r4, r5, r6, r7, r8, r9, r10}\n\t"
-            "movs r0, #0\n\t"
-            "cbz r4, 1f\n\t"
+            "cbz r4, 2f\n\t"
             "add.w r4, r4, r1, lsl #2\n\t"
             "ldrd r11, r12, [r4]\n\t"
             "add.w r4, r11, r8\n\t"
@@ -105,7 +88,7 @@ NAKED static int set_usual_forms(const tflm_opt_gemm_form *form IGNORED,
             "cmp.w r4, r8, lsl #1\n\t"
             "it cc\n\t"
             "cmpcc.w lr, r8, lsl #1\n\t"
-            "bcs 1f\n\t"
+            "bcs 2f\n\t"
             "add.w r6, r6, r1, lsl #2\n\t"
             "ldrd r6, lr, [r6]\n\t"
             "mvns r6, r6\n\t"
@@ -113,10 +96,11 @@ NAKED static int set_usual_forms(const tflm_opt_gemm_form *form IGNORED,
             "cmp r6, %0\n\t"
             "it cc\n\t"
             "cmpcc.w lr, %0\n\t"
-            "bcs 1f\n\t"
+            "bcs 2f\n\t"
             "lsl.w r11, r11, r10\n\t"
             "lsl.w r12, r12, r10\n\t"
             "strd r11, r12, [r2]\n\t"
+            "ldr r11, [r0, #28]\n\t"
             "add.w r5, r5, r1, lsl #2\n\t"
             "ldrd r4, r8, [r5]\n\t"
             "lsl.w r5, r9, r6\n\t"
@@ -124,9 +108,13 @@ NAKED static int set_usual_forms(const tflm_opt_gemm_form *form IGNORED,
             "subs r7, r1, r7\n\t"
             "lsl.w r9, r9, lr\n\t"
             "add.w r10, lr, #1\n\t"
-            "stmia.w r3, {r4, r5, r6, r7, r8, r9, r10}\n\t"
-            "movs r0, #1\n"
-            "1:\n\t"
+            "add r2, r11\n\t"
+            "stmdb.w r2, {r4, r5, r6, r7, r8, r9, r10}\n\t"
+            "adds r1, r1, #2\n\t"
+            "subs r3, r3, #1\n\t"
+            "bne 1b\n"
+            "2:\n\t"
+            "mov r0, r3\n\t"
             "pop.w {r4, r5, r6, r7, r8, r9, r10, r11, pc}"
             :
             : "i"(FARTHEST));
@@ -163,61 +151,54 @@ TFLM_OPT_INLINE int set_form(const tflm_opt_gemm *gemm,
     return 1;
 }
 
-/* The forms of any pair of channels. */
-RARE int set_forms(const tflm_opt_gemm *gemm, int32_t channel, uint32_t *target)
+/* The forms of any pair of channels; 0 where one of them has none. */
+RARE int set_any_forms(const tflm_opt_gemm *gemm, int32_t channel, uint32_t *target)
 {
     const int32_t second = gemm->filter_step != 0;
     uint32_t *parameters = target + 2 + gemm->words;
-    int found = FORMS;
     int32_t i;
     parameters[3] = (uint32_t)(channel - gemm->form.last_pair);
     for (i = 0; i < 2; i++) {
-        if (!set_form(gemm, channel, target + i, parameters)) {
-            if (!set_constant(gemm, channel, target + i, target + 2 + 2 * i, parameters)) {
-                return NO_FORM;
-            }
-            found++;
+        if (!set_form(gemm, channel, target + i, parameters) &&
+            !set_constant(gemm, channel, target + i, target + 2 + 2 * i, parameters)) {
+            return 0;
         }
         channel += second;
         parameters += 4;
     }
-    return found;
+    return 1;
 }
 
-/*
- * The weights and forms of a pair of channels, of which the first is `channel`: the same one twice
- * where there is no other.
- */
-TFLM_OPT_APART int spread_weights(const tflm_opt_gemm *gemm,
-                          tflm_opt_gemm_rows *rows,
-                          int32_t channel,
-                          uint32_t *target)
+/* The forms of a pair of channels whose weights are spread out; 0 where one has none. */
+TFLM_OPT_INLINE int set_forms(const tflm_opt_gemm *gemm, int32_t channel, uint32_t *target)
+{
+    return (gemm->filter_step != 0 && set_usual_forms(&gemm->form, channel, target, 1) == 0) ||
+           set_any_forms(gemm, channel, target);
+}
+
+/* The weights of a pair of channels, of which the first is `channel`; twice the same of one alone. */
+TFLM_OPT_APART void spread_weights(tflm_opt_gemm *gemm, int32_t channel, uint32_t *weights)
 {
     const int8_t *filter = gemm->filter + channel * gemm->depth;
-    const ptrdiff_t step = gemm->filter_step;
-    uint32_t *weights = target + 2;
-    uint32_t *parameters = weights + gemm->words;
-    int found;
+    tflm_opt_gemm_rows *rows = &gemm->filters;
     if (rows->rest == 0 && gemm->form.doubled) {
-        tflm_opt_spread_doubled_s8(weights, filter, step, rows->words);
-    } else {
-        if (rows->rest != 0) {
-            uint32_t *rests = weights + gemm->rests;
-            rows->rests = (int8_t *)rests;
-            rests[rows->rest_words - 1] = 0;
-            rests[rows->rest_words + 2] = 0;
-        }
-        (void)tflm_opt_spread_pair_s8(weights, filter, step, rows);
-        if (gemm->form.doubled) {
-            double_halves(weights, parameters);
-        }
+        tflm_opt_spread_doubled_s8(weights, filter, gemm->filter_step, rows->words);
+        return;
     }
-    found = step == 0 ? NO_FORM : set_usual_forms(&gemm->form, channel, target, parameters);
-    return found != NO_FORM ? found : set_forms(gemm, channel, target);
+    if (rows->rest != 0) {
+        uint32_t *rests = weights + gemm->rests;
+        rows->rests = (int8_t *)rests;
+        rests[rows->rest_words - 1] = 0;
+        rests[rows->rest_words + 2] = 0;
+    }
+    (void)tflm_opt_spread_pair_s8(weights, filter, gemm->filter_step, rows);
+    if (gemm->form.doubled) {
+        double_halves(weights, weights + gemm->words);
+    }
 }
 
 /* The sum of products of a channel and a pixel of a tile, whatever it may reach. */
-RARE int32_t general_sum(const uint32_t *weights, const uint32_t *inputs, int32_t words)
+TFLM_OPT_INLINE int32_t general_sum(const uint32_t *weights, const uint32_t *inputs, int32_t words)
 {
     int32_t sum = 0;
     const uint32_t *end = weights + words;
@@ -245,18 +226,6 @@ RARE void cross_generally(const tflm_opt_gemm *gemm, int32_t channel, int32_t pi
     }
 }
 
-/* A pair of channels whose outputs are all the same, of a block of pixels. */
-RARE void fill(const tflm_opt_gemm *gemm, int32_t pixels)
-{
-    const uint32_t *parameters = gemm->weights + 2 + gemm->words;
-    int8_t *output = gemm->tiles.output;
-    for (; pixels > 0; pixels--) {
-        output[gemm->tiles.second_channel] = (int8_t)parameters[5];
-        output[0] = (int8_t)parameters[1];
-        output += gemm->channels;
-    }
-}
-
 TFLM_OPT_SMALL void tflm_opt_gemm_clamp(const tflm_opt_gemm *gemm, int8_t *output, int32_t pixels)
 {
     const cmsis_nn_activation bounds = gemm->params->activation;
@@ -274,9 +243,7 @@ TFLM_OPT_APART void cross(tflm_opt_gemm *gemm, int32_t pixels)
 {
     tflm_opt_gemm_tiles *tiles = &gemm->tiles;
     int8_t *output = gemm->output;
-    tflm_opt_gemm_rows rows;
     int32_t channel;
-    set_filter_rows(gemm, &rows);
     tiles->at.across.second_pixel = gemm->channels;
     tiles->second_channel = gemm->count > 1;
     tiles->both = gemm->channels + tiles->second_channel;
@@ -286,11 +253,9 @@ TFLM_OPT_APART void cross(tflm_opt_gemm *gemm, int32_t pixels)
     for (channel = 0; channel < gemm->count; channel += 2) {
         /* a last channel alone is made together with the one before */
         const int32_t first = tflm_opt_min(channel, gemm->form.last_pair);
-        const int found = spread_weights(gemm, &rows, first, gemm->weights);
         tiles->output = output + first;
-        if (found == CONSTANTS) {
-            fill(gemm, pixels);
-        } else if (found != NO_FORM) {
+        spread_weights(gemm, first, gemm->weights + 2);
+        if (set_forms(gemm, first, gemm->weights)) {
             if (pixels > 1) {
                 tflm_opt_tiles_s8(tiles, 0);
             }
@@ -339,6 +304,14 @@ static TFLM_OPT_SMALL void set_columns(tflm_opt_gemm *gemm)
     rows->rest = gemm->length & 3;
     rows->rest_words = tflm_opt_gemm_round(height * rows->rest) >> 2;
     gemm->rests = 4 * rows->words * height + 3 * (rows->rest_words - 1);
+    gemm->filters = *rows;
+    gemm->filters.skip = 0;
+    gemm->filters.offsets = 0;
+    gemm->filters.rows = height;
+    if (rows->rest == 0) { /* rows follow each other without a gap */
+        gemm->filters.words = gemm->words >> 2;
+        gemm->filters.rows = 1;
+    }
 }
 
 /* What a bias may reach beside products of the largest values. */
@@ -349,17 +322,24 @@ static int32_t bias_limit(int32_t offset, int32_t depth)
 }
 
 /* The weights of a group; 0 where they don't all have short forms. */
-TFLM_OPT_APART int spread_all(tflm_opt_gemm *gemm)
+TFLM_OPT_INLINE int spread_all(tflm_opt_gemm *gemm)
 {
-    uint32_t *weights = gemm->weights;
-    tflm_opt_gemm_rows rows;
+    const int32_t last = gemm->form.last_pair;
+    uint32_t *target = gemm->weights;
     int32_t channel;
-    set_filter_rows(gemm, &rows);
     for (channel = 0; channel < gemm->count; channel += 2) {
-        if (!spread_weights(gemm, &rows, tflm_opt_min(channel, gemm->form.last_pair), weights)) {
+        spread_weights(gemm, tflm_opt_min(channel, last), target + 2);
+        target += gemm->words + TFLM_OPT_GEMM_FORMS / 4;
+    }
+    target = gemm->weights;
+    channel = gemm->count & ~1;
+    channel -= 2 * set_usual_forms(&gemm->form, 0, target, channel >> 1);
+    target += (channel >> 1) * (gemm->words + TFLM_OPT_GEMM_FORMS / 4);
+    for (; channel < gemm->count; channel += 2) {
+        if (!set_forms(gemm, tflm_opt_min(channel, last), target)) {
             return 0;
         }
-        weights += gemm->words + TFLM_OPT_GEMM_FORMS / 4;
+        target += gemm->words + TFLM_OPT_GEMM_FORMS / 4;
     }
     return 1;
 }
@@ -439,6 +419,7 @@ RARE int start(tflm_opt_gemm *gemm, const cmsis_nn_context *ctx)
     gemm->words = words;
     gemm->filter_step = gemm->count > 1 ? depth : 0;
     gemm->form.last_pair = tflm_opt_max(gemm->count - 2, 0);
+    gemm->form.pitch = 4 * words + TFLM_OPT_GEMM_FORMS;
     gemm->form.bias_limit = bias_limit(gemm->params->input_offset, depth);
     gemm->all = plan.all_weights;
     gemm->block = plan.block;

@@ -26,10 +26,10 @@
 #define SPREAD_FOUR_DOUBLED                                                                        \
     "ldr.w r11, [r1, r2]\n\t"                                                                      \
     "ldr r9, [r1], #4\n\t"                                                                         \
-    "sxtb16.w r10, r11\n\t"                                                                        \
-    "sxtb16.w r11, r11, ror #8\n\t"                                                                \
-    "sxtb16.w r8, r9\n\t"                                                                          \
-    "sxtb16.w r9, r9, ror #8\n\t"                                                                  \
+    "sxtb16 r10, r11\n\t"                                                                        \
+    "sxtb16 r11, r11, ror #8\n\t"                                                                \
+    "sxtb16 r8, r9\n\t"                                                                          \
+    "sxtb16 r9, r9, ror #8\n\t"                                                                  \
     "sadd16 r10, r10, r10\n\t"                                                                     \
     "sadd16 r11, r11, r11\n\t"                                                                     \
     "sadd16 r8, r8, r8\n\t"                                                                        \
@@ -54,38 +54,38 @@
     "push.w {r3, r4, r5, r6, r7, r8, r9, r10, r11, lr}\n\t"                                        \
     "ldmia.w r3, {r4, r5, r6, r7, r12, r14}\n"                                                     \
     "1:\n\t"                                                                                       \
-    "lsrs.w r3, r4, #1\n\t"                                                                        \
-    "bcc.w 2f\n\t" step "2:\n\t"                                                                   \
-    "beq.w 5f\n\t"                                                                                 \
-    "lsrs.w r3, r3, #1\n\t"                                                                        \
-    "bcs.w 4f\n\t"                                                                                 \
-    "sub.w r3, r3, #1\n"                                                                           \
-    "3:\n\t" TWICE(step) "4:\n\t" TWICE(step) "subs.w r3, r3, #1\n\t"                              \
-    "bpl.w 3b\n"                                                                                   \
+    "lsrs r3, r4, #1\n\t"                                                                        \
+    "bcc.n 2f\n\t" step "2:\n\t"                                                                   \
+    "beq.n 5f\n\t"                                                                                 \
+    "lsrs r3, r3, #1\n\t"                                                                        \
+    "bcs.n 4f\n\t"                                                                                 \
+    "subs r3, r3, #1\n"                                                                           \
+    "3:\n\t" TWICE(step) "4:\n\t" TWICE(step) "subs r3, r3, #1\n\t"                              \
+    "bpl.n 3b\n"                                                                                   \
     "5:\n\t"                                                                                       \
     "cmp.w r12, #0\n\t"                                                                            \
-    "bne.w 6f\n\t"                                                                                 \
-    "subs.w r5, r5, #1\n\t"                                                                        \
-    "bne.w 9f\n\t"                                                                                 \
+    "bne.n 6f\n\t"                                                                                 \
+    "subs r5, r5, #1\n\t"                                                                        \
+    "bne.n 9f\n\t"                                                                                 \
     "pop.w {r3, r4, r5, r6, r7, r8, r9, r10, r11, pc}\n"                                           \
     "9:\n\t"                                                                                       \
-    "add.w r1, r1, r6\n\t"                                                                         \
-    "b.w 1b\n"                                                                                     \
+    "add r1, r6\n\t"                                                                         \
+    "b.n 1b\n"                                                                                     \
     "6:\n\t"                                                                                       \
     "lsls.w r3, r12, #31\n\t"                                                                      \
-    "bcc.w 7f\n\t"                                                                                 \
+    "bcc.n 7f\n\t"                                                                                 \
     "ldrh.w r10, [r1, r2]\n\t"                                                                     \
     "ldrh r11, [r1], #2\n\t"                                                                       \
     "strh.w r10, [r14, #12]\n\t"                                                                   \
     "strh r11, [r14], #2\n"                                                                        \
     "7:\n\t"                                                                                       \
-    "bpl.w 8f\n\t" REST_BYTE "8:\n\t"                                                              \
-    "add.w r1, r1, r6\n\t"                                                                         \
-    "subs.w r5, r5, #1\n\t"                                                                        \
+    "bpl.n 8f\n\t" REST_BYTE "8:\n\t"                                                              \
+    "add r1, r6\n\t"                                                                         \
+    "subs r5, r5, #1\n\t"                                                                        \
     "bne.w 1b\n\t"                                                                                 \
-    "ldr.w r3, [sp]\n\t" /* what rows left over is one more row */                                 \
-    "ldr.w r4, [r3, #24]\n\t"                                                                      \
-    "cmp.w r4, #0\n\t"                                                                             \
+    "ldr r3, [sp]\n\t" /* what rows left over is one more row */                                 \
+    "ldr r4, [r3, #24]\n\t"                                                                      \
+    "cmp r4, #0\n\t"                                                                             \
     REST_ROW                                                                                       \
     "mov.w r12, #0\n\t"                                                                            \
     "mov.w r5, #1\n\t"                                                                             \
@@ -126,15 +126,15 @@ NAKED uint32_t *tflm_opt_spread_nines_s8(uint32_t *target IGNORED,
             "push.w {r3, r4, r5, r6, r7, r8, r9, r10, r11, lr}\n\t"
             "ldmia.w r3, {r4, r5, r6, r7, r12, r14}\n"
             "1:\n\t" TWICE(SPREAD_FOUR) REST_BYTE
-            "add.w r1, r1, r6\n\t"
-            "subs.w r5, r5, #1\n\t"
-            "bne.w 1b\n\t"
-            "ldr.w r4, [r3, #24]\n\t"
-            "cmp.w r4, #0\n\t"
-            "beq.w 3f\n\t" REST_ROW
+            "add r1, r6\n\t"
+            "subs r5, r5, #1\n\t"
+            "bne.n 1b\n\t"
+            "ldr r4, [r3, #24]\n\t"
+            "cmp r4, #0\n\t"
+            "beq.n 3f\n\t" REST_ROW
             "2:\n\t" SPREAD_FOUR
-            "subs.w r4, r4, #1\n\t"
-            "bne.w 2b\n"
+            "subs r4, r4, #1\n\t"
+            "bne.n 2b\n"
             "3:\n\t"
             "pop.w {r3, r4, r5, r6, r7, r8, r9, r10, r11, pc}\n\t");
 }

@@ -16,8 +16,12 @@
 #define STEP_BYTES 40
 #define LOOP 8 /* where in the table loops of more than one round are, along first */
 
-#define FOUR(text) text text text text
-#define NINE(text) text FOUR(text) FOUR(text)
+/*
+ * By the assembler: C99 lets one count on strings of 4095 characters. No compiler's branch leads over
+ * them, so that it needn't know how long they are.
+ */
+#define TEXT_OF(number) #number
+#define REPEATED(count, text) ".rept " TEXT_OF(count) "\n\t" text "\n\t.endr\n"
 
 #define FIRST_STEP                                                                                 \
     "ldmia.w r0!, {r2, r3, r4, r5, r6, r7}\n\t"                                                    \
@@ -67,7 +71,7 @@
     "smmlar r14, r14, " m1 ", " c1 "\n\t"
 
 #define NARROW(e0, e1)                                                                             \
-    "asr.w r2, r2, " e0 "\n\t"                                                                     \
+    "asrs r2, " e0 "\n\t"                                                                     \
     "asr.w r12, r12, " e0 "\n\t"                                                                   \
     "asr.w r3, r3, " e1 "\n\t"                                                                     \
     "asr.w r14, r14, " e1 "\n\t"                                                                   \
@@ -90,11 +94,11 @@
     "bfi r12, r14, #8, #8\n\t"                                                                     \
     "bfi r2, r3, #8, #8\n\t"                                                                       \
     "strh.w r12, [r4, r7]\n\t"                                                                     \
-    "strh.w r2, [r5, r7]\n\t"                                                                      \
+    "strh r2, [r5, r7]\n\t"                                                                      \
     "cbz r7, 2f\n\t" FIRST_STEP                                                                    \
     "ldr.w pc, [sp, #28]\n"                                                                        \
     "2:\n\t"                                                                                       \
-    "b.w 9f\n\t"
+    "b.n 9f\n\t"
 
 /* The same weights meet the next pixels. Here a second channel may be at the first's place. */
 #define STORE_ACROSS                                                                               \
@@ -102,16 +106,16 @@
     "subs r5, r5, #2\n\t"                                                                          \
     "strb.w r14, [r6, r8]\n\t"                                                                     \
     "strb.w r12, [r6, r4]\n\t"                                                                     \
-    "strb.w r3, [r6, r7]\n\t"                                                                      \
-    "strb.w r2, [r6]\n\t"                                                                          \
-    "add.w r6, r6, r9\n\t"                                                                         \
+    "strb r3, [r6, r7]\n\t"                                                                      \
+    "strb r2, [r6]\n\t"                                                                          \
+    "add r6, r9\n\t"                                                                         \
     "strd r5, r6, [sp, #8]\n\t"                                                                    \
     "bgt.w 1b\n\t"                                                                                 \
-    "b.w 9f\n\t"
+    "b.n 9f\n\t"
 
 /* Another round of the unrolled loop, or not. */
 #define AGAIN(shared)                                                                              \
-    "ldr.w r4, [sp, #36]\n\t"                                                                      \
+    "ldr r4, [sp, #36]\n\t"                                                                      \
     "cmp " shared ", r4\n\t"                                                                       \
     "bne.w 5b\n\t"                                                                                 \
     "ldr.w pc, [sp, #40]\n\t"
@@ -129,28 +133,28 @@ NAKED void tflm_opt_tiles_s8(tflm_opt_gemm_tiles *tiles IGNORED, int32_t back IG
             "add.w r12, r12, #2\n\t"
             "str.w r12, [r0, #36]\n\t"
             "adr.w r12, 4f\n\t"
-            "ldr.w r2, [r0, #40]\n\t"
-            "ldr.w r3, [r0, #48]\n\t"
-            "ldr.w r2, [r12, r2, lsl #2]\n\t"
-            "ldr.w r3, [r12, r3, lsl #2]\n\t"
-            "add.w r2, r2, r12\n\t"
-            "add.w r3, r3, r12\n\t"
-            "str.w r2, [r0, #40]\n\t"
-            "str.w r3, [r0, #48]\n\t"
+            "ldr r2, [r0, #40]\n\t"
+            "ldr r3, [r0, #48]\n\t"
+            "ldrh.w r2, [r12, r2, lsl #1]\n\t"
+            "ldrh.w r3, [r12, r3, lsl #1]\n\t"
+            "add r2, r12\n\t"
+            "add r3, r12\n\t"
+            "str r2, [r0, #40]\n\t"
+            "str r3, [r0, #48]\n\t"
             "bx lr\n\t"
             ".balign 4\n"
             "4:\n\t"
-            ".word 11f - 4b + 1, 13f - 4b + 1, 10f - 4b + 1, 12f - 4b + 1\n\t"
-            ".word 15f - 4b + 1, 17f - 4b + 1, 14f - 4b + 1, 16f - 4b + 1\n\t"
-            ".word 18f - 4b + 1, 19f - 4b + 1\n"
+            ".hword 11f - 4b + 1, 13f - 4b + 1, 10f - 4b + 1, 12f - 4b + 1\n\t"
+            ".hword 15f - 4b + 1, 17f - 4b + 1, 14f - 4b + 1, 16f - 4b + 1\n\t"
+            ".hword 18f - 4b + 1, 19f - 4b + 1\n"
             "3:\n\t"
             "push.w {r4, r5, r6, r7, r8, r9, r10, r11, lr}\n\t"
             "ldmia.w r0, {r0, r1, r2, r3, r4, r5, r6, r7, r8, r9, r10, r11, r12}\n\t"
             "push.w {r2, r3, r4, r5, r6, r7, r8, r9, r10, r11, r12}\n"
             "1:\n\t" FIRST_STEP
             "ldr.w pc, [sp, #28]\n"
-            "5:\n\t" FOUR(NINE(STEP))
-            "6:\n\t"
+            "5:\n\t" REPEATED(UNROLLED, STEP));
+    __asm__("6:\n\t"
             "ldr.w pc, [sp, #32]\n"
             "10:\n\t" DOUBLE
             "11:\n\t" REQUANTIZE(SCALE) STORE_ALONG
@@ -163,7 +167,7 @@ NAKED void tflm_opt_tiles_s8(tflm_opt_gemm_tiles *tiles IGNORED, int32_t back IG
             "18:\n\t" AGAIN("r1")
             "19:\n\t" AGAIN("r0")
             "9:\n\t"
-            "add.w sp, sp, #44\n\t"
+            "add sp, #44\n\t"
             "pop.w {r4, r5, r6, r7, r8, r9, r10, r11, pc}\n\t");
 }
 
