@@ -12,7 +12,8 @@ EXTRAS=keras,tfmot,verify,firmware,plot,examples,dev
 # tflite-micro's releases are pre-releases: naming one takes it, and no other package's. PlatformIO
 # and SCons have to match (scripts/bootstrap_platformio.py).
 PINNED=(tflite-micro==0.dev20261023182759 platformio==6.2.0 scons==4.11.1)
-SYSTEM_PACKAGES=(gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm)
+SYSTEM_PACKAGES=(gcc-arm-none-eabi libnewlib-arm-none-eabi libstdc++-arm-none-eabi-newlib
+    qemu-system-arm) # C++ for applications in the style of Edge Impulse, and stock TFLM
 # For the board qemu_rv32 alone: without them its tests are skipped.
 RISCV_PACKAGES=(gcc-riscv64-unknown-elf picolibc-riscv64-unknown-elf qemu-system-misc)
 # For exported CMake projects; the words that platformio_projects/keyword_spotting learns; `pio check`;
