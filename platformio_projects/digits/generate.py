@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +22,7 @@ sys.path.insert(0, str(HERE.parents[1] / "examples"))
 import digits  # noqa: E402
 
 import tflm_opt  # noqa: E402
-from tflm_opt.export import package, platformio  # noqa: E402
-from tflm_opt.export.folder import atomic_folder  # noqa: E402
+from tflm_opt.export import platformio  # noqa: E402
 from tflm_opt.runtime import tflm, vectors  # noqa: E402
 
 
@@ -44,18 +42,7 @@ def main() -> None:
 
 def write(result: Any, data: digits.Digits, project: Path) -> None:
     """Write what is generated into a project folder; edited files are not overwritten."""
-    with (
-        tempfile.TemporaryDirectory() as scratch,
-        package.open_saved(result.save(f"{scratch}/result")) as model,
-        atomic_folder(project / "lib/digits") as library,
-    ):
-        platformio.write_library(model, library)
-    with atomic_folder(project / "platforms/qemu") as platform:
-        platformio.write_platform(platform)
-    text = examples_source(result, data)
-    scratch = project / "src" / ".examples.c"
-    scratch.write_text(text, "utf-8")
-    os.replace(scratch, project / "src" / "examples.c")
+    platformio.update(result, project, sources={"src/examples.c": examples_source(result, data)})
 
 
 def examples_source(result: Any, data: digits.Digits) -> str:

@@ -12,7 +12,6 @@ import argparse
 import json
 import os
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ import speech  # noqa: E402
 
 import tflm_opt  # noqa: E402
 from tflm_opt import audio  # noqa: E402
-from tflm_opt.export import package, platformio, program  # noqa: E402
+from tflm_opt.export import platformio, program  # noqa: E402
 from tflm_opt.export.folder import atomic_folder  # noqa: E402
 from tflm_opt.runtime import machine, tflm  # noqa: E402
 
@@ -66,21 +65,12 @@ def optimize(model: Any, data: speech.Speech, sram: str | None = None) -> Any:
 
 def write(result: Any, data: speech.Speech, project: Path) -> None:
     """Write what is generated into a project folder; edited files are not overwritten."""
-    with (
-        tempfile.TemporaryDirectory() as scratch,
-        package.open_saved(result.save(f"{scratch}/result"), labels=speech.LABELS) as model,
-        atomic_folder(project / "lib/keywords") as library,
-    ):
-        platformio.write_library(model, library)
+    sources = {"src/examples.c": examples_source(result, data)}
+    platformio.update(result, project, labels=speech.LABELS, sources=sources)
     with atomic_folder(project / "lib/mel") as library:
         audio.write_c(speech.MEL, library / "src")
         record = {"name": "mel", "version": "1.0.0", "build": {"flags": machine.ENGINE_FLAGS}}
         (library / "library.json").write_text(json.dumps(record, indent=2) + "\n", "utf-8")
-    with atomic_folder(project / "platforms/qemu") as platform:
-        platformio.write_platform(platform)
-    scratch_file = project / "src" / ".examples.c"
-    scratch_file.write_text(examples_source(result, data), "utf-8")
-    os.replace(scratch_file, project / "src" / "examples.c")
 
 
 def examples_source(result: Any, data: speech.Speech) -> str:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +23,7 @@ sys.path.insert(0, str(HERE.parents[1] / "examples"))
 import people  # noqa: E402
 
 import tflm_opt  # noqa: E402
-from tflm_opt.export import package, platformio  # noqa: E402
-from tflm_opt.export.folder import atomic_folder  # noqa: E402
+from tflm_opt.export import platformio  # noqa: E402
 from tflm_opt.runtime import tflm  # noqa: E402
 
 EXAMPLES = 6
@@ -72,17 +70,8 @@ def optimize(model: Any, data: people.People, sram: str | None = None) -> Any:
 
 def write(result: Any, data: people.People, project: Path) -> None:
     """Write what is generated into a project folder; edited files are not overwritten."""
-    with (
-        tempfile.TemporaryDirectory() as scratch,
-        package.open_saved(result.save(f"{scratch}/result"), labels=people.LABELS) as model,
-        atomic_folder(project / "lib/person") as library,
-    ):
-        platformio.write_library(model, library)
-    with atomic_folder(project / "platforms/qemu") as platform:
-        platformio.write_platform(platform)
-    scratch_file = project / "src" / ".examples.c"
-    scratch_file.write_text(examples_source(result, data), "utf-8")
-    os.replace(scratch_file, project / "src" / "examples.c")
+    sources = {"src/examples.c": examples_source(result, data)}
+    platformio.update(result, project, labels=people.LABELS, sources=sources)
 
 
 def examples_source(result: Any, data: people.People) -> str:

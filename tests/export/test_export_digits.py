@@ -2,33 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
-
-ROOT = Path(__file__).resolve().parents[2]
-PROJECT = ROOT / "platformio_projects" / "digits"
-
-
-def _load(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = module
-    spec.loader.exec_module(module)
-    return module
+from export import projects
 
 
 @pytest.fixture(scope="module")
 def digits() -> ModuleType:
-    return _load(ROOT / "examples" / "digits.py")
+    return projects.load("examples/digits.py")
 
 
 def test_data_are_split_and_enlarged(digits: ModuleType) -> None:
@@ -54,10 +38,7 @@ def test_enlarging_keeps_constants_and_ramps(digits: ModuleType) -> None:
 @pytest.mark.slow
 @pytest.mark.qemu
 @pytest.mark.tensorflow
-@pytest.mark.skipif(
-    not (shutil.which("arm-none-eabi-gcc") and shutil.which("qemu-system-arm")),
-    reason="needs the Arm compiler and qemu-system-arm",
-)
+@projects.needs_arm
 @pytest.mark.filterwarnings("ignore")
 def test_project_builds_and_agrees_with_tflm(
     digits: ModuleType, tmp_path: Path, pio_environment: dict[str, str]
@@ -65,23 +46,12 @@ def test_project_builds_and_agrees_with_tflm(
     pytest.importorskip("tensorflow")
     import tflm_opt
 
-    generate = _load(PROJECT / "generate.py")
+    generate = projects.load("platformio_projects/digits/generate.py")
     data = digits.load()
     result = tflm_opt.optimize(
         digits.train(data, epochs=1), calibration=data.x_train[:100], name="digits", verbose=0
     )
-    project = tmp_path / "digits"
-    kept = ("README.md", "platformio.ini", "generate.py", "src")
-    skip = shutil.ignore_patterns("lib", "platforms", "examples.c", ".pio", "__pycache__")
-    shutil.copytree(PROJECT, project, ignore=skip)
-    assert {p.name for p in project.iterdir() if not p.name.startswith(".")} == set(kept)
-    generate.write(result, data, project)
-    generate.write(result, data, project)  # what it wrote, it may replace
-
-    command = [sys.executable, "-m", "platformio", "run", "-e", "qemu_m4", "-t", "run"]
-    done = subprocess.run(
-        command, cwd=project, env=pio_environment, capture_output=True, text=True, check=False
+    said = projects.built_and_run(
+        "digits", lambda project: generate.write(result, data, project), tmp_path, pio_environment
     )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "PASS: 10 of 10 digits" in done.stdout
-    assert "warning:" not in done.stdout + done.stderr
+    assert "PASS: 10 of 10 digits" in said

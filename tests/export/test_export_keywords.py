@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
-
-ROOT = Path(__file__).resolve().parents[2]
-PROJECT = ROOT / "platformio_projects" / "keyword_spotting"
+from export import projects
 
 pytestmark = [
     pytest.mark.slow,
@@ -21,21 +16,10 @@ pytestmark = [
 ]
 
 
-def _load(path: Path) -> ModuleType:
-    sys.path.insert(0, str(ROOT / "examples"))
-    spec = importlib.util.spec_from_file_location(f"keyword_spotting_{path.stem}", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture(scope="module")
 def speech() -> ModuleType:
     pytest.importorskip("scipy")
-    return _load(ROOT / "examples" / "speech.py")
+    return projects.load("examples/speech.py")
 
 
 @pytest.fixture(scope="module")
@@ -63,27 +47,19 @@ def test_words_differ_and_are_said_the_same_each_time(speech: ModuleType) -> Non
 
 @pytest.mark.qemu
 @pytest.mark.tensorflow
-@pytest.mark.skipif(
-    not (shutil.which("arm-none-eabi-gcc") and shutil.which("qemu-system-arm")),
-    reason="needs the Arm compiler and qemu-system-arm",
-)
+@projects.needs_arm
 @pytest.mark.filterwarnings("ignore")
 def test_project_builds_and_agrees_with_tflm(
     speech: ModuleType, data: object, tmp_path: Path, pio_environment: dict[str, str]
 ) -> None:
     """Samples to scores on a Cortex-M4 equal Python's features in TFLM, on every example."""
     pytest.importorskip("tensorflow")
-    generate = _load(PROJECT / "generate.py")
+    generate = projects.load("platformio_projects/keyword_spotting/generate.py")
     result = generate.optimize(speech.train(data, epochs=1), data)
-    project = tmp_path / "keyword_spotting"
-    skip = shutil.ignore_patterns("lib", "platforms", "examples.c", ".pio", "__pycache__")
-    shutil.copytree(PROJECT, project, ignore=skip)
-    generate.write(result, data, project)
-    generate.write(result, data, project)  # what it wrote, it may replace
-    command = [sys.executable, "-m", "platformio", "run", "-e", "qemu_m4", "-t", "run"]
-    done = subprocess.run(
-        command, cwd=project, env=pio_environment, capture_output=True, text=True, check=False
+    said = projects.built_and_run(
+        "keyword_spotting",
+        lambda project: generate.write(result, data, project),
+        tmp_path,
+        pio_environment,
     )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "PASS: 6 of 6 words" in done.stdout
-    assert "warning:" not in done.stdout + done.stderr
+    assert "PASS: 6 of 6 words" in said

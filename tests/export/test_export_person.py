@@ -3,39 +3,26 @@
 from __future__ import annotations
 
 import ctypes
-import importlib.util
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
+from export import projects
 
-ROOT = Path(__file__).resolve().parents[2]
-PROJECT = ROOT / "platformio_projects" / "person_detection"
+PROJECT = projects.ROOT / "platformio_projects" / "person_detection"
 WARNINGS = ("-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Wpedantic", "-Werror")
 
 pytest.importorskip("skimage")
 pytest.importorskip("sklearn")
 
 
-def _load(path: Path) -> ModuleType:
-    sys.path.insert(0, str(ROOT / "examples"))
-    spec = importlib.util.spec_from_file_location(f"person_detection_{path.stem}", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture(scope="module")
 def people() -> ModuleType:
-    return _load(ROOT / "examples" / "people.py")
+    return projects.load("examples/people.py")
 
 
 @pytest.fixture(scope="module")
@@ -206,27 +193,19 @@ def test_photographs_take_their_place(people: ModuleType, data: Any, tmp_path: P
 @pytest.mark.slow
 @pytest.mark.qemu
 @pytest.mark.tensorflow
-@pytest.mark.skipif(
-    not (shutil.which("arm-none-eabi-gcc") and shutil.which("qemu-system-arm")),
-    reason="needs the Arm compiler and qemu-system-arm",
-)
+@projects.needs_arm
 @pytest.mark.filterwarnings("ignore")
 def test_project_builds_and_agrees_with_tflm(
     people: ModuleType, data: Any, tmp_path: Path, pio_environment: dict[str, str]
 ) -> None:
     """A camera's lines to scores on a Cortex-M4 equal TFLM's for Python's picture."""
     pytest.importorskip("tensorflow")
-    generate = _load(PROJECT / "generate.py")
+    generate = projects.load("platformio_projects/person_detection/generate.py")
     result = generate.optimize(people.train(data, epochs=1), data)
-    project = tmp_path / "person_detection"
-    skip = shutil.ignore_patterns("lib", "platforms", "examples.c", ".pio", "__pycache__")
-    shutil.copytree(PROJECT, project, ignore=skip)
-    generate.write(result, data, project)
-    generate.write(result, data, project)  # what it wrote, it may replace
-    command = [sys.executable, "-m", "platformio", "run", "-e", "qemu_m4", "-t", "run"]
-    done = subprocess.run(
-        command, cwd=project, env=pio_environment, capture_output=True, text=True, check=False
+    said = projects.built_and_run(
+        "person_detection",
+        lambda project: generate.write(result, data, project),
+        tmp_path,
+        pio_environment,
     )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "PASS: 6 of 6 frames" in done.stdout
-    assert "warning:" not in done.stdout + done.stderr
+    assert "PASS: 6 of 6 frames" in said

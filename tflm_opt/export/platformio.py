@@ -11,17 +11,23 @@ project/
 from __future__ import annotations
 
 import json
+import os
 import shutil
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tflm_opt import boards as board_table
 from tflm_opt.boards import Board
 from tflm_opt.export import library, program
-from tflm_opt.export.package import Package, check_board
+from tflm_opt.export.folder import atomic_folder
+from tflm_opt.export.package import Package, check_board, open_saved
 from tflm_opt.export.render import write_all
 from tflm_opt.runtime import machine
+
+if TYPE_CHECKING:
+    from tflm_opt.result import Result
 
 PLATFORM = Path(__file__).resolve().parent / "qemu"
 DEFAULT_BOARDS = ("nucleo_f446re",)
@@ -46,6 +52,38 @@ def fill(package: Package, folder: Path, *, board: str | Sequence[str] = DEFAULT
     program.write(package, folder / "src", values)
     write_library(package, folder / "lib" / package.name)
     write_platform(folder / "platforms" / "qemu")
+
+
+def update(
+    result: Result,
+    project: Path,
+    *,
+    labels: Sequence[str] = (),
+    sources: Mapping[str, str] | None = None,
+) -> None:
+    """Put a result into a project that is there: its library, the emulated boards, and files.
+
+        update(result, Path("firmware"), labels=["no", "yes"], sources={"src/data.c": text})
+
+    Each of them is replaced whole or not at all; a library or platform that somebody edited is
+    not.
+
+    Raises:
+        OutputExists: `lib/<name>` or `platforms/qemu` has files that this didn't write.
+    """
+    with (
+        tempfile.TemporaryDirectory(prefix="tflm_opt-") as scratch,
+        open_saved(result.save(f"{scratch}/result"), labels=labels) as package,
+        atomic_folder(project / "lib" / package.name) as library,
+    ):
+        write_library(package, library)
+    with atomic_folder(project / "platforms" / "qemu") as platform:
+        write_platform(platform)
+    for name, text in (sources or {}).items():
+        target = project / name
+        scratch_file = target.with_name(f".{target.name}")
+        scratch_file.write_text(text, "utf-8", newline="\n")
+        os.replace(scratch_file, target)
 
 
 def write_library(package: Package, folder: Path) -> None:
