@@ -592,3 +592,6 @@ def test_a_name_that_tensorflow_refuses_is_named(model: str, layer: str) -> None
     culprit = model if model != "ok" else layer
     with pytest.raises(UnsupportedModel, match=f"called '{re.escape(culprit)}'.*Name it with"):
         quant.quantize(net, np.random.default_rng(0).random((8, 4)))
+    fresh = keras.layers.Dense(1, name="fresh")
+    fresh.build((None, 2))
+    assert fresh.kernel.path == "fresh/kernel"  # no scope of the refused model is open still

@@ -42,6 +42,7 @@ OF_CORE = {
     "cortex-m33": "dsp",
     "cortex-m55": "mve",
     "rv32imc": "c",
+    "xtensa-lx7": "c",
 }
 
 

@@ -119,6 +119,7 @@ def unchanged() -> Iterator[None]:
     environment = dict(os.environ)
     numpy_state, python_state = np.random.get_state(), random.getstate()
     names = dict(_keras_name_counts() or {})
+    scopes = list(_keras_scopes() or ())
     context = _tensorflow_context()
     tf_state = {key: copy.deepcopy(getattr(context, key, None)) for key in ("_seed", "_rng")}
     try:
@@ -131,6 +132,9 @@ def unchanged() -> Iterator[None]:
         if counts is not None:
             counts.clear()
             counts.update(names)
+        left = _keras_scopes()
+        if left is not None:
+            left[:] = scopes
         for key, value in tf_state.items():
             if hasattr(context, key):
                 setattr(context, key, value)
@@ -146,8 +150,17 @@ def _restore_environment(before: dict[str, str]) -> None:
 
 def _keras_name_counts() -> dict[str, int] | None:
     """How many layers of each class Keras has named: loading a model must not shift "conv2d_3"."""
+    return _keras_state("object_name_uids")
+
+
+def _keras_scopes() -> list[Any] | None:
+    """The open name scopes: Keras leaves one open whose name TensorFlow refuses."""
+    return _keras_state("name_scope_stack")
+
+
+def _keras_state(name: str) -> Any:
     state = sys.modules.get("keras.src.backend.common.global_state")
-    return None if state is None else state.get_global_attribute("object_name_uids")
+    return None if state is None else state.get_global_attribute(name)
 
 
 def _tensorflow_context() -> Any:
