@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,9 @@ def main() -> None:
 
 def write(result: Any, data: digits.Digits, project: Path) -> None:
     """Write what is generated into a project folder; edited files are not overwritten."""
-    platformio.update(result, project, sources={"src/examples.c": examples_source(result, data)})
+    sources = {"src/examples.c": examples_source(result, data)}
+    with tempfile.TemporaryDirectory() as scratch:
+        platformio.update(result.save(f"{scratch}/result"), project, sources=sources)
 
 
 def examples_source(result: Any, data: digits.Digits) -> str:

@@ -12,6 +12,7 @@ import argparse
 import json
 import os
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,9 @@ def optimize(model: Any, data: speech.Speech, sram: str | None = None) -> Any:
 def write(result: Any, data: speech.Speech, project: Path) -> None:
     """Write what is generated into a project folder; edited files are not overwritten."""
     sources = {"src/examples.c": examples_source(result, data)}
-    platformio.update(result, project, labels=speech.LABELS, sources=sources)
+    with tempfile.TemporaryDirectory() as scratch:
+        saved = result.save(f"{scratch}/result")
+        platformio.update(saved, project, labels=speech.LABELS, sources=sources)
     with atomic_folder(project / "lib/mel") as library:
         audio.write_c(speech.MEL, library / "src")
         record = {"name": "mel", "version": "1.0.0", "build": {"flags": machine.ENGINE_FLAGS}}

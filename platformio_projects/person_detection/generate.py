@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,9 @@ def optimize(model: Any, data: people.People, sram: str | None = None) -> Any:
 def write(result: Any, data: people.People, project: Path) -> None:
     """Write what is generated into a project folder; edited files are not overwritten."""
     sources = {"src/examples.c": examples_source(result, data)}
-    platformio.update(result, project, labels=people.LABELS, sources=sources)
+    with tempfile.TemporaryDirectory() as scratch:
+        saved = result.save(f"{scratch}/result")
+        platformio.update(saved, project, labels=people.LABELS, sources=sources)
 
 
 def examples_source(result: Any, data: people.People) -> str:

@@ -13,10 +13,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tflm_opt import boards as board_table
 from tflm_opt.boards import Board
@@ -25,9 +24,6 @@ from tflm_opt.export.folder import atomic_folder
 from tflm_opt.export.package import Package, check_board, open_saved
 from tflm_opt.export.render import write_all
 from tflm_opt.runtime import machine
-
-if TYPE_CHECKING:
-    from tflm_opt.result import Result
 
 PLATFORM = Path(__file__).resolve().parent / "qemu"
 DEFAULT_BOARDS = ("nucleo_f446re",)
@@ -55,15 +51,16 @@ def fill(package: Package, folder: Path, *, board: str | Sequence[str] = DEFAULT
 
 
 def update(
-    result: Result,
+    directory: Path | str,
     project: Path,
     *,
     labels: Sequence[str] = (),
     sources: Mapping[str, str] | None = None,
 ) -> None:
-    """Put a result into a project that is there: its library, the emulated boards, and files.
+    """Put what `Result.save` wrote into a project that is there: its library, the emulated boards,
+    and source files.
 
-        update(result, Path("firmware"), labels=["no", "yes"], sources={"src/data.c": text})
+        update("out", Path("firmware"), labels=["no", "yes"], sources={"src/data.c": text})
 
     Each of them is replaced whole or not at all; a library or platform that somebody edited is
     not.
@@ -72,8 +69,7 @@ def update(
         OutputExists: `lib/<name>` or `platforms/qemu` has files that this didn't write.
     """
     with (
-        tempfile.TemporaryDirectory(prefix="tflm_opt-") as scratch,
-        open_saved(result.save(f"{scratch}/result"), labels=labels) as package,
+        open_saved(directory, labels=labels) as package,
         atomic_folder(project / "lib" / package.name) as library,
     ):
         write_library(package, library)
