@@ -25,6 +25,7 @@ from tflm_opt.export.tflm_structs import ARM, OTHER_32, Target
 TREE = os.environ.get("TFLM_OPT_TFLM_TREE", "")
 LIBRARY = os.environ.get("TFLM_OPT_TFLM_LIBRARY", "")
 BOARD = boards.get("qemu_m4")
+COMPILING = 3000  # seconds: TFLM is some 260 files of C++
 
 pytestmark = pytest.mark.skipif(not TREE, reason="TFLM_OPT_TFLM_TREE names no tree of TFLM")
 
@@ -100,7 +101,7 @@ def test_it_runs_with_cmsis_nn(tmp_path: Path) -> None:
     out = export_saved(saved(), "cmake", tmp_path / "p", runtime="tflm")
     words = [f"-DTFLM_DIR={TREE}", *([f"-DTFLM_LIBRARY={LIBRARY}"] if LIBRARY else [])]
     run("cmake", "--preset", BOARD.id, *words, cwd=out)
-    run("cmake", "--build", "--preset", BOARD.id, "-j2", cwd=out)
+    run("cmake", "--build", "--preset", BOARD.id, "-j2", cwd=out, timeout=COMPILING)
     assert "PASS: 4 of 4 vectors" in run("ctest", "--preset", BOARD.id, cwd=out)
 
 
@@ -109,5 +110,5 @@ def test_it_runs_with_cmsis_nn(tmp_path: Path) -> None:
 def test_it_runs_with_our_kernels(tmp_path: Path) -> None:
     out = export_saved(saved(), "cmake", tmp_path / "p", runtime="tflm")
     run("cmake", "--preset", BOARD.id, f"-DTFLM_DIR={TREE}", "-DTFLM_OPT_KERNELS=ON", cwd=out)
-    run("cmake", "--build", "--preset", BOARD.id, "-j2", cwd=out)
+    run("cmake", "--build", "--preset", BOARD.id, "-j2", cwd=out, timeout=COMPILING)
     assert "PASS: 4 of 4 vectors" in run("ctest", "--preset", BOARD.id, cwd=out)
