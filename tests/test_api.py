@@ -313,6 +313,44 @@ def test_missing_arm_compiler_is_an_estimate_and_says_so(
     assert any("apt-get install" in warning for warning in result.warnings)
 
 
+@pytest.mark.parametrize("install", ["", "apt-get install x"])
+def test_the_remedy_for_a_missing_tool_is_never_empty(
+    install: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where no command installs it, no sentence ends with a colon."""
+    from types import SimpleNamespace
+    from typing import Any, cast
+
+    from tflm_opt.runtime import footprint
+
+    error = errors.MissingTool("some-gcc", needed_for="to build firmware", install=install)
+    sources = cast("Any", SimpleNamespace(kernels=("a", "b"), weights=9))
+    (note,) = footprint._estimate(sources, 3, error).notes
+    for text in (str(error), note):
+        assert "some-gcc" in text
+        assert text.endswith((install,) if install else ("not found", "not installed"))
+
+
+def test_our_kernels_under_stock_tflm_get_their_scratch(tflite: bytes) -> None:
+    from tflm_opt.arena import tflm_scratch
+
+    made = {
+        kernels: tflm_opt.optimize(
+            tflite, runtime="tflm", kernels=kernels, board="qemu_m4", verify=False, verbose=0
+        )
+        for kernels in ("reference", "tflm_opt")
+    }
+    plain, ours = made["reference"].tflm, made["tflm_opt"].tflm
+    assert plain is not None
+    assert ours is not None
+    assert ours.kernels == "tflm_opt_dsp"
+    most = max(tflm_scratch.tflm_scratch(op, ours.kernels) for op in made["tflm_opt"].graph.ops)
+    assert most > 0
+    assert ours.after.head >= most
+    assert ours.after.head > plain.after.head
+    assert "the scratch of tflm_opt's kernels (dsp)" in str(made["tflm_opt"])
+
+
 def test_missing_wheel_is_an_error_with_the_remedy(
     tflite: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,7 +13,7 @@ import pytest
 from small_models import Net
 
 import tflm_opt
-from tflm_opt import graph, remedies
+from tflm_opt import boards, graph, remedies
 from tflm_opt.errors import DoesNotFit
 from tflm_opt.graph import Graph, Tensor
 from tflm_opt.patch_split.schedule import layer_by_layer
@@ -136,6 +136,31 @@ def test_ops_that_run_whole_are_named_and_the_rest_is_optimized() -> None:
     at = next(i for i, line in enumerate(lines) if "1  op can't run on rows:" in line)
     assert "2:TRANSPOSE: it can't be computed row by row" in lines[at + 1]
     assert max(map(len, lines)) <= 80
+
+
+def test_a_larger_board_is_measured_on_its_own_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Boards of the core that a result is for, and of another: on the other it takes more."""
+    from tflm_opt.runtime import footprint
+
+    result = least()
+    need, flash = result.sram.total, result.flash.total
+    made = footprint.footprint(result.sources, boards.get("qemu_m0plus"), len(result.graph.ops))
+    other = result.sram.arena + made.data + made.stack
+    assert (other, made.weights + made.code) != (need, flash)
+    row = boards.get("nucleo_f446re")
+    m0 = dataclasses.replace(boards.get("nucleo_l073rz"), flash=1 << 20)
+
+    def told(*table: boards.Board) -> list[str]:
+        monkeypatch.setattr(boards, "all", lambda: table)
+        return remedies._board_remedy(result)
+
+    (text,) = told(dataclasses.replace(m0, sram=other), dataclasses.replace(row, sram=other + 8))
+    assert f"nucleo_l073rz ({other:,} bytes" in text
+    assert f"on its cortex-m0plus, {other:,} and {made.weights + made.code:,}" in text
+    (text,) = told(dataclasses.replace(m0, sram=other - 1), dataclasses.replace(row, sram=need))
+    assert f"nucleo_f446re ({need:,} bytes" in text
+    assert f"on its cortex-m4, {need:,} and {flash:,}" in text
+    assert not told(dataclasses.replace(m0, sram=other - 1), dataclasses.replace(row, flash=9))
 
 
 def test_an_op_that_binds_and_runs_whole_says_why() -> None:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 RUNTIMES = ("engine", "tflm")
 INPUTS = ("resident", "streamed")
-KERNELS = ("reference", "cmsis_nn")
+KERNELS = ("reference", "cmsis_nn", "tflm_opt")
 IO = ("int8", "float32")
 QUANTIZE = ("ptq", "qat")
 SLOWDOWN = 1.3
@@ -112,8 +112,9 @@ def optimize(
             With a budget, no more is spent than it takes.
         max_slowdown: without a budget, how many times the instructions of the fastest schedule the
             one of least SRAM may take, by estimate. `math.inf` for the least whatever the speed.
-        kernels: those that stock TFLM is built with: "reference", or "cmsis_nn" as for the board's
-            core. Their scratch is left room for and counted.
+        kernels: those that stock TFLM is built with: "reference", "cmsis_nn", or "tflm_opt" for
+            ours in CMSIS-NN's place; on the board's core. Their scratch is left room for and
+            counted.
         reserve: bytes of SRAM to set aside for the application, counted in the total.
         name: a C identifier for the generated code; made from the model's name by default.
         vectors: how many seeded samples the proof of equality runs.

@@ -66,7 +66,7 @@ def cli() -> None:
 @_max_slowdown
 @click.option(
     "--kernels",
-    type=click.Choice(["reference", "cmsis_nn"]),
+    type=click.Choice(["reference", "cmsis_nn", "tflm_opt"]),
     default="reference",
     show_default=True,
     help="What stock TFLM is built with: whose scratch to leave room for.",

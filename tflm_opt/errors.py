@@ -121,11 +121,12 @@ class MissingTool(TflmOptError):
 
     Attributes:
         tool: what is missing.
-        install: the command that installs it.
+        install: the command that installs it, or "" where there is none for every system.
     """
 
     def __init__(self, tool: str, *, needed_for: str, install: str) -> None:
-        super().__init__(f"{tool} is needed {needed_for}, and was not found. Install it: {install}")
+        how = f". Install it: {install}" if install else ""
+        super().__init__(f"{tool} is needed {needed_for}, and was not found{how}")
         self.tool = tool
         self.install = install
 

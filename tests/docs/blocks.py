@@ -3,11 +3,13 @@
 All blocks of a page share a folder, in which `model.tflite` is a small net and `out` what
 `tflm-opt optimize` makes of it, and the Python blocks one namespace. What a `console` block shows
 behind its commands is compared as doctest does: `...` stands for anything.
-`<!-- not run: why -->` above a block leaves it out.
+`<!-- run by: tests/file.py::test -->` above a block leaves it to a test, which must name the words
+of its commands (`unnamed`); words behind a comma say what differs. The home folder is the page's.
 """
 
 from __future__ import annotations
 
+import ast
 import configparser
 import contextlib
 import doctest
@@ -23,15 +25,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tflm_opt import cli
+from tflm_opt import boards, cli
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
 
+ROOT = Path(__file__).resolve().parents[2]
 _FENCE = re.compile(
-    r"(?:^<!-- not run: (?P<why>.+) -->\n)?^```(?P<language>[\w-]*)\n(?P<text>.*?)^```$",
+    r"(?:^<!-- run by: (?P<by>[^\s,]+)[^\n]* -->\n)?^```(?P<language>[\w-]*)\n(?P<text>.*?)^```$",
     re.MULTILINE | re.DOTALL,
 )
 _CHECKER = doctest.OutputChecker()
@@ -40,18 +43,18 @@ _FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """`line` is where it begins; `why` it is not run, or "" if it is."""
+    """`line` is where it begins; `by` the test that runs it, or "" where `run` does."""
 
     language: str
     text: str
     line: int
-    why: str
+    by: str
 
 
 def blocks(page: str) -> Iterator[Block]:
     for found in _FENCE.finditer(page):
         line = page.count("\n", 0, found.start()) + 1
-        yield Block(found["language"], found["text"], line, found["why"] or "")
+        yield Block(found["language"], found["text"], line, found["by"] or "")
 
 
 def run(block: Block, folder: Path, names: dict[str, Any]) -> None:
@@ -114,7 +117,7 @@ def _typed(command: str, folder: Path) -> str:
     done = subprocess.run(
         ["bash", "-c", command],
         cwd=folder,
-        env={**os.environ, "PATH": path},
+        env={**os.environ, "PATH": path, "HOME": str(_home(folder))},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -123,6 +126,12 @@ def _typed(command: str, folder: Path) -> str:
     )
     assert done.returncode == 0, f"$ {command}\n{done.stdout}"
     return done.stdout
+
+
+def _home(folder: Path) -> Path:
+    home = folder / "home"
+    (home / ".config" / "fish" / "completions").mkdir(parents=True, exist_ok=True)
+    return home
 
 
 def _in_process(arguments: list[str], folder: Path) -> str:
@@ -137,6 +146,64 @@ def _in_process(arguments: list[str], folder: Path) -> str:
     at = aside.getvalue().find("tflm-opt: ")
     assert (status == 0) == (at < 0), f"status {status}\n{aside.getvalue()}"
     return said.getvalue() + ("" if at < 0 else aside.getvalue()[at:])
+
+
+def unnamed(block: Block) -> list[str]:
+    """Words of a block's commands that the test it is left to doesn't name; all if there is none.
+
+    Places and comments are the reader's own. Uploading needs a board on the desk: of that, the env
+    must be one of the table's.
+    """
+    said = _constants(*block.by.split("::"))
+    missing = []
+    for command, _ in commands(block.text):
+        words = command.partition("#")[0].split()
+        if words[-2:] == ["-t", "upload"]:
+            at = words.index("-e") + 1
+            missing += [w for w in words[at : at + 1] if boards.get(w).platformio is None]
+            continue
+        for word in (words[0], *words) if not said else words[1:]:
+            emulated = word.startswith("qemu_") and boards.get(word).qemu and "-e" in said
+            if _must_be_named(word, words) and not emulated and not _names(said, word):
+                missing.append(word)
+    return missing
+
+
+def _must_be_named(word: str, words: list[str]) -> bool:
+    before = words[words.index(word) - 1]
+    place = before in ("-d", "--project-conf", "--photos") or word == "-d"
+    return not place and not word.endswith(".c")
+
+
+def _names(said: set[str], word: str) -> bool:
+    option, equals, _ = word.partition("=")
+    return any(one == word or one == option + equals or one.endswith(f"/{word}") for one in said)
+
+
+def _functions(path: Path) -> dict[str, ast.FunctionDef]:
+    if not path.is_file():
+        return {}
+    body = ast.parse(path.read_text("utf-8")).body
+    return {node.name: node for node in body if isinstance(node, ast.FunctionDef)}
+
+
+def _constants(file: str, test: str) -> set[str]:
+    """The strings in a test, and in what it calls of its file and of those beside it."""
+    path = ROOT / file
+    functions = {**_functions(path.parent / "projects.py"), **_functions(path)}
+    found: set[str] = set()
+    open_, seen = [test], set()
+    while open_:
+        name = open_.pop()
+        if name in seen or name not in functions:
+            continue
+        seen.add(name)
+        for node in ast.walk(functions[name]):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                found.add(node.value)
+            elif isinstance(node, (ast.Name, ast.Attribute)):
+                open_.append(node.id if isinstance(node, ast.Name) else node.attr)
+    return found
 
 
 def _c(block: Block, folder: Path, names: dict[str, Any]) -> None:

@@ -58,9 +58,11 @@ def names(folder: Path) -> dict[str, Any]:
 def test_blocks_do_what_the_page_says(page: Path, folder: Path, names: dict[str, Any]) -> None:
     for block in blocks.blocks(page.read_text("utf-8")):
         tool = blocks.lacking(block)
-        if tool and not block.why:
+        if tool and not block.by:
             pytest.skip(f"needs {tool}")
-        if not block.why:
+        if block.by:
+            assert not blocks.unnamed(block), f"{_name(page)}:{block.line}"
+        else:
             try:
                 blocks.run(block, folder, names)
             except Exception as error:
@@ -114,6 +116,35 @@ class TestBlocks:
             with pytest.raises(error):
                 self.check(language, text, tmp_path)
 
-    def test_a_block_may_be_left_out_with_a_reason(self) -> None:
-        page = "<!-- not run: needs a board -->\n```console\n$ false\n```\n\n```text\na\n```\n"
-        assert [block.why for block in blocks.blocks(page)] == ["needs a board", ""]
+    @pytest.mark.parametrize(
+        ("test", "command", "missing"),
+        [
+            ("test_export_pio.py::test_pio_test_reports_vectors", "pio test -e qemu_m4", []),
+            (
+                "test_export_pio.py::test_pio_test_reports_vectors",
+                "pio check -e qemu_m4",
+                ["check"],
+            ),
+            (
+                "test_export_pio.py::test_pio_test_reports_vectors",
+                "pio test --verbose",
+                ["--verbose"],
+            ),
+            ("test_export_pio.py::test_of_none", "pio test", ["pio", "pio", "test"]),
+            ("test_export_none.py::test_of_none", "pio test", ["pio", "pio", "test"]),
+            ("test_export_pio.py::test_of_none", "pio run -e qemu_m4 -t upload", ["qemu_m4"]),
+            ("test_export_pio.py::test_of_none", "pio run -e pico -t upload", []),
+        ],
+    )
+    def test_a_block_is_left_to_a_test_that_names_its_words(self, test, command, missing) -> None:
+        page = f"<!-- run by: tests/export/{test}, in part -->\n```console\n$ {command}\n```\n"
+        page += "\n```text\na\n```\n"
+        left, run = blocks.blocks(page)
+        assert left.by == f"tests/export/{test}"
+        assert not run.by
+        assert blocks.unnamed(left) == missing
+
+    def test_no_block_is_left_out(self) -> None:
+        """What was a reason once is a test's name now."""
+        for page in PAGES:
+            assert "<!-- not run" not in page.read_text("utf-8"), page

@@ -45,7 +45,12 @@ def kept(optimized: tflm_opt.Result) -> Path:
     return optimized.save(Path(scratch.name) / "out")
 
 
-def run(*command: str | Path, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> str:
+def run(
+    *command: str | Path,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    timeout: int = 300,
+) -> str:
     """What a command prints; its whole output is the message where it fails."""
     done = subprocess.run(
         [str(word) for word in command],
@@ -55,7 +60,7 @@ def run(*command: str | Path, cwd: Path | None = None, env: Mapping[str, str] | 
         stderr=subprocess.STDOUT,
         text=True,
         check=False,
-        timeout=300,
+        timeout=timeout,
     )
     assert done.returncode == 0, done.stdout
     return done.stdout

@@ -14,6 +14,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
+from arduino_core import ARDUINO, SKETCH
 from saved_model import LABELS, files, run, saved
 from two_models import SHARED, run_alone
 
@@ -104,31 +105,6 @@ def test_cmake_presets_run_on_emulated_boards(tmp_path: Path) -> None:
         run("cmake", "--preset", name, cwd=out)
         run("cmake", "--build", "--preset", name, "-j2", cwd=out)
         assert passed(run("ctest", "--preset", name, cwd=out))
-
-
-ARDUINO = """\
-#include <stdint.h>
-#ifdef __cplusplus
-struct Serial_ { void begin(long); void print(const char *); void println(unsigned long); };
-extern Serial_ Serial;
-extern "C" unsigned long micros();
-extern "C" void delay(unsigned long);
-#endif
-"""
-# What the IDE's core would be: loop() once, its words to the host.
-SKETCH = """\
-#include "Arduino.h"
-extern "C" int printf(const char *, ...);
-void setup(); void loop();
-Serial_ Serial;
-void Serial_::begin(long) {}
-void Serial_::print(const char *text) { printf("%s", text); }
-void Serial_::println(unsigned long number) { printf("%lu\\n", number); }
-extern "C" unsigned long micros() { static unsigned long now; return now += 4000; }
-extern "C" void delay(unsigned long) {}
-#include "self_test.ino"
-extern "C" int main() { setup(); loop(); return 0; }
-"""
 
 
 @needs_arm

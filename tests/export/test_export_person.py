@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -185,6 +186,29 @@ def test_photographs_take_their_place(people: ModuleType, data: Any, tmp_path: P
     assert sum(found) >= 6  # those of a frame's shape come through as they are
     with pytest.raises(FileNotFoundError, match="has 0 photographs"):
         people.load_photos(tmp_path / "nothing")
+
+
+def test_photographs_are_named_on_the_command_line(
+    people: ModuleType, data: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generate = projects.load("platformio_projects/person_detection/generate.py")
+    given: list[Any] = []
+
+    def photographs(folder: str) -> Any:
+        given.append(folder)
+        return data
+
+    def enough(data: Any, *_: Any) -> Any:
+        given.append(data)
+        raise InterruptedError
+
+    monkeypatch.setattr(people, "load_photos", photographs)
+    monkeypatch.setattr(people, "train", enough)
+    monkeypatch.setattr(generate, "people", people)
+    monkeypatch.setattr(sys, "argv", ["generate.py", "--photos", str(tmp_path)])
+    with pytest.raises(InterruptedError):
+        generate.main()
+    assert given == [str(tmp_path), data]
 
 
 # ---- the project -----------------------------------------------------------------------------

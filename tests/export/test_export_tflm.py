@@ -11,10 +11,12 @@ import shutil
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
+from arduino_core import ARDUINO, SKETCH
 from saved_model import LABELS, files, run, saved
 
 from tflm_opt import boards, cli, graph
@@ -156,15 +158,21 @@ int main(void)
 """
 
 
-@pytest.mark.parametrize("small", [False, True])
-def test_functions_work_over_an_interpreter(small: bool, exported: Path, tmp_path: Path) -> None:
+def stub(folder: Path) -> None:
+    """Write the headers of a TFLM that runs nothing, and that of its Arduino library."""
     adds = "".join(
         f"  TfLiteStatus Add{tflm_ops.method(kind)}() {{ return add(); }}\n"
         for kind in sorted(tflm_ops.KINDS)
     )
     for place, text in STUB.items():
-        (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / place).write_text(text.replace("@ADDS@", adds))
+        (folder / place).parent.mkdir(parents=True, exist_ok=True)
+        (folder / place).write_text(text.replace("@ADDS@", adds))
+    (folder / tflm.LIBRARY["header"]).write_text("#define FOUND 1\n")
+
+
+@pytest.mark.parametrize("small", [False, True])
+def test_functions_work_over_an_interpreter(small: bool, exported: Path, tmp_path: Path) -> None:
+    stub(tmp_path)
     project = exported / "c"
     (tmp_path / "main.c").write_text(USE)
     flags = [f"-I{tmp_path}", f"-I{project / 'include'}", *WARNINGS, "-O1"]
@@ -178,12 +186,35 @@ def test_functions_work_over_an_interpreter(small: bool, exported: Path, tmp_pat
     run("g++", tmp_path / "main.o", tmp_path / "a.o", tmp_path / "b.o", "-o", tmp_path / "main")
     run(tmp_path / "main")
     # As the Arduino IDE does it: the library's own header goes first.
-    library = tmp_path / tflm.LIBRARY["header"]
-    library.write_text("#define FOUND 1\n")
     check = ["-include", "digits.cpp", "-x", "c++", tmp_path / "found.cpp"]
     (tmp_path / "found.cpp").write_text('static_assert(FOUND == 1, "");\n')
     source = exported / "arduino" / "src"
     run("g++", "-std=c++17", "-DARDUINO=10819", *flags, f"-I{source}", "-fsyntax-only", *check)
+
+
+@pytest.mark.parametrize("wrong", [0, 1])
+def test_the_arduino_sketch_runs(wrong: int, tmp_path: Path) -> None:
+    """Over the stub, whose outputs are its inputs plus one: PASS, and FAIL where one isn't."""
+    with package.open_saved(saved()) as found:
+        vectors = [
+            (given, [given[0].reshape(1, -1)[:, :10] + np.int8(1 + wrong)])
+            for given, _ in found.vectors
+        ]
+        shown = dataclasses.replace(found, vectors=tuple(vectors))
+        (tmp_path / "p").mkdir()
+        tflm.fill("arduino", shown, tmp_path / "p")
+    stub(tmp_path)
+    (tmp_path / "Arduino.h").write_text(ARDUINO)
+    (tmp_path / "sketch.cpp").write_text(f"{SKETCH}int refused, added;\n")
+    sketch = tmp_path / "p" / "examples" / "self_test"
+    flags = ["-DARDUINO=10819", "-w", f"-I{tmp_path}", f"-I{tmp_path / 'p' / 'src'}", f"-I{sketch}"]
+    sources = [tmp_path / "p" / "src" / "small_tflite.c", *sketch.glob("*.c")]
+    run("gcc", *flags, "-c", *sources, cwd=tmp_path)
+    cpp = [tmp_path / "sketch.cpp", tmp_path / "p" / "src" / "small.cpp"]
+    objects = sorted(tmp_path.glob("*.o"))
+    run("g++", "-std=gnu++17", *flags, *cpp, *objects, "-o", tmp_path / "sketch")
+    said = run(tmp_path / "sketch")
+    assert said.startswith(f"{'FAIL' if wrong else 'PASS'}, microseconds per inference: ")
 
 
 # ---- projects ---------------------------------------------------------------------------------

@@ -3,6 +3,8 @@
 TFLM_OPT_TFLM_TREE     a tree that create_tflm_tree.py wrote with OPTIMIZED_KERNEL_DIR=cmsis_nn
 TFLM_OPT_TFLM_LIBRARY  an archive of it for the Cortex-M4 of qemu_m4, with CMSIS-NN's headers: else
                        TFLM is compiled, which takes minutes
+TFLM_OPT_TFLM_ARDUINO  the Arduino library that TFLM comes in (`tflm.LIBRARY`), unpacked; of these
+                       tests, `test_the_arduino_sketch_runs` alone needs it, and needs no tree
 """
 
 from __future__ import annotations
@@ -15,18 +17,22 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
+from arduino_core import ARDUINO, SKETCH
 from saved_model import run, saved
 
 from tflm_opt import boards
 from tflm_opt.export import export_saved, tflm_ops
 from tflm_opt.export import tflm_structs as structs
 from tflm_opt.export.tflm_structs import ARM, OTHER_32, Target
+from tflm_opt.runtime import machine
 
 TREE = os.environ.get("TFLM_OPT_TFLM_TREE", "")
 LIBRARY = os.environ.get("TFLM_OPT_TFLM_LIBRARY", "")
 BOARD = boards.get("qemu_m4")
+COMPILING = 3000  # seconds: TFLM is some 260 files of C++
 
-pytestmark = pytest.mark.skipif(not TREE, reason="TFLM_OPT_TFLM_TREE names no tree of TFLM")
+ARDUINO_LIBRARY = os.environ.get("TFLM_OPT_TFLM_ARDUINO", "")
+needs_tree = pytest.mark.skipif(not TREE, reason="TFLM_OPT_TFLM_TREE names no tree of TFLM")
 
 RECORDS = {
     "SingleArenaBufferAllocator": structs.ALLOCATOR,
@@ -60,6 +66,7 @@ def flags() -> list[str | Path]:
     return [*words, *(f"-I{folder}" for folder in folders)]
 
 
+@needs_tree
 @pytest.mark.parametrize(("target", "more"), [(ARM, ()), (OTHER_32, ("-fno-short-enums",))])
 def test_records_are_as_large_as_we_say(
     target: Target, more: tuple[str, ...], tmp_path: Path
@@ -85,6 +92,7 @@ def test_records_are_as_large_as_we_say(
     run("arm-none-eabi-g++", *flags(), *more, "-fsyntax-only", tmp_path / "sizes.cc")
 
 
+@needs_tree
 def test_tflm_has_every_op_under_our_name(tmp_path: Path) -> None:
     adds = "".join(f"  r.Add{tflm_ops.method(kind)}();\n" for kind in sorted(tflm_ops.KINDS))
     (tmp_path / "ops.cc").write_text(
@@ -94,20 +102,76 @@ def test_tflm_has_every_op_under_our_name(tmp_path: Path) -> None:
     run("arm-none-eabi-g++", *flags(), "-fsyntax-only", tmp_path / "ops.cc")
 
 
+@needs_tree
 @pytest.mark.qemu
 def test_it_runs_with_cmsis_nn(tmp_path: Path) -> None:
     """In the arena that the header gives for these kernels."""
     out = export_saved(saved(), "cmake", tmp_path / "p", runtime="tflm")
     words = [f"-DTFLM_DIR={TREE}", *([f"-DTFLM_LIBRARY={LIBRARY}"] if LIBRARY else [])]
     run("cmake", "--preset", BOARD.id, *words, cwd=out)
-    run("cmake", "--build", "--preset", BOARD.id, "-j2", cwd=out)
+    run("cmake", "--build", "--preset", BOARD.id, "-j2", cwd=out, timeout=COMPILING)
     assert "PASS: 4 of 4 vectors" in run("ctest", "--preset", BOARD.id, cwd=out)
 
 
+@needs_tree
 @pytest.mark.qemu
 @pytest.mark.skipif(bool(LIBRARY), reason="an archive is built with one set of kernels")
 def test_it_runs_with_our_kernels(tmp_path: Path) -> None:
     out = export_saved(saved(), "cmake", tmp_path / "p", runtime="tflm")
     run("cmake", "--preset", BOARD.id, f"-DTFLM_DIR={TREE}", "-DTFLM_OPT_KERNELS=ON", cwd=out)
-    run("cmake", "--build", "--preset", BOARD.id, "-j2", cwd=out)
+    run("cmake", "--build", "--preset", BOARD.id, "-j2", cwd=out, timeout=COMPILING)
     assert "PASS: 4 of 4 vectors" in run("ctest", "--preset", BOARD.id, cwd=out)
+
+
+# What the library's parts for boards would be: the rest of it is compiled as it is.
+PARTS = """
+#include <stdint.h>
+extern "C" void DebugLog(const char *) {}
+namespace tflite {
+uint32_t ticks_per_second() { return 0; }
+uint32_t GetCurrentTimeTicks() { return 0; }
+}
+"""
+_NOT_FOR_US = (
+    "test_helper",
+    "mock_",
+    "fake_",
+    "system_setup",
+    "micro_time",
+    "debug_log",
+    "kernel_runner",
+)
+
+
+@pytest.mark.qemu
+@pytest.mark.skipif(not ARDUINO_LIBRARY, reason="TFLM_OPT_TFLM_ARDUINO names no library")
+def test_the_arduino_sketch_runs(tmp_path: Path) -> None:
+    """The sketch, our library and TFLM's (its kernels are CMSIS-NN's), as the IDE compiles them."""
+    out = export_saved(saved(), "arduino", tmp_path / "p", runtime="tflm")
+    library, sketch = Path(ARDUINO_LIBRARY) / "src", out / "examples" / "self_test"
+    stand_in = tmp_path / "core"
+    stand_in.mkdir()
+    (stand_in / "Arduino.h").write_text(ARDUINO)
+    (stand_in / "Wire.h").write_text("")
+    (stand_in / "sketch.cpp").write_text(SKETCH + PARTS)
+    (stand_in / "board.ld").write_text(machine.linker_script(BOARD))
+    found = [p for p in library.rglob("*.c*") if not p.name.startswith(_NOT_FOR_US)]
+    skipped = ("peripherals", "experimental", "kissfft", "signal")
+    found = [p for p in found if not set(skipped) & set(p.relative_to(library).parts)]
+    c = [p for p in found if p.suffix == ".c"] + [*out.glob("src/*.c"), *sketch.glob("*.c")]
+    cpp = [p for p in found if p.suffix == ".cpp"] + [out / "src" / "small.cpp"]
+    folders = (stand_in, machine.CORE, library, out / "src", sketch)
+    flags = [*BOARD.flags, "-Os", "-w", "-DARDUINO=10819", "-ffunction-sections", "-fdata-sections"]
+    flags += [*(f"-D{macro}" for macro in machine.defines(BOARD)), *(f"-I{f}" for f in folders)]
+    for number, sources in enumerate((c, sorted(machine.CORE.glob("*.c")))):
+        build = tmp_path / f"c{number}"
+        build.mkdir()
+        run("arm-none-eabi-gcc", *flags, "-c", *sources, cwd=build, timeout=COMPILING)
+    run(
+        *("arm-none-eabi-g++", *flags, "-std=gnu++17", "-fno-exceptions", "-fno-rtti"),
+        *("-fno-threadsafe-statics", *cpp, stand_in / "sketch.cpp", *tmp_path.glob("c?/*.o")),
+        *(*machine.LINK_FLAGS, f"-T{stand_in / 'board.ld'}", "-lm", "-o", tmp_path / "sketch.elf"),
+        timeout=COMPILING,
+    )
+    said = run("qemu-system-arm", *machine.arguments(BOARD), "-kernel", tmp_path / "sketch.elf")
+    assert said.startswith("PASS, microseconds per inference: ")

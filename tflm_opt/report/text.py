@@ -172,8 +172,9 @@ def _stock(result: Result) -> list[tuple[str, str]]:
         ("", f"{_bytes(after.total)}  after:  {after.head:,} tensors + {after.tail:,} state"),
     ]
     if result.tflm.kernels != "reference":
-        instructions = result.tflm.kernels.removeprefix("cmsis_nn_")
-        rows.append(("", f"{'':>11}  tensors with the scratch of CMSIS-NN ({instructions})"))
+        library, _, instructions = result.tflm.kernels.rpartition("_")
+        whose = "CMSIS-NN" if library == "cmsis_nn" else "tflm_opt's kernels"
+        rows.append(("", f"{'':>11}  tensors with the scratch of {whose} ({instructions})"))
     return rows
 
 

@@ -57,9 +57,8 @@ def footprint(sources: codegen.Sources, board: Board, ops: int) -> Footprint:
 
 def _estimate(sources: codegen.Sources, ops: int, missing: MissingTool) -> Footprint:
     code = _CODE_PER_KERNEL * len(sources.kernels) + _CODE_PER_OP * ops
-    note = (
-        f"code and stack are rough estimates, since {missing.tool} is not installed; "
-        f"to measure them: {missing.install}"
-    )
+    note = f"code and stack are rough estimates, since {missing.tool} is not installed"
+    if missing.install:
+        note += f"; to measure them: {missing.install}"
     unmeasured = ("runtime", "stack", "code")
     return Footprint(sources.weights, code, 0, STACK_GUESS, unmeasured, (note,))
