@@ -20,7 +20,7 @@ import numpy as np
 
 from ..errors import MissingTool, TflmOptError, UnsupportedModel
 from . import calibration as calibrating
-from . import convert, draw, isolate, qat, sources, widen
+from . import convert, draw, isolate, qat, sources, tfmot, widen
 from .calibration import CalibrationWarning, Sample
 from .floatmodel import FloatModel, ModelInput, view
 
@@ -109,7 +109,7 @@ def quantize(
         _import_tensorflow(source)
     with isolate.unchanged():
         with isolate.quiet():
-            float_model = view(sources.load(model, source), source)
+            float_model, found = tfmot.opened(model, source)
         trained = float_model
         if train is not None:
             trained = _trained(float_model, train, calibration, epochs, seed, report)
@@ -128,7 +128,7 @@ def quantize(
             tflite, more = widen.widened(converted)
     return Quantized(
         tflite,
-        remarks + more,
+        found + remarks + more,
         kind,
         len(chosen),
         float_model.inputs,
@@ -181,6 +181,11 @@ def _calibration_data(
     if qat.is_prepared(model.origin):
         qat.require_ready(model.origin)
         return [], () if given is None else (UNUSED_CALIBRATION,), "trained"
+    if tfmot.has_ranges(model.origin):
+        doubts = tfmot.remarks(model.origin)
+        for doubt in doubts:
+            warnings.warn(doubt, CalibrationWarning, stacklevel=_callers_level())
+        return [], doubts + (() if given is None else (UNUSED_CALIBRATION,)), "trained"
     if given is not None:
         chosen = calibrating.gather(given, model.inputs, samples=samples, seed=seed)
         remarks = calibrating.remarks(chosen, model.inputs) + draw.remarks(model, chosen)
