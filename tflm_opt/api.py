@@ -30,7 +30,7 @@ RUNTIMES = ("engine", "tflm")
 INPUTS = ("resident", "streamed")
 KERNELS = ("reference", "cmsis_nn")
 IO = ("int8", "float32")
-QUANTIZE = ("ptq", "qat")
+QUANTIZE = ("ptq", "qat", "tfmot")
 SLOWDOWN = 1.3
 DEFAULT_BOARD = "qemu_m4"
 UNUSED_CALIBRATION = (
@@ -57,6 +57,7 @@ class Training:
 
     data: Any
     epochs: int
+    trainer: str = "qat"
 
 
 def optimize(
@@ -98,9 +99,10 @@ def optimize(
         calibration: real inputs for quantization (see `quant.quantize`); only for Keras models.
             Without it the ranges come from drawn data, and a warning says so.
         quantize: "ptq" rounds the model as it is; "qat" trains a copy of it with quantization for
-            some epochs (a Keras 3 model, see `quant.qat`). A model that `quant.qat.prepare` made
-            and you trained needs neither.
-        train: for "qat": a tuple of inputs and labels, or a data set of such batches.
+            some epochs (a Keras 3 model, see `quant.qat`); "tfmot" does so by
+            tensorflow-model-optimization's own training, in a child process (tf_keras or Keras 3).
+            A model that `quant.qat.prepare` or tfmot made and you trained needs neither.
+        train: for "qat" and "tfmot": a tuple of inputs and labels, or a data set of such batches.
         epochs: of that training.
         board: a board's id; its core decides stack and code, its SRAM and flash are budgets too.
             None measures for a Cortex-M4 and sets no limit.
@@ -139,9 +141,11 @@ def optimize(
     _choose("input", input, INPUTS)
     _choose("kernels", kernels, KERNELS)
     _choose("quantize", quantize, QUANTIZE)
-    if (train is not None) != (quantize == "qat"):
-        raise TflmOptError('quantize="qat" needs train=(inputs, labels), and nothing else takes it')
-    training = None if train is None else Training(train, epochs)
+    if (train is not None) != (quantize != "ptq"):
+        raise TflmOptError(
+            'quantize="qat" and "tfmot" need train=(inputs, labels), and nothing else takes it'
+        )
+    training = None if train is None else Training(train, epochs, quantize)
     if runtime == "tflm" and input == "streamed":
         raise TflmOptError("stock TFLM takes whole inputs; input='streamed' needs runtime='engine'")
     _check_fraction(max_extra_macs)
@@ -271,6 +275,7 @@ def load(
         calibration,
         train=None if training is None else training.data,
         epochs=0 if training is None else training.epochs,
+        trainer="qat" if training is None else training.trainer,
         io=io,  # type: ignore[arg-type]
         seed=seed,
         progress=lambda _, done: progress.detail(round(done * 100), 100),

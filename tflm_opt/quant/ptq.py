@@ -66,6 +66,7 @@ def quantize(
     *,
     train: Any = None,
     epochs: int = 3,
+    trainer: str = "qat",
     io: convert.IO = "int8",
     samples: int = 200,
     seed: int = 0,
@@ -84,7 +85,9 @@ def quantize(
             one; batched or not, with labels or without. None draws data for the input's range
             and warns, for then the accuracy means nothing.
         train: inputs and labels to train a copy of the model with first, with quantization (see
-            `qat.trained`); Keras 3 only. `epochs`: how often.
+            `qat.trained`); `epochs`: how often.
+        trainer: "qat", for Keras 3 models, or "tfmot", tensorflow-model-optimization's own training
+            in a child process (see `tfmot.training`).
         io: dtype of the file's inputs and outputs.
         samples: at most so many calibration samples are used.
         seed: for the choice of samples and for drawn data.
@@ -111,6 +114,8 @@ def quantize(
         with isolate.quiet():
             float_model, found = tfmot.opened(model, source)
         trained = float_model
+        if train is not None and trainer == "tfmot":
+            return _trained_by_tfmot(float_model, found, train, epochs, io, seed, report)
         if train is not None:
             trained = _trained(float_model, train, calibration, epochs, seed, report)
             calibration = None
@@ -156,6 +161,26 @@ def _trained(
             model.origin, train, calibration=calibration, epochs=epochs, seed=seed, tick=tick
         )
     return view(made, sources.Source.KERAS)
+
+
+def _trained_by_tfmot(
+    model: FloatModel,
+    found: tuple[str, ...],
+    train: Any,
+    epochs: int,
+    io: convert.IO,
+    seed: int,
+    report: Progress,
+) -> Quantized:
+    with isolate.quiet() as silence:
+
+        def tick(done: float) -> None:
+            with silence.lifted():
+                report("train", done)
+
+        made = tfmot.trained(model, train, epochs=epochs, io=io, found=found, seed=seed, tick=tick)
+    remarks = found + made.remarks
+    return Quantized(made.tflite, remarks, "trained", 0, model.inputs, model.outputs, model)
 
 
 def _is_keras_3(model: Any) -> bool:

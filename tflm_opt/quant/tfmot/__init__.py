@@ -15,6 +15,7 @@ from . import wrappers
 if TYPE_CHECKING:
     from ..floatmodel import FloatModel
     from ..sources import Source
+    from .training import Trained
 
 UNTRAINED = (
     "the model's activation ranges are all still the -6 to 6 that tfmot begins with: it was made "
@@ -67,3 +68,14 @@ def has_ranges(model: Any) -> bool:
 def remarks(model: Any) -> tuple[str, ...]:
     """What makes the ranges of a model doubtful for which `has_ranges` holds."""
     return (UNTRAINED,) if hasattr(model, "layers") and wrappers.is_untrained(model) else ()
+
+
+def trained(model: FloatModel, train: Any, *, found: tuple[str, ...] = (), **how: Any) -> Trained:
+    """Train a copy of an opened model in a child process; `found` are the remarks of `opened`.
+
+    Arguments and errors: as `training.train`.
+    """
+    from . import training
+
+    clustered = any(wrappers.CLUSTERING in remark for remark in found)
+    return training.train(model, train, clustered=clustered, **how)

@@ -21,6 +21,7 @@ from ...errors import ToolFailed, UnsupportedModel
 
 PACKAGE = "tensorflow_model_optimization"
 
+CLUSTERING = "clustering"
 _PRUNED = ("PruneLowMagnitude",)
 _CLUSTERED = ("ClusterWeights",)
 _OTHER_CLUSTERED = ("ClusterWeightsMHA",)
@@ -38,12 +39,10 @@ class Stripped:
     Attributes:
         model: a copy; or the model that was given, where there was nothing to strip.
         remarks: what was done, a sentence each.
-        clustered: weights of some layers were clustered.
     """
 
     model: Any
     remarks: tuple[str, ...] = ()
-    clustered: bool = False
 
 
 def kind_of(layer: Any) -> str:
@@ -121,12 +120,12 @@ def stripped(model: Any) -> Stripped:
     copy = _rebuilt(model)
     _require_same(model, copy)
     pruned, clustered = wrapped & set(_PRUNED), wrapped & set(_CLUSTERED)
-    what = " and ".join((*(["pruning"] * bool(pruned)), *(["clustering"] * bool(clustered))))
+    what = " and ".join((["pruning"] if pruned else []) + ([CLUSTERING] if clustered else []))
     remark = (
         f"wrappers of {what} were still around layers: they were taken off on a copy "
         f"({zero_share(copy):.0%} of the weights are zero)"
     )
-    return Stripped(copy, (remark,), bool(clustered))
+    return Stripped(copy, (remark,))
 
 
 def zero_share(model: Any) -> float:
@@ -232,7 +231,9 @@ def _require_same(model: Any, copy: Any) -> None:
 @contextlib.contextmanager
 def untouched(model: Any) -> Iterator[None]:
     """Put back what tfmot's wrappers write into their layers whenever they are called."""
-    inner = [layer.layer for layer in layers_of(model) if kind_of(layer) and hasattr(layer, "layer")]
+    inner = [
+        layer.layer for layer in layers_of(model) if kind_of(layer) and hasattr(layer, "layer")
+    ]
     holders = [*inner, *(getattr(layer, "activation", None) for layer in inner)]
     before = [(holder, dict(vars(holder))) for holder in holders if hasattr(holder, "__dict__")]
     try:
