@@ -21,6 +21,7 @@ from .result import Flash, Result, Sram, Whole
 if TYPE_CHECKING:
     from .arena import Plan
     from .codegen import Sources
+    from .compress import Compression
     from .graph import Graph
     from .patch_split.rewrite import Stock
     from .patch_split.search import Point
@@ -75,6 +76,7 @@ def optimize(
     max_extra_macs: float = 0.0,
     max_slowdown: float = SLOWDOWN,
     kernels: str = "reference",
+    compress: bool = False,
     reserve: int | str = 0,
     name: str | None = None,
     vectors: int = 16,
@@ -116,6 +118,9 @@ def optimize(
             one of least SRAM may take, by estimate. `math.inf` for the least whatever the speed.
         kernels: those that stock TFLM is built with: "reference", or "cmsis_nn" as for the board's
             core. Their scratch is left room for and counted.
+        compress: for runtime="tflm": encode weights where that makes the file smaller (few
+            different values a channel, or many zeros); TFLM decodes them as it runs, into its
+            arena. The result's `compression` and warnings say what it gains and costs.
         reserve: bytes of SRAM to set aside for the application, counted in the total.
         name: a C identifier for the generated code; made from the model's name by default.
         vectors: how many seeded samples the proof of equality runs.
@@ -148,6 +153,8 @@ def optimize(
     training = None if train is None else Training(train, epochs, quantize)
     if runtime == "tflm" and input == "streamed":
         raise TflmOptError("stock TFLM takes whole inputs; input='streamed' needs runtime='engine'")
+    if compress and runtime != "tflm":
+        raise TflmOptError('compress=True is for runtime="tflm": the engine has no decoder')
     _check_fraction(max_extra_macs)
     if not max_slowdown >= 1:
         raise TflmOptError(f"max_slowdown of {max_slowdown!r} is below 1: write 1.5")
@@ -166,6 +173,7 @@ def optimize(
             max_extra_macs=max_extra_macs,
             max_slowdown=max_slowdown,
             kernels=kernels,
+            compress=compress,
             reserve=set_aside or 0,
             name=name,
             vectors=vectors if verify else 0,
@@ -183,6 +191,7 @@ def optimize(
         "max_extra_macs": max_extra_macs,
         "max_slowdown": max_slowdown if math.isfinite(max_slowdown) else None,
         "kernels": kernels,
+        "compress": compress,
         "reserve": set_aside,
         "name": name,
         "vectors": vectors,
@@ -305,6 +314,7 @@ def _optimize(
     max_extra_macs: float,
     max_slowdown: float,
     kernels: str,
+    compress: bool,
     reserve: int,
     name: str | None,
     vectors: int,
@@ -327,10 +337,14 @@ def _optimize(
         kernels=arena.tflm_scratch.kernels_of(kernels, target.core),
         seed=seed,
     )
+    room = None if limit is None else max(limit - reserve, 0)
+    squeezed = None
+    if compress:
+        progress.step("Compressing weights")
+        squeezed, stock = _compressed(stock, room, kernels, seed)
     shape = _Shape(
         name or identifier(loaded.name), target, runtime, input, max_extra_macs, max_slowdown, seed
     )
-    room = None if limit is None else max(limit - reserve, 0)
     built = _built(optimized, stock, shape, room, progress)
     sources = built.sources
     sram = dataclasses.replace(built.sram, reserve=reserve)
@@ -357,11 +371,36 @@ def _optimize(
         samples=checked.samples,
         expected=checked.expected,
         float_model=loaded.float_model,
-        warnings=(*loaded.warnings, *built.notes),
+        warnings=(*loaded.warnings, *built.notes, *_gains(loaded, original, optimized, squeezed)),
+        compression=squeezed,
         front=built.front,
         bound=built.bound,
         whole=built.whole,
     )
+
+
+def _compressed(
+    stock: Stock, room: int | None, kernels: str, seed: int
+) -> tuple[Compression, Stock]:
+    from .compress import compress
+    from .result import TflmMemory
+
+    left = None if room is None else max(room - TFLM_STACK, 0)
+    found = compress(stock.tflite, room=left, kernels=kernels, seed=seed)
+    memory = stock.memory and TflmMemory(
+        stock.memory.before, found.memory or stock.memory.after, stock.memory.kernels
+    )
+    return found, dataclasses.replace(stock, tflite=found.tflite, plan=None, memory=memory)
+
+
+def _gains(
+    loaded: Loaded, original: Graph, optimized: Graph, squeezed: Compression | None
+) -> Sequence[str]:
+    from .compress import of_pruning, summary
+
+    pruned = any("wrappers of pruning" in remark for remark in loaded.warnings)
+    channels = (of_pruning(original, optimized),) if pruned else ()
+    return (*channels, *(summary(squeezed) if squeezed else ()))
 
 
 @dataclass(frozen=True, slots=True)
