@@ -120,6 +120,7 @@ def unchanged() -> Iterator[None]:
     numpy_state, python_state = np.random.get_state(), random.getstate()
     names = dict(_keras_name_counts() or {})
     scopes = list(_keras_scopes() or ())
+    legacy = {graph: dict(counts) for graph, counts in _tf_keras_name_counts().items()}
     context = _tensorflow_context()
     tf_state = {key: copy.deepcopy(getattr(context, key, None)) for key in ("_seed", "_rng")}
     try:
@@ -132,6 +133,7 @@ def unchanged() -> Iterator[None]:
         if counts is not None:
             counts.clear()
             counts.update(names)
+        _restore_tf_keras_names(legacy)
         left = _keras_scopes()
         if left is not None:
             left[:] = scopes
@@ -151,6 +153,19 @@ def _restore_environment(before: dict[str, str]) -> None:
 def _keras_name_counts() -> dict[str, int] | None:
     """How many layers of each class Keras has named: loading a model must not shift "conv2d_3"."""
     return _keras_state("object_name_uids")
+
+
+def _tf_keras_name_counts() -> Any:
+    """The same of tf_keras, which counts a graph apart."""
+    backend = sys.modules.get("tf_keras.src.backend")
+    return getattr(backend, "PER_GRAPH_OBJECT_NAME_UIDS", {})
+
+
+def _restore_tf_keras_names(before: dict[Any, dict[Any, int]]) -> None:
+    counts = _tf_keras_name_counts()
+    for graph in list(counts):
+        counts[graph].clear()
+        counts[graph].update(before.get(graph, {}))
 
 
 def _keras_scopes() -> list[Any] | None:

@@ -7,15 +7,14 @@ switch `tf.keras` for the whole process. So it is settled first, and the variabl
 from __future__ import annotations
 
 import contextlib
-import json
 import os
-import tempfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from ...errors import InvalidModel, MissingTool, UnsupportedModel
+from . import keras_file
 
 _SWITCH = "TF_USE_LEGACY_KERAS"
 _SIGNS = tuple(
@@ -56,10 +55,10 @@ def load(path: Path) -> Any:
     tfmot = import_tfmot(f"to read {path}, which holds layers of it")
     import tf_keras
 
-    with scope(tfmot), contextlib.ExitStack() as undo:
-        if zipfile.is_zipfile(path):
-            path = undo.enter_context(_without_build_config(path))
+    with scope(tfmot):
         try:
+            if zipfile.is_zipfile(path):
+                return keras_file.load(path)
             return tf_keras.models.load_model(str(path), compile=False)
         except Exception as error:
             raise _refusal(path, error) from error
@@ -101,35 +100,11 @@ def scope(tfmot: Any) -> Iterator[None]:
         yield
 
 
-@contextlib.contextmanager
-def _without_build_config(path: Path) -> Iterator[Path]:
-    """The `.keras` file with layers that are built when they are called, and only then.
-
-    tf_keras builds them from the file's `build_config` first; tfmot's make their variables anew
-    each time they are built, and the second ones have no values in the file.
-    """
-    with tempfile.TemporaryDirectory(prefix="tflm_opt_") as folder:
-        copy = Path(folder) / path.name
-        with zipfile.ZipFile(path) as old, zipfile.ZipFile(copy, "w") as new:
-            for name in old.namelist():
-                content = old.read(name)
-                if name == "config.json":
-                    content = json.dumps(_dropped(json.loads(content))).encode()
-                new.writestr(name, content)
-        yield copy
-
-
-def _dropped(config: Any) -> Any:
-    if isinstance(config, dict):
-        return {key: _dropped(one) for key, one in config.items() if key != "build_config"}
-    return [_dropped(one) for one in config] if isinstance(config, list) else config
-
-
 def _refusal(path: Path, error: Exception) -> Exception:
     from ..sources import one_line
 
     text = one_line(error)
-    if _SEVEN in str(error):
+    if isinstance(error, keras_file.OtherVariables) or _SEVEN in str(error):
         return UnsupportedModel(
             f"{path.name} holds a model of cluster-preserving training, and tfmot can't read its "
             f"own variables of that from this format ({text})",
