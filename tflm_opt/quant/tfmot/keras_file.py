@@ -78,7 +78,7 @@ def _fill(layer: Any, group: Any) -> None:
 
 
 def _values(group: Any) -> list[np.ndarray]:
-    stored = group["vars"] if "vars" in group else {}
+    stored: Any = group.get("vars", {})
     return [np.asarray(stored[str(i)]) for i in range(len(stored))]
 
 

@@ -28,7 +28,7 @@ _OTHER_CLUSTERED = ("ClusterWeightsMHA",)
 _ANNOTATED = ("QuantizeAnnotate",)
 _QUANTIZED = ("QuantizeWrapper", "QuantizeWrapperV2", "QuantizeLayer")
 _NOT_COMPUTING = ("InputLayer",)
-_UNTRAINED = (-6.0, 6.0)  # where tfmot's ranges begin
+_UNTRAINED = ((-6.0, 6.0), (0.0, 0.0))  # where tfmot's ranges begin: of activations, of inputs
 _SAMPLES = 4
 
 
@@ -79,7 +79,7 @@ def is_untrained(model: Any) -> bool:
     """Whether all of a quantized model's activation ranges are still where tfmot begins them."""
     ranges = [pair for layer in layers_of(model) for pair in activation_ranges(layer)]
     found = [(float(low.numpy()), float(high.numpy())) for low, high in ranges]
-    return bool(found) and all(pair == _UNTRAINED for pair in found)
+    return bool(found) and all(pair in _UNTRAINED for pair in found)
 
 
 def activation_ranges(layer: Any) -> list[tuple[Any, Any]]:
