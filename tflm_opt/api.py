@@ -148,7 +148,7 @@ def optimize(
     _choose("quantize", quantize, QUANTIZE)
     if (train is not None) != (quantize != "ptq"):
         raise TflmOptError(
-            'quantize="qat" and "tfmot" need train=(inputs, labels), and nothing else takes it'
+            'quantize="qat" or "tfmot" needs train=(inputs, labels), and nothing else takes it'
         )
     training = None if train is None else Training(train, epochs, quantize)
     if runtime == "tflm" and input == "streamed":
