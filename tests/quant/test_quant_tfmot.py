@@ -238,6 +238,7 @@ def test_training_leaves_no_trace(tmp_path: Path) -> None:
     assert "'own" in errors["tfmot, own layer"]
     assert 'quantize="qat"' in errors["tfmot, own layer"]
     assert errors["tfmot, unknown to it"].startswith("UnsupportedModel")
+    assert "p_re_lu" in errors["tfmot, unknown to it"]
     assert "40 and 3" in errors["qat, bad data"]
     assert "40, 3 samples" in errors["tfmot, bad data"]
     assert made["bit_exact"]
