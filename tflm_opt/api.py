@@ -21,7 +21,6 @@ from .result import Flash, Result, Sram, Whole
 if TYPE_CHECKING:
     from .arena import Plan
     from .codegen import Sources
-    from .compress import Compression
     from .graph import Graph
     from .patch_split.rewrite import Stock
     from .patch_split.search import Point
@@ -322,6 +321,7 @@ def _optimize(
     progress: Progress,
 ) -> Result:
     from . import arena, graph, passes, proof
+    from . import compress as compressing
     from .codegen.names import identifier
     from .graph.geometry import macs
     from .patch_split.rewrite import for_tflm
@@ -341,13 +341,15 @@ def _optimize(
     squeezed = None
     if compress:
         progress.step("Compressing weights")
-        squeezed, stock = _compressed(stock, room, kernels, seed)
+        left = None if room is None else max(room - TFLM_STACK, 0)
+        squeezed, stock = compressing.compressed(stock, room=left, kernels=kernels, seed=seed)
     shape = _Shape(
         name or identifier(loaded.name), target, runtime, input, max_extra_macs, max_slowdown, seed
     )
     built = _built(optimized, stock, shape, room, progress)
     sources = built.sources
     sram = dataclasses.replace(built.sram, reserve=reserve)
+    gains = compressing.remarks(loaded.warnings, original, optimized, squeezed)
     progress.step("Proving it equal to TFLM")
     checked = proof.prove(original, loaded.tflite, optimized, stock.tflite, sources, vectors, seed)
     return Result(
@@ -371,36 +373,12 @@ def _optimize(
         samples=checked.samples,
         expected=checked.expected,
         float_model=loaded.float_model,
-        warnings=(*loaded.warnings, *built.notes, *_gains(loaded, original, optimized, squeezed)),
+        warnings=(*loaded.warnings, *built.notes, *gains),
         compression=squeezed,
         front=built.front,
         bound=built.bound,
         whole=built.whole,
     )
-
-
-def _compressed(
-    stock: Stock, room: int | None, kernels: str, seed: int
-) -> tuple[Compression, Stock]:
-    from .compress import compress
-    from .result import TflmMemory
-
-    left = None if room is None else max(room - TFLM_STACK, 0)
-    found = compress(stock.tflite, room=left, kernels=kernels, seed=seed)
-    memory = stock.memory and TflmMemory(
-        stock.memory.before, found.memory or stock.memory.after, stock.memory.kernels
-    )
-    return found, dataclasses.replace(stock, tflite=found.tflite, plan=None, memory=memory)
-
-
-def _gains(
-    loaded: Loaded, original: Graph, optimized: Graph, squeezed: Compression | None
-) -> Sequence[str]:
-    from .compress import of_pruning, summary
-
-    pruned = any("wrappers of pruning" in remark for remark in loaded.warnings)
-    channels = (of_pruning(original, optimized),) if pruned else ()
-    return (*channels, *(summary(squeezed) if squeezed else ()))
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,8 @@ decoded weights of one op at a time, and with time. `codings` has the codings, `
 from __future__ import annotations
 
 from .codings import Encoded, best
-from .gains import constant_bytes, of_pruning
-from .rewrite import Compression, Squeezed, compress, summary
+from .gains import constant_bytes, remarks
+from .rewrite import Compression, Squeezed, compress, compressed
 
 __all__ = [
     "Compression",
@@ -17,7 +17,7 @@ __all__ = [
     "Squeezed",
     "best",
     "compress",
+    "compressed",
     "constant_bytes",
-    "of_pruning",
-    "summary",
+    "remarks",
 ]

@@ -1,8 +1,11 @@
-"""What pruning gained by itself: channels that are all zero, which the passes take out."""
+"""What pruning and compression gained, in words: also channels that the passes take out."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ..graph import Graph, Tensor
+from .rewrite import Compression, summary
 
 
 def constant_bytes(graph: Graph) -> int:
@@ -27,3 +30,12 @@ def of_pruning(original: Graph, optimized: Graph) -> str:
         f"channels without effect were taken out: constants take {after:,} bytes instead of "
         f"{before:,}"
     )
+
+
+def remarks(
+    found: Sequence[str], original: Graph, optimized: Graph, squeezed: Compression | None
+) -> tuple[str, ...]:
+    """What a result says of both; `found`: the remarks of quantization, which know of pruning."""
+    pruned = any("wrappers of pruning" in remark for remark in found)
+    channels = (of_pruning(original, optimized),) if pruned else ()
+    return (*channels, *(summary(squeezed) if squeezed else ()))

@@ -15,8 +15,9 @@ import numpy as np
 from .. import arena, graph
 from ..arena.tflm_scratch import REFERENCE, tflm_scratch
 from ..graph import Graph, Op, Tensor
-from ..patch_split.rewrite import allocations
+from ..patch_split.rewrite import Stock, allocations
 from ..patch_split.schedule import layer_by_layer
+from ..result import TflmMemory
 from ..runtime import tflm
 from ..runtime.tflm import Allocations
 from .codings import Encoded, best
@@ -88,6 +89,17 @@ def compress(
         file = _written(original, found, kernels, seed)[0]
         return Compression(file, _squeezed(found), (), len(tflite), len(file), None, None)
     return _fitting(original, tflite, found, room, kernels, seed)
+
+
+def compressed(
+    stock: Stock, *, room: int | None, kernels: str, seed: int
+) -> tuple[Compression, Stock]:
+    """The same of what `for_tflm` returns, whose `memory` then is that of the new file."""
+    found = compress(stock.tflite, room=room, kernels=kernels, seed=seed)
+    memory = stock.memory and TflmMemory(
+        stock.memory.before, found.memory or stock.memory.after, stock.memory.kernels
+    )
+    return found, replace(stock, tflite=found.tflite, plan=None, memory=memory)
 
 
 def _gaining(original: Graph, tflite: bytes) -> dict[Tensor, Encoded]:
