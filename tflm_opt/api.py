@@ -30,7 +30,7 @@ RUNTIMES = ("engine", "tflm")
 INPUTS = ("resident", "streamed")
 KERNELS = ("reference", "cmsis_nn", "tflm_opt")
 IO = ("int8", "float32")
-QUANTIZE = ("ptq", "qat")
+QUANTIZE = ("ptq", "qat", "tfmot")
 SLOWDOWN = 1.3
 DEFAULT_BOARD = "qemu_m4"
 UNUSED_CALIBRATION = (
@@ -57,6 +57,7 @@ class Training:
 
     data: Any
     epochs: int
+    trainer: str = "qat"
 
 
 def optimize(
@@ -74,6 +75,7 @@ def optimize(
     max_extra_macs: float = 0.0,
     max_slowdown: float = SLOWDOWN,
     kernels: str = "reference",
+    compress: bool = False,
     reserve: int | str = 0,
     name: str | None = None,
     vectors: int = 16,
@@ -98,9 +100,10 @@ def optimize(
         calibration: real inputs for quantization (see `quant.quantize`); only for Keras models.
             Without it the ranges come from drawn data, and a warning says so.
         quantize: "ptq" rounds the model as it is; "qat" trains a copy of it with quantization for
-            some epochs (a Keras 3 model, see `quant.qat`). A model that `quant.qat.prepare` made
-            and you trained needs neither.
-        train: for "qat": a tuple of inputs and labels, or a data set of such batches.
+            some epochs (a Keras 3 model, see `quant.qat`); "tfmot" does so by
+            tensorflow-model-optimization's own training, in a child process (tf_keras or Keras 3).
+            A model that `quant.qat.prepare` or tfmot made and you trained needs neither.
+        train: for "qat" and "tfmot": a tuple of inputs and labels, or a data set of such batches.
         epochs: of that training.
         board: a board's id; its core decides stack and code, its SRAM and flash are budgets too.
             None measures for a Cortex-M4 and sets no limit.
@@ -115,6 +118,9 @@ def optimize(
         kernels: those that stock TFLM is built with: "reference", "cmsis_nn", or "tflm_opt" for
             ours in CMSIS-NN's place; on the board's core. Their scratch is left room for and
             counted.
+        compress: for runtime="tflm": encode weights where that makes the file smaller (few
+            different values a channel, or many zeros); TFLM decodes them as it runs, into its
+            arena. The result's `compression` and warnings say what it gains and costs.
         reserve: bytes of SRAM to set aside for the application, counted in the total.
         name: a C identifier for the generated code; made from the model's name by default.
         vectors: how many seeded samples the proof of equality runs.
@@ -140,11 +146,15 @@ def optimize(
     _choose("input", input, INPUTS)
     _choose("kernels", kernels, KERNELS)
     _choose("quantize", quantize, QUANTIZE)
-    if (train is not None) != (quantize == "qat"):
-        raise TflmOptError('quantize="qat" needs train=(inputs, labels), and nothing else takes it')
-    training = None if train is None else Training(train, epochs)
+    if (train is not None) != (quantize != "ptq"):
+        raise TflmOptError(
+            'quantize="qat" or "tfmot" needs train=(inputs, labels), and nothing else takes it'
+        )
+    training = None if train is None else Training(train, epochs, quantize)
     if runtime == "tflm" and input == "streamed":
         raise TflmOptError("stock TFLM takes whole inputs; input='streamed' needs runtime='engine'")
+    if compress and runtime != "tflm":
+        raise TflmOptError('compress=True is for runtime="tflm": the engine has no decoder')
     _check_fraction(max_extra_macs)
     if not max_slowdown >= 1:
         raise TflmOptError(f"max_slowdown of {max_slowdown!r} is below 1: write 1.5")
@@ -163,6 +173,7 @@ def optimize(
             max_extra_macs=max_extra_macs,
             max_slowdown=max_slowdown,
             kernels=kernels,
+            compress=compress,
             reserve=set_aside or 0,
             name=name,
             vectors=vectors if verify else 0,
@@ -180,6 +191,7 @@ def optimize(
         "max_extra_macs": max_extra_macs,
         "max_slowdown": max_slowdown if math.isfinite(max_slowdown) else None,
         "kernels": kernels,
+        "compress": compress,
         "reserve": set_aside,
         "name": name,
         "vectors": vectors,
@@ -272,6 +284,7 @@ def load(
         calibration,
         train=None if training is None else training.data,
         epochs=0 if training is None else training.epochs,
+        trainer="qat" if training is None else training.trainer,
         io=io,  # type: ignore[arg-type]
         seed=seed,
         progress=lambda _, done: progress.detail(round(done * 100), 100),
@@ -301,6 +314,7 @@ def _optimize(
     max_extra_macs: float,
     max_slowdown: float,
     kernels: str,
+    compress: bool,
     reserve: int,
     name: str | None,
     vectors: int,
@@ -308,6 +322,7 @@ def _optimize(
     progress: Progress,
 ) -> Result:
     from . import arena, graph, passes, proof
+    from . import compress as compressing
     from .codegen.names import identifier
     from .graph.geometry import macs
     from .patch_split.rewrite import for_tflm
@@ -323,13 +338,19 @@ def _optimize(
         kernels=arena.tflm_scratch.kernels_of(kernels, target.core),
         seed=seed,
     )
+    room = None if limit is None else max(limit - reserve, 0)
+    squeezed = None
+    if compress:
+        progress.step("Compressing weights")
+        left = None if room is None else max(room - TFLM_STACK, 0)
+        squeezed, stock = compressing.compressed(stock, room=left, kernels=kernels, seed=seed)
     shape = _Shape(
         name or identifier(loaded.name), target, runtime, input, max_extra_macs, max_slowdown, seed
     )
-    room = None if limit is None else max(limit - reserve, 0)
     built = _built(optimized, stock, shape, room, progress)
     sources = built.sources
     sram = dataclasses.replace(built.sram, reserve=reserve)
+    gains = compressing.remarks(loaded.warnings, original, optimized, squeezed)
     progress.step("Proving it equal to TFLM")
     checked = proof.prove(original, loaded.tflite, optimized, stock.tflite, sources, vectors, seed)
     return Result(
@@ -353,7 +374,8 @@ def _optimize(
         samples=checked.samples,
         expected=checked.expected,
         float_model=loaded.float_model,
-        warnings=(*loaded.warnings, *built.notes),
+        warnings=(*loaded.warnings, *built.notes, *gains),
+        compression=squeezed,
         front=built.front,
         bound=built.bound,
         whole=built.whole,

@@ -71,6 +71,7 @@ def cli() -> None:
     show_default=True,
     help="What stock TFLM is built with: whose scratch to leave room for.",
 )
+@click.option("--compress", is_flag=True, help="Encode weights, for --runtime tflm.")
 @click.option("--reserve", metavar="SIZE", default="0", help="SRAM to leave to the application.")
 @click.option(
     "--calibration",
@@ -95,6 +96,7 @@ def optimize(
     max_extra_macs: float,
     max_slowdown: float,
     kernels: str,
+    compress: bool,
     reserve: str,
     calibration: str | None,
     name: str | None,
@@ -134,6 +136,7 @@ def optimize(
             max_extra_macs=max_extra_macs,
             max_slowdown=max_slowdown,
             kernels=kernels,
+            compress=compress,
             reserve=0 if reserve in ("", "0") else reserve,
             name=name,
             vectors=vectors,

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .arena import Plan
     from .boards import Board
     from .codegen import Sources
+    from .compress import Compression
     from .graph import Graph
     from .patch_split.schedule import Schedule
     from .patch_split.search import Point
@@ -182,6 +183,7 @@ class Result:
             what is computed again;
             None for "tflm".
         whole: ops that can't run on rows, and why; the rest is optimized all the same.
+        compression: what `compress=True` encoded, and what that gained; None without it.
         request: what `optimize` was asked for, by its arguments' names; `model` is
             a file's name or None, `calibration` whether there was any, `max_slowdown` None for inf.
         findings: what `evaluate` and `profile` found, for the reports.
@@ -211,6 +213,7 @@ class Result:
     front: tuple[Point, ...] = ()
     bound: int | None = None
     whole: tuple[Whole, ...] = ()
+    compression: Compression | None = None
     request: Mapping[str, Any] | None = None
     findings: Findings = field(default_factory=Findings)
 

@@ -86,7 +86,7 @@ def stock(package: Package) -> Stock:
     if not package.tflite:
         raise InvalidModel("no .tflite for stock TFLM", source=str(package.folder))
     found = graph.read(package.tflite, "model.tflite")
-    methods = tflm_ops.methods(op.kind for op in tflm_ops.all_ops(found))
+    methods = tflm_ops.methods(map(tflm_ops.kind, tflm_ops.all_ops(found)))
     needs = arena(found)
     lines = [
         f"{len(found.ops)} ops, {len(package.tflite)} bytes of constants: a .tflite that stock",
@@ -153,7 +153,7 @@ def tflite_source(name: str, tflite: bytes) -> str:
 
 def write_kernels(model: Stock, folder: Path) -> None:
     """Write what takes CMSIS-NN's place for a model's ops: `cmsis_nn/`, `include/`, `src/`."""
-    used = {op.kind for op in tflm_ops.all_ops(model.graph)}
+    used = set(map(tflm_ops.kind, tflm_ops.all_ops(model.graph)))
     wanted = [
         name
         for name, kernel in table.kernels().items()

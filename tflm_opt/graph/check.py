@@ -269,7 +269,7 @@ def _unknown_kind(where: str, op: Op) -> UnsupportedModel:
         reason, remedy = _KIND_REASONS[op.kind]
         return UnsupportedModel(reason, op=where, tensor=tensor, remedy=remedy)
     what = f"custom op {op.custom_code!r}" if op.kind == "CUSTOM" else op.kind
-    if op.kind == "CUSTOM" and op.custom_code == "DECODE":
+    if op.kind == "CUSTOM" and op.custom_code in ("DECODE", "TFLM_DECODE"):
         reason, remedy = _KIND_REASONS["DECODE"]
         return UnsupportedModel(reason, op=where, tensor=tensor, remedy=remedy)
     return UnsupportedModel(

@@ -30,6 +30,7 @@ _CHATTER = re.compile(
     re.IGNORECASE,
 )
 _ONE_AT_A_TIME = threading.RLock()
+_KERAS_SEEDS = ("global_random_seed", "global_seed_generator")
 _LOGGERS = ("tensorflow", "absl", "tensorflow.lite")
 
 
@@ -120,6 +121,9 @@ def unchanged() -> Iterator[None]:
     numpy_state, python_state = np.random.get_state(), random.getstate()
     names = dict(_keras_name_counts() or {})
     scopes = list(_keras_scopes() or ())
+    seeds = {name: _keras_state(name) for name in _KERAS_SEEDS}
+    drawn = _drawn(seeds)
+    legacy = {graph: dict(counts) for graph, counts in _tf_keras_name_counts().items()}
     context = _tensorflow_context()
     tf_state = {key: copy.deepcopy(getattr(context, key, None)) for key in ("_seed", "_rng")}
     try:
@@ -132,6 +136,8 @@ def unchanged() -> Iterator[None]:
         if counts is not None:
             counts.clear()
             counts.update(names)
+        _restore_tf_keras_names(legacy)
+        _restore_keras_seeds(seeds, drawn)
         left = _keras_scopes()
         if left is not None:
             left[:] = scopes
@@ -151,6 +157,36 @@ def _restore_environment(before: dict[str, str]) -> None:
 def _keras_name_counts() -> dict[str, int] | None:
     """How many layers of each class Keras has named: loading a model must not shift "conv2d_3"."""
     return _keras_state("object_name_uids")
+
+
+def _drawn(seeds: dict[str, Any]) -> Any:
+    """How far Keras's own generator has come, None where there is none yet."""
+    generator = seeds["global_seed_generator"]
+    return None if generator is None else np.array(generator.state)
+
+
+def _restore_keras_seeds(before: dict[str, Any], drawn: Any) -> None:
+    state = sys.modules.get("keras.src.backend.common.global_state")
+    if state is None:
+        return
+    for name, value in before.items():
+        if state.get_global_attribute(name) is not value:
+            state.set_global_attribute(name, value)
+    if drawn is not None:
+        before["global_seed_generator"].state.assign(drawn)
+
+
+def _tf_keras_name_counts() -> Any:
+    """The same of tf_keras, which counts a graph apart."""
+    backend = sys.modules.get("tf_keras.src.backend")
+    return getattr(backend, "PER_GRAPH_OBJECT_NAME_UIDS", {})
+
+
+def _restore_tf_keras_names(before: dict[Any, dict[Any, int]]) -> None:
+    counts = _tf_keras_name_counts()
+    for graph in list(counts):
+        counts[graph].clear()
+        counts[graph].update(before.get(graph, {}))
 
 
 def _keras_scopes() -> list[Any] | None:

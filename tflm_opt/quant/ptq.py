@@ -20,7 +20,7 @@ import numpy as np
 
 from ..errors import MissingTool, TflmOptError, UnsupportedModel
 from . import calibration as calibrating
-from . import convert, draw, isolate, qat, sources, widen
+from . import convert, draw, isolate, qat, sources, tfmot, widen
 from .calibration import CalibrationWarning, Sample
 from .floatmodel import FloatModel, ModelInput, view
 
@@ -66,6 +66,7 @@ def quantize(
     *,
     train: Any = None,
     epochs: int = 3,
+    trainer: str = "qat",
     io: convert.IO = "int8",
     samples: int = 200,
     seed: int = 0,
@@ -84,7 +85,9 @@ def quantize(
             one; batched or not, with labels or without. None draws data for the input's range
             and warns, for then the accuracy means nothing.
         train: inputs and labels to train a copy of the model with first, with quantization (see
-            `qat.trained`); Keras 3 only. `epochs`: how often.
+            `qat.trained`); `epochs`: how often.
+        trainer: "qat", for Keras 3 models, or "tfmot", tensorflow-model-optimization's own training
+            in a child process (see `tfmot.training`).
         io: dtype of the file's inputs and outputs.
         samples: at most so many calibration samples are used.
         seed: for the choice of samples and for drawn data.
@@ -109,8 +112,10 @@ def quantize(
         _import_tensorflow(source)
     with isolate.unchanged():
         with isolate.quiet():
-            float_model = view(sources.load(model, source), source)
+            float_model, found = tfmot.opened(model, source)
         trained = float_model
+        if train is not None and trainer == "tfmot":
+            return _trained_by_tfmot(float_model, found, train, epochs, io, seed, report)
         if train is not None:
             trained = _trained(float_model, train, calibration, epochs, seed, report)
             calibration = None
@@ -128,7 +133,7 @@ def quantize(
             tflite, more = widen.widened(converted)
     return Quantized(
         tflite,
-        remarks + more,
+        found + remarks + more,
         kind,
         len(chosen),
         float_model.inputs,
@@ -158,6 +163,26 @@ def _trained(
     return view(made, sources.Source.KERAS)
 
 
+def _trained_by_tfmot(
+    model: FloatModel,
+    found: tuple[str, ...],
+    train: Any,
+    epochs: int,
+    io: convert.IO,
+    seed: int,
+    report: Progress,
+) -> Quantized:
+    with isolate.quiet() as silence:
+
+        def tick(done: float) -> None:
+            with silence.lifted():
+                report("train", done)
+
+        made = tfmot.trained(model, train, epochs=epochs, io=io, found=found, seed=seed, tick=tick)
+    remarks = found + made.remarks
+    return Quantized(made.tflite, remarks, "trained", 0, model.inputs, model.outputs, model)
+
+
 def _is_keras_3(model: Any) -> bool:
     return any(base.__module__.startswith("keras.") for base in type(model).__mro__)
 
@@ -181,6 +206,11 @@ def _calibration_data(
     if qat.is_prepared(model.origin):
         qat.require_ready(model.origin)
         return [], () if given is None else (UNUSED_CALIBRATION,), "trained"
+    if tfmot.has_ranges(model.origin):
+        doubts = tfmot.remarks(model.origin)
+        for doubt in doubts:
+            warnings.warn(doubt, CalibrationWarning, stacklevel=_callers_level())
+        return [], doubts + (() if given is None else (UNUSED_CALIBRATION,)), "trained"
     if given is not None:
         chosen = calibrating.gather(given, model.inputs, samples=samples, seed=seed)
         remarks = calibrating.remarks(chosen, model.inputs) + draw.remarks(model, chosen)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InvalidModel, MissingTool, TflmOptError, UnsupportedModel
+from .tfmot import files as tfmot_files
 
 _H5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _ZIP_SIGNATURE = b"PK\x03\x04"
@@ -120,6 +121,10 @@ def load(model: Any, source: Source) -> Any:
             f"{_describe(model)} is {source.value}, and no Keras model can be read from it",
             remedy="Give a Keras 3 or tf_keras model, a .keras or .h5 file, or a SavedModel folder",
         )
+    if source in (Source.KERAS_FILE, Source.H5_FILE, Source.SAVED_MODEL):
+        path = _existing(model)
+        if tfmot_files.holds_wrappers(path):
+            return tfmot_files.load(path)
     return _LOADERS[source](model)
 
 

@@ -60,6 +60,8 @@ def options(request: dict[str, Any]) -> list[str]:
         if value != usual:
             text = "inf" if value is None else str(value)
             found.append(f"--{key.replace('_', '-')} {shlex.quote(text)}")
+    if request.get("compress"):
+        found.append("--compress")
     if not request["verify"]:
         found.append("--no-verify")
     if request["calibration"]:
