@@ -16,6 +16,7 @@ from ..graph import Graph, Op, Tensor
 from ..graph.ir import Quantization
 
 _BORDERS = ("QUANTIZE", "DEQUANTIZE")
+_LAYERS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV")
 
 
 def match(int8: Graph, floats: Graph) -> dict[Tensor, Tensor]:
@@ -38,19 +39,31 @@ def match(int8: Graph, floats: Graph) -> dict[Tensor, Tensor]:
     return pairs
 
 
+def float_weights(int8: Graph, floats: Graph, pairs: dict[Tensor, Tensor]) -> dict[Op, Tensor]:
+    """The float weights of the int8 ops whose partner has weights of the same shape."""
+    makers = {tensor: op for op in floats.ops for tensor in op.outputs}
+    through = _without_borders(floats)
+    found: dict[Op, Tensor] = {}
+    for op in int8.ops:
+        mine, partner = weight(op), makers.get(pairs.get(op.outputs[0]))  # type: ignore[arg-type]
+        if mine is None or partner is None or len(partner.inputs) < 2:
+            continue
+        theirs = partner.inputs[1]
+        theirs = None if theirs is None else through.get(theirs, theirs)
+        if theirs is not None and theirs.data is not None and theirs.shape == mine.shape:
+            found[op] = theirs
+    return found
+
+
 def computed(op: Op) -> list[Tensor]:
     return [tensor for tensor in op.inputs if tensor is not None and tensor.data is None]
 
 
 def weight(op: Op) -> Tensor | None:
     """The weights of a layer that has some."""
-    if op.kind == "TRANSPOSE_CONV":
-        place = 1
-    elif op.kind in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"):
-        place = 1
-    else:
+    if op.kind not in _LAYERS or len(op.inputs) < 2:
         return None
-    tensor = op.inputs[place] if len(op.inputs) > place else None
+    tensor = op.inputs[1]
     return tensor if tensor is not None and tensor.data is not None else None
 
 
