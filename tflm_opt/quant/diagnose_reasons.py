@@ -136,7 +136,7 @@ def _narrow(layer: LayerError, row: Row) -> tuple[str, str] | None:
     if layer.range_use >= NARROW or not _output_is_coarse(layer):
         return None
     return (
-        f"only {layer.range_use:.0%} of its codes are used: calibration saw larger values than these",
+        f"only {layer.range_use:.0%} of its codes are used: its range is far wider than these values",
         "Calibrate with data like these, or cut outliers off: percentile or MSE ranges",
     )
 
