@@ -227,8 +227,8 @@ def _require_finite(column: np.ndarray, name: str) -> None:
     bad = ~np.isfinite(column)
     first = int(np.argmax(bad.reshape(len(column), -1).any(axis=1)))
     raise ValueError(
-        f"input {name!r} holds {np.count_nonzero(bad)} values that are NaN or infinite, the first in "
-        f"sample {first}"
+        f"input {name!r} holds {np.count_nonzero(bad)} values that are NaN or infinite, the "
+        f"first in sample {first}"
     )
 
 

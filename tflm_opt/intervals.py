@@ -1,9 +1,9 @@
 """How far a share that was counted on some samples may be from the true one.
 
-Wilson, "Probable Inference, the Law of Succession, and Statistical Inference" (1927), for one share;
-Newcombe, "Improved confidence intervals for the difference between binomial proportions based on
-paired data" (1998), method 10, for two models judged on the same samples; McNemar's exact test for
-whether one is better at all.
+Wilson, "Probable Inference, the Law of Succession, and Statistical Inference" (1927), for one
+share; Newcombe, "Improved confidence intervals for the difference between binomial proportions
+based on paired data" (1998), method 10, for two models judged on the same samples; McNemar's exact
+test for whether one is better at all.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ class Paired:
         difference: of their shares of right answers; below 0 where the second is worse.
         interval: of that difference.
         lost: samples that only the first got right. `won`: those that only the second did.
-        p: how likely so uneven a split of those samples is, or a more uneven one, if neither model is
-            better (McNemar's exact test).
+        p: how likely so uneven a split of those samples is, or a more uneven one, if neither model
+            is better (McNemar's exact test).
     """
 
     difference: float

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from .boards import Board
     from .codegen import Sources
     from .graph import Graph
+    from .intervals import Interval, Paired
     from .patch_split.schedule import Schedule
     from .patch_split.search import Point
     from .profiling import Profile
-    from .intervals import Interval, Paired
     from .quant import FloatModel
     from .quant.diagnosis import Diagnosis
     from .runtime.tflm import Allocations
@@ -302,8 +302,8 @@ class Result:
             samples: at most so many are run, evenly spread over those given.
 
         Returns:
-            The table, also kept as `quantization`. From a `.tflite` alone there is nothing to compare
-            with: it has saturation, range use and dead channels then, and says so.
+            The table, also kept as `quantization`. From a `.tflite` alone there is nothing to
+            compare with: it has saturation, range use and dead channels then, and says so.
 
         Raises:
             ValueError: as `predict`.

@@ -1,9 +1,9 @@
 """Float against int8, layer by layer: where a net loses what it loses to quantization.
 
-Three runs a sample, with all tensors kept: the float net; the int8 net, whose errors add up from layer
-to layer; and every int8 layer by itself, which is given the float net's values and so shows what it
-adds alone. The first comes from `float_twin`, the others run the int8 file's ops on LiteRT's reference
-kernels.
+Three runs a sample, with all tensors kept: the float net; the int8 net, whose errors add up from
+layer to layer; and every int8 layer by itself, which is given the float net's values and so shows
+what it adds alone. The first comes from `float_twin`, the others run the int8 file's ops on
+LiteRT's reference kernels.
 """
 
 from __future__ import annotations
@@ -177,7 +177,8 @@ class _Runs:
             )
         if any(op.kind == "QUANTIZE" for op in self.floats.graph.ops):
             found.append(
-                "the float model rounds values itself, as it was trained to: errors are against that"
+                "the float model rounds values itself, as it was trained to: errors are against "
+                "that"
             )
         return tuple(found)
 

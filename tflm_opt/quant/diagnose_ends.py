@@ -1,8 +1,8 @@
 """Which ends of its range a tensor may well reach: where values stop anyway, nothing is lost.
 
-A fused ReLU stops at zero and ReLU6 at 6; sigmoid, tanh and softmax have ranges that TFLite fixes; and
-a range that ends at zero is of values that have no other sign. What only moves values has the ends of
-what it moves.
+A fused ReLU stops at zero and ReLU6 at 6; sigmoid, tanh and softmax have ranges that TFLite fixes;
+and a range that ends at zero is of values that have no other sign. What only moves values has the
+ends of what it moves.
 """
 
 from __future__ import annotations

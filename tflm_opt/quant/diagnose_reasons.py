@@ -76,8 +76,8 @@ def _of_the_model(graph: Graph, tops: Sequence[np.ndarray], drawn: bool) -> list
             Finding(
                 None,
                 "",
-                f"in {shared:.0%} of the samples several classes share the largest output code, and "
-                "the first of them wins",
+                f"in {shared:.0%} of the samples several classes share the largest output code, "
+                "and the first of them wins",
                 "Take the softmax off: the largest logit is the same class, with finer steps"
                 if flat
                 else "The outputs differ by less than a step: train for larger margins",
@@ -102,8 +102,8 @@ def _weights(layer: LayerError, row: Row) -> tuple[str, str] | None:
         return None
     if layer.per_channel is False and (layer.weight_spread or 0) > UNEQUAL:
         return (
-            f"its weights have one scale, and its widest channel is {layer.weight_spread:.0f} times "
-            f"the typical one: they are at {layer.weight_sqnr_db:.0f} dB",
+            f"its weights have one scale, and its widest channel is {layer.weight_spread:.0f} "
+            f"times the typical one: they are at {layer.weight_sqnr_db:.0f} dB",
             "Equalize channels, or train with quantization (quantize='qat')",
         )
     return (
@@ -136,7 +136,8 @@ def _narrow(layer: LayerError, row: Row) -> tuple[str, str] | None:
     if layer.range_use >= NARROW or not _output_is_coarse(layer):
         return None
     return (
-        f"only {layer.range_use:.0%} of its codes are used: its range is far wider than these values",
+        f"only {layer.range_use:.0%} of its codes are used: its range is far wider than "
+        "these values",
         "Calibrate with data like these, or cut outliers off: percentile or MSE ranges",
     )
 

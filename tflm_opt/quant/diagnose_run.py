@@ -41,7 +41,7 @@ class Runner:
             raise ToolFailed("LiteRT", f"refused the model: {error}") from error
 
     def run(self, inputs: Sequence[np.ndarray]) -> Mapping[Tensor, np.ndarray]:
-        """The values of all tensors that ops compute, and of the inputs; valid until the next run."""
+        """The values of inputs and of all that ops compute; valid until the next run."""
         for tensor, array in zip(self.graph.inputs, inputs, strict=True):
             self._engine.set_tensor(self._places[tensor], array)
         self._engine.invoke()

@@ -63,8 +63,8 @@ class Tally:
 
     Attributes:
         channels: of its last axis; 1 where that is none of a layer's.
-        rounding, clipping: power of what is lost when the float values themselves are rounded to the
-            tensor's codes: those that lie in its range, and those that lie beyond.
+        rounding, clipping: power of what is lost when the float values themselves are rounded to
+            the tensor's codes: those that lie in its range, and those that lie beyond.
     """
 
     def __init__(self, tensor: Tensor, channels: int) -> None:

@@ -36,13 +36,13 @@ class LayerError:
         own: of this layer alone, which gets the float net's values, rounded.
         channel_sqnr_db: the median of the channels' own ratios. Far below `own.sqnr_db` where a few
             large channels hide what the others lose.
-        rounding, clipping: shares of the own error's power that rounding the output explains, in its
-            range and beyond it; the rest comes from rounded weights and inputs.
+        rounding, clipping: shares of the own error's power that rounding the output explains, in
+            its range and beyond it; the rest comes from rounded weights and inputs.
         clipped: share of the float values that lie beyond the range.
         at_ends: share of codes at an end of the range; `saturated`: those of them that neither an
             activation (ReLU, ReLU6, sigmoid...) nor a range that ends at zero explains.
         range_use: the span of codes seen, as a share of all.
-        channels, dead_channels: dead ones were always at one code; None where there are no channels.
+        channels, dead_channels: dead ones were always at one code; None without channels.
         removed_channels: how many of all channels `optimize` took out, bit for bit.
         channel_spread: the widest channel's range over the median one's.
         weight_sqnr_db: of the rounded weights.

@@ -93,14 +93,15 @@ def _line(one: dict[str, Any]) -> str:
     own, net = one["own"], one["accumulated"]
     op = "in" if one["op"] is None else str(one["op"])
     dead = "" if one["dead_channels"] is None else f"{one['dead_channels']}/{one['channels']}"
-    step = one["step"]
+    step, channel = one["step"], one["channel_sqnr_db"]
+    typical = "" if channel is None else f"{channel:.1f}"
     label = one["label"]
     if len(label) > _NAME - 2:
         label = f"{label[: _NAME - 4]}.."
     return (
         f"{op:>4}  {label:<{_NAME}}{one['kind'][:17]:<18}"
-        f"{_decibels(own):>6}{'' if one['channel_sqnr_db'] is None else format(one['channel_sqnr_db'], '.1f'):>8}"
-        f"{_decibels(net):>6}{_steps(net and net['steps']):>9}{_steps(net and net['mean'] / step):>7}"
+        f"{_decibels(own):>6}{typical:>8}{_decibels(net):>6}"
+        f"{_steps(net and net['steps']):>9}{_steps(net and net['mean'] / step):>7}"
         f"{one['saturated']:>7.2%}{one['range_use']:>6.0%}{dead:>9}"
     )
 
