@@ -13,10 +13,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .. import graph as graphs
 from ..errors import TflmOptError
 from ..graph import Graph, Op, Tensor
 from ..graph.ir import NUMPY_DTYPES
+from ..graph.text import short_name
 from . import diagnose_ends as ends
 from . import diagnose_match as matching
 from . import diagnose_reasons as reasons
@@ -135,8 +135,12 @@ class _Runs:
             [_given(a, t) for a, t in zip(sample, self.int8.graph.inputs, strict=True)]
         )
         values, own = self._float_values(sample)
+        inputs = zip(self.int8.graph.inputs, map(np.asarray, sample), strict=True)
+        given = {tensor: array for tensor, array in inputs if array.dtype.kind == "f"}
         for row in self._rows:
             floats = None if row.partner is None else values[row.partner]
+            if row.op is None and row.tensor in given:
+                floats = given[row.tensor]
             alone = None
             if row.own and floats is not None:
                 alone = quantized(floats, row.tensor) if row.op is None else own.get(row.tensor)
@@ -264,6 +268,8 @@ def _weight_spread(op: Op, weights: Tensor) -> float | None:
 
 
 _SCOPES = ("StatefulPartitionedCall",)
+_INSIDE = ("batchnorm", "moments")  # scopes within a layer
+_LAYER_OPS = ("convolution", "depthwise", "Conv", "Conv2D", "MatMul", "conv_transpose")
 
 
 def label(name: str) -> str:
@@ -272,13 +278,17 @@ def label(name: str) -> str:
     >>> label("net_1/re_lu_1/Relu6;net_1/conv2d_1/convolution")
     'conv2d_1'
     """
-    layer = graphs.text.short_name(name)
-    for part in reversed(name.split(";")):
-        words = [word for word in part.split("/") if word and word not in _SCOPES]
-        if len(words) > 1:
-            layer = words[-2]
-            break
-    return layer
+    parts = [
+        [word for word in part.split("/") if word and word not in _SCOPES]
+        for part in name.split(";")
+    ]
+    scoped = [words for words in parts if len(words) > 1]
+    for words in reversed(scoped):
+        if words[-1].rstrip("0123456789_") in _LAYER_OPS:
+            return words[-2]
+    if not scoped:
+        return short_name(name)
+    return next((word for word in reversed(scoped[-1][:-1]) if word not in _INSIDE), scoped[-1][-2])
 
 
 __all__ = ["NO_FLOAT", "Row", "channels_of", "diagnose", "label"]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..graph import Graph
+from ..graph import Graph, Tensor
 from .diagnosis import Finding, LayerError
 
 if TYPE_CHECKING:
@@ -24,11 +24,11 @@ PART = 1 / 3  # a share of the error's power from which on a cause is named
 UNEQUAL = 8.0  # a widest channel of so many typical ones costs these 3 of 8 bits
 CREST = 12.0  # a largest value of so many times the root mean square: outliers
 NARROW = 0.25  # a quarter of the codes: two bits are lost
-SATURATED = 0.001
+SATURATED = 0.01
 DEAD = 0.25
 TIES = 0.02
 
-_Rule = Callable[[LayerError, "Row"], "tuple[str, str] | None"]
+_Rule = Callable[[LayerError, "Row", "LayerError | None"], "tuple[str, str] | None"]
 
 
 def findings(
@@ -41,18 +41,27 @@ def findings(
 ) -> tuple[Finding, ...]:
     """The whole model's first, then the worst layers, then what is odd about others."""
     found = list(_of_the_model(graph, tops, drawn))
+    by_tensor = {row.tensor: layer for row, layer in zip(rows, layers, strict=True)}
     order = sorted(range(len(layers)), key=lambda i: layers[i].rank)
     named = 0
     for i in order:
         layer = layers[i]
         if layer.moves or named == MOST:
             continue
+        before = _before(rows[i], by_tensor)
         rules = _WEAK if layer.rank < WEAK_DB else _ODD
-        said = next((words for rule in rules if (words := rule(layer, rows[i]))), None)
+        said = next((words for rule in rules if (words := rule(layer, rows[i], before))), None)
         if said is not None:
             found.append(Finding(i, layer.label, *said))
             named += 1
     return tuple(found)
+
+
+def _before(row: Row, by_tensor: dict[Tensor, LayerError]) -> LayerError | None:
+    """The worst of the layers that this one reads."""
+    inputs = () if row.op is None else row.op.inputs
+    read = [by_tensor[tensor] for tensor in inputs if tensor in by_tensor]
+    return min(read, key=lambda one: one.rank, default=None)
 
 
 def _of_the_model(graph: Graph, tops: Sequence[np.ndarray], drawn: bool) -> list[Finding]:
@@ -86,7 +95,7 @@ def _of_the_model(graph: Graph, tops: Sequence[np.ndarray], drawn: bool) -> list
     return found
 
 
-def _clipping(layer: LayerError, row: Row) -> tuple[str, str] | None:
+def _clipping(layer: LayerError, row: Row, before: LayerError | None) -> tuple[str, str] | None:
     if layer.clipping is None or layer.clipping < PART or not layer.clipped:
         return None
     return (
@@ -96,7 +105,7 @@ def _clipping(layer: LayerError, row: Row) -> tuple[str, str] | None:
     )
 
 
-def _weights(layer: LayerError, row: Row) -> tuple[str, str] | None:
+def _weights(layer: LayerError, row: Row, before: LayerError | None) -> tuple[str, str] | None:
     weak = layer.weight_sqnr_db is not None and layer.weight_sqnr_db < layer.rank + 3
     if not weak:
         return None
@@ -112,7 +121,7 @@ def _weights(layer: LayerError, row: Row) -> tuple[str, str] | None:
     )
 
 
-def _softmax(layer: LayerError, row: Row) -> tuple[str, str] | None:
+def _softmax(layer: LayerError, row: Row, before: LayerError | None) -> tuple[str, str] | None:
     if layer.kind != "SOFTMAX" or not _output_is_coarse(layer):
         return None
     return (
@@ -121,7 +130,7 @@ def _softmax(layer: LayerError, row: Row) -> tuple[str, str] | None:
     )
 
 
-def _unequal(layer: LayerError, row: Row) -> tuple[str, str] | None:
+def _unequal(layer: LayerError, row: Row, before: LayerError | None) -> tuple[str, str] | None:
     spread = layer.channel_spread or 0.0
     if spread < UNEQUAL or not (_output_is_coarse(layer) or _channels_lose(layer)):
         return None
@@ -132,7 +141,7 @@ def _unequal(layer: LayerError, row: Row) -> tuple[str, str] | None:
     )
 
 
-def _narrow(layer: LayerError, row: Row) -> tuple[str, str] | None:
+def _narrow(layer: LayerError, row: Row, before: LayerError | None) -> tuple[str, str] | None:
     if layer.range_use >= NARROW or not _output_is_coarse(layer):
         return None
     return (
@@ -142,7 +151,7 @@ def _narrow(layer: LayerError, row: Row) -> tuple[str, str] | None:
     )
 
 
-def _outliers(layer: LayerError, row: Row) -> tuple[str, str] | None:
+def _outliers(layer: LayerError, row: Row, before: LayerError | None) -> tuple[str, str] | None:
     crest = row.tally.crest()
     if crest < CREST or not _output_is_coarse(layer):
         return None
@@ -152,7 +161,7 @@ def _outliers(layer: LayerError, row: Row) -> tuple[str, str] | None:
     )
 
 
-def _coarse(layer: LayerError, row: Row) -> tuple[str, str] | None:
+def _coarse(layer: LayerError, row: Row, before: LayerError | None) -> tuple[str, str] | None:
     if not _output_is_coarse(layer):
         return None
     return (
@@ -161,18 +170,24 @@ def _coarse(layer: LayerError, row: Row) -> tuple[str, str] | None:
     )
 
 
-def _inputs(layer: LayerError, row: Row) -> tuple[str, str] | None:
+def _inputs(layer: LayerError, row: Row, before: LayerError | None) -> tuple[str, str] | None:
     if layer.own is None:
         return None
     if layer.kind == "INPUT":
         return "the model's input is rounded coarsely", "Scale inputs so that they fill their range"
+    if before is not None and (before.channel_spread or 0) >= UNEQUAL:
+        return (
+            f"its input ({before.label}) has unequal channel ranges, the widest "
+            f"{before.channel_spread:.0f} times the typical one: most channels come in coarsely",
+            f"Equalize channels of {before.label}, or train with quantization (quantize='qat')",
+        )
     return (
         "it magnifies the rounding of its inputs: large terms cancel in it",
         "Train with quantization (quantize='qat'); see the layer before it",
     )
 
 
-def _dead(layer: LayerError, row: Row) -> tuple[str, str] | None:
+def _dead(layer: LayerError, row: Row, before: LayerError | None) -> tuple[str, str] | None:
     dead, channels = layer.dead_channels or 0, layer.channels or 1
     if dead / channels < DEAD or row.op is None:
         return None
@@ -185,7 +200,7 @@ def _dead(layer: LayerError, row: Row) -> tuple[str, str] | None:
     )
 
 
-def _saturated(layer: LayerError, row: Row) -> tuple[str, str] | None:
+def _saturated(layer: LayerError, row: Row, before: LayerError | None) -> tuple[str, str] | None:
     share = layer.clipped if layer.clipped is not None else layer.saturated
     if share < SATURATED:
         return None
@@ -195,7 +210,7 @@ def _saturated(layer: LayerError, row: Row) -> tuple[str, str] | None:
     )
 
 
-def _unused(layer: LayerError, row: Row) -> tuple[str, str] | None:
+def _unused(layer: LayerError, row: Row, before: LayerError | None) -> tuple[str, str] | None:
     if layer.range_use >= NARROW or layer.kind in ("SOFTMAX", "LOGISTIC", "TANH"):
         return None
     return (

@@ -79,7 +79,7 @@ def table_text(data: dict[str, Any], *, worst_first: bool = False, limit: int | 
     order = "worst first" if worst_first else "as they run"
     left = f" ({len(shown)} of them here)" if len(shown) < len(rows) else ""
     head = f"{len(rows)} layers over {data['samples']} samples, {order}{left}; SQNR in dB"
-    return "\n".join((head, _HEAD, *map(_line, shown)))
+    return "\n".join((head, _HEAD, *(_line(one).rstrip() for one in shown)))
 
 
 _sorted = worst_first
