@@ -13,6 +13,7 @@ from .graph.ir import NUMPY_DTYPES, Tensor
 from .runtime import vectors
 
 if TYPE_CHECKING:
+    from .quant import FloatModel
     from .quant.diagnosis import Diagnosis
     from .result import Accuracy, OutputError, Result
 
@@ -100,8 +101,15 @@ def _diagnosed(result: Result, batch: Sequence[np.ndarray], most: int) -> Diagno
         None if model is None else float_tflite(model),
         [[column[i] for column in batch] for i in chosen],
         optimized=result.graph,
+        names=() if model is None else _layer_names(model.trained or model),
         drawn=any(DRAWN_WARNING in warning for warning in result.warnings),
     )
+
+
+def _layer_names(model: FloatModel) -> set[str]:
+    """Of a Keras model, nested ones included; a SavedModel has none."""
+    layers = getattr(model.origin, "_flatten_layers", None)
+    return set() if layers is None else {layer.name for layer in layers()}
 
 
 def _gathered(inputs: Any, labels: Any, *, labelled: bool = True) -> tuple[Any, Any]:

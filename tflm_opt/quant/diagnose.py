@@ -8,7 +8,9 @@ LiteRT's reference kernels.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import dataclasses
+import re
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,6 +40,7 @@ def diagnose(
     samples: Samples,
     *,
     optimized: Graph | None = None,
+    names: Collection[str] = (),
     drawn: bool = False,
     tick: Callable[[int], None] = lambda done: None,
 ) -> Diagnosis:
@@ -52,6 +55,7 @@ def diagnose(
         float_tflite: the same net in float (`float_twin.float_tflite`); None leaves errors out.
         samples: samples × inputs, floats, with or without the batch axis.
         optimized: the graph that `optimize` made of it: says which dead channels are gone.
+        names: of the layers of the Keras model.
         drawn: whether the ranges come from drawn data.
         tick: called with the number of samples done.
     """
@@ -63,6 +67,7 @@ def diagnose(
         tick(number + 1)
     sizes = {} if optimized is None else _sizes(optimized)
     layers = tuple(_layer(row, runs, sizes) for row in rows)
+    layers = _called(layers, names)
     compared = sum(layer.accumulated is not None for layer in layers)
     found = reasons.findings(layers, rows, runs.int8.graph, tops, drawn=drawn)
     return Diagnosis(layers, found, len(samples), compared, runs.notes(compared))
@@ -289,6 +294,23 @@ def label(name: str) -> str:
     if not scoped:
         return short_name(name)
     return next((word for word in reversed(scoped[-1][:-1]) if word not in _INSIDE), scoped[-1][-2])
+
+
+_CALL = re.compile(r"_\d+$")
+
+
+def _called(layers: tuple[LayerError, ...], names: Collection[str]) -> tuple[LayerError, ...]:
+    """Labels as the model's own names: Keras 3 numbers the calls of a layer, "conv2d_1_2"."""
+    labels = [one.label for one in layers if one.op is not None and "/" in one.name]
+    numbered = all(_CALL.sub("", text) in names and _CALL.search(text) for text in labels)
+    if not numbered or not names:
+        return layers
+    return tuple(
+        dataclasses.replace(one, label=_CALL.sub("", one.label))
+        if one.op is not None and "/" in one.name
+        else one
+        for one in layers
+    )
 
 
 __all__ = ["NO_FLOAT", "Row", "channels_of", "diagnose", "label"]

@@ -46,12 +46,11 @@ def page(data: dict[str, Any]) -> str:
 
 
 def _found(data: dict[str, Any]) -> dict[str, Any]:
-    """What `evaluate` and `diagnose` found, for the page; a report of before has less."""
-    accuracy, diagnosis = data["accuracy"], data.get("diagnosis")
-    known = accuracy is not None and "intervals" in accuracy
-    change = accuracy["change"] if known and accuracy is not None else None
+    """What `evaluate` and `diagnose` found, for the page."""
+    accuracy, diagnosis = data["accuracy"], data["diagnosis"]
+    change = None if accuracy is None else accuracy["change"]
     return {
-        "accuracy_rows": quantization.accuracy_rows(accuracy) if known else [],
+        "accuracy_rows": [] if accuracy is None else quantization.accuracy_rows(accuracy),
         "accuracy_change": None if change is None else quantization.change_text(change),
         "diagnosis": diagnosis,
         "sqnr": None if diagnosis is None else quantization_picture.svg(diagnosis),
