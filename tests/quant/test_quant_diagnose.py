@@ -160,7 +160,9 @@ class TestFigures:
         assert (uneven.dead_channels, uneven.channels) == (1, 8)
         tensors = {t.name: t for op in result.graph.ops for t in op.outputs}
         assert uneven.removed_channels == 8 - tensors[uneven.name].shape[-1]
-        assert uneven.saturated == 0 < uneven.at_ends, "what ReLU stops is explained"
+        # What ReLU stops is explained; the one value left is the largest that calibration saw.
+        assert uneven.saturated == pytest.approx(1 / (48 * 8 * 8 * 8))
+        assert uneven.at_ends > 0.3
         assert 40 < uneven.weight_sqnr_db < 60
         assert uneven.per_channel
 
