@@ -48,7 +48,12 @@ PAGES = (  # heading, what it is about, and the names under it
     (
         "Quantizing",
         "Keras to int8, as `optimize` does it.",
-        ("tflm_opt.quant:quantize", "tflm_opt.quant:CalibrationWarning"),
+        (
+            *("tflm_opt.quant:quantize", "tflm_opt.quant:CalibrationWarning"),
+            *("tflm_opt.quant.diagnosis:Diagnosis", "tflm_opt.quant.diagnosis:LayerError"),
+            *("tflm_opt.quant.diagnosis:Error", "tflm_opt.quant.diagnosis:Finding"),
+            *("tflm_opt.intervals:Interval", "tflm_opt.intervals:Paired"),
+        ),
     ),
     (
         "Audio",

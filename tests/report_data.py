@@ -88,7 +88,15 @@ def full() -> dict[str, Any]:
         "classes": {"load": 7, "mac": 9},
         "notes": [],
     }
-    found["accuracy"] = {"float": 0.91234, "int8": 0.9, "engine": 0.9, "samples": 500}
+    found["accuracy"] = {
+        **{"float": 0.91234, "int8": 0.9, "engine": 0.9, "samples": 500},
+        "intervals": {key: {"low": 0.87, "high": 0.93} for key in ("float", "int8", "engine")},
+        "change": {
+            **{"difference": -0.012, "interval": {"low": -0.03, "high": 0.005}},
+            **{"lost": 10, "won": 4, "p": 0.18},
+        },
+    }
+    found["diagnosis"] = diagnosis(found["layers"])
     found["quantization"] = [
         {
             "name": "scores",
@@ -104,6 +112,34 @@ def full() -> dict[str, Any]:
     return found
 
 
+def diagnosis(layers: list[dict[str, Any]]) -> dict[str, Any]:
+    """One of made-up figures, a row for each layer; the second loses most."""
+    rows = []
+    for place, layer in enumerate(layers):
+        own = 8.0 if place == 1 else 40.0 - place
+        error = {"sqnr_db": own, "maximum": 0.5, "steps": 4.0, "mean": 0.01}
+        rows.append(
+            {
+                **{"op": place, "kind": layer["kind"], "name": layer["name"], "step": 0.125},
+                **{"label": layer["name"], "shape": layer["shape"], "own": error, "rank": own},
+                **{"accumulated": {**error, "sqnr_db": min(own, 30.0 - place)}},
+                **{"channel_sqnr_db": own, "rounding": 0.5, "clipping": 0.0, "clipped": 0.0},
+                **{"at_ends": 0.1, "saturated": 0.02, "range_use": 0.7, "channels": 8},
+                **{"dead_channels": 1, "removed_channels": 1, "channel_spread": 3.5},
+                **{"weight_sqnr_db": 44.0, "weight_spread": 2.0, "per_channel": True},
+                **{"moves": False},
+            }
+        )
+    finding = {
+        **{"layer": 1, "label": rows[1]["label"], "reason": "channel ranges are unequal"},
+        **{"remedy": "Equalize channels"},
+    }
+    return {
+        **{"samples": 32, "compared": len(rows), "layers": rows, "findings": [finding]},
+        **{"notes": []},
+    }
+
+
 def hostile() -> dict[str, Any]:
     """The same with every name that a model brings made hostile."""
     found = full()
@@ -111,6 +147,8 @@ def hostile() -> dict[str, Any]:
         layer["name"] = HOSTILE
     for buffer in found["arena"]["buffers"]:
         buffer["name"] = HOSTILE
+    for row in (*found["diagnosis"]["layers"], *found["diagnosis"]["findings"]):
+        row["label"] = HOSTILE
     found["arena"]["steps"] = [HOSTILE] * len(found["arena"]["steps"])
     found["quantization"][0]["name"] = HOSTILE
     found["warnings"] = [HOSTILE]

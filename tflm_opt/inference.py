@@ -13,7 +13,11 @@ from .graph.ir import NUMPY_DTYPES, Tensor
 from .runtime import vectors
 
 if TYPE_CHECKING:
+    from .quant import FloatModel
+    from .quant.diagnosis import Diagnosis
     from .result import Accuracy, OutputError, Result
+
+DIAGNOSED = 32  # samples that `evaluate` runs layer by layer
 
 
 def predict(result: Result, inputs: Any) -> Any:
@@ -31,37 +35,117 @@ def predict(result: Result, inputs: Any) -> Any:
     return columns[0] if len(columns) == 1 else columns
 
 
-def evaluate(result: Result, inputs: Any, labels: Any) -> tuple[Accuracy, tuple[OutputError, ...]]:
+def evaluate(
+    result: Result, inputs: Any, labels: Any = None
+) -> tuple[Accuracy, tuple[OutputError, ...], Diagnosis | None]:
     """See `Result.evaluate`; and how far outputs lie from the float model's, if there is one."""
     from . import graph as graphs
+    from .intervals import paired
     from .proof import run_engine
     from .result import Accuracy
     from .runtime import tflm
 
+    inputs, labels = _gathered(inputs, labels)
     batch = _columns(result, inputs)
-    wanted = _classes(labels, len(batch[0]))
-    classes = math.prod(result.graph.outputs[0].shape)
-    if not ((wanted >= 0) & (wanted < classes)).all():
-        raise ValueError(f"labels must be class numbers from 0 to {classes - 1}")
+    wanted = _classes(labels, len(batch[0]), math.prod(result.graph.outputs[0].shape))
     samples = _samples(batch, result.graph.inputs)
     ran = run_engine(result.sources, samples)
+    right = _right(ran, wanted)
     original = graphs.read(result.original)
     try:
         recoded = [vectors.recode(s, result.graph.inputs, original.inputs) for s in samples]
-        int8: float | None = _accuracy(tflm.run(result.original, recoded), wanted)
+        in_tflm = _right(tflm.run(result.original, recoded), wanted)
+        int8: float | None = float(np.mean(in_tflm))
     except MissingTool:
-        int8 = None
-    full, errors = None, ()
-    if result.float_model is not None and all(column.dtype.kind == "f" for column in batch):
-        rows = [[column[i] for column in batch] for i in range(len(wanted))]
-        floats = result.float_model.predict(rows)
-        full = _accuracy(floats, wanted)
-        errors = tuple(
-            output_error(tensor, [row[i] for row in ran], [row[i] for row in floats])
-            for i, tensor in enumerate(result.graph.outputs)
+        in_tflm, int8 = right, None
+    full, change, errors, diagnosis = None, None, (), None
+    if all(column.dtype.kind == "f" for column in batch):
+        diagnosis = _diagnosed(result, batch, DIAGNOSED)
+        if result.float_model is not None:
+            rows = [[column[i] for column in batch] for i in range(len(wanted))]
+            floats = result.float_model.predict(rows)
+            in_float = _right(floats, wanted)
+            full, change = float(np.mean(in_float)), paired(in_float, in_tflm)
+            errors = tuple(
+                output_error(tensor, [row[i] for row in ran], [row[i] for row in floats])
+                for i, tensor in enumerate(result.graph.outputs)
+            )
+    engine = float(np.mean(right))
+    accuracy = Accuracy(full, int8, engine, samples=len(wanted), change=change)
+    return accuracy, errors, diagnosis
+
+
+def diagnose(result: Result, inputs: Any, *, samples: int) -> Diagnosis:
+    """See `Result.diagnose`."""
+    if samples < 1:
+        raise ValueError(f"samples={samples}: run at least one")
+    inputs, _ = _gathered(inputs, None, labelled=False)
+    batch = _columns(result, inputs)
+    if not all(column.dtype.kind == "f" for column in batch):
+        raise ValueError(
+            "diagnose takes float inputs, as the float model does; int8 codes are given"
         )
-    engine = _accuracy(ran, wanted)
-    return Accuracy(float=full, int8=int8, engine=engine, samples=len(wanted)), errors
+    return _diagnosed(result, batch, samples)
+
+
+def _diagnosed(result: Result, batch: Sequence[np.ndarray], most: int) -> Diagnosis:
+    from .quant.calibration import DRAWN_WARNING
+    from .quant.diagnose import diagnose
+    from .quant.float_twin import float_tflite
+
+    count = len(batch[0])
+    chosen = np.unique(np.linspace(0, count - 1, min(most, count)).astype(int))
+    model = result.float_model
+    return diagnose(
+        result.original,
+        None if model is None else float_tflite(model),
+        [[column[i] for column in batch] for i in chosen],
+        optimized=result.graph,
+        names=() if model is None else _layer_names(model.trained or model),
+        drawn=any(DRAWN_WARNING in warning for warning in result.warnings),
+    )
+
+
+def _layer_names(model: FloatModel) -> set[str]:
+    """Of a Keras model, nested ones included; a SavedModel has none."""
+    layers = getattr(model.origin, "_flatten_layers", None)
+    return set() if layers is None else {layer.name for layer in layers()}
+
+
+def _gathered(inputs: Any, labels: Any, *, labelled: bool = True) -> tuple[Any, Any]:
+    """Inputs and labels as arrays: a generator or data set of batches is read to its end."""
+    if isinstance(inputs, (Mapping, list, tuple)) or hasattr(inputs, "__array__"):
+        if labels is None and labelled:
+            raise ValueError("there are no labels: evaluate(inputs, labels)")
+        return inputs, labels
+    if not hasattr(inputs, "__iter__"):
+        raise ValueError(
+            f"inputs of type {type(inputs).__name__}: give an array, or batches of them"
+        )
+    batches = list(inputs)
+    if not batches:
+        raise ValueError("the generator ended before its first batch: make a new one for each call")
+    if isinstance(batches[0], tuple) and len(batches[0]) == 2 and labels is None:
+        given = [np.asarray(y) for _, y in batches]
+        batches = [x for x, _ in batches]
+        labels = np.concatenate([np.atleast_1d(y) for y in given])
+    if labels is None and labelled:
+        raise ValueError("batches without labels: yield (inputs, labels), or give labels")
+    return _joined(batches), labels
+
+
+def _joined(batches: Sequence[Any]) -> Any:
+    try:
+        if isinstance(batches[0], Mapping):
+            return {
+                key: np.concatenate([np.asarray(b[key]) for b in batches]) for key in batches[0]
+            }
+        if isinstance(batches[0], (list, tuple)):
+            columns = zip(*batches, strict=True)
+            return [np.concatenate([np.asarray(a) for a in column]) for column in columns]
+        return np.concatenate([np.asarray(batch) for batch in batches])
+    except (KeyError, ValueError) as error:
+        raise ValueError(f"the batches don't fit together: {error}") from error
 
 
 def output_error(
@@ -86,19 +170,42 @@ def output_error(
     )
 
 
-def _accuracy(outputs: Sequence[Sequence[np.ndarray]], wanted: np.ndarray) -> float:
-    given = np.array([int(np.argmax(row[0])) for row in outputs])
-    return float(np.mean(given == wanted))
+def _right(outputs: Sequence[Sequence[np.ndarray]], wanted: np.ndarray) -> np.ndarray:
+    """Whether each sample's largest output is the label's."""
+    return np.array([int(np.argmax(row[0])) for row in outputs]) == wanted
 
 
-def _classes(labels: Any, count: int) -> np.ndarray:
+def _classes(labels: Any, count: int, classes: int) -> np.ndarray:
+    """Labels as class numbers, (count,)."""
     array = np.asarray(labels)
+    if array.dtype.kind not in "iufb":
+        raise ValueError(f"labels of dtype {array.dtype}: give class numbers")
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise ValueError("labels hold NaN or infinity")
+    if array.ndim > 2:
+        raise ValueError(
+            f"labels of shape {array.shape}: give (n,) class numbers or (n, {classes}) one-hot"
+        )
     if array.ndim == 2 and array.shape[1] > 1:
-        array = array.argmax(axis=1)
+        array = _one_hot(array, classes)
     array = array.reshape(-1)
     if array.size != count:
         raise ValueError(f"{array.size} labels for {count} samples")
-    return array
+    if array.dtype.kind == "f" and (array != np.floor(array)).any():
+        odd = array[array != np.floor(array)][0]
+        raise ValueError(f"labels are fractions ({odd:g}): give class numbers, whole ones")
+    if not ((array >= 0) & (array < classes)).all():
+        raise ValueError(f"labels must be class numbers from 0 to {classes - 1}")
+    return array.astype(np.int64)
+
+
+def _one_hot(array: np.ndarray, classes: int) -> np.ndarray:
+    if array.shape[1] != classes:
+        raise ValueError(f"labels of {array.shape[1]} columns for a model of {classes} classes")
+    top = array.max(axis=1, keepdims=True)
+    if (np.count_nonzero(array == top, axis=1) != 1).any():
+        raise ValueError("labels are not one-hot: a row has no largest value, or several")
+    return array.argmax(axis=1)
 
 
 def _columns(result: Result, inputs: Any) -> list[np.ndarray]:
@@ -117,7 +224,20 @@ def _columns(result: Result, inputs: Any) -> list[np.ndarray]:
         raise ValueError(f"inputs of different lengths: {[len(column) for column in columns]}")
     if not len(columns[0]):
         raise ValueError("the batch is empty: give at least one sample")
+    for column, tensor in zip(columns, wanted, strict=True):
+        _require_finite(column, tensor.name)
     return columns
+
+
+def _require_finite(column: np.ndarray, name: str) -> None:
+    if column.dtype.kind != "f" or np.isfinite(column).all():
+        return
+    bad = ~np.isfinite(column)
+    first = int(np.argmax(bad.reshape(len(column), -1).any(axis=1)))
+    raise ValueError(
+        f"input {name!r} holds {np.count_nonzero(bad)} values that are NaN or infinite, the "
+        f"first in sample {first}"
+    )
 
 
 def _input_names(result: Result) -> list[tuple[str, ...]]:

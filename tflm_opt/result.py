@@ -16,10 +16,12 @@ if TYPE_CHECKING:
     from .codegen import Sources
     from .compress import Compression
     from .graph import Graph
+    from .intervals import Interval, Paired
     from .patch_split.schedule import Schedule
     from .patch_split.search import Point
     from .profiling import Profile
     from .quant import FloatModel
+    from .quant.diagnosis import Diagnosis
     from .runtime.tflm import Allocations
 
 
@@ -90,12 +92,31 @@ class Accuracy:
         int8: the quantized model in TFLM, before any rewriting; None without the wheel.
         engine: the optimized model, run by the generated C on this computer.
         samples: how many samples were judged.
+        change: the quantized model less the float one, sample by sample; None without a float one.
     """
 
     float: float | None
     int8: float | None
     engine: float
     samples: int
+    change: Paired | None = None
+
+    def interval(self, which: str) -> Interval | None:
+        """The 95% interval (Wilson's) of "float", "int8" or "engine"; None where it wasn't judged.
+
+        Example:
+            >>> result.evaluate(x_test, y_test).interval("int8")
+            Interval(low=0.9587, high=0.9834)
+        """
+        from .intervals import wilson
+
+        share = {"float": self.float, "int8": self.int8, "engine": self.engine}[which]
+        return None if share is None else wilson(share, self.samples)
+
+    def __str__(self) -> str:
+        from .report.quantization import accuracy_text
+
+        return accuracy_text(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +144,7 @@ class OutputError:
 class Findings:
     """What was found out about a result after it was made; its reports show it.
 
-    `evaluate` and `profile` put what they return here, the last of each.
+    `evaluate`, `diagnose` and `profile` put what they find here, the last of each.
 
     Attributes:
         errors: by output; empty where there was no float model to compare with.
@@ -132,6 +153,7 @@ class Findings:
     accuracy: Accuracy | None = None
     errors: tuple[OutputError, ...] = ()
     profile: Profile | None = None
+    diagnosis: Diagnosis | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +208,7 @@ class Result:
         compression: what `compress=True` encoded, and what that gained; None without it.
         request: what `optimize` was asked for, by its arguments' names; `model` is
             a file's name or None, `calibration` whether there was any, `max_slowdown` None for inf.
-        findings: what `evaluate` and `profile` found, for the reports.
+        findings: what `evaluate`, `diagnose` and `profile` found, for the reports.
     """
 
     name: str
@@ -247,18 +269,58 @@ class Result:
 
         return predict(self, inputs)
 
-    def evaluate(self, inputs: Any, labels: Any) -> Accuracy:
+    def evaluate(self, inputs: Any, labels: Any = None) -> Accuracy:
         """Accuracy of the float model, of the int8 model in TFLM, and of the engine.
 
+        Each with its 95% interval, and what quantization changed with its own. `quantization` is
+        filled as well, from some of the samples.
+
+        Example:
+            >>> print(result.evaluate(x_test, y_test))
+
         Args:
-            inputs: as for `predict`, floats.
-            labels: (n,) class numbers, or (n, classes) one-hot.
+            inputs: as for `predict`, floats; or a generator or data set of batches.
+            labels: (n,) class numbers, or (n, classes) one-hot; None where batches are pairs of
+                inputs and labels.
+
+        Raises:
+            ValueError: nothing to judge, NaN, shapes that don't match, labels that are no classes.
         """
         from .inference import evaluate
 
-        accuracy, errors = evaluate(self, inputs, labels)
+        accuracy, errors, diagnosis = evaluate(self, inputs, labels)
         self.findings.accuracy, self.findings.errors = accuracy, errors
+        if diagnosis is not None:
+            self.findings.diagnosis = diagnosis
         return accuracy
+
+    def diagnose(self, inputs: Any, *, samples: int = 64) -> Diagnosis:
+        """Float against int8, layer by layer, on your data: where accuracy is lost, and why.
+
+        Example:
+            >>> print(result.diagnose(x_test))
+
+        Args:
+            inputs: as for `evaluate`, floats.
+            samples: at most so many are run, evenly spread over those given.
+
+        Returns:
+            The table, also kept as `quantization`. From a `.tflite` alone there is nothing to
+            compare with: it has saturation, range use and dead channels then, and says so.
+
+        Raises:
+            ValueError: as `predict`.
+        """
+        from .inference import diagnose
+
+        found = diagnose(self, inputs, samples=samples)
+        self.findings.diagnosis = found
+        return found
+
+    @property
+    def quantization(self) -> Diagnosis | None:
+        """What `diagnose`, or `evaluate`, found of the layers; None before."""
+        return self.findings.diagnosis
 
     def save(self, directory: str | Path, *, force: bool = False) -> Path:
         """Write everything to a folder: `.tflite`, C sources, plan, vectors, reports.

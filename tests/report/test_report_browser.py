@@ -182,6 +182,26 @@ def test_sorting_by_keyboard(opened: Page) -> None:
     assert before not in (sorted(before), sorted(before, reverse=True))
 
 
+def test_layers_by_keyboard_and_mouse(opened: Page) -> None:
+    data = report_data.full()
+    opened.open(data)
+    layers = data["diagnosis"]["layers"]
+    columns = opened.all("#sqnr .b")
+    assert [c.get_attribute("data-name") for c in columns] == [one["label"] for one in layers]
+    assert [c.get_attribute("data-rank") for c in opened.all("#sqnr .b.named")] == ["1"]
+    opened.js("arguments[0].focus()", columns[0])
+    opened.browser.switch_to.active_element.send_keys(Keys.ARROW_RIGHT)
+    assert layers[1]["label"] in opened.find("#sqnr-facts").text
+    assert "this layer alone 8.0 dB" in opened.find("#tip").text
+    assert len(opened.all("#sqnr .b[tabindex='0']")) == 1
+    opened.browser.switch_to.active_element.send_keys(Keys.ESCAPE)
+    assert not opened.find("#tip").is_displayed()
+    box = opened.js("arguments[0].getBoundingClientRect()", columns[2])
+    opened.point(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    assert opened.find("#tip").text.startswith(layers[2]["label"])
+    assert "No buffer selected" in opened.find("#facts").text, "the other picture's facts stay"
+
+
 def test_light_and_dark(opened: Page) -> None:
     opened.open(report_data.full())
     light = opened.colours()

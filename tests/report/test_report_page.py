@@ -92,6 +92,11 @@ def test_sections() -> None:
     more = [
         "Accuracy",
         "91.23%",
+        "87.00% to 93.00%",
+        "loses 1.20 points",
+        "Quantization, layer by layer",
+        "channel ranges are unequal",
+        "Equalize channels",
         "Quantization errors",
         "31.2 dB",
         "Profile",
@@ -246,7 +251,7 @@ def test_what_was_found_is_in_the_reports() -> None:
     result = dataclasses.replace(report_data.result(), findings=Findings())
     accuracy = Accuracy(float=None, int8=None, engine=0.875, samples=8)
     error = OutputError("scores", 0.5, 1.0, 0.25, None, 8)
-    with mock.patch("tflm_opt.inference.evaluate", return_value=(accuracy, (error,))):
+    with mock.patch("tflm_opt.inference.evaluate", return_value=(accuracy, (error,), None)):
         assert result.evaluate([], []) is accuracy
     with mock.patch("tflm_opt.profiling.profile_result") as profile:
         profile.return_value.to_dict.return_value = report_data.full()["profile"]

@@ -47,6 +47,7 @@ class FloatModel:
         outputs: names, in the same sense.
         call: takes one batched tensor an input, returns one batched tensor an output.
         origin: the Keras model or SavedModel behind it; never changed.
+        trained: the copy of it that was trained with quantization, if one was.
     """
 
     name: str
@@ -54,6 +55,7 @@ class FloatModel:
     outputs: tuple[str, ...]
     call: Callable[[Sequence[Any]], list[Any]]
     origin: Any
+    trained: FloatModel | None = None
 
     def predict(self, samples: Sequence[Sequence[np.ndarray]]) -> list[list[np.ndarray]]:
         """Run samples × inputs (no batch axis) through the float model: samples × outputs."""

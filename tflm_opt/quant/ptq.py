@@ -10,6 +10,7 @@ specifies them.
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -131,6 +132,8 @@ def quantize(
                 trained, chosen if kind != "trained" else None, io=io, tick=tick
             )
             tflite, more = widen.widened(converted)
+    if trained is not float_model:
+        float_model = dataclasses.replace(float_model, trained=trained)
     return Quantized(
         tflite,
         found + remarks + more,

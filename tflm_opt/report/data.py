@@ -76,6 +76,7 @@ def result_data(result: Result) -> dict[str, Any]:
         "arena": plan_data(result.plan),
         "accuracy": None if found.accuracy is None else accuracy_data(found.accuracy),
         "quantization": [error_data(error) for error in found.errors],
+        "diagnosis": None if found.diagnosis is None else found.diagnosis.to_dict(),
         "float_parameters": _parameters(result.float_model),
         "profile": None if found.profile is None else found.profile.to_dict(),
         "request": None if result.request is None else dict(result.request),
@@ -124,6 +125,11 @@ def accuracy_data(accuracy: Accuracy) -> dict[str, Any]:
         "int8": accuracy.int8,
         "engine": accuracy.engine,
         "samples": accuracy.samples,
+        "intervals": {
+            which: None if (one := accuracy.interval(which)) is None else dataclasses.asdict(one)
+            for which in ("float", "int8", "engine")
+        },
+        "change": None if accuracy.change is None else dataclasses.asdict(accuracy.change),
     }
 
 

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from . import arena_picture, front, reproduce, tables
+from . import arena_picture, front, quantization, quantization_picture, reproduce, tables
 from .profile import estimate_text, profile_sections
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
@@ -37,11 +37,25 @@ def page(data: dict[str, Any]) -> str:
         "front_table": front_table(data),
         "profile_lead": None if profile is None else profile_lead(profile),
         "profile_sections": [] if profile is None else profile_sections(profile)[1:],
+        **_found(data),
         "commands": reproduce.commands(data),
         "sort_script": tables.SCRIPT,
         "table_style": tables.STYLE,
     }
     return _environment().get_template("report.html.j2").render(values)
+
+
+def _found(data: dict[str, Any]) -> dict[str, Any]:
+    """What `evaluate` and `diagnose` found, for the page."""
+    accuracy, diagnosis = data["accuracy"], data["diagnosis"]
+    change = None if accuracy is None else accuracy["change"]
+    return {
+        "accuracy_rows": [] if accuracy is None else quantization.accuracy_rows(accuracy),
+        "accuracy_change": None if change is None else quantization.change_text(change),
+        "diagnosis": diagnosis,
+        "sqnr": None if diagnosis is None else quantization_picture.svg(diagnosis),
+        "worst_layers": None if diagnosis is None else quantization_picture.layer_table(diagnosis),
+    }
 
 
 @functools.cache

@@ -28,6 +28,7 @@ def result_text(result: Result) -> str:
         *_stages(result),
         *_work(result),
         *_stock(result),
+        *_accuracy(result),
     ]
     return "\n".join((*map(_row, rows), *map(_note, result.warnings)))
 
@@ -175,6 +176,25 @@ def _stock(result: Result) -> list[tuple[str, str]]:
         library, _, instructions = result.tflm.kernels.rpartition("_")
         whose = "CMSIS-NN" if library == "cmsis_nn" else "tflm_opt's kernels"
         rows.append(("", f"{'':>11}  tensors with the scratch of {whose} ({instructions})"))
+    return rows
+
+
+def _accuracy(result: Result) -> list[tuple[str, str]]:
+    """What `evaluate` and `diagnose` found, with the worst layer."""
+    from .data import accuracy_data
+    from .quantization import accuracy_lines
+
+    found = result.findings
+    rows: list[tuple[str, str]] = []
+    if found.accuracy is not None:
+        lines = accuracy_lines(accuracy_data(found.accuracy))
+        wrapped = [part for line in lines for part in textwrap.wrap(line, _PAGE - _WIDTH)]
+        rows += [("" if i else "accuracy", line) for i, line in enumerate(wrapped)]
+    named = () if found.diagnosis is None else found.diagnosis.findings[:1]
+    for one in named:
+        words = f"{one.label or 'the model'}: {one.reason}. {one.remedy}"
+        lines = textwrap.wrap(words, _PAGE - _WIDTH)
+        rows += [("" if i else "quantization, worst", line) for i, line in enumerate(lines)]
     return rows
 
 

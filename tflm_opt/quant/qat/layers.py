@@ -23,7 +23,7 @@ _PACKAGE = "tflm_opt"
 _LEAST = 1e-4  # of the largest channel's weights: what a channel's range is at least
 _NARROW = 1e-6  # no range is smaller, so that constants have a scale
 
-_mode: dict[str, bool] = {"exporting": False, "observing": False}
+_mode: dict[str, bool] = {"exporting": False, "observing": False, "floating": False}
 
 
 @contextlib.contextmanager
@@ -37,6 +37,13 @@ def exporting() -> Iterator[None]:
 def observing() -> Iterator[None]:
     """While open, calls that don't train set ranges too."""
     with _switched("observing"):
+        yield
+
+
+@contextlib.contextmanager
+def floating() -> Iterator[None]:
+    """While open, nothing is rounded: the float net that was trained."""
+    with _switched("floating"):
         yield
 
 
@@ -95,6 +102,8 @@ class FakeQuant(keras.layers.Layer):
         return self.given is not None or bool(ops.convert_to_numpy(self.seen) > 0)
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
+        if _mode["floating"]:
+            return inputs
         if self.given is not None:
             return _rounded(inputs, *self.given)
         if _mode["exporting"]:
@@ -167,7 +176,7 @@ class Quantized(keras.layers.Layer):
 
     def _value(self, variable: Any) -> Any:
         for name, axes in self.channels.items():
-            if getattr(self.layer, name, None) is variable:
+            if getattr(self.layer, name, None) is variable and not _mode["floating"]:
                 # The converter finds the scales of channels itself, whatever op they are for.
                 known = _mode["exporting"] and len(axes) > 0
                 return _constant(variable, axes) if known else fake_weight(variable.value, axes)

@@ -1,11 +1,10 @@
-(() => {
-  const picture = document.getElementById("arena");
-  const facts = document.getElementById("facts");
+const explore = (picture, facts, keys) => {
+  if (!picture) return;
   const tip = document.getElementById("tip");
   const buffers = [...picture.querySelectorAll(".b")];
   buffers.sort((a, b) => a.dataset.rank - b.dataset.rank);
 
-  const lines = buffer => ["name", "kind", "bytes", "life", "stage"]
+  const lines = buffer => keys
     .map(key => buffer.dataset[key]).filter(Boolean);
 
   // Drawn last, so that its whole outline is seen: SVG has no other order.
@@ -57,6 +56,10 @@
   addEventListener("scroll", () => {
     const focused = document.activeElement;
     if (tip.hidden) return;
-    if (buffers.includes(focused)) showFocused(focused); else hide();
+    if (buffers.includes(focused)) showFocused(focused);
+    else if (!document.querySelector(".b:focus")) hide();
   }, { passive: true, capture: true });
-})();
+};
+const byId = id => document.getElementById(id);
+explore(byId("arena"), byId("facts"), ["name", "kind", "bytes", "life", "stage"]);
+explore(byId("sqnr"), byId("sqnr-facts"), ["name", "kind", "own", "net", "use"]);
