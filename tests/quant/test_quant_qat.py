@@ -18,7 +18,7 @@ import tflm_opt
 from tflm_opt.errors import CalibrationError, TflmOptError, UnsupportedModel
 from tflm_opt.quant import qat, quantize
 from tflm_opt.quant.qat.layers import FakeQuant, Quantized
-from tflm_opt.quant.qat.rebuild import fold
+from tflm_opt.quant.qat.folding import fold
 
 pytestmark = [
     pytest.mark.slow,

@@ -1,0 +1,507 @@
+"""A traced model as ops that are one op each for TFLite, with weights as they will ship.
+
+What Keras has as one layer may be several for int8 (a separable convolution, an average, swish),
+with ranges between them; and what Keras has as several may be one (a convolution and its batch
+norm). After this, `ranges` and `rebuild` see one op a call. All layers are new ones: the user's
+stay as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ...errors import UnsupportedModel
+from .folding import NORM, fold, foldable, gain_and_shift
+from .refusals import ACTIVATIONS, refusal
+from .rules import ATTRIBUTE, KERNELS, function_name, fused_activation, kind_of, rule
+from .trace import Call, Traced, Value
+
+_PLAIN = ("relu", "relu6", "sigmoid", "tanh", "softmax", "hard_silu")
+_FUNCTIONS = {  # ops of keras.ops and layers that are an activation and nothing else
+    **{"Relu": "relu", "Relu6": "relu6", "Sigmoid": "sigmoid", "Tanh": "tanh", "Silu": "silu"},
+    **{"HardSilu": "hard_silu", "HardSwish": "hard_silu", "HardSigmoid": "hard_sigmoid"},
+}
+_MANY = ("Add", "Multiply", "Maximum", "Minimum")  # of any number of inputs, as layers
+
+
+def expanded(traced: Traced) -> Traced:
+    """The same function, as such ops.
+
+    Raises:
+        UnsupportedModel: a layer that nothing is known of, or that has no int8 form.
+    """
+    import keras
+
+    expander = Expander(traced)
+    for call in traced.calls:
+        if call not in expander.absorbed:
+            expander.one(call)
+    structure = keras.tree.map_structure(expander.now, traced.structure)
+    return Traced(traced.inputs, tuple(expander.calls), structure)
+
+
+@dataclass(slots=True)
+class Expander:
+    """One expansion.
+
+    Attributes:
+        values: what stands for a value of the model that was given.
+        absorbed: calls that the handler of another one has dealt with.
+        parts: the new layers of each old one, for shared layers stay shared.
+    """
+
+    traced: Traced
+    calls: list[Call] = field(default_factory=list)
+    values: dict[Value, Value] = field(default_factory=dict)
+    absorbed: set[Call] = field(default_factory=set)
+    parts: dict[tuple[int, str], Any] = field(default_factory=dict)
+    readers: dict[Value, list[Call | None]] = field(default_factory=dict)
+    folded: dict[Call, Call] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.readers = self.traced.readers()
+        self.folded = foldable(self.traced, self.readers)
+
+    def now(self, item: Any) -> Any:
+        return self.values.get(item, item) if isinstance(item, Value) else item
+
+    def one(self, call: Call) -> None:
+        """Add what a call of the given model amounts to."""
+        import keras
+
+        args: Any = keras.tree.map_structure(self.now, list(call.args))
+        kwargs: Any = keras.tree.map_structure(self.now, dict(call.kwargs))
+        handler = None
+        if not hasattr(type(call.op), ATTRIBUTE):
+            handler = _HANDLERS.get(kind_of(call.op))
+        results = (handler or _as_it_is)(self, call, args, kwargs)
+        for old, new in zip(call.outputs, results, strict=True):
+            self.values[old] = new
+
+    def add(self, op: Any, *args: Any, **kwargs: Any) -> Value:
+        """The output of a new op."""
+        return self.add_many(op, args, kwargs)[0]
+
+    def add_many(self, op: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> list[Value]:
+        from .trace import symbols
+
+        outputs = tuple(Value(symbol) for symbol in symbols(op, args, kwargs))
+        self.calls.append(Call(op, tuple(args), kwargs, outputs))
+        return list(outputs)
+
+    def part(self, op: Any, key: str, make: Callable[[], Any]) -> Any:
+        """A new layer of an old one: the same one each time."""
+        place = (id(op), key)
+        if place not in self.parts:
+            self.parts[place] = make()
+        return self.parts[place]
+
+    def relu_behind(self, call: Call) -> Call | None:
+        """The ReLU that is the one reader of a call, if there is one that ops take in."""
+        readers = self.readers[call.outputs[0]]
+        following = readers[0] if len(readers) == 1 else None
+        return following if following is not None and fused_activation(following.op) else None
+
+    def absorb(self, call: Call, result: Value) -> None:
+        self.absorbed.add(call)
+        self.values[call.outputs[0]] = result
+
+    def activated(self, op: Any, activation: Any, value: Value) -> Value:
+        """An activation, given as a function or as a layer, of the layer `op`."""
+        import keras
+
+        if isinstance(activation, keras.layers.Layer):
+            return self.layer_on(activation, value)
+        name = function_name(activation)
+        if name == "linear":
+            return value
+        make = _CURVES.get(name)
+        if make is not None:
+            return make(self, op, value)
+        if name == "leaky_relu":
+            return self.add(
+                _named(self, op, name, lambda n: keras.layers.LeakyReLU(0.2, name=n)), value
+            )
+        if name in _PLAIN:
+            return self.add(self.activation(op, name), value)
+        if name in ACTIVATIONS:
+            raise refusal(op, name)
+        raise UnsupportedModel(
+            f"nothing is known of how the activation {name} is quantized",
+            op=getattr(op, "name", name),
+            remedy="Use one by name (relu, relu6, sigmoid, tanh, softmax, silu, hard_silu, "
+            "hard_sigmoid, leaky_relu), or make it a layer of yours with a rule "
+            "(tflm_opt_rule = qat.Rule(...))",
+        )
+
+    def activation(self, op: Any, name: str) -> Any:
+        import keras
+
+        return _named(self, op, name, lambda n: keras.layers.Activation(name, name=n))
+
+    def layer_on(self, layer: Any, value: Value) -> Value:
+        call = Call(layer, (value,), {}, (Value(value.symbol),))
+        self.readers.setdefault(call.outputs[0], [])
+        self.one(call)
+        return self.values[call.outputs[0]]
+
+
+def _named(x: Expander, op: Any, what: str, make: Callable[[str], Any]) -> Any:
+    """A new layer that does all or a part of what `op` does, named after it."""
+    base = getattr(op, "name", "op")
+    whole = kind_of(op) not in KERNELS and what != "part"
+    return x.part(op, what, lambda: make(base if whole else f"{base}_{what}"))
+
+
+def _as_it_is(x: Expander, call: Call, args: list[Any], kwargs: dict[str, Any]) -> list[Value]:
+    import keras
+
+    op = call.op
+    rule(op)  # or an error
+
+    def make() -> Any:
+        new = type(op).from_config(op.get_config())
+        if isinstance(op, keras.layers.Layer):
+            copy_weights(op, new)
+        return new
+
+    given: Any = keras.tree.map_structure(rounded_constant, args)
+    return x.add_many(x.part(op, "same", make), given, kwargs)
+
+
+def rounded_constant(item: Any) -> Any:
+    """An array among the inputs of an op, as the converter will round it: scalars are exact."""
+    import keras
+
+    if isinstance(item, (Value, str, bool, int, float, type(None), slice)):
+        return item
+    if not isinstance(item, np.ndarray) and not keras.ops.is_tensor(item):
+        return item
+    array = np.asarray(item)
+    if array.dtype.kind != "f" or array.size == 1:
+        return array
+    low, high = min(float(array.min()), 0.0), max(float(array.max()), 0.0)
+    rounded = keras.quantizers.fake_quant_with_min_max_vars(array, low, max(high, low + 1e-6))
+    return np.asarray(rounded)
+
+
+def copy_weights(old: Any, new: Any) -> None:
+    if old.weights and not new.built:
+        new.build_from_config(old.get_build_config())
+    if old.weights:
+        new.set_weights(old.get_weights())
+
+
+# ---- layers with weights -----------------------------------------------------------------------
+
+
+def _weighted(x: Expander, call: Call, args: list[Any], kwargs: dict[str, Any]) -> list[Value]:
+    op, norm = call.op, x.folded.get(call)
+
+    def make() -> Any:
+        config = {**op.get_config(), "activation": "linear"}
+        kernel, bias = np.asarray(op.kernel), np.asarray(op.bias) if op.use_bias else None
+        if norm is not None:
+            config["use_bias"] = True
+            kernel, bias = fold(kernel, bias, norm.op, KERNELS[kind_of(op)])
+        new = type(op).from_config(config)
+        new.build(op.get_build_config()["input_shape"])
+        new.set_weights([kernel] if bias is None else [kernel, bias])
+        return new
+
+    value = x.add(x.part(op, "kernel", make), *args)
+    if norm is not None:
+        x.absorb(norm, value)
+    return [x.activated(op, op.activation, value)]
+
+
+def _separable(x: Expander, call: Call, args: list[Any], kwargs: dict[str, Any]) -> list[Value]:
+    """Two layers, which it is on a microcontroller."""
+    import keras
+
+    op, norm = call.op, x.folded.get(call)
+    config, shape = op.get_config(), op.get_build_config()["input_shape"]
+    one = kind_of(op).removeprefix("Separable")
+    common = {"data_format": op.data_format, "dtype": op.dtype_policy, "trainable": op.trainable}
+
+    def spatial() -> Any:
+        shared = ("strides", "padding", "dilation_rate", "depth_multiplier")
+        new = getattr(keras.layers, f"Depthwise{one}")(
+            op.kernel_size,
+            use_bias=False,
+            name=f"{op.name}_depthwise",
+            depthwise_regularizer=config["depthwise_regularizer"],
+            **{name: config[name] for name in shared},
+            **common,
+        )
+        new.build(shape)
+        new.set_weights([np.asarray(op.depthwise_kernel)])
+        return new
+
+    first = x.part(op, "depthwise", spatial)
+
+    def dense() -> Any:
+        kernel, bias = np.asarray(op.pointwise_kernel), np.asarray(op.bias) if op.use_bias else None
+        if norm is not None:
+            kernel, bias = fold(kernel, bias, norm.op, (-1,))
+        new = getattr(keras.layers, one)(
+            op.filters,
+            1,
+            use_bias=bias is not None,
+            kernel_regularizer=config["pointwise_regularizer"],
+            name=f"{op.name}_pointwise",
+            **common,
+        )
+        new.build(first.compute_output_shape(shape))
+        new.set_weights([kernel] if bias is None else [kernel, bias])
+        return new
+
+    value = x.add(x.part(op, "pointwise", dense), x.add(first, *args))
+    if norm is not None:
+        x.absorb(norm, value)
+    return [x.activated(op, op.activation, value)]
+
+
+# ---- scalings of channels ----------------------------------------------------------------------
+
+
+def _norm(x: Expander, call: Call, args: list[Any], kwargs: dict[str, Any]) -> list[Value]:
+    return [_scaled(x, call, args[0], gain_and_shift(call.op), call.op.axis)]
+
+
+def _rescaling(x: Expander, call: Call, args: list[Any], kwargs: dict[str, Any]) -> list[Value]:
+    gain, shift = np.asarray(call.op.scale), np.asarray(call.op.offset)
+    if gain.size == 1 and not shift.any():
+        return [_times(x, call.op, args[0], float(gain.reshape(())))]
+    return [_scaled(x, call, args[0], (gain, shift), -1)]
+
+
+def _normalization(x: Expander, call: Call, args: list[Any], kwargs: dict[str, Any]) -> list[Value]:
+    op = call.op
+    mean, deviation = np.asarray(op.mean), np.maximum(np.sqrt(np.asarray(op.variance)), 1e-7)
+    gain, shift = (deviation, mean) if op.invert else (1 / deviation, -mean / deviation)
+    axes = tuple(op.axis or ()) if isinstance(op.axis, (tuple, list)) else (op.axis,)
+    if len(axes) > 1:
+        raise UnsupportedModel(
+            "a Normalization over several axes", op=op.name, remedy="Use axis=-1 or axis=None"
+        )
+    return [_scaled(x, call, args[0], (gain.ravel(), shift.ravel()), (*axes, -1)[0])]
+
+
+def _scaled(
+    x: Expander, call: Call, value: Value, by: tuple[np.ndarray, np.ndarray], axis: int
+) -> Value:
+    """A factor and a summand for each channel, as a depthwise 1x1 convolution."""
+    import keras
+
+    op, shape = call.op, value.symbol.shape
+    if len(shape) not in (2, 3, 4) or axis not in (-1, len(shape) - 1):
+        raise UnsupportedModel(
+            f"a {type(op).__name__} over axis {axis} of {len(shape) - 1}-dimensional samples",
+            op=op.name,
+            remedy="Let it work on the last axis of samples of one to three dimensions",
+        )
+    flat = len(shape) != 4
+    if flat:
+        wide = (shape[1] if len(shape) == 3 else 1, 1, shape[-1])
+        value = x.add(x.part(op, "in", lambda: _reshape(wide, f"{op.name}_in")), value)
+
+    def make() -> Any:
+        gain, shift = (np.broadcast_to(np.float32(one), shape[-1:]) for one in by)
+        new = keras.layers.DepthwiseConv2D(
+            1, name=op.name, dtype=op.dtype_policy, trainable=op.trainable and bool(op.weights)
+        )
+        new.build(value.symbol.shape)
+        new.set_weights([gain.reshape(1, 1, -1, 1), shift])
+        return new
+
+    value = x.add(x.part(op, "scale", make), value)
+    relu = x.relu_behind(call) if flat else None
+    if relu is not None:  # before the shape changes, so that it is a part of the convolution
+        value = x.activated(relu.op, _function(relu.op), value)
+    if flat:
+        value = x.add(x.part(op, "out", lambda: _reshape(shape[1:], f"{op.name}_out")), value)
+    if relu is not None:
+        x.absorb(relu, value)
+    return value
+
+
+def _reshape(shape: Sequence[int], name: str) -> Any:
+    import keras
+
+    return keras.layers.Reshape(shape, name=name)
+
+
+# ---- activations -------------------------------------------------------------------------------
+
+
+def _function(op: Any) -> Any:
+    import keras
+
+    return getattr(keras.activations, fused_activation(op) or "linear")
+
+
+def _activation(x: Expander, call: Call, args: list[Any], kwargs: dict[str, Any]) -> list[Value]:
+    return [x.activated(call.op, call.op.activation, args[0])]
+
+
+def _activation_op(x: Expander, call: Call, args: list[Any], kwargs: dict[str, Any]) -> list[Value]:
+    import keras
+
+    name = _FUNCTIONS[kind_of(call.op)]
+    return [x.activated(call.op, getattr(keras.activations, name), args[0])]
+
+
+def _leaky(x: Expander, call: Call, args: list[Any], kwargs: dict[str, Any]) -> list[Value]:
+    import keras
+
+    slope, op = float(call.op.negative_slope), call.op
+    layer = _named(x, op, "leaky", lambda n: keras.layers.LeakyReLU(slope, name=n))
+    return [x.add(layer, args[0])]
+
+
+def _relu(x: Expander, call: Call, args: list[Any], kwargs: dict[str, Any]) -> list[Value]:
+    """ReLU with its options: those that int8 has."""
+
+    op = call.op
+    name = fused_activation(op)
+    if name is not None:
+        return [x.add(x.activation(op, name), args[0])]
+    if op.threshold or (op.negative_slope and op.max_value is not None):
+        raise UnsupportedModel(
+            "a ReLU with a threshold, or with both a slope and a maximum, has no int8 form that "
+            "TFLM runs",
+            op=op.name,
+            remedy="Use ReLU(max_value) or LeakyReLU(negative_slope)",
+        )
+    if op.negative_slope:
+        return _leaky(x, call, args, kwargs)
+    from .layers import Clipped
+
+    most = float(op.max_value)
+    return [x.add(x.part(op, "clip", lambda: Clipped(most, name=op.name)), args[0])]
+
+
+def _silu(x: Expander, op: Any, value: Value) -> Value:
+    """x · sigmoid(x), as TFLite has it."""
+    import keras
+
+    gate = x.add(x.activation(op, "sigmoid"), value)
+    times = x.part(op, "times", lambda: keras.layers.Multiply(name=f"{op.name}_times"))
+    return x.add(times, [value, gate])
+
+
+def _hard_sigmoid(x: Expander, op: Any, value: Value) -> Value:
+    """relu6(x + 3) / 6, the first two as one op."""
+    import keras
+
+    plus = x.part(op, "plus", lambda: _operation(keras.ops.add))
+    shifted = x.add(x.activation(op, "relu6"), x.add(plus, value, 3.0))
+    return _times(x, op, shifted, 1 / 6)
+
+
+def _operation(function: Callable[..., Any]) -> Any:
+    """A new operation that does what a function of keras.ops does with two inputs."""
+    import keras
+
+    one = keras.KerasTensor((None, 1))
+    return type(function(one, one)._keras_history.operation)()
+
+
+def _times(x: Expander, op: Any, value: Value, factor: float) -> Value:
+    import keras
+
+    return x.add(
+        x.part(op, f"times {factor}", lambda: _operation(keras.ops.multiply)), value, factor
+    )
+
+
+_CURVES: dict[str, Callable[[Expander, Any, Value], Value]] = {
+    "silu": _silu,
+    "hard_sigmoid": _hard_sigmoid,
+}
+
+
+# ---- arithmetic --------------------------------------------------------------------------------
+
+
+def _many(x: Expander, call: Call, args: list[Any], kwargs: dict[str, Any]) -> list[Value]:
+    """A sum of many as a chain of sums of two, which is what int8 has."""
+    if len(args) != 1 or not isinstance(args[0], (list, tuple)) or len(args[0]) <= 2:
+        return _as_it_is(x, call, args, kwargs)
+    return [_chain(x, call.op, type(call.op), list(args[0]))]
+
+
+def _chain(x: Expander, op: Any, layer: Any, values: Sequence[Value]) -> Value:
+    total = values[0]
+    for number, value in enumerate(values[1:]):
+        last = number == len(values) - 2
+        name = op.name if last else f"{op.name}_{number}"
+        total = x.add(x.part(op, f"chain {number}", lambda n=name: layer(name=n)), [total, value])
+    return total
+
+
+def _average(x: Expander, call: Call, args: list[Any], kwargs: dict[str, Any]) -> list[Value]:
+    import keras
+
+    values = list(args[0])
+    return [_times(x, call.op, _chain(x, call.op, keras.layers.Add, values), 1 / len(values))]
+
+
+def _divide(x: Expander, call: Call, args: list[Any], kwargs: dict[str, Any]) -> list[Value]:
+    import keras
+
+    value, by = args
+    if isinstance(by, Value) or not isinstance(value, Value):
+        raise refusal(call.op)
+    factor = rounded_constant(np.asarray(1 / np.asarray(by, np.float32)))
+    factor = float(factor) if factor.ndim == 0 else factor
+    times = x.part(call.op, "times", lambda: _operation(keras.ops.multiply))
+    return [x.add(times, value, factor)]
+
+
+def _negative(x: Expander, call: Call, args: list[Any], kwargs: dict[str, Any]) -> list[Value]:
+    return [_times(x, call.op, args[0], -1.0)]
+
+
+def _square(x: Expander, call: Call, args: list[Any], kwargs: dict[str, Any]) -> list[Value]:
+    import keras
+
+    times = x.part(call.op, "times", lambda: _operation(keras.ops.multiply))
+    return [x.add(times, args[0], args[0])]
+
+
+def _pooled(x: Expander, call: Call, args: list[Any], kwargs: dict[str, Any]) -> list[Value]:
+    """A maximum, and the ReLU behind it, which may as well come first: with the layer before."""
+    relu = x.relu_behind(call)
+    if relu is None:
+        return _as_it_is(x, call, args, kwargs)
+    first = x.activated(relu.op, _function(relu.op), args[0])
+    (value,) = _as_it_is(x, call, [first, *args[1:]], kwargs)
+    x.absorb(relu, value)
+    return [value]
+
+
+_Handler = Callable[[Expander, Call, list[Any], dict[str, Any]], list[Value]]
+_HANDLERS: dict[str, _Handler] = {
+    **dict.fromkeys(KERNELS, _weighted),
+    **dict.fromkeys(("SeparableConv1D", "SeparableConv2D"), _separable),
+    **dict.fromkeys(_FUNCTIONS, _activation_op),
+    **dict.fromkeys(_MANY, _many),
+    **dict.fromkeys(("MaxPooling1D", "MaxPooling2D"), _pooled),
+    **dict.fromkeys(("Divide", "TrueDivide"), _divide),
+    NORM: _norm,
+    "Rescaling": _rescaling,
+    "Normalization": _normalization,
+    "Activation": _activation,
+    "ReLU": _relu,
+    "LeakyReLU": _leaky,
+    "LeakyRelu": _leaky,
+    "Average": _average,
+    "Negative": _negative,
+    "Square": _square,
+}
