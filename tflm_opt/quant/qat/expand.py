@@ -475,6 +475,28 @@ def _square(x: Expander, call: Call, args: list[Any], kwargs: dict[str, Any]) ->
     return [x.add(times, args[0], args[0])]
 
 
+def _sum(x: Expander, call: Call, args: list[Any], kwargs: dict[str, Any]) -> list[Value]:
+    """As a mean, multiplied: TFLite's SUM of int8 does not give the sum where scales differ."""
+    import keras
+
+    op, before = call.op, call.inputs[0].symbol.shape
+    axes = range(1, len(before)) if op.axis is None else np.atleast_1d(op.axis).tolist()
+    sizes = [before[axis] for axis in axes]
+    if op.axis is None or None in sizes:
+        raise UnsupportedModel(
+            "a sum over the batch, or over an axis of no fixed size",
+            op=op.name,
+            remedy="Give the axes of a sample to sum over: keras.ops.sum(x, axis=(1, 2))",
+        )
+
+    def make() -> Any:
+        probe = keras.ops.mean(keras.KerasTensor(before), axis=op.axis, keepdims=op.keepdims)
+        mean = probe._keras_history.operation
+        return type(mean).from_config({**mean.get_config(), "name": f"{op.name}_mean"})
+
+    return [_times(x, op, x.add(x.part(op, "mean", make), args[0]), float(np.prod(sizes)))]
+
+
 def _pooled(x: Expander, call: Call, args: list[Any], kwargs: dict[str, Any]) -> list[Value]:
     """A maximum, and the ReLU behind it, which may as well come first: with the layer before."""
     relu = x.relu_behind(call)
@@ -504,4 +526,5 @@ _HANDLERS: dict[str, _Handler] = {
     "Average": _average,
     "Negative": _negative,
     "Square": _square,
+    "Sum": _sum,
 }

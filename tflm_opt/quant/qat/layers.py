@@ -17,7 +17,7 @@ from typing import Any
 
 import keras
 
-from .rules import Rule
+from .rules import Rule, kind_of
 
 ops: Any = keras.ops  # whose types name every backend's tensors
 
@@ -64,7 +64,8 @@ class FakeQuant(keras.layers.Layer):
             while training.
         momentum: of that average.
         places: how many tensors share the range: it holds what each of them needs. Each is given
-            with its `place`; one that need not be looked at with -1.
+            with its `place`; one that need not be looked at with -1. `recast` says that a tensor
+            comes with another range: the converter sees that for itself.
     """
 
     def __init__(
@@ -108,7 +109,11 @@ class FakeQuant(keras.layers.Layer):
         low, high = (ops.convert_to_numpy(one) for one in (self.low, self.high))
         return float(low.min()), max(float(high.max()), float(low.min()) + _NARROW)
 
-    def call(self, inputs: Any, training: bool | None = None, place: int = 0) -> Any:
+    def call(
+        self, inputs: Any, training: bool | None = None, place: int = 0, recast: bool = False
+    ) -> Any:
+        if recast and _mode["exporting"]:
+            return inputs
         if self.given is not None:
             return _rounded(inputs, *self.given)
         if _mode["exporting"]:
@@ -217,7 +222,7 @@ class Quantized(keras.layers.Layer):
         for name, axes in self.channels.items():
             if getattr(self.layer, name, None) is variable:
                 # The converter finds the scales of channels itself, whatever op they are for.
-                known = _mode["exporting"] and len(axes) > 0
+                known = _mode["exporting"] and (len(axes) > 0 or bool(kind_of(self.layer)))
                 return _constant(variable, axes) if known else fake_weight(variable.value, axes)
         return variable.value
 

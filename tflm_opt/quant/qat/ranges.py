@@ -78,11 +78,13 @@ def _plan_call(
     readers: dict[Value, list[Call | None]],
     makers: dict[Value, Call],
 ) -> None:
-    if of.output in ("same", "tied") or _is_relu_of_a_mean(call, readers, makers):
+    pooled = _is_relu_of_a_mean(call, readers, makers)
+    if of.output in ("same", "tied") or pooled:
         group = _shared(plan, call)
+        recast = any((call, value) in plan.recast for value in call.inputs)
         for value in call.outputs:
             plan.of[value] = group
-            if of.output == "tied":
+            if of.output == "tied" or pooled or recast:
                 plan.rounded[value] = False
         return
     for value in call.outputs:

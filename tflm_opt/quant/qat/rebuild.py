@@ -72,7 +72,7 @@ class _Builder:
                 return item
             recast = self.ranges.recast.get((call, item))
             made = self.tensors[item]
-            return made if recast is None else self._fake(recast.root(), made, True)
+            return made if recast is None else self._fake(recast.root(), made, True, recast=True)
 
         args: Any = keras.tree.map_structure(tensor, list(call.args))
         kwargs: Any = keras.tree.map_structure(tensor, dict(call.kwargs))
@@ -86,7 +86,7 @@ class _Builder:
             tensor = self._fake(plan.group(value), tensor, plan.rounded[value])
         self.tensors[value] = tensor
 
-    def _fake(self, group: Group, tensor: Any, looked_at: bool) -> Any:
+    def _fake(self, group: Group, tensor: Any, looked_at: bool, **how: Any) -> Any:
         from .layers import FakeQuant
 
         if group not in self.fakes:
@@ -96,10 +96,10 @@ class _Builder:
             )
         layer = self.fakes[group]
         if group.given is not None or (group.places == 1 and looked_at):
-            return layer(tensor)
+            return layer(tensor, **how)
         place = self.given.get(group, 0) if looked_at else -1
         self.given[group] = self.given.get(group, 0) + looked_at
-        return layer(tensor, place=place)
+        return layer(tensor, place=place, **how)
 
     def _name(self, wanted: str) -> str:
         wanted = wanted.replace("/", "_").replace(":", "_")

@@ -61,12 +61,12 @@ _SAME = (
     *("UpSampling1D", "UpSampling2D", "RepeatVector", "RandomFlip", "RandomRotation"),
     *("RandomTranslation", "RandomZoom", "RandomCrop", "RandomContrast", "RandomBrightness"),
     *("Transpose", "Squeeze", "ExpandDims", "GetItem", "Pad", "Split", "Max", "Min", "Take"),
-    *("Flip", "Concatenate", "Maximum", "Minimum", "Stack"),
+    *("Concatenate", "Maximum", "Minimum", "Stack"),
 )
-_TIED = ("AveragePooling1D", "AveragePooling2D", "Resizing", "Resize")
+_TIED = ("AveragePooling1D", "AveragePooling2D", "Resizing", "Resize", "Flip")
 _RANGE = (
     *("Add", "Subtract", "Multiply", "GlobalAveragePooling1D", "GlobalAveragePooling2D"),
-    *("LeakyReLU", "ReLU", "Mean", "Sum", "Abs", "Absolute", "Matmul", "Dot"),
+    *("LeakyReLU", "ReLU", "Mean", "Abs", "Absolute", "Matmul", "Dot"),
 )
 _FUSING = ("Add", "Subtract", "Multiply")
 _BY_OUTPUT: Mapping[Output, tuple[str, ...]] = {
