@@ -382,7 +382,7 @@ def _relu(x: Expander, call: Call, args: list[Any], kwargs: dict[str, Any]) -> l
         return _leaky(x, call, args, kwargs)
     from .layers import Clipped
 
-    most = float(op.max_value)
+    most = float(op.max_value or 0.0)
     return [x.add(x.part(op, "clip", lambda: Clipped(most, name=op.name)), args[0])]
 
 
@@ -490,7 +490,7 @@ def _sum(x: Expander, call: Call, args: list[Any], kwargs: dict[str, Any]) -> li
         )
 
     def make() -> Any:
-        probe = keras.ops.mean(keras.KerasTensor(before), axis=op.axis, keepdims=op.keepdims)
+        probe: Any = keras.ops.mean(keras.KerasTensor(before), axis=op.axis, keepdims=op.keepdims)
         mean = probe._keras_history.operation
         return type(mean).from_config({**mean.get_config(), "name": f"{op.name}_mean"})
 

@@ -147,4 +147,5 @@ def compile_as(made: Any, model: Any, **instead: Any) -> None:
         return item
 
     given = {**model._compile_config.config, **instead}
-    made.compile(**keras.tree.map_structure(own, given))
+    config: Any = keras.tree.map_structure(own, given)
+    made.compile(**config)
