@@ -15,10 +15,11 @@ import keras
 from keras import layers
 
 import tflm_opt
+from tflm_opt import graph
 from tflm_opt.errors import CalibrationError, TflmOptError, UnsupportedModel
 from tflm_opt.quant import qat, quantize
-from tflm_opt.quant.qat.layers import FakeQuant, Quantized
 from tflm_opt.quant.qat.folding import fold
+from tflm_opt.quant.qat.layers import FakeQuant, Quantized
 
 pytestmark = [
     pytest.mark.slow,
@@ -69,22 +70,66 @@ def sound() -> Any:
 
 def upwards() -> Any:
     inputs = keras.Input((6, 6, 4))
-    x = layers.ZeroPadding2D(1)(inputs)
+    x = layers.Rescaling(0.5, offset=-0.25)(inputs)
+    x = layers.ZeroPadding2D(1)(x)
     x = layers.Conv2DTranspose(6, 3, strides=2, padding="same", activation="relu")(x)
     x = layers.UpSampling2D(2)(layers.Cropping2D(1)(x))
+    x = layers.ReLU()(layers.AveragePooling2D(2)(layers.Conv2D(4, 1)(x)))
     return keras.Model(inputs, layers.Conv2D(2, 1, activation="tanh")(x))
 
 
 def two_of_each() -> Any:
     a, b = keras.Input((8,), name="a"), keras.Input((8,), name="b")
-    x = layers.Dense(8, activation="relu")(a)
+    x = layers.Dense(8, activation="relu")(layers.BatchNormalization(scale=False)(a))
     y = layers.LeakyReLU(negative_slope=0.1)(layers.Dense(8)(b))
     both = layers.Multiply()([x, y])
-    outputs = {"sum": layers.Dense(2)(layers.Add()([both, x])), "top": layers.Maximum()([x, y])}
+    outputs = {"sum": layers.Dense(2)(layers.Add()([both, x, y])), "top": layers.Maximum()([x, y])}
     return keras.Model({"a": a, "b": b}, outputs)
 
 
-NETS = (small, shared_and_nested, sound, upwards, two_of_each)
+def mobile() -> Any:
+    """As MobileNetV3: swish, and a gate for each channel."""
+    inputs = keras.Input((8, 8, 3))
+    norm = layers.BatchNormalization
+    x = layers.Conv2D(8, 3, strides=2, padding="same", use_bias=False)(inputs)
+    x = layers.Activation("hard_swish")(norm()(x))
+    y = layers.DepthwiseConv2D(3, padding="same", use_bias=False)(x)
+    y = layers.ReLU(6.0)(norm()(y))
+    gate = layers.GlobalAveragePooling2D(keepdims=True)(y)
+    gate = layers.Conv2D(8, 1)(layers.Conv2D(4, 1, activation="relu")(gate))
+    y = layers.Multiply()([y, layers.ReLU(6.0)(gate + 3.0) * (1 / 6)])
+    x = layers.Add()([x, norm()(layers.Conv2D(8, 1, use_bias=False)(y))])
+    x = keras.ops.silu(norm()(x))
+    return keras.Model(inputs, layers.Dense(3)(layers.GlobalAveragePooling2D()(x)))
+
+
+def joined() -> Any:
+    """Ops on several tensors, and ops as they are written between tensors."""
+    inputs = keras.Input((6, 6, 4))
+    a = layers.Conv2D(4, 1, activation="relu")(inputs)
+    b = layers.PReLU(shared_axes=(1, 2), alpha_initializer="ones")(
+        layers.Conv2D(4, 3, padding="same")(a)
+    )
+    c = layers.Average()([a, b, inputs])
+    d = keras.ops.square(a) / 3.0 - c * np.array([0.5, 1, 2, -1], np.float32)
+    e = layers.Concatenate()([b, layers.ReLU(1.5)(d), -keras.ops.minimum(a, b)])
+    e = layers.ReLU()(layers.MaxPooling2D(2)(layers.BatchNormalization()(e)))
+    return keras.Model(inputs, layers.Dense(3)(keras.ops.sum(e, axis=(1, 2))))
+
+
+def gated() -> Any:
+    """A scale that is fixed beside one that is learned: the one place where int8 rounds again."""
+    inputs = keras.Input((6, 6, 4))
+    a = layers.Conv2D(4, 1, activation="sigmoid")(inputs)
+    x = layers.Concatenate()([a, layers.Conv2D(4, 1, activation="hard_sigmoid")(inputs)])
+    x = layers.SeparableConv2D(5, 3, activation="swish")(keras.ops.flip(x, 1))
+    return keras.Model(inputs, layers.Softmax()(layers.Dense(3)(layers.Flatten()(x))))
+
+
+NETS = (small, shared_and_nested, sound, upwards, two_of_each, mobile, joined, gated)
+REQUANTIZED = {gated: 1}  # where a range that is fixed meets another
+# How many outputs may be a step off: TFLite's MEAN of int8 rounds up more often than not.
+OFF_BY_ONE = {mobile: 0.45, joined: 0.3, shared_and_nested: 0.3}
 
 
 def settled(model: Any, seed: int = 0) -> Any:
@@ -119,16 +164,21 @@ def test_what_is_prepared_is_what_ships(make: Callable[[], Any]) -> None:
     float_outputs, prepared_outputs = flat(model(x)), flat(prepared(x))
     for given, have in zip(float_outputs, prepared_outputs, strict=True):
         assert given.shape == have.shape
-        spread = float(np.ptp(given))
-        assert np.abs(given - have).max() < 0.12 * spread  # the same net, rounded
+        assert np.abs(given - have).max() < 0.2 * np.ptp(given)  # the same net, rounded
+        assert np.abs(given - have).mean() < 0.03 * np.ptp(given)
         assert np.abs(given - have).max() > 0  # and it is rounded
-    result = tflm_opt.optimize(prepared, vectors=4, verbose=0)
+    made = quantize(prepared)
+    assert made.calibration == "trained"
+    kinds = [op.kind for op in graph.read(made.tflite).ops]
+    assert kinds.count("QUANTIZE") == REQUANTIZED.get(make, 0)
+    result = tflm_opt.optimize(made.tflite, vectors=4, verbose=0)
     assert result.bit_exact
     steps = [t.scale for t in result.graph.outputs]
-    for have, ships, step in zip(prepared_outputs, flat(result.predict(x)), steps, strict=True):
+    ships = flat(result.predict(x))
+    for have, ship, step in zip(prepared_outputs, ships, steps, strict=True):
         # Whole numbers against floats: a step at the edge of rounding, more in tables (tanh).
-        assert np.abs(have - ships).max() <= 3.01 * step
-        assert (np.abs(have - ships) > 0.5 * step).mean() < 0.12
+        assert np.abs(have - ship).max() <= 3.01 * step
+        assert (np.abs(have - ship) > 0.5 * step).mean() < OFF_BY_ONE.get(make, 0.12)
     for old, new in zip(before, model.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)
 

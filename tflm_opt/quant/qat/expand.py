@@ -17,7 +17,7 @@ import numpy as np
 from ...errors import UnsupportedModel
 from .folding import NORM, fold, foldable, gain_and_shift
 from .refusals import ACTIVATIONS, refusal
-from .rules import ATTRIBUTE, KERNELS, function_name, fused_activation, kind_of, rule
+from .rules import ATTRIBUTE, KERNELS, function_name, fused_activation, has_rule, kind_of, rule
 from .trace import Call, Traced, Value
 
 _PLAIN = ("relu", "relu6", "sigmoid", "tanh", "softmax", "hard_silu")
@@ -25,6 +25,7 @@ _FUNCTIONS = {  # ops of keras.ops and layers that are an activation and nothing
     **{"Relu": "relu", "Relu6": "relu6", "Sigmoid": "sigmoid", "Tanh": "tanh", "Silu": "silu"},
     **{"HardSilu": "hard_silu", "HardSwish": "hard_silu", "HardSigmoid": "hard_sigmoid"},
 }
+_JOINS = ("Concatenate", "Maximum", "Minimum", "Stack")
 _MANY = ("Add", "Multiply", "Maximum", "Minimum")  # of any number of inputs, as layers
 
 
@@ -366,6 +367,7 @@ def _leaky(x: Expander, call: Call, args: list[Any], kwargs: dict[str, Any]) -> 
 
 def _relu(x: Expander, call: Call, args: list[Any], kwargs: dict[str, Any]) -> list[Value]:
     """ReLU with its options: those that int8 has."""
+    import keras
 
     op = call.op
     name = fused_activation(op)
@@ -380,10 +382,24 @@ def _relu(x: Expander, call: Call, args: list[Any], kwargs: dict[str, Any]) -> l
         )
     if op.negative_slope:
         return _leaky(x, call, args, kwargs)
+    most = float(op.max_value or 0.0)
+    if _meets_others(x, call):
+        positive = x.add(x.activation(op, "relu"), args[0])
+        return [x.add(x.part(op, "least", lambda: _operation(keras.ops.minimum)), positive, most)]
     from .layers import Clipped
 
-    most = float(op.max_value or 0.0)
     return [x.add(x.part(op, "clip", lambda: Clipped(most, name=op.name)), args[0])]
+
+
+def _meets_others(x: Expander, call: Call) -> bool:
+    """Whether an output shares its range with other tensors, so that no range can clip it."""
+    for value in call.outputs:
+        for reader in filter(None, x.readers[value]):
+            kind = kind_of(reader.op)
+            moves = has_rule(reader.op) and rule(reader.op).output in ("same", "tied")
+            if kind in _JOINS or (moves and _meets_others(x, reader)):
+                return True
+    return False
 
 
 def _silu(x: Expander, op: Any, value: Value) -> Value:
