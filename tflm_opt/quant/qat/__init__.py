@@ -34,6 +34,7 @@ def prepare(
     calibration: Any = None,
     *,
     momentum: float = 0.99,
+    equalize: bool = True,
     samples: int = 200,
     seed: int = 0,
 ) -> Any:
@@ -51,6 +52,8 @@ def prepare(
         calibration: inputs to set activation ranges by before training, as for `quantize`; without
             it the first batches do.
         momentum: of the moving average of the ranges.
+        equalize: bring the channels of a tensor to like ranges first, where a ReLU or nothing is
+            between its two layers; in float that changes nothing.
         samples: at most so many calibration samples are used; `seed` is for their choice.
 
     Returns:
@@ -76,7 +79,7 @@ def prepare(
         inputs = float_model.inputs
         chosen = calibrating.gather(calibration, inputs, samples=samples, seed=seed)
     with isolate.unchanged():
-        prepared = rebuilt(model, momentum=momentum)
+        prepared = rebuilt(model, momentum=momentum, equal=equalize)
         if chosen:
             _observe(prepared, float_model.inputs, chosen)
     return prepared

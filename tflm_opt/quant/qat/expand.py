@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import UnsupportedModel
+from .equalize import reach_of
 from .folding import NORM, fold, foldable, gain_and_shift
 from .refusals import ACTIVATIONS, refusal
 from .rules import ATTRIBUTE, KERNELS, function_name, fused_activation, has_rule, kind_of, rule
@@ -29,8 +30,8 @@ _JOINS = ("Concatenate", "Maximum", "Minimum", "Stack")
 _MANY = ("Add", "Multiply", "Maximum", "Minimum")  # of any number of inputs, as layers
 
 
-def expanded(traced: Traced) -> Traced:
-    """The same function, as such ops.
+def expanded(traced: Traced) -> tuple[Traced, dict[int, np.ndarray]]:
+    """The same function, as such ops; and how far their channels reach, where a norm says so.
 
     Raises:
         UnsupportedModel: a layer that nothing is known of, or that has no int8 form.
@@ -42,7 +43,7 @@ def expanded(traced: Traced) -> Traced:
         if call not in expander.absorbed:
             expander.one(call)
     structure = keras.tree.map_structure(expander.now, traced.structure)
-    return Traced(traced.inputs, tuple(expander.calls), structure)
+    return Traced(traced.inputs, tuple(expander.calls), structure), expander.reach
 
 
 @dataclass(slots=True)
@@ -53,6 +54,7 @@ class Expander:
         values: what stands for a value of the model that was given.
         absorbed: calls that the handler of another one has dealt with.
         parts: the new layers of each old one, for shared layers stay shared.
+        reach: how far each channel of a new layer's output goes, where a batch norm was folded.
     """
 
     traced: Traced
@@ -62,6 +64,7 @@ class Expander:
     parts: dict[tuple[int, str], Any] = field(default_factory=dict)
     readers: dict[Value, list[Call | None]] = field(default_factory=dict)
     folded: dict[Call, Call] = field(default_factory=dict)
+    reach: dict[int, np.ndarray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.readers = self.traced.readers()
@@ -217,6 +220,7 @@ def _weighted(x: Expander, call: Call, args: list[Any], kwargs: dict[str, Any]) 
     value = x.add(x.part(op, "kernel", make), *args)
     if norm is not None:
         x.absorb(norm, value)
+        x.reach[id(x.calls[-1].op)] = reach_of(norm.op)
     return [x.activated(op, op.activation, value)]
 
 
@@ -264,6 +268,7 @@ def _separable(x: Expander, call: Call, args: list[Any], kwargs: dict[str, Any])
     value = x.add(x.part(op, "pointwise", dense), x.add(first, *args))
     if norm is not None:
         x.absorb(norm, value)
+        x.reach[id(x.calls[-1].op)] = reach_of(norm.op)
     return [x.activated(op, op.activation, value)]
 
 

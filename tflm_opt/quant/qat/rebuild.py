@@ -10,15 +10,18 @@ import warnings
 from dataclasses import dataclass, field
 from typing import Any
 
+from .equalize import equalize
 from .expand import expanded
 from .ranges import Group, Ranges, planned
 from .rules import rule
 from .trace import Call, Traced, Value, trace
 
 
-def rebuilt(model: Any, *, momentum: float) -> Any:
+def rebuilt(model: Any, *, momentum: float, equal: bool = True) -> Any:
     """See `qat.prepare`."""
-    traced = expanded(trace(model))
+    traced, reach = expanded(trace(model))
+    if equal:
+        equalize(traced, reach)
     return _Builder(traced, planned(traced), momentum).build(model)
 
 
