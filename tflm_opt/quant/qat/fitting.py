@@ -55,6 +55,7 @@ def trained(
     """
     import keras
 
+    from .. import isolate
     from . import prepare
     from .rebuild import compile_as
 
@@ -67,20 +68,23 @@ def trained(
     labels = arrays[0][1] if arrays is not None else None
     loss = (model.loss if compiled else None) or suited_loss(model, labels)
     _check(model, loss, arrays, source)
-    prepared = prepare(model, calibration, samples=_CALIBRATION, seed=seed)
-    keras.utils.set_random_seed(seed)
-    steps = _steps(source, arrays)
-    optimizer = _optimizer(model if compiled else None, rate, steps and steps * epochs)
-    if compiled:
-        compile_as(prepared, model, optimizer=optimizer, metrics=None, weighted_metrics=None)
-    else:
-        prepared.compile(optimizer, loss)
-    callbacks: list[Any] = [_watch(prepared, steps and steps * epochs, tick)]
-    if arrays is not None and arrays[2] is not None:
-        callbacks.append(
-            keras.callbacks.EarlyStopping("val_loss", patience=epochs, restore_best_weights=True)
-        )
-    _fit(prepared, source, arrays, epochs, callbacks, loss)
+    with isolate.unchanged():
+        prepared = prepare(model, calibration, samples=_CALIBRATION, seed=seed)
+        keras.utils.set_random_seed(seed)
+        steps = _steps(source, arrays)
+        optimizer = _optimizer(model if compiled else None, rate, steps and steps * epochs)
+        if compiled:
+            compile_as(prepared, model, optimizer=optimizer, metrics=None, weighted_metrics=None)
+        else:
+            prepared.compile(optimizer, loss)
+        callbacks: list[Any] = [_watch(prepared, steps and steps * epochs, tick)]
+        if arrays is not None and arrays[2] is not None:
+            callbacks.append(
+                keras.callbacks.EarlyStopping(
+                    "val_loss", patience=epochs, restore_best_weights=True
+                )
+            )
+        _fit(prepared, source, arrays, epochs, callbacks, loss)
     return prepared
 
 

@@ -133,7 +133,12 @@ class FakeQuant(keras.layers.Layer):
         found = ops.stop_gradient(inputs)
         # Zero is always in the range: padding has to be exact.
         low, high = ops.minimum(ops.min(found), 0.0), ops.maximum(ops.max(found), 0.0)
-        keep = ops.where(self.seen > 0, self.momentum, 0.0)
+        if _mode["observing"]:  # a given set of samples: all of them count alike
+            least, most = ops.min(self.low), ops.max(self.high)
+            if self.places > 1:
+                least, most = self.low[place], self.high[place]
+            low, high = ops.minimum(low, least), ops.maximum(high, most)
+        keep = ops.where(self.seen > 0, 0.0 if _mode["observing"] else self.momentum, 0.0)
         here = 1.0
         if self.places > 1:
             here = ops.one_hot(place, self.places, dtype="float32")
