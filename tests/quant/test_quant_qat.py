@@ -117,7 +117,8 @@ def joined() -> Any:
     d = keras.ops.square(a) / 3.0 - c * np.array([0.5, 1, 2, -1], np.float32)
     e = layers.Concatenate()([b, layers.ReLU(1.5)(d), -keras.ops.minimum(a, b)])
     e = layers.ReLU()(layers.MaxPooling2D(2)(layers.BatchNormalization()(e)))
-    return keras.Model(inputs, layers.Dense(3)(keras.ops.sum(e, axis=(1, 2))))
+    outputs = [layers.Dense(3)(layers.Flatten()(e)), keras.ops.sum(e, axis=(1, 2))]
+    return keras.Model(inputs, outputs)
 
 
 def gated() -> Any:
@@ -131,10 +132,10 @@ def gated() -> Any:
 
 NETS = (small, shared_and_nested, sound, upwards, two_of_each, mobile, joined, gated)
 REQUANTIZED = {gated: 1}  # where a range that is fixed meets another
+MOST_STEPS = {joined: 4}  # fourteen ops that round in a row, and a MEAN
 # How many outputs may be a step off: TFLite's MEAN of int8 rounds up more often than not.
 EXACTLY = (shared_and_nested, upwards, mobile, joined, gated)  # run by TFLM and the engine
-MOST_STEPS = {joined: 5}  # that mean is a sum's, and goes on to a Dense layer
-OFF_BY_ONE = {mobile: 0.45, joined: 0.3, shared_and_nested: 0.3}
+OFF_BY_ONE = {mobile: 0.45, joined: 0.7, shared_and_nested: 0.3}
 
 
 def settled(model: Any, seed: int = 0) -> Any:
@@ -197,8 +198,8 @@ def test_what_is_prepared_is_what_ships(make: Callable[[], Any]) -> None:
     float_outputs, prepared_outputs = flat(model(x)), flat(prepared(x))
     for given, have in zip(float_outputs, prepared_outputs, strict=True):
         assert given.shape == have.shape
-        assert np.abs(given - have).max() < 0.2 * np.ptp(given)  # the same net, rounded
-        assert np.abs(given - have).mean() < 0.03 * np.ptp(given)
+        assert np.abs(given - have).max() < 0.08 * np.ptp(given)  # the same net, rounded
+        assert np.abs(given - have).mean() < 0.02 * np.ptp(given)
         assert np.abs(given - have).max() > 0  # and it is rounded
     made = quantize(prepared)
     assert made.calibration == "trained"
