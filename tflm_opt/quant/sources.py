@@ -8,6 +8,7 @@ take anything, and only a Keras thing costs the import of TensorFlow.
 from __future__ import annotations
 
 import enum
+import importlib
 import json
 import os
 import re
@@ -151,6 +152,7 @@ def _load_keras_file(model: Any) -> Any:
             )
         import keras
 
+        importlib.import_module(".qat.layers", __package__)  # so that Keras knows them
         return keras.saving.load_model(path, compile=False)
     except TflmOptError:
         raise

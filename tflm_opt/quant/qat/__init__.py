@@ -8,13 +8,16 @@
 or all of that in one call, `tflm_opt.optimize(model, train=(x_train, y_train), quantize="qat")`.
 
 `prepared` is a Keras model as any other: callbacks, optimizers, distribution, saving are Keras's.
+Its layers are known to Keras once `prepare` was called, or where Keras was imported before this
+module: `keras.models.load_model` needs no `custom_objects` then.
 """
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
-from ...errors import CalibrationError
+from ...errors import CalibrationError, UnsupportedModel
 from .fitting import trained
 from .rules import Rule
 
@@ -22,12 +25,16 @@ __all__ = ["Rule", "is_prepared", "prepare", "trained", "unready"]
 
 _BATCH = 32
 
+if "keras" in sys.modules:  # importing it here would cost all who never train
+    from . import layers as _layers  # noqa: F401
+
 
 def prepare(
     model: Any,
     calibration: Any = None,
     *,
     momentum: float = 0.99,
+    equalize: bool = True,
     samples: int = 200,
     seed: int = 0,
 ) -> Any:
@@ -45,6 +52,8 @@ def prepare(
         calibration: inputs to set activation ranges by before training, as for `quantize`; without
             it the first batches do.
         momentum: of the moving average of the ranges.
+        equalize: bring the channels of a tensor to like ranges first, where a ReLU or nothing is
+            between its two layers; in float that changes nothing.
         samples: at most so many calibration samples are used; `seed` is for their choice.
 
     Returns:
@@ -59,25 +68,40 @@ def prepare(
     Source of the idea: Jacob et al., 2018.
     """
     from .. import calibration as calibrating
-    from .. import sources
+    from .. import isolate, sources
     from ..floatmodel import view
     from .rebuild import rebuilt
 
+    _require_float32(model)
     float_model = view(model, sources.Source.KERAS)
     chosen = []
     if calibration is not None:
         inputs = float_model.inputs
         chosen = calibrating.gather(calibration, inputs, samples=samples, seed=seed)
-    prepared = rebuilt(model, momentum=momentum)
-    if chosen:
-        _observe(prepared, float_model.inputs, chosen)
+    with isolate.unchanged():
+        prepared = rebuilt(model, momentum=momentum, equal=equalize)
+        if chosen:
+            _observe(prepared, float_model.inputs, chosen)
     return prepared
+
+
+def _require_float32(model: Any) -> None:
+    """Refuse weights of another type, as the converter would after the training."""
+    if is_prepared(model):
+        raise UnsupportedModel(
+            f"model {model.name!r} is prepared already", remedy="Train it, or give it to optimize"
+        )
+    for weight in getattr(model, "weights", ()):
+        if weight.dtype not in ("float32", "int32", "uint32", "int64"):
+            raise UnsupportedModel(
+                f"weights of model {model.name!r} are {weight.dtype}",
+                remedy="Rebuild it with dtype float32 or a mixed policy (mixed_float16), whose "
+                "weights are float32, and load the weights",
+            )
 
 
 def is_prepared(model: Any) -> bool:
     """Whether a model is one that `prepare` made."""
-    import sys
-
     layers = sys.modules.get(f"{__name__}.layers")
     return layers is not None and any(
         isinstance(layer, layers.FakeQuant) for layer in getattr(model, "layers", ())

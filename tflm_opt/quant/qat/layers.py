@@ -17,6 +17,8 @@ from typing import Any
 
 import keras
 
+from .rules import Rule, kind_of
+
 ops: Any = keras.ops  # whose types name every backend's tensors
 
 _PACKAGE = "tflm_opt"
@@ -68,6 +70,9 @@ class FakeQuant(keras.layers.Layer):
         low, high: a range that is given; else it is the moving average of batches' extremes, taken
             while training.
         momentum: of that average.
+        places: how many tensors share the range: it holds what each of them needs. Each is given
+            with its `place`; one that need not be looked at with -1. `recast` says that a tensor
+            comes with another range: the converter sees that for itself.
     """
 
     def __init__(
@@ -75,9 +80,11 @@ class FakeQuant(keras.layers.Layer):
         low: float | None = None,
         high: float | None = None,
         momentum: float = 0.99,
+        places: int = 1,
         **options: Any,
     ) -> None:
-        super().__init__(**options)
+        super().__init__(**{"dtype": "float32", **options})
+        self.places = places
         self.given = None if low is None or high is None else (float(low), float(high))
         self.momentum = momentum
 
@@ -86,7 +93,7 @@ class FakeQuant(keras.layers.Layer):
             self.low, self.high, self.seen = (
                 self.add_weight(
                     name=name,
-                    shape=(),
+                    shape=() if self.places == 1 else (self.places,),
                     initializer="zeros",
                     trainable=False,
                     dtype="float32",
@@ -99,39 +106,82 @@ class FakeQuant(keras.layers.Layer):
     @property
     def ready(self) -> bool:
         """Whether there is a range."""
-        return self.given is not None or bool(ops.convert_to_numpy(self.seen) > 0)
+        return self.given is not None or bool(ops.convert_to_numpy(self.seen).all())
 
-    def call(self, inputs: Any, training: bool | None = None) -> Any:
-        if _mode["floating"]:
+    @property
+    def range(self) -> tuple[float, float]:
+        """What it is now: from low to high."""
+        if self.given is not None:
+            return self.given
+        low, high = (ops.convert_to_numpy(one) for one in (self.low, self.high))
+        return float(low.min()), max(float(high.max()), float(low.min()) + _NARROW)
+
+    def call(
+        self, inputs: Any, training: bool | None = None, place: int = 0, recast: bool = False
+    ) -> Any:
+        if _mode["floating"] or (recast and _mode["exporting"]):
             return inputs
         if self.given is not None:
             return _rounded(inputs, *self.given)
         if _mode["exporting"]:
-            return _rounded(inputs, self.low, self.high)
-        if training or _mode["observing"]:
-            self._see(inputs)
+            with _now():
+                low, high = self.range
+            return _rounded(inputs, low, high)
+        looks = (training or _mode["observing"]) and place >= 0
+        if looks:
+            self._see(inputs, place)
+        low = ops.min(self.low) if self.places > 1 else ops.convert_to_tensor(self.low)
+        high = ops.max(self.high) if self.places > 1 else ops.convert_to_tensor(self.high)
+        outputs = _rounded(inputs, low, ops.maximum(high, low + _NARROW))
         # Before the first batch there is no range: nothing is rounded then.
-        low, high = self._range()
-        return ops.where(self.seen > 0, _rounded(inputs, low, high), inputs)
+        return outputs if looks else ops.where(ops.max(self.seen) > 0, outputs, inputs)
 
-    def _see(self, inputs: Any) -> None:
-        found = ops.cast(ops.stop_gradient(inputs), "float32")
-        keep = ops.where(self.seen > 0, self.momentum, 0.0)
+    def _see(self, inputs: Any, place: int) -> None:
+        found = ops.stop_gradient(inputs)
         # Zero is always in the range: padding has to be exact.
         low, high = ops.minimum(ops.min(found), 0.0), ops.maximum(ops.max(found), 0.0)
+        if _mode["observing"]:  # a given set of samples: all of them count alike
+            least, most = ops.min(self.low), ops.max(self.high)
+            if self.places > 1:
+                least, most = self.low[place], self.high[place]
+            low, high = ops.minimum(low, least), ops.maximum(high, most)
+        keep = ops.where(self.seen > 0, 0.0 if _mode["observing"] else self.momentum, 0.0)
+        here = 1.0
+        if self.places > 1:
+            here = ops.one_hot(place, self.places, dtype="float32")
+            keep = 1 - here * (1 - keep)
         self.low.assign(keep * self.low + (1 - keep) * low)
-        self.high.assign(keep * self.high + (1 - keep) * ops.maximum(high, low + _NARROW))
-        self.seen.assign(ops.ones_like(self.seen))
-
-    def _range(self) -> tuple[Any, Any]:
-        return ops.convert_to_tensor(self.low), ops.maximum(self.high, self.low + _NARROW)
+        self.high.assign(keep * self.high + (1 - keep) * high)
+        self.seen.assign(ops.maximum(self.seen, here))
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return input_shape
 
     def get_config(self) -> dict[str, Any]:
         low, high = self.given or (None, None)
-        return {**super().get_config(), "low": low, "high": high, "momentum": self.momentum}
+        own = {"low": low, "high": high, "momentum": self.momentum, "places": self.places}
+        return {**super().get_config(), **own}
+
+
+@keras.saving.register_keras_serializable(package=_PACKAGE)
+class Clipped(keras.layers.Layer):
+    """ReLU with a maximum: the range of its output, which is given, does the clipping in int8."""
+
+    tflm_opt_rule = Rule("range")
+
+    def __init__(self, most: float, **options: Any) -> None:
+        super().__init__(**options)
+        self.tflm_opt_most = most
+
+    def call(self, inputs: Any) -> Any:
+        outputs = ops.relu(inputs)
+        return ops.minimum(outputs, self.tflm_opt_most) if _mode["floating"] else outputs
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "most": self.tflm_opt_most}
 
 
 @keras.saving.register_keras_serializable(package=_PACKAGE)
@@ -147,7 +197,14 @@ class Quantized(keras.layers.Layer):
     """
 
     def __init__(self, layer: Any, channels: Mapping[str, Sequence[int]], **options: Any) -> None:
-        super().__init__(**{"name": layer.name, "trainable": layer.trainable, **options})
+        super().__init__(
+            **{
+                "name": layer.name,
+                "trainable": layer.trainable,
+                "dtype": layer.dtype_policy,
+                **options,
+            }
+        )
         self.layer = layer
         self.channels = {name: list(axes) for name, axes in channels.items()}
 
@@ -178,7 +235,7 @@ class Quantized(keras.layers.Layer):
         for name, axes in self.channels.items():
             if getattr(self.layer, name, None) is variable and not _mode["floating"]:
                 # The converter finds the scales of channels itself, whatever op they are for.
-                known = _mode["exporting"] and len(axes) > 0
+                known = _mode["exporting"] and (len(axes) > 0 or bool(kind_of(self.layer)))
                 return _constant(variable, axes) if known else fake_weight(variable.value, axes)
         return variable.value
 
@@ -217,10 +274,16 @@ def fake_weight(weight: Any, axes: Sequence[int]) -> Any:
 
 def _constant(variable: Any, axes: Sequence[int]) -> Any:
     """A weight that is rounded already."""
+    with _now():
+        value = ops.convert_to_numpy(fake_weight(variable.value, axes))
+    return ops.convert_to_tensor(value)
+
+
+def _now() -> contextlib.AbstractContextManager[None]:
+    """Where values are computed at once, and not in the graph that is traced."""
     import tensorflow as tf
 
-    with tf.init_scope():  # now, not in the graph that is traced
-        return tf.constant(fake_weight(variable.value, axes).numpy())
+    return tf.init_scope()
 
 
 def _rounded(inputs: Any, low: Any, high: Any, **how: Any) -> Any:

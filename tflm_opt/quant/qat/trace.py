@@ -121,7 +121,7 @@ def _run(graph: Any, inputs: Sequence[Value], calls: list[Call]) -> Any:
         if is_model(op):
             nested = graph_of(op)
             return _run(nested, _flat_inputs(nested, args), calls)
-        outputs = tuple(Value(symbol) for symbol in _symbols(op, args, kwargs))
+        outputs = tuple(Value(symbol) for symbol in symbols(op, args, kwargs))
         calls.append(Call(op, args, kwargs, outputs))
         return list(outputs)
 
@@ -144,7 +144,7 @@ def _flat_inputs(graph: Any, args: Sequence[Any]) -> list[Value]:
     return values
 
 
-def _symbols(op: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> list[Any]:
+def symbols(op: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> list[Any]:
     """What the layer would give, as Keras's symbolic tensors: shapes alone are computed."""
     import keras
 
