@@ -27,13 +27,25 @@ from hard_nets import TASKS, WAYS, HardNet, hard_net
 
 from tflm_opt import quant
 
-
-def minmax(net: HardNet) -> bytes:
-    """Plain conversion."""
-    return quant.quantize(net.model, net.calibration).tflite
+Recipe = Callable[[HardNet], bytes]
 
 
-RECIPES: dict[str, Callable[[HardNet], bytes]] = {"minmax": minmax}
+def ptq(**options: Any) -> Recipe:
+    """Post-training quantization."""
+    chosen = quant.PTQ(**options)
+    return lambda net: quant.quantize(net.model, net.calibration, options=chosen).tflite
+
+
+RECIPES: dict[str, Recipe] = {
+    "minmax": ptq(equalize=None, correct_bias=False),
+    "percentile": ptq(method="percentile", equalize=None, correct_bias=False),
+    "mse": ptq(method="mse", equalize=None, correct_bias=False),
+    "bias correction": ptq(equalize=None),
+    "equalize, data-free": ptq(equalize="data-free", correct_bias=False),
+    "equalize": ptq(correct_bias=False),
+    "all, mse": ptq(method="mse"),
+    "default": ptq(),
+}
 BASE = "minmax"
 
 
@@ -77,7 +89,7 @@ def main() -> None:
     print(json.dumps({"rows": rows}, indent=2) if arguments.json else table(rows))
 
 
-def net_runs(net: HardNet, recipes: dict[str, Callable[[HardNet], bytes]]) -> Iterator[Run]:
+def net_runs(net: HardNet, recipes: dict[str, Recipe]) -> Iterator[Run]:
     """All recipes on one net."""
     images, labels = net.test
     expected = net.model.predict(images, batch_size=256, verbose=0).argmax(1)

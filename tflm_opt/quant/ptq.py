@@ -23,6 +23,7 @@ from . import calibration as calibrating
 from . import convert, draw, isolate, qat, sources, widen
 from .calibration import CalibrationWarning, Sample
 from .floatmodel import FloatModel, ModelInput, view
+from .options import PTQ
 
 Progress = Callable[[str, float], None]
 Origin = Literal["given", "drawn", "trained"]
@@ -67,6 +68,7 @@ def quantize(
     train: Any = None,
     epochs: int = 3,
     io: convert.IO = "int8",
+    options: PTQ | None = None,
     samples: int = 200,
     seed: int = 0,
     progress: Progress | None = None,
@@ -86,6 +88,7 @@ def quantize(
         train: inputs and labels to train a copy of the model with first, with quantization (see
             `qat.trained`); Keras 3 only. `epochs`: how often.
         io: dtype of the file's inputs and outputs.
+        options: how ranges are chosen and what is done against rounding; by default `PTQ()`.
         samples: at most so many calibration samples are used.
         seed: for the choice of samples and for drawn data.
         progress: called with a phase and the fraction of it that is done.
@@ -123,12 +126,16 @@ def quantize(
                     report("calibrate", done)
 
             converted = convert.to_tflite(
-                trained, chosen if kind != "trained" else None, io=io, tick=tick
+                trained,
+                chosen if kind != "trained" else None,
+                io=io,
+                tick=tick,
+                options=options or PTQ(),
             )
             tflite, more = widen.widened(converted)
     return Quantized(
         tflite,
-        remarks + more,
+        remarks + more + ((options or PTQ()).remarks(len(chosen)) if kind == "given" else ()),
         kind,
         len(chosen),
         float_model.inputs,
