@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .graph import Graph
     from .patch_split.rewrite import Stock
     from .patch_split.search import Point
-    from .quant import FloatModel
+    from .quant import PTQ, FloatModel
 
 RUNTIMES = ("engine", "tflm")
 INPUTS = ("resident", "streamed")
@@ -64,7 +64,7 @@ def optimize(
     sram: int | str | None = None,
     *,
     calibration: Any = None,
-    quantize: str = "ptq",
+    quantize: str | PTQ = "ptq",
     train: Any = None,
     epochs: int = 3,
     board: str | boards.Board | None = None,
@@ -97,9 +97,9 @@ def optimize(
             `max_slowdown`.
         calibration: real inputs for quantization (see `quant.quantize`); only for Keras models.
             Without it the ranges come from drawn data, and a warning says so.
-        quantize: "ptq" rounds the model as it is; "qat" trains a copy of it with quantization for
-            some epochs (a Keras 3 model, see `quant.qat`). A model that `quant.qat.prepare` made
-            and you trained needs neither.
+        quantize: "ptq" rounds the model as it is, a `quant.PTQ` says how; "qat" trains a copy of it
+            with quantization for some epochs (a Keras 3 model, see `quant.qat`). A model that
+            `quant.qat.prepare` made and you trained needs neither.
         train: for "qat": a tuple of inputs and labels, or a data set of such batches.
         epochs: of that training.
         board: a board's id; its core decides stack and code, its SRAM and flash are budgets too.
@@ -138,7 +138,7 @@ def optimize(
     _choose("io", io, IO)
     _choose("input", input, INPUTS)
     _choose("kernels", kernels, KERNELS)
-    _choose("quantize", quantize, QUANTIZE)
+    rounding = _rounding(quantize)
     if (train is not None) != (quantize == "qat"):
         raise TflmOptError('quantize="qat" needs train=(inputs, labels), and nothing else takes it')
     training = None if train is None else Training(train, epochs)
@@ -150,7 +150,13 @@ def optimize(
     target = board if isinstance(board, boards.Board) else boards.get(board or DEFAULT_BOARD)
     with reporter(verbose) as progress:
         loaded = load(
-            model, calibration=calibration, io=io, seed=seed, training=training, progress=progress
+            model,
+            calibration=calibration,
+            io=io,
+            seed=seed,
+            training=training,
+            rounding=rounding,
+            progress=progress,
         )
         result = _optimize(
             loaded,
@@ -242,6 +248,7 @@ def load(
     io: str = "int8",
     seed: int = 0,
     training: Training | None = None,
+    rounding: PTQ | None = None,
     progress: Progress,
 ) -> Loaded:
     """Any kind of model as int8 `.tflite` bytes; only a Keras one costs TensorFlow's import."""
@@ -272,6 +279,7 @@ def load(
         train=None if training is None else training.data,
         epochs=0 if training is None else training.epochs,
         io=io,  # type: ignore[arg-type]
+        options=rounding,
         seed=seed,
         progress=lambda _, done: progress.detail(round(done * 100), 100),
     )
@@ -487,6 +495,15 @@ def _least_of(*limits: int | None) -> int | None:
 def _check_fraction(max_extra_macs: float) -> None:
     if not 0 <= max_extra_macs < math.inf:
         raise TflmOptError(f"max_extra_macs of {max_extra_macs!r} is not a fraction: write 0.1")
+
+
+def _rounding(quantize: str | PTQ) -> PTQ | None:
+    from .quant import PTQ
+
+    if isinstance(quantize, PTQ):
+        return quantize
+    _choose("quantize", quantize, (*QUANTIZE, "a tflm_opt.quant.PTQ(...)"))
+    return None
 
 
 def _choose(what: str, value: str, allowed: Sequence[str]) -> None:

@@ -93,11 +93,12 @@ def _step_between(converter: Any, samples: Sequence[Sample], options: PTQ, io: I
     import tensorflow as tf
     from tensorflow.lite.python.convert import mlir_quantize
 
-    dtype = tf.int8 if io == "int8" else tf.float32
+    dtype: Any = tf.int8 if io == "int8" else tf.float32
     calibrated = converter._quantize
 
     def rounded(tflite: bytes) -> bytes:
-        return mlir_quantize(tflite, input_data_type=dtype, output_data_type=dtype)
+        made: Any = mlir_quantize(tflite, input_data_type=dtype, output_data_type=dtype)
+        return made
 
     def quantize(*args: Any, **kwargs: Any) -> bytes:
         converter._experimental_calibrate_only = True

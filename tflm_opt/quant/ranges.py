@@ -23,12 +23,31 @@ BINS = 2048
 METHODS = ("minmax", "percentile", "mse")
 Choice = str | Range  # a method, or (low, high)
 # Ops whose inputs and outputs share one scale in int8.
-_TIED = frozenset(
-    (
-        "RESHAPE SQUEEZE EXPAND_DIMS TRANSPOSE MAX_POOL_2D AVERAGE_POOL_2D CONCATENATION PAD SLICE "
-        "STRIDED_SLICE SPLIT SPLIT_V GATHER RESIZE_BILINEAR RESIZE_NEAREST_NEIGHBOR TILE PACK UNPACK "
-        "DEPTH_TO_SPACE SPACE_TO_DEPTH SPACE_TO_BATCH_ND BATCH_TO_SPACE_ND REVERSE_V2 MIRROR_PAD"
-    ).split()  # noqa: SIM905
+_TIED = (
+    "RESHAPE",
+    "SQUEEZE",
+    "EXPAND_DIMS",
+    "TRANSPOSE",
+    "MAX_POOL_2D",
+    "AVERAGE_POOL_2D",
+    "CONCATENATION",
+    "PAD",
+    "SLICE",
+    "STRIDED_SLICE",
+    "SPLIT",
+    "SPLIT_V",
+    "GATHER",
+    "RESIZE_BILINEAR",
+    "RESIZE_NEAREST_NEIGHBOR",
+    "TILE",
+    "PACK",
+    "UNPACK",
+    "DEPTH_TO_SPACE",
+    "SPACE_TO_DEPTH",
+    "SPACE_TO_BATCH_ND",
+    "BATCH_TO_SPACE_ND",
+    "REVERSE_V2",
+    "MIRROR_PAD",
 )
 
 
@@ -66,7 +85,8 @@ def choose(
     if any(choice in ("percentile", "mse") for choice, _ in choices.values()):
         histograms = _histograms(graph, samples)
     for group in _groups(graph):
-        given = {choices[t][0] for t in group if choices[t][1] and isinstance(choices[t][0], tuple)}
+        named = [choices[t][0] for t in group if choices[t][1]]
+        given: set[Range] = {choice for choice in named if isinstance(choice, tuple)}
         if len(given) > 1:
             raise TflmOptError(
                 f"layers= gives {sorted(map(str, given))} to tensors that share one scale: "
@@ -89,7 +109,7 @@ def _choices(
 ) -> dict[int, tuple[Choice, bool]]:
     """For each tensor the choice, and whether `layers` makes it; the first pattern that fits."""
     found: dict[int, tuple[Choice, bool]] = {t: (method, False) for t in graph.activations()}
-    for pattern, choice in reversed(layers.items()):
+    for pattern, choice in reversed(list(layers.items())):
         named = [t for t in found if _fits(graph.name(t), pattern)]
         if not named:
             names = sorted({graph.name(t) for t in found})
