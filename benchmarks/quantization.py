@@ -37,14 +37,14 @@ def ptq(**options: Any) -> Recipe:
 
 
 RECIPES: dict[str, Recipe] = {
-    "minmax": ptq(equalize=None, correct_bias=False),
-    "percentile": ptq(method="percentile", equalize=None, correct_bias=False),
-    "mse": ptq(method="mse", equalize=None, correct_bias=False),
-    "bias correction": ptq(equalize=None),
-    "equalize, data-free": ptq(equalize="data-free", correct_bias=False),
-    "equalize": ptq(correct_bias=False),
-    "all, mse": ptq(method="mse"),
+    "minmax": ptq(equalize=None),
+    "percentile": ptq(method="percentile", equalize=None),
+    "mse": ptq(method="mse", equalize=None),
+    "bias correction": ptq(equalize=None, correct_bias=True),
+    "equalize, data-free": ptq(equalize="data-free"),
     "default": ptq(),
+    "default, bias correction": ptq(correct_bias=True),
+    "default, bias correction, mse": ptq(method="mse", correct_bias=True),
 }
 BASE = "minmax"
 

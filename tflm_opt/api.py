@@ -258,6 +258,8 @@ def load(
     unused = (UNUSED_CALIBRATION,) if calibration is not None else ()
     if training is not None and source in (Source.TFLITE_BYTES, Source.TFLITE_FILE):
         raise TflmOptError("a .tflite can't be trained: give the Keras model it was made from")
+    if rounding is not None and source in (Source.TFLITE_BYTES, Source.TFLITE_FILE):
+        raise TflmOptError("a .tflite is rounded already: give the Keras model, or no quantize=")
     if source is Source.TFLITE_BYTES:
         return Loaded(bytes(model), "model", None, None, unused)
     if source is Source.TFLITE_FILE:

@@ -31,14 +31,18 @@ class PTQ:
             that fits counts.
         equalize: cross-layer equalization, with channel ranges from calibration ("data") or from
             weights alone ("data-free"); None for none.
-        correct_bias: give the mean error of each layer to its bias, on calibration data.
+        correct_bias: give the mean error of each layer to its bias, on calibration data. Slow for
+            deep nets: the model is rounded and run once for every layer.
+
+    The defaults equalize on calibration data and leave ranges at min-max: in
+    `benchmarks/quantization.py` that recovers nearly all, and the rest adds little to it.
     """
 
     method: Literal["minmax", "percentile", "mse"] = "minmax"
     percentile: float = 99.99
     layers: Mapping[str, str | tuple[float, float]] = field(default_factory=dict)
     equalize: Literal["data", "data-free"] | None = "data"
-    correct_bias: bool = True
+    correct_bias: bool = False
 
     def __post_init__(self) -> None:
         if self.method not in ranges.METHODS:
@@ -70,7 +74,7 @@ class PTQ:
         )
 
 
-PLAIN = PTQ(equalize=None, correct_bias=False)
+PLAIN = PTQ(equalize=None)
 
 
 def _check_choice(name: str, choice: object) -> None:

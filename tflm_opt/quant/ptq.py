@@ -31,6 +31,9 @@ Origin = Literal["given", "drawn", "trained"]
 UNUSED_CALIBRATION = (
     "the calibration data was not used: the model was trained with quantization and has its ranges"
 )
+UNUSED_OPTIONS = (
+    "the options of PTQ were not used: the model was trained with quantization and has its ranges"
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -135,13 +138,19 @@ def quantize(
             tflite, more = widen.widened(converted)
     return Quantized(
         tflite,
-        remarks + more + ((options or PTQ()).remarks(len(chosen)) if kind == "given" else ()),
+        remarks + more + _option_remarks(options, kind, len(chosen)),
         kind,
         len(chosen),
         float_model.inputs,
         float_model.outputs,
         float_model,
     )
+
+
+def _option_remarks(options: PTQ | None, kind: Origin, samples: int) -> tuple[str, ...]:
+    if kind == "trained":
+        return () if options is None else (UNUSED_OPTIONS,)
+    return (options or PTQ()).remarks(samples)
 
 
 def _trained(

@@ -110,7 +110,7 @@ def _choices(
     """For each tensor the choice, and whether `layers` makes it; the first pattern that fits."""
     found: dict[int, tuple[Choice, bool]] = {t: (method, False) for t in graph.activations()}
     for pattern, choice in reversed(list(layers.items())):
-        named = [t for t in found if _fits(graph.name(t), pattern)]
+        named = _named({t: graph.name(t) for t in found}, pattern)
         if not named:
             names = sorted({graph.name(t) for t in found})
             raise TflmOptError(
@@ -121,10 +121,24 @@ def _choices(
     return found
 
 
-def _fits(name: str, pattern: str) -> bool:
-    """Whether a pattern is for this tensor: its whole name, or a layer's in it."""
-    parts = (name, *re.split("[/;:]", name))
-    return any(fnmatch.fnmatchcase(part, pattern) for part in parts)
+def _named(names: Mapping[int, str], pattern: str) -> list[int]:
+    """The tensors that a pattern is for: by a layer's name in theirs, or by the whole of it.
+
+    Keras ends the names of layers by a count when it traces a model ("conv" to "conv_1"), so they
+    are tried without it first.
+    """
+    parts = {tensor: re.split("[/;:]", name) for tensor, name in names.items()}
+    layers = {t: [re.sub(r"_\d+$", "", part) for part in some] for t, some in parts.items()}
+    whole = {tensor: [*some, names[tensor]] for tensor, some in parts.items()}
+    for tried in (layers, whole):
+        found = [
+            tensor
+            for tensor, some in tried.items()
+            if any(fnmatch.fnmatchcase(one, pattern) for one in some)
+        ]
+        if found:
+            return found
+    return []
 
 
 def _groups(graph: FloatGraph) -> list[list[int]]:
