@@ -56,7 +56,7 @@ def net(data: np.ndarray) -> Any:
     model = separable()
     randomize_offsets(model, rng)
     calibrate_batchnorm(model, [data])
-    norms = [one for one in model.layers if isinstance(one, layers.BatchNormalization)]
+    norms: list[Any] = [one for one in model.layers if isinstance(one, layers.BatchNormalization)]
     for norm in norms:
         norm.gamma.assign(np.exp2(rng.normal(0, 2, norm.gamma.shape)))
     norms[0].gamma.assign(norms[0].gamma.numpy() * ([0.0] + [1.0] * 7))  # a dead channel
@@ -238,7 +238,7 @@ def test_options_that_would_be_ignored_are_refused(net: Any, data: np.ndarray) -
     tflite = quantize(net, data).tflite
     with pytest.raises(TflmOptError, match="rounded already"):
         tflm_opt.optimize(tflite, quantize=PTQ(), verbose=0)
-    with pytest.raises(TflmOptError, match="quantize True is not one of ptq, qat, a .*PTQ"):
+    with pytest.raises(TflmOptError, match=r"quantize True is not one of ptq, qat, a .*PTQ"):
         tflm_opt.optimize(net, quantize=True, verbose=0)  # type: ignore[arg-type]
 
 
