@@ -27,10 +27,13 @@ from hard_nets import TASKS, WAYS, HardNet, hard_net
 
 from tflm_opt import quant
 
+Recipe = Callable[[HardNet], bytes]
 
-def minmax(net: HardNet) -> bytes:
-    """Plain conversion."""
-    return quant.quantize(net.model, net.calibration).tflite
+
+def ptq(**options: Any) -> Recipe:
+    """Post-training quantization."""
+    chosen = quant.PTQ(**options)
+    return lambda net: quant.quantize(net.model, net.calibration, options=chosen).tflite
 
 
 def qat(net: HardNet) -> bytes:
@@ -38,7 +41,17 @@ def qat(net: HardNet) -> bytes:
     return quant.quantize(net.model, train=net.train).tflite
 
 
-RECIPES: dict[str, Callable[[HardNet], bytes]] = {"minmax": minmax, "qat": qat}
+RECIPES: dict[str, Recipe] = {
+    "minmax": ptq(equalize=None),
+    "percentile": ptq(method="percentile", equalize=None),
+    "mse": ptq(method="mse", equalize=None),
+    "bias correction": ptq(equalize=None, correct_bias=True),
+    "equalize, data-free": ptq(equalize="data-free"),
+    "default": ptq(),
+    "default, bias correction": ptq(correct_bias=True),
+    "default, bias correction, mse": ptq(method="mse", correct_bias=True),
+    "qat": qat,
+}
 BASE = "minmax"
 
 
@@ -82,7 +95,7 @@ def main() -> None:
     print(json.dumps({"rows": rows}, indent=2) if arguments.json else table(rows))
 
 
-def net_runs(net: HardNet, recipes: dict[str, Callable[[HardNet], bytes]]) -> Iterator[Run]:
+def net_runs(net: HardNet, recipes: dict[str, Recipe]) -> Iterator[Run]:
     """All recipes on one net."""
     images, labels = net.test
     expected = net.model.predict(images, batch_size=256, verbose=0).argmax(1)

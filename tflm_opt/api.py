@@ -24,13 +24,14 @@ if TYPE_CHECKING:
     from .graph import Graph
     from .patch_split.rewrite import Stock
     from .patch_split.search import Point
-    from .quant import FloatModel
+    from .quant import PTQ, FloatModel
 
 RUNTIMES = ("engine", "tflm")
 INPUTS = ("resident", "streamed")
 KERNELS = ("reference", "cmsis_nn", "tflm_opt")
 IO = ("int8", "float32")
-QUANTIZE = ("ptq", "qat", "tfmot")
+TRAINERS = ("qat", "tfmot")
+QUANTIZE = ("ptq", *TRAINERS)
 SLOWDOWN = 1.3
 DEFAULT_BOARD = "qemu_m4"
 UNUSED_CALIBRATION = (
@@ -65,7 +66,7 @@ def optimize(
     sram: int | str | None = None,
     *,
     calibration: Any = None,
-    quantize: str = "ptq",
+    quantize: str | PTQ = "ptq",
     train: Any = None,
     epochs: int = 3,
     board: str | boards.Board | None = None,
@@ -99,8 +100,8 @@ def optimize(
             `max_slowdown`.
         calibration: real inputs for quantization (see `quant.quantize`); only for Keras models.
             Without it the ranges come from drawn data, and a warning says so.
-        quantize: "ptq" rounds the model as it is; "qat" trains a copy of it with quantization for
-            some epochs (a Keras 3 model, see `quant.qat`); "tfmot" does so by
+        quantize: "ptq" rounds the model as it is, a `quant.PTQ` says how; "qat" trains a copy of it
+            with quantization for some epochs (a Keras 3 model, see `quant.qat`); "tfmot" does so by
             tensorflow-model-optimization's own training, in a child process (tf_keras or Keras 3).
             A model that `quant.qat.prepare` or tfmot made and you trained needs neither.
         train: for "qat" and "tfmot": a tuple of inputs and labels, or a data set of such batches.
@@ -145,12 +146,12 @@ def optimize(
     _choose("io", io, IO)
     _choose("input", input, INPUTS)
     _choose("kernels", kernels, KERNELS)
-    _choose("quantize", quantize, QUANTIZE)
-    if (train is not None) != (quantize != "ptq"):
+    rounding = _rounding(quantize)
+    if (train is not None) != (quantize in TRAINERS):
         raise TflmOptError(
             'quantize="qat" or "tfmot" needs train=(inputs, labels), and nothing else takes it'
         )
-    training = None if train is None else Training(train, epochs, quantize)
+    training = None if train is None else Training(train, epochs, str(quantize))
     if runtime == "tflm" and input == "streamed":
         raise TflmOptError("stock TFLM takes whole inputs; input='streamed' needs runtime='engine'")
     if compress and runtime != "tflm":
@@ -161,7 +162,13 @@ def optimize(
     target = board if isinstance(board, boards.Board) else boards.get(board or DEFAULT_BOARD)
     with reporter(verbose) as progress:
         loaded = load(
-            model, calibration=calibration, io=io, seed=seed, training=training, progress=progress
+            model,
+            calibration=calibration,
+            io=io,
+            seed=seed,
+            training=training,
+            rounding=rounding,
+            progress=progress,
         )
         result = _optimize(
             loaded,
@@ -255,6 +262,7 @@ def load(
     io: str = "int8",
     seed: int = 0,
     training: Training | None = None,
+    rounding: PTQ | None = None,
     progress: Progress,
 ) -> Loaded:
     """Any kind of model as int8 `.tflite` bytes; only a Keras one costs TensorFlow's import."""
@@ -264,6 +272,8 @@ def load(
     unused = (UNUSED_CALIBRATION,) if calibration is not None else ()
     if training is not None and source in (Source.TFLITE_BYTES, Source.TFLITE_FILE):
         raise TflmOptError("a .tflite can't be trained: give the Keras model it was made from")
+    if rounding is not None and source in (Source.TFLITE_BYTES, Source.TFLITE_FILE):
+        raise TflmOptError("a .tflite is rounded already: give the Keras model, or no quantize=")
     if source is Source.TFLITE_BYTES:
         return Loaded(bytes(model), "model", None, None, unused)
     if source is Source.TFLITE_FILE:
@@ -286,6 +296,7 @@ def load(
         epochs=0 if training is None else training.epochs,
         trainer="qat" if training is None else training.trainer,
         io=io,  # type: ignore[arg-type]
+        options=rounding,
         seed=seed,
         progress=lambda _, done: progress.detail(round(done * 100), 100),
     )
@@ -510,6 +521,15 @@ def _least_of(*limits: int | None) -> int | None:
 def _check_fraction(max_extra_macs: float) -> None:
     if not 0 <= max_extra_macs < math.inf:
         raise TflmOptError(f"max_extra_macs of {max_extra_macs!r} is not a fraction: write 0.1")
+
+
+def _rounding(quantize: str | PTQ) -> PTQ | None:
+    from .quant import PTQ
+
+    if isinstance(quantize, PTQ):
+        return quantize
+    _choose("quantize", quantize, (*QUANTIZE, "a tflm_opt.quant.PTQ(...)"))
+    return None
 
 
 def _choose(what: str, value: str, allowed: Sequence[str]) -> None:

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .calibration import CalibrationWarning
     from .floatmodel import FloatModel, ModelInput
+    from .options import PTQ
     from .ptq import Quantized, quantize
     from .sources import Source, detect, is_keras
 
 _HOME = {
     "quantize": ".ptq",
+    "PTQ": ".options",
     "Quantized": ".ptq",
     "CalibrationWarning": ".calibration",
     "FloatModel": ".floatmodel",
@@ -27,6 +29,7 @@ _HOME = {
 }
 
 __all__ = [
+    "PTQ",
     "CalibrationWarning",
     "FloatModel",
     "ModelInput",

@@ -13,9 +13,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ..errors import ToolFailed, UnsupportedModel
+from ..errors import TflmOptError, ToolFailed, UnsupportedModel
 from .calibration import Sample
 from .floatmodel import FloatModel
+from .options import PLAIN, PTQ, edited
 from .sources import one_line
 from .substitute import substituted
 from .verdict import REMEDY, require_full_int8
@@ -43,6 +44,7 @@ def to_tflite(
     *,
     io: IO = "int8",
     tick: Callable[[float], None] = lambda fraction: None,
+    options: PTQ = PLAIN,
 ) -> bytes:
     """Quantize `model` to full int8 with ranges from `samples`.
 
@@ -52,6 +54,7 @@ def to_tflite(
             its ranges (`qat`).
         io: int8 inputs and outputs, or float32 with QUANTIZE and DEQUANTIZE at the borders.
         tick: called with the fraction of calibration done.
+        options: what is done between calibration and rounding.
 
     Raises:
         UnsupportedModel: an op that has no int8 form in TFLite, named.
@@ -69,16 +72,39 @@ def to_tflite(
     if io == "int8":
         converter.inference_input_type = tf.int8
         converter.inference_output_type = tf.int8
+    if samples is not None and not options.is_plain:
+        _step_between(converter, samples, options, io)
     try:
         tflite = converter.convert()
     except _TickFailed as failed:
         raise failed.error from None
+    except TflmOptError:
+        raise
     except Exception as error:
         raise _translated(error) from error
     if samples is None:
         tflite = _with_input_names(tflite, model)
     require_full_int8(tflite, model, io=io)
     return tflite
+
+
+def _step_between(converter: Any, samples: Sequence[Sample], options: PTQ, io: IO) -> None:
+    """Let the converter give us the calibrated float file before it rounds it."""
+    import tensorflow as tf
+    from tensorflow.lite.python.convert import mlir_quantize
+
+    dtype: Any = tf.int8 if io == "int8" else tf.float32
+    calibrated = converter._quantize
+
+    def rounded(tflite: bytes) -> bytes:
+        made: Any = mlir_quantize(tflite, input_data_type=dtype, output_data_type=dtype)
+        return made
+
+    def quantize(*args: Any, **kwargs: Any) -> bytes:
+        converter._experimental_calibrate_only = True
+        return rounded(edited(calibrated(*args, **kwargs), options, samples, rounded))
+
+    converter._quantize = quantize
 
 
 def _with_input_names(tflite: bytes, model: FloatModel) -> bytes:

@@ -24,12 +24,16 @@ from . import calibration as calibrating
 from . import convert, draw, isolate, qat, sources, tfmot, widen
 from .calibration import CalibrationWarning, Sample
 from .floatmodel import FloatModel, ModelInput, view
+from .options import PTQ
 
 Progress = Callable[[str, float], None]
 Origin = Literal["given", "drawn", "trained"]
 
 UNUSED_CALIBRATION = (
     "the calibration data was not used: the model was trained with quantization and has its ranges"
+)
+UNUSED_OPTIONS = (
+    "the options of PTQ were not used: the model was trained with quantization and has its ranges"
 )
 
 
@@ -69,6 +73,7 @@ def quantize(
     epochs: int = 3,
     trainer: str = "qat",
     io: convert.IO = "int8",
+    options: PTQ | None = None,
     samples: int = 200,
     seed: int = 0,
     progress: Progress | None = None,
@@ -90,6 +95,7 @@ def quantize(
         trainer: "qat", for Keras 3 models, or "tfmot", tensorflow-model-optimization's own training
             in a child process (see `tfmot.training`).
         io: dtype of the file's inputs and outputs.
+        options: how ranges are chosen and what is done against rounding; by default `PTQ()`.
         samples: at most so many calibration samples are used.
         seed: for the choice of samples and for drawn data.
         progress: called with a phase and the fraction of it that is done.
@@ -129,20 +135,30 @@ def quantize(
                     report("calibrate", done)
 
             converted = convert.to_tflite(
-                trained, chosen if kind != "trained" else None, io=io, tick=tick
+                trained,
+                chosen if kind != "trained" else None,
+                io=io,
+                tick=tick,
+                options=options or PTQ(),
             )
             tflite, more = widen.widened(converted)
     if trained is not float_model:
         float_model = dataclasses.replace(float_model, trained=trained)
     return Quantized(
         tflite,
-        found + remarks + more,
+        found + remarks + more + _option_remarks(options, kind, len(chosen)),
         kind,
         len(chosen),
         float_model.inputs,
         float_model.outputs,
         float_model,
     )
+
+
+def _option_remarks(options: PTQ | None, kind: Origin, samples: int) -> tuple[str, ...]:
+    if kind == "trained":
+        return () if options is None else (UNUSED_OPTIONS,)
+    return (options or PTQ()).remarks(samples)
 
 
 def _trained(

@@ -1,0 +1,142 @@
+"""Cross-layer equalization: move scale between channels of one tensor, in float, for free.
+
+Where one layer's output goes to one other layer through nothing but ReLU, pooling or a mean, the
+channel i of it may be divided by any s_i > 0 if the weights that read it are multiplied by s_i:
+the float function stays the same, and int8, with one scale for the whole tensor, profits from
+channels of equal range. After Nagel et al., "Data-free quantization through weight equalization
+and bias correction" (2019).
+
+"data-free" is the paper's rule: s_i = sqrt(r1_i / r2_i), of the ranges of the weights that make
+and read channel i. "data" takes the channel's largest activation on calibration data for r1, since
+weights with a scale for each output channel don't need equal ranges there; a depthwise
+convolution's don't in its input either, so before one all channels get one range.
+
+ReLU6 is no such joint: its clip would have to move with the channel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from .calibration import Sample
+from .float_graph import FloatGraph, watch
+
+_THROUGH = ("RELU", "LEAKY_RELU", "MAX_POOL_2D", "AVERAGE_POOL_2D", "MEAN", "PAD")
+_MOST = 2.0**12
+_ROUNDS = {"data": 4, "data-free": 20}
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two layers (ops) and the tensor between them that the first one makes."""
+
+    first: int
+    second: int
+    tensor: int
+
+
+def pairs(graph: FloatGraph) -> list[Pair]:
+    """All joints, in the order of the ops."""
+    found = []
+    for op in range(len(graph.kinds)):
+        if not graph.has_weights(op) or graph.activation(op) not in ("NONE", "RELU"):
+            continue
+        second = _reader(graph, graph.outputs(op)[0])
+        channels = graph.bias(op).shape[0]
+        if second is not None and _read(graph, second).shape == (channels,):
+            found.append(Pair(op, second, graph.outputs(op)[0]))
+    return found
+
+
+def equalize(graph: FloatGraph, rule: str, samples: Sequence[Sample] = ()) -> int:
+    """Equalize all joints in place; how many there are. `rule`: "data" or "data-free"."""
+    joints = pairs(graph)
+    if not joints:
+        return 0
+    peaks = _peaks(graph, joints, samples) if rule == "data" else None
+    for _ in range(_ROUNDS[rule]):
+        for pair in joints:
+            made = _made(graph, pair.first) if peaks is None else peaks[pair.tensor]
+            read = _read(graph, pair.second)
+            if peaks is not None and graph.kinds[pair.second] == "DEPTHWISE_CONV_2D":
+                scale = _sane(made)
+            else:
+                scale = np.sqrt(_sane(made) / _sane(read))
+            scale = np.where((made > 0) & (read > 0), scale, 1.0)
+            scale = np.clip(scale / _middle(scale), 1 / _MOST, _MOST)
+            _apply(graph, pair, scale)
+            if peaks is not None:
+                peaks[pair.tensor] = made / scale
+    return len(joints)
+
+
+def _sane(ranges: np.ndarray) -> np.ndarray:
+    """Without zeros, and not so small that a dead channel would be blown up."""
+    return np.maximum(ranges, max(float(ranges.max()) / _MOST, 1e-30))
+
+
+def _middle(scale: np.ndarray) -> float:
+    return float(np.exp(np.log(scale).mean()))
+
+
+def _reader(graph: FloatGraph, tensor: int) -> int | None:
+    """The one layer that reads a tensor, directly or through ops that keep channels apart."""
+    readers = graph.readers(tensor)
+    if graph.leaves(tensor) or len(readers) != 1:
+        return None
+    (op,) = readers
+    if graph.has_weights(op):
+        return op if graph.inputs(op)[0] == tensor else None
+    if graph.kinds[op] not in _THROUGH or graph.activation(op) not in ("NONE", "RELU"):
+        return None
+    return _reader(graph, graph.outputs(op)[0])
+
+
+def _made(graph: FloatGraph, op: int) -> np.ndarray:
+    """The range of the weights that make each channel."""
+    weights = np.abs(graph.values(graph.inputs(op)[1]))
+    axis = weights.ndim - 1 if graph.kinds[op] == "DEPTHWISE_CONV_2D" else 0
+    return np.moveaxis(weights, axis, 0).reshape(weights.shape[axis], -1).max(axis=1)
+
+
+def _read(graph: FloatGraph, op: int) -> np.ndarray:
+    """The range of the weights that read each channel, as shares of their output's range."""
+    weights = np.abs(graph.values(graph.inputs(op)[1]))
+    if graph.kinds[op] == "DEPTHWISE_CONV_2D":
+        return weights.max(axis=(0, 1, 2)).reshape(-1, graph.multiplier(op)).max(axis=1)
+    rows = weights.reshape(weights.shape[0], -1, weights.shape[-1]).max(axis=1)
+    return (rows / np.maximum(rows.max(axis=1, keepdims=True), 1e-30)).max(axis=0)
+
+
+def _apply(graph: FloatGraph, pair: Pair, scale: np.ndarray) -> None:
+    """Divide what makes each channel, multiply what reads it."""
+    first, second = pair.first, pair.second
+    weights = graph.values(graph.inputs(first)[1])
+    axis = weights.ndim - 1 if graph.kinds[first] == "DEPTHWISE_CONV_2D" else 0
+    shape = [-1 if place == axis else 1 for place in range(weights.ndim)]
+    graph.set_constant(first, 1, weights / scale.reshape(shape))
+    graph.set_constant(first, 2, graph.bias(first) / scale)
+    reading = scale
+    if graph.kinds[second] == "DEPTHWISE_CONV_2D":
+        reading = np.repeat(scale, graph.multiplier(second))
+    graph.set_constant(second, 1, graph.values(graph.inputs(second)[1]) * reading)
+
+
+def _peaks(
+    graph: FloatGraph, joints: Sequence[Pair], samples: Sequence[Sample]
+) -> dict[int, np.ndarray]:
+    """The largest magnitude of each channel of the joints' tensors."""
+    names = {graph.name(pair.tensor): pair.tensor for pair in joints}
+    found = {pair.tensor: np.zeros(len(graph.bias(pair.first))) for pair in joints}
+
+    def see(tensors: dict[str, np.ndarray]) -> None:
+        for name, tensor in names.items():
+            value = np.abs(tensors[name])
+            peak = value.reshape(-1, value.shape[-1]).max(axis=0)
+            found[tensor] = np.maximum(found[tensor], peak)
+
+    watch(graph.pack(), samples, see)
+    return found
