@@ -191,6 +191,8 @@ typedef struct {
     int32_t words;  /* of a pair of pixels, and of the weights of a pair of channels */
     int32_t depth;  /* products of an output */
     int32_t length; /* bytes of a row: of runs of neighbouring bytes in a window */
+    int32_t pieces; /* rows of a window */
+    int32_t apart;  /* whether they are taps: those lie apart, and are whole words */
     int32_t rests;  /* where, in a pair's words, what rows leave over is put together */
     int32_t width;  /* * of the output */
     int32_t x;      /* the next pixel */

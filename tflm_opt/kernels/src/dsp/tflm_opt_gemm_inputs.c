@@ -28,10 +28,11 @@ static TFLM_OPT_SMALL const int8_t *find_rows(
     int32_t count = gemm->last - tap;
     *step = dilation * lines->shape->front_step;
     if (y < lines->fresh) {
+        const int32_t end = y < lines->base ? lines->base : lines->fresh;
         *step = dilation * lines->shape->ring_step;
-        count = tflm_opt_min(count, (y < lines->base ? lines->base : lines->fresh) - y);
+        count = tflm_opt_min(count, (end - y + dilation - 1) / dilation);
     }
-    *rows = dilation == 1 ? count : tflm_opt_min(count, 1);
+    *rows = count;
     return tflm_opt_pixel(lines, y, 0, gemm->input.c) + gemm->group;
 }
 
@@ -65,14 +66,41 @@ TFLM_OPT_INLINE int32_t in_column(const tflm_opt_gemm *gemm)
     return gemm->x * gemm->params->stride.w - gemm->params->padding.w;
 }
 
-/* The window of the next pixel, row by row; what lies outside of the image is the zero point. */
-TFLM_OPT_SMALL TFLM_OPT_APART void gather(const tflm_opt_gemm *gemm, int8_t *target)
+/* Columns of a window that are in the image. */
+TFLM_OPT_SMALL TFLM_OPT_APART tflm_opt_taps columns_at(const tflm_opt_gemm *gemm, int32_t in_x)
+{
+    return tflm_opt_window(in_x, gemm->kernel.w, gemm->params->dilation.w, gemm->input.w);
+}
+
+/* Padding in place of a pair of windows: a multiple of 4 words. */
+TFLM_OPT_INLINE void clear_pair(uint32_t *word, const uint32_t *end)
+{
+    __asm__ volatile(".syntax unified\n\t"
+                     "movs r2, #0\n\t"
+                     "movs r3, #0\n\t"
+                     "movs r4, #0\n\t"
+                     "movs r5, #0\n"
+                     "1:\n\t"
+                     "stmia %0!, {r2, r3, r4, r5}\n\t"
+                     "cmp %0, %1\n\t"
+                     "bne 1b"
+                     : "+l"(word)
+                     : "r"(end)
+                     : "r2", "r3", "r4", "r5", "cc", "memory");
+}
+
+/*
+ * The window of the next pixel, row by row; what lies outside of the image is the zero point. Where taps
+ * are pieces, a pair of windows that miss the same ones, `second` bytes apart, spread out.
+ */
+TFLM_OPT_SMALL TFLM_OPT_APART void gather(tflm_opt_gemm *gemm, int8_t *target, ptrdiff_t second)
 {
     const int32_t depth = gemm->kernel.c;
     const int32_t dilation = gemm->params->dilation.w;
     const int32_t in_x = in_column(gemm);
-    const tflm_opt_taps taps = tflm_opt_window(in_x, gemm->kernel.w, dilation, gemm->input.w);
+    const tflm_opt_taps taps = columns_at(gemm, in_x);
     const int32_t next = dilation * gemm->input.c;
+    const int32_t wide = second >= 0 ? 4 * depth : depth; /* bytes of a tap */
     int32_t pieces = taps.last - taps.first;
     int32_t length = depth;
     const int8_t *row = gemm->row;
@@ -80,24 +108,35 @@ TFLM_OPT_SMALL TFLM_OPT_APART void gather(const tflm_opt_gemm *gemm, int8_t *tar
     int32_t step = gemm->row_step;
     int32_t tap = gemm->first;
     if (pieces < gemm->kernel.w || gemm->last - tap < gemm->kernel.h) {
-        memset(target, -gemm->params->input_offset, (size_t)gemm->depth);
+        if (second >= 0) {
+            uint32_t *const words = (uint32_t *)(void *)target;
+            clear_pair(words, words + gemm->words);
+        } else {
+            memset(target, -gemm->params->input_offset, (size_t)gemm->depth);
+        }
     }
     if (pieces == 0) {
         return;
     }
+    gemm->rows.rows = pieces;
+    gemm->rows.skip = next - depth;
     if (next == depth) {
         length *= pieces;
         pieces = 1;
     }
-    target += (tap * gemm->kernel.w + taps.first) * depth;
+    target += (tap * gemm->kernel.w + taps.first) * wide;
     row += (in_x + taps.first * dilation) * gemm->input.c;
     for (;;) {
         for (tap += rows; rows > 0; rows--) {
-            int32_t i;
-            for (i = 0; i < pieces; i++) {
-                tflm_opt_move_bytes(target + i * depth, row + i * next, (size_t)length);
+            if (second >= 0) {
+                (void)tflm_opt_spread_pair_s8((uint32_t *)(void *)target, row, second, &gemm->rows);
+            } else {
+                int32_t i;
+                for (i = 0; i < pieces; i++) {
+                    tflm_opt_move_bytes(target + i * depth, row + i * next, (size_t)length);
+                }
             }
-            target += gemm->kernel.w * depth;
+            target += gemm->kernel.w * wide;
             row += step;
         }
         if (tap == gemm->last) {
@@ -225,21 +264,37 @@ static TFLM_OPT_SMALL void spread_neighbours(tflm_opt_gemm *gemm, uint32_t *targ
     }
 }
 
+/* Whether the next pixels are neighbours of which none has taps that the other misses. */
+TFLM_OPT_INLINE int are_alike(const tflm_opt_gemm *gemm, int32_t pixels, int32_t stride)
+{
+    const int32_t in_x = in_column(gemm);
+    const tflm_opt_taps taps = columns_at(gemm, in_x);
+    const tflm_opt_taps other = columns_at(gemm, in_x + stride);
+    return gemm->x + pixels <= gemm->width && taps.first == other.first && taps.last == other.last;
+}
+
 /* A pair of windows, or one window twice, of whatever rows. */
 static TFLM_OPT_SMALL void spread_gathered(tflm_opt_gemm *gemm, uint32_t *target, int32_t pixels)
 {
-    const int32_t bytes = tflm_opt_gemm_round(gemm->depth);
-    gather(gemm, gemm->staging);
-    if (pixels > 1) {
-        if (++gemm->x == gemm->width) {
-            next_row(gemm);
+    const int32_t stride = pixels > 1 ? gemm->params->stride.w : 0;
+    int32_t bytes = 0;
+    if (gemm->apart && are_alike(gemm, pixels, stride)) {
+        gather(gemm, (int8_t *)target, stride * gemm->input.c);
+        gemm->x += pixels - 1;
+    } else {
+        gather(gemm, gemm->staging, -1);
+        if (pixels > 1) {
+            bytes = tflm_opt_gemm_round(gemm->depth);
+            if (++gemm->x == gemm->width) {
+                next_row(gemm);
+            }
+            gather(gemm, gemm->staging + bytes, -1);
         }
-        gather(gemm, gemm->staging + bytes);
+        gemm->rows.rests = (int8_t *)(target + gemm->rests);
+        gemm->rows.rows = gemm->pieces;
+        gemm->rows.skip = 0;
+        (void)spread(gemm, target, gemm->staging, bytes);
     }
-    gemm->rows.rests = (int8_t *)(target + gemm->rests);
-    gemm->rows.rows = gemm->length < gemm->depth ? gemm->kernel.h : 1;
-    gemm->rows.skip = 0;
-    (void)spread(gemm, target, gemm->staging, pixels > 1 ? bytes : 0);
     if (gemm->all) {
         multiply(gemm, pixels);
     }

@@ -286,12 +286,17 @@ static TFLM_OPT_SMALL void set_columns(tflm_opt_gemm *gemm)
     gemm->length = gemm->kernel.w * gemm->kernel.c;
     gemm->outer = 0;
     gemm->beside = 0;
-    if (apart || height * (gemm->length & 3) > TFLM_OPT_GEMM_REST) {
+    gemm->apart = apart && (gemm->kernel.c & 3) == 0;
+    if (gemm->apart) {
+        gemm->length = gemm->kernel.c;
+        height *= gemm->kernel.w;
+    } else if (apart || height * (gemm->length & 3) > TFLM_OPT_GEMM_REST) {
         gemm->length = gemm->depth;
     }
     if (gemm->length == gemm->depth) {
         height = 1;
     }
+    gemm->pieces = height;
     gemm->whole = lines->base == 0 && lines->fresh >= gemm->input.h &&
                   lines->shape->ring_rows >= gemm->input.h;
     gemm->reach = (gemm->kernel.h - 1) * params->dilation.h + 1;
