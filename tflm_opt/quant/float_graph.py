@@ -68,8 +68,10 @@ class FloatGraph:
         return self._graph.tensors[tensor].name.decode(errors="replace")
 
     def activations(self) -> list[int]:
-        """All float tensors that hold data of the run: those with a range."""
-        return [i for i, _ in enumerate(self._graph.tensors) if self.range(i) is not None]
+        """The model's inputs and all that ops make, where they have a range."""
+        made = {tensor for op in range(len(self.kinds)) for tensor in self.outputs(op)}
+        made.update(int(tensor) for tensor in self._graph.inputs)
+        return [tensor for tensor in sorted(made) if self.range(tensor) is not None]
 
     def range(self, tensor: int) -> Range | None:
         """The calibrated range, None for a constant."""
