@@ -59,6 +59,10 @@ def outputs_are(*dtypes: str) -> Constraint:
     return _named(constraint, f"Outputs are {' or '.join(dtypes)}.")
 
 
+# Ops of which TFLM takes int4 filters.
+INT4_FILTERS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
+
+
 def dtype_remedy(tensor: Tensor) -> str:
     if tensor.dtype == "uint8":
         return "uint8 files come from old converters. " + RE_EXPORT

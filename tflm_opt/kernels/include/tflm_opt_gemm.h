@@ -182,7 +182,8 @@ typedef struct {
  * A call. Who calls sets those marked with *; `input.n` and `kernel.n` are not looked at. What loops
  * read comes first, where short instructions reach it.
  */
-typedef struct {
+typedef struct tflm_opt_gemm tflm_opt_gemm;
+struct tflm_opt_gemm {
     const cmsis_nn_conv_params *params; /* * */
     int8_t *output;                     /* * */
     int32_t channels;                   /* * of a pixel; a group makes `count` of them */
@@ -223,7 +224,14 @@ typedef struct {
     int32_t block;      /* pixels */
     int32_t staged;     /* * whether windows may have to be gathered */
     tflm_opt_span span; /* * */
-} tflm_opt_gemm;
+    /*
+     * * Of weights of 4 bits (tflm_opt_convolve_s4), else NULL: where a pair of filters is as bytes,
+     * or NULL where it was spread out already.
+     */
+    const int8_t *(*unpack)(const tflm_opt_gemm *gemm, int32_t channel, uint32_t *weights);
+    const int32_t *packed;
+    int8_t *unpacked; /* room for a pair; NULL where none is needed */
+};
 
 TFLM_OPT_INLINE void tflm_opt_set_gemm(tflm_opt_gemm *gemm,
                                        const cmsis_nn_conv_params *params,
@@ -235,6 +243,7 @@ TFLM_OPT_INLINE void tflm_opt_set_gemm(tflm_opt_gemm *gemm,
 {
     gemm->params = params;
     gemm->filter = filter;
+    gemm->unpack = NULL;
     gemm->form.bias = bias;
     gemm->form.multiplier = quant->multiplier;
     gemm->form.shift = quant->shift;
