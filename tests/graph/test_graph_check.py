@@ -213,7 +213,7 @@ class TestOps:
         w = g.ops[0].inputs[1]
         assert w is not None
         assert w.data is not None
-        check(changed(g, w, dtype="int4", data=w.data >> 4))
+        graph.check(changed(g, w, dtype="int4", data=w.data >> 4))
         x = g.ops[0].inputs[0]
         assert x is not None
         assert "int4 tensors" in refusal(changed(g, x, dtype="int4")).reason

@@ -5,7 +5,8 @@
 TFLM runs CONV_2D, DEPTHWISE_CONV_2D and FULLY_CONNECTED with int4 filters. Weights become -7 to 7,
 each output channel with the scale of least squared error (as MSE range setting has it, Banner et
 al., 2019, "Post training 4-bit quantization"), the bias its value at the new scale; activations and
-everything else are as they were. Scales that layers had keep their number: one, or one a channel.
+everything else are as they were. Fully connected layers get one scale, as TFLM takes no int4 filter
+of theirs with more; others keep the number that they had.
 """
 
 from __future__ import annotations
@@ -66,18 +67,23 @@ def rewrite(
             raise ValueError(f"{tensor!r} is no filter that could be int4")
         readers = [op for op in graph.ops if filters(op) is tensor]
         real = None if floats is None else floats.get(tensor)
-        made[tensor] = narrowed(tensor, _AXES[readers[0].kind], real)
+        kinds = {op.kind for op in readers}
+        one = "FULLY_CONNECTED" in kinds
+        made[tensor] = narrowed(tensor, _AXES[readers[0].kind], real, one_scale=one)
         for op in readers:
             ops[op] = _with(op, made[tensor])
     return edit.rebuild(graph, ops=(ops.get(op, op) for op in graph.ops))
 
 
-def narrowed(tensor: Tensor, axis: int, real: np.ndarray | None = None) -> Tensor:
+def narrowed(
+    tensor: Tensor, axis: int, real: np.ndarray | None = None, *, one_scale: bool = False
+) -> Tensor:
     """A filter in int4, with the scales of least squared error.
 
     Args:
         axis: of the output channels.
         real: the values that it stands for; by default those of the int8 tensor.
+        one_scale: whether all channels share one; as many as the int8 tensor has by default.
     """
     assert tensor.data is not None
     assert tensor.quant is not None
@@ -87,8 +93,8 @@ def narrowed(tensor: Tensor, axis: int, real: np.ndarray | None = None) -> Tenso
         rows = rows * scales.reshape(-1, 1)
     else:
         rows = np.moveaxis(real.astype(np.float64), axis, 0).reshape(rows.shape)
-    if scales.size == 1:
-        rows = rows.reshape(1, -1)
+    if scales.size == 1 or one_scale:
+        rows, scales = rows.reshape(1, -1), scales[:1]
     found = best_scales(rows, scales).astype(np.float32)
     values = _rounded(rows, found.astype(np.float64)).astype(np.int8)
     moved = np.moveaxis(tensor.data, axis, 0).shape

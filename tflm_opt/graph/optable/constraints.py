@@ -148,6 +148,17 @@ def weights_quantized(axis: int) -> Constraint:
     )
 
 
+def int4_of_one_scale(op: Op) -> Broken | None:
+    """An int4 filter has one scale."""
+    filters = op.inputs[1]
+    if filters is None or filters.dtype != "int4" or filters.quant is None:
+        return None
+    if filters.quant.per_channel:
+        remedy = "Quantize it per tensor, or keep it int8"
+        return Broken(f"it has {filters.quant.scale.size}", filters, remedy)
+    return None
+
+
 def bias_int32(index: int) -> Constraint:
     def constraint(op: Op) -> Broken | None:
         for tensor in _inputs(op, index):

@@ -186,7 +186,7 @@ _ROWS = (
         shapes.fully_connected,
         fields.fully_connected,
         "all",
-        (*_weighted(0, 0, "int4"), c.default_weights_format),
+        (*_weighted(0, 0, "int4"), c.int4_of_one_scale, c.default_weights_format),
         costs.fully_connected,
         record=options.FullyConnectedOptions,
     ),

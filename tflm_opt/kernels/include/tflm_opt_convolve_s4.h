@@ -9,8 +9,9 @@
 #include "tflm_opt_unpack.h"
 
 /*
- * What the calls share. Pixels are made in blocks, those of tflm_opt_gemm.h, of a row: for each, the
- * weights of some channels after the other's are unpacked. In groups a block is one pixel.
+ * What the calls share. Pixels are made in the blocks of tflm_opt_gemm.h, but for those that go on
+ * in the next row, which are made in two parts: for each, the weights of some channels after the
+ * other's are unpacked. In groups a block is one pixel.
  */
 typedef struct {
     const cmsis_nn_conv_params *params;
@@ -114,7 +115,8 @@ static arm_cmsis_nn_status tflm_opt_convolve_unpacked(
         const tflm_opt_lines lines = tflm_opt_whole(job.input, input_data, &shape);
         for (span.y = 0; span.y < job.output->h; span.y++) {
             for (span.x = 0; span.x < job.output->w; span.x += span.count) {
-                span.count = tflm_opt_min(plan.block, job.output->w - span.x);
+                const int32_t done = (span.y * job.output->w + span.x) % plan.block;
+                span.count = tflm_opt_min(plan.block - done, job.output->w - span.x);
                 tflm_opt_unpack_span(&job, &lines, &span, output_data);
                 output_data += span.count * output_dims->c;
             }

@@ -18,7 +18,7 @@ TFLM_OPT_INLINE int32_t tflm_opt_unpacked_bytes(int32_t count)
 /* Channels of so many weights that scratch has room for; by fours where it is not for all. */
 TFLM_OPT_INLINE int32_t tflm_opt_unpacked_channels(int32_t size, int32_t depth, int32_t channels)
 {
-    const int32_t most = size < 14 ? 0 : (size - 14) / depth;
+    const int32_t most = size < 8 ? 0 : ((size & ~7) - 7) / depth;
     return most >= channels ? channels : most >= 4 ? most & ~3 : most;
 }
 
