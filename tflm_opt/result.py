@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .boards import Board
     from .codegen import Sources
     from .graph import Graph
+    from .mixed import Mixed
     from .patch_split.schedule import Schedule
     from .patch_split.search import Point
     from .profiling import Profile
@@ -185,6 +186,9 @@ class Result:
         request: what `optimize` was asked for, by its arguments' names; `model` is
             a file's name or None, `calibration` whether there was any, `max_slowdown` None for inf.
         findings: what `evaluate` and `profile` found, for the reports.
+        flash_budget: bytes of flash allowed, or None.
+        mixed: which layers have int4 weights, and what each would lose by them; None where the
+            flash budget asked for none.
     """
 
     name: str
@@ -213,6 +217,8 @@ class Result:
     whole: tuple[Whole, ...] = ()
     request: Mapping[str, Any] | None = None
     findings: Findings = field(default_factory=Findings)
+    flash_budget: int | None = None
+    mixed: Mixed | None = None
 
     @property
     def schedule(self) -> Schedule:
