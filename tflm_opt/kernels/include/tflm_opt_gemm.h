@@ -182,8 +182,7 @@ typedef struct {
  * A call. Who calls sets those marked with *; `input.n` and `kernel.n` are not looked at. What loops
  * read comes first, where short instructions reach it.
  */
-typedef struct tflm_opt_gemm tflm_opt_gemm;
-struct tflm_opt_gemm {
+typedef struct {
     const cmsis_nn_conv_params *params; /* * */
     int8_t *output;                     /* * */
     int32_t channels;                   /* * of a pixel; a group makes `count` of them */
@@ -224,14 +223,9 @@ struct tflm_opt_gemm {
     int32_t block;      /* pixels */
     int32_t staged;     /* * whether windows may have to be gathered */
     tflm_opt_span span; /* * */
-    /*
-     * * Of weights of 4 bits (tflm_opt_convolve_s4), else NULL: where a pair of filters is as bytes,
-     * or NULL where it was spread out already.
-     */
-    const int8_t *(*unpack)(const tflm_opt_gemm *gemm, int32_t channel, uint32_t *weights);
-    const int32_t *packed;
-    int8_t *unpacked; /* room for a pair; NULL where none is needed */
-};
+    const int32_t *packed; /* * weights of 4 bits (tflm_opt_convolve_s4), or NULL */
+    int8_t *unpacked;      /* * of these, room for a pair of filters; NULL where none is needed */
+} tflm_opt_gemm;
 
 TFLM_OPT_INLINE void tflm_opt_set_gemm(tflm_opt_gemm *gemm,
                                        const cmsis_nn_conv_params *params,
@@ -243,7 +237,7 @@ TFLM_OPT_INLINE void tflm_opt_set_gemm(tflm_opt_gemm *gemm,
 {
     gemm->params = params;
     gemm->filter = filter;
-    gemm->unpack = NULL;
+    gemm->packed = NULL;
     gemm->form.bias = bias;
     gemm->form.multiplier = quant->multiplier;
     gemm->form.shift = quant->shift;
@@ -263,6 +257,14 @@ TFLM_OPT_INLINE void tflm_opt_set_gemm_row(tflm_opt_gemm *gemm, int32_t count, i
     gemm->span.count = count;
     gemm->staged = 0;
 }
+
+/*
+ * Where a pair of filters of 4 bits is as bytes, or NULL where it was spread out to `weights`. A weak
+ * symbol where it is called, so that nothing of it is linked to models without such weights.
+ */
+const int8_t *tflm_opt_unpack_pair_s4(const tflm_opt_gemm *gemm,
+                                      int32_t channel,
+                                      uint32_t *weights);
 
 /*
  * The outputs of a call. ARM_CMSIS_NN_ARG_ERROR, and nothing is written, where there is no scratch, or

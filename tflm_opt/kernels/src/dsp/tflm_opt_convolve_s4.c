@@ -52,8 +52,9 @@ TFLM_OPT_APART void spread_words(
     }
 }
 
-/* See `unpack` in tflm_opt_gemm.h. */
-static const int8_t *unpack_pair(const tflm_opt_gemm *gemm, int32_t channel, uint32_t *weights)
+const int8_t *tflm_opt_unpack_pair_s4(const tflm_opt_gemm *gemm,
+                                      int32_t channel,
+                                      uint32_t *weights)
 {
     const int32_t depth = gemm->depth;
     if (gemm->unpacked == NULL) {
@@ -109,7 +110,6 @@ arm_cmsis_nn_status tflm_opt_convolve_s4(const cmsis_nn_context *ctx,
     if (rest.size < 1) {
         return ARM_CMSIS_NN_ARG_ERROR;
     }
-    gemm.unpack = unpack_pair;
     gemm.packed = filter_data;
     gemm.unpacked = tflm_opt_unpacked_pair(filter_dims) == 0 ? NULL : (int8_t *)rest.buf + rest.size;
     return tflm_opt_gemm_images_s8(&gemm, &rest, input_data, images);

@@ -27,6 +27,31 @@ static int32_t spread_row(const int8_t *input, int32_t depth, int32_t offset, ui
     return sum;
 }
 
+/* Of each of two words of weights, r8 and r9, a pair of halves under the mask times r2 or r3. */
+#define TWO_PRODUCTS(x, shift)                                                                     \
+    "and.w r4, %6, r8, " shift "\n\t"                                                              \
+    "smlad %0, r4, " x ", %0\n\t"                                                                  \
+    "and.w r5, %6, r9, " shift "\n\t"                                                              \
+    "smlad %1, r5, " x ", %1\n\t"
+
+#define TWO_SUMS(x, second_bytes)                                                                  \
+    do {                                                                                           \
+        const uint32_t *place = (x);                                                               \
+        __asm__ volatile(".syntax unified\n"                                                       \
+                         "1:\n\t"                                                                  \
+                         "ldr.w r9, [%2, %4]\n\t"                                                  \
+                         "ldr r8, [%2], #4\n\t"                                                    \
+                         "ldrd r2, r3, [%3], #8\n\t"                                               \
+                         TWO_PRODUCTS("r2", "lsl #0") TWO_PRODUCTS("r3", "lsr #8")                 \
+                         "ldrd r2, r3, [%3], #8\n\t"                                               \
+                         TWO_PRODUCTS("r2", "lsr #4") TWO_PRODUCTS("r3", "lsr #12")                \
+                         "cmp %2, %5\n\t"                                                          \
+                         "bne 1b"                                                                  \
+                         : "+r"(sum0), "+r"(sum1), "+r"(filter), "+r"(place)                       \
+                         : "r"(second_bytes), "r"(end), "r"(0x000F000FU)                           \
+                         : "r2", "r3", "r4", "r5", "r8", "r9", "cc", "memory");                    \
+    } while (0)
+
 /* One row, two channels at a time: weights are 8 more than they should be, as `less` makes good. */
 static void connect_halves(const tflm_opt_channels *channels,
                            const uint32_t *row,
@@ -39,26 +64,12 @@ static void connect_halves(const tflm_opt_channels *channels,
     const int32_t *multiplier = channels->multiplier;
     const int32_t *shift = channels->shift;
     const int32_t *bias = channels->bias;
-    const uint32_t mask = 0x000F000FU;
     while (count > 0) {
         const int32_t second = count > 1 ? words : 0;
-        const uint32_t *x = row;
         const int32_t *end = filter + words;
         int32_t sum0 = bias[0] - less;
         int32_t sum1 = bias[count > 1 ? channels->bias_step : 0] - less;
-        for (; filter != end; filter++) {
-            const uint32_t w0 = (uint32_t)filter[0];
-            const uint32_t w1 = (uint32_t)filter[second];
-            sum0 = tflm_opt_smlad(w0 & mask, x[0], sum0);
-            sum1 = tflm_opt_smlad(w1 & mask, x[0], sum1);
-            sum0 = tflm_opt_smlad((w0 >> 8) & mask, x[1], sum0);
-            sum1 = tflm_opt_smlad((w1 >> 8) & mask, x[1], sum1);
-            sum0 = tflm_opt_smlad((w0 >> 4) & mask, x[2], sum0);
-            sum1 = tflm_opt_smlad((w1 >> 4) & mask, x[2], sum1);
-            sum0 = tflm_opt_smlad((w0 >> 12) & mask, x[3], sum0);
-            sum1 = tflm_opt_smlad((w1 >> 12) & mask, x[3], sum1);
-            x += 4;
-        }
+        TWO_SUMS(row, 4 * second);
         *output++ = tflm_opt_one_output(channels, multiplier, shift, sum0);
         multiplier += channels->quant_step;
         shift += channels->quant_step;
