@@ -1,11 +1,11 @@
 """What int4 weights cost and save: layers on an emulated board, and the choice for a flash budget.
 
-    python benchmarks/int4.py [--board qemu_m4] [--json]      # layers: int8 beside int4
-    python benchmarks/int4.py MODEL.tflite --below 30         # weights 30% below int8's: which layers
+    python benchmarks/int4.py [--board qemu_m4] [--json]   # layers: int8 beside int4
+    python benchmarks/int4.py MODEL.tflite --below 30      # which layers: weights 30% below int8's
 
-Layers are those of `kernel_cases` that have weights, with the scratch that makes them fastest; both
-of a pair give TFLM's bytes. `bytes` is what weights take in flash. Of a model, sensitivities come
-from seeded vectors: without data of your own they are a guess.
+Layers have the scratch that makes them fastest; both of a pair give TFLM's bytes. `bytes` is what
+weights take in flash. Of a model, harms are measured on seeded vectors: without data of your own
+they are a guess.
 """
 
 from __future__ import annotations
@@ -72,7 +72,6 @@ def layer_rows(board: str) -> Iterator[dict[str, Any]]:
         narrow = int4.rewrite(wide, [filters])
         counts = [inference(d, board, None, target=board) for d in (data, graph.write(narrow))]
         yield row(case, counts, (filters.nbytes, mixed.int4_bytes(filters)))
-
 
 
 def row(case: Case, counts: list[dict[str, Any]], sizes: tuple[int, int]) -> dict[str, Any]:

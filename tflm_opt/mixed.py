@@ -4,11 +4,11 @@
     print(found)                # layer by layer: bytes, harm, chosen
     found.tflite                # the model with those layers in int4
 
-A layer's harm is measured: with its weights alone in int4, the model runs over samples in TFLM, and
-what its outputs lose is noise over signal, as a ratio of powers. Harms are taken to add up, as small
-independent errors do, so the choice is a knapsack: the least sum of harms among all sets of layers
-that save enough (Dong et al., 2020, HAWQ-V2, choose bits so; their harm is an estimate from second
-derivatives). What the chosen layers do together is measured afterwards.
+A layer's harm is measured: with its weights alone in int4, the model runs over samples in TFLM,
+and what its outputs lose is noise over signal, as a ratio of powers. Harms are taken to add up, as
+small independent errors do, so the choice is a knapsack: the least sum of harms among all sets of
+layers that save enough (HAWQ-V2, Dong et al., 2020, chooses bits so; its harm is an estimate from
+second derivatives). What the chosen layers do together is measured afterwards.
 """
 
 from __future__ import annotations
@@ -98,9 +98,7 @@ class Mixed:
     def to_dict(self) -> dict[str, Any]:
         before, after = self.weights
         return {
-            "layers": [
-                {**asdict(layer), "harm_db": decibels(layer.harm)} for layer in self.layers
-            ],
+            "layers": [{**asdict(layer), "harm_db": decibels(layer.harm)} for layer in self.layers],
             "asked": self.asked,
             "saved": self.saved,
             "weights_int8": before,
@@ -279,7 +277,7 @@ def _real(codes: np.ndarray, tensor: Tensor) -> np.ndarray:
 
 
 def knapsack(items: Sequence[tuple[int, float]], save: int) -> frozenset[int]:
-    """Positions of items of the least sum of harms that save so much; all, where that is too little.
+    """Positions of items of the least sum of harms that save so much; all, if they save less.
 
     >>> sorted(knapsack([(100, 9.0), (60, 1.0), (50, 2.0)], 100))
     [1, 2]

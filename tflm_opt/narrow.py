@@ -61,11 +61,11 @@ def narrowed(
         found = choices.choose(save)
         made = build(dataclasses.replace(loaded, tflite=found.tflite))
         notes = (*made.warnings, _note(found))
-        made = dataclasses.replace(made, mixed=found, warnings=notes)
-        if made.flash.total <= flash or save >= choices.most:
+        result = dataclasses.replace(made, mixed=found, warnings=notes)
+        if result.flash.total <= flash or save >= choices.most:
             break
-        save = found.saved + made.flash.total - flash + _MARGIN
-    return made
+        save = found.saved + result.flash.total - flash + _MARGIN
+    return result
 
 
 def _note(found: Mixed) -> str:

@@ -19,6 +19,7 @@ from targets import Battery, together
 
 from tflm_opt import boards, codegen
 from tflm_opt.codegen import rooms, unpacked
+from tflm_opt.codegen.call import Constant
 from tflm_opt.graph.ir import Graph, Tensor
 from tflm_opt.quant import int4
 from tflm_opt.runtime import host
@@ -148,11 +149,8 @@ def test_flash_is_half_of_int8() -> None:
     g = battery().graph
     for op in g.ops:
         (call,) = rooms.lowered(op).calls
-        (words,) = [
-            a.data
-            for a in call.arguments
-            if isinstance(a, codegen.call.Constant) and a.role == "weights"
-        ]
+        constants = [a for a in call.arguments if isinstance(a, Constant)]
+        (words,) = [one.data for one in constants if one.role == "weights"]
         filters = op.inputs[1]
         assert filters is not None
         assert words.nbytes == -(-filters.elements // 8) * 4

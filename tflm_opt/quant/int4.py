@@ -22,8 +22,8 @@ from tflm_opt.graph.optable.constraints import INT4_FILTERS
 
 HIGHEST = 7
 # Of the scale that has all weights in range, what is tried; and how often each is refined.
-_PARTS = np.linspace(0.35, 1.0, 27)
-_ROUNDS = 2
+_PARTS = np.linspace(0.3, 1.02, 61)
+_ROUNDS = 1
 # Of TFLite's ops, the first ones that take int4 filters.
 _VERSIONS = {"CONV_2D": 7, "DEPTHWISE_CONV_2D": 7, "FULLY_CONNECTED": 10}
 _AXES = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 0}
