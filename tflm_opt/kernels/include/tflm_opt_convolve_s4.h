@@ -4,6 +4,7 @@
 #ifndef TFLM_OPT_CONVOLVE_S4_H
 #define TFLM_OPT_CONVOLVE_S4_H
 
+#include "tflm_opt_check.h"
 #include "tflm_opt_convolve.h"
 #include "tflm_opt_kernels.h"
 #include "tflm_opt_unpack.h"
@@ -27,7 +28,7 @@ typedef struct {
 } tflm_opt_unpacking;
 
 /* Some channels of a span; `first` is the first one's number, `pixel` its outputs' place. */
-static void tflm_opt_some_channels(const tflm_opt_unpacking *job,
+TFLM_OPT_APART void tflm_opt_some_channels(const tflm_opt_unpacking *job,
                                    const tflm_opt_lines *input,
                                    const tflm_opt_span *span,
                                    int32_t first,
@@ -54,7 +55,7 @@ static void tflm_opt_some_channels(const tflm_opt_unpacking *job,
 }
 
 /* All channels of a span. */
-static void tflm_opt_unpack_span(const tflm_opt_unpacking *job,
+TFLM_OPT_APART void tflm_opt_unpack_span(const tflm_opt_unpacking *job,
                                  const tflm_opt_lines *input,
                                  const tflm_opt_span *span,
                                  int8_t *output)
@@ -70,7 +71,7 @@ static void tflm_opt_unpack_span(const tflm_opt_unpacking *job,
     }
 }
 
-static arm_cmsis_nn_status tflm_opt_convolve_unpacked(
+TFLM_OPT_APART arm_cmsis_nn_status tflm_opt_convolve_unpacked(
     const cmsis_nn_context *ctx,
     const cmsis_nn_conv_params *params,
     const cmsis_nn_per_channel_quant_params *quant,

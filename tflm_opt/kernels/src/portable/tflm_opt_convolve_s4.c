@@ -3,7 +3,6 @@
 
 #if !TFLM_OPT_DSP || TFLM_OPT_MVE
 
-#include "tflm_opt_check.h"
 #include "tflm_opt_convolve_s4.h"
 
 /* Where all weights have room, they are unpacked once, and the int8 kernel does the rest. */
