@@ -10,11 +10,13 @@ import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import boards, sizes
 from .errors import DoesNotFit, InvalidModel, MissingTool, TflmOptError
+from .narrow import narrowed
 from .progress import Progress, reporter
 from .result import Flash, Result, Sram, Whole
 
@@ -65,6 +67,7 @@ def optimize(
     model: Any,
     sram: int | str | None = None,
     *,
+    flash: int | str | None = None,
     calibration: Any = None,
     quantize: str | PTQ = "ptq",
     train: Any = None,
@@ -98,8 +101,12 @@ def optimize(
             ("320KiB"). The result is the fastest that fits: layer by layer if that does. Without
             a budget of yours or of a board, it is the one of least SRAM within `max_extra_macs` and
             `max_slowdown`.
-        calibration: real inputs for quantization (see `quant.quantize`); only for Keras models.
-            Without it the ranges come from drawn data, and a warning says so.
+        flash: the budget for weights and code in flash, as `sram`. Where int8 weights are too
+            much, those layers get int4 weights that lose least by it (see `mixed`): `result.mixed`
+            has the table, and `bit_exact` is then with TFLM on the model with those layers.
+        calibration: real inputs for quantization (see `quant.quantize`) of a Keras model, and for
+            the choice of int4 layers of any. Without it the ranges come from drawn data, and a
+            warning says so.
         quantize: "ptq" rounds the model as it is, a `quant.PTQ` says how; "qat" trains a copy of it
             with quantization for some epochs (a Keras 3 model, see `quant.qat`); "tfmot" does so by
             tensorflow-model-optimization's own training, in a child process (tf_keras or Keras 3).
@@ -141,6 +148,7 @@ def optimize(
     and to the memory at hand.
     """
     budget = sizes.parse(sram, what="an SRAM budget")
+    flash_budget = sizes.parse(flash, what="a flash budget")
     set_aside = sizes.parse(reserve, what="a reserve") if reserve else 0
     _choose("runtime", runtime, RUNTIMES)
     _choose("io", io, IO)
@@ -170,8 +178,11 @@ def optimize(
             rounding=rounding,
             progress=progress,
         )
-        result = _optimize(
-            loaded,
+        if flash_budget is not None:  # what else a .tflite's calibration is for
+            unused = [w for w in loaded.warnings if w != UNUSED_CALIBRATION]
+            loaded = dataclasses.replace(loaded, warnings=tuple(unused))
+        build = partial(
+            _optimize,
             target=target,
             limit=_least_of(budget, target.sram if board is not None else None),
             runtime=runtime,
@@ -187,9 +198,13 @@ def optimize(
             seed=seed,
             progress=progress,
         )
+        result = build(loaded)
+        if flash_budget is not None and result.flash.total > flash_budget:
+            result = narrowed(result, build, loaded, flash_budget, calibration, seed, progress)
     asked = {
         "model": Path(model).name if isinstance(model, (str, Path)) else None,
         "sram": budget,
+        "flash": flash_budget,
         "calibration": calibration is not None,
         "board": None if board is None else target.id,
         "runtime": runtime,
@@ -206,7 +221,7 @@ def optimize(
         "seed": seed,
     }
     result = dataclasses.replace(result, request=asked)
-    return _judge(result, budget, target if board is not None else None)
+    return _judge(result, budget, flash_budget, target if board is not None else None)
 
 
 def tradeoffs(
@@ -489,13 +504,20 @@ def _tflm_footprint(stock: Stock) -> tuple[Sram, Flash, tuple[str, ...]]:
     return sram, Flash(len(stock.tflite), None), (note,)
 
 
-def _judge(result: Result, budget: int | None, board: boards.Board | None) -> Result:
+def _judge(
+    result: Result, budget: int | None, flash: int | None, board: boards.Board | None
+) -> Result:
     """The result with its verdict, or the error that says what would make it fit."""
     sram_limit = _least_of(budget, board.sram if board else None)
-    flash_limit = board.flash if board else None
+    flash_limit = _least_of(flash, board.flash if board else None)
     over_sram = sram_limit is not None and result.sram.total > sram_limit
     over_flash = flash_limit is not None and result.flash.total > flash_limit
-    result = dataclasses.replace(result, budget=sram_limit, fits=not (over_sram or over_flash))
+    result = dataclasses.replace(
+        result,
+        budget=sram_limit,
+        flash_budget=flash_limit,
+        fits=not (over_sram or over_flash),
+    )
     if result.fits:
         return result
     from .remedies import binding, limit, remedies

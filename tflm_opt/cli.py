@@ -58,6 +58,11 @@ def cli() -> None:
 @cli.command()
 @click.argument("model")
 @click.option("--sram", metavar="SIZE", help='Budget: 320000, "320kB" or "320KiB".')
+@click.option(
+    "--flash",
+    metavar="SIZE",
+    help="Budget of weights and code: where int8 is too much, layers get int4 weights.",
+)
 @click.option("--runtime", type=click.Choice(["engine", "tflm"]), default="engine")
 @_input
 @click.option("--board", metavar="ID", help="Target board; `tflm-opt boards` lists them.")
@@ -89,6 +94,7 @@ def cli() -> None:
 def optimize(
     model: str,
     sram: str | None,
+    flash: str | None,
     runtime: str,
     input: str,
     board: str | None,
@@ -128,6 +134,7 @@ def optimize(
         result = run(
             model,
             sram,
+            flash=flash,
             calibration=None if calibration is None else _arrays(calibration),
             board=board,
             runtime=runtime,

@@ -273,6 +273,18 @@ def _batched(array: np.ndarray, tensor: Tensor) -> np.ndarray:
     return array
 
 
+def samples(columns: Sequence[np.ndarray], inputs: Sequence[Tensor]) -> list[list[np.ndarray]]:
+    """Samples in the inputs' own types of one array (n, *shape) for each input.
+
+    Raises:
+        ValueError: other shapes or types, or none.
+    """
+    batch = [_batched(array, tensor) for array, tensor in zip(columns, inputs, strict=True)]
+    if len({len(column) for column in batch}) != 1 or not len(batch[0]):
+        raise ValueError(f"inputs of {' and '.join(str(len(c)) for c in batch)} samples")
+    return _samples(batch, inputs)
+
+
 def _samples(batch: Sequence[np.ndarray], inputs: Sequence[Tensor]) -> list[list[np.ndarray]]:
     return [
         [_sample(column[i], tensor) for column, tensor in zip(batch, inputs, strict=True)]

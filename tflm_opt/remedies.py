@@ -63,6 +63,8 @@ def remedies(result: Result, what: str, have: int) -> tuple[str, ...]:
         texts += _sram_remedies(result, need, have)
     else:
         share = 1 - (have - (need - result.flash.weights)) / max(result.flash.weights, 1)
+        if result.mixed is None and result.flash.total - result.flash.weights // 2 <= have:
+            texts.append(f"give layers int4 weights (flash={have})")
         texts.append(f"remove {share:.0%} of the weights: fewer channels or layers")
     texts += _board_remedy(result)
     return tuple(texts)

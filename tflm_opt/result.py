@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .compress import Compression
     from .graph import Graph
     from .intervals import Interval, Paired
+    from .mixed import Mixed
     from .patch_split.schedule import Schedule
     from .patch_split.search import Point
     from .profiling import Profile
@@ -209,6 +210,9 @@ class Result:
         request: what `optimize` was asked for, by its arguments' names; `model` is
             a file's name or None, `calibration` whether there was any, `max_slowdown` None for inf.
         findings: what `evaluate`, `diagnose` and `profile` found, for the reports.
+        flash_budget: bytes of flash allowed, or None.
+        mixed: which layers have int4 weights, and what each would lose by them; None where the
+            flash budget asked for none.
     """
 
     name: str
@@ -238,6 +242,8 @@ class Result:
     compression: Compression | None = None
     request: Mapping[str, Any] | None = None
     findings: Findings = field(default_factory=Findings)
+    flash_budget: int | None = None
+    mixed: Mixed | None = None
 
     @property
     def schedule(self) -> Schedule:

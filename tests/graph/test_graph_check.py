@@ -212,7 +212,11 @@ class TestOps:
         g = residual()
         w = g.ops[0].inputs[1]
         assert w is not None
-        assert "int4 tensors" in refusal(changed(g, w, dtype="int4")).reason
+        assert w.data is not None
+        graph.check(changed(g, w, dtype="int4", data=w.data >> 4))
+        x = g.ops[0].inputs[0]
+        assert x is not None
+        assert "int4 tensors" in refusal(changed(g, x, dtype="int4")).reason
 
     def test_too_many_inputs(self) -> None:
         g = tiny()

@@ -97,7 +97,7 @@ class TestKitchenSink:
             np.float32(0.3),
         ]
         assert by_name["state"].variable
-        assert by_name["nibbles"].data.tolist() == [0x12, 0x34, 0x05]
+        assert by_name["nibbles"].data.tolist() == [2, 1, 4, 3, 5]
         assert by_name["nibbles"].nbytes == 3
         assert by_name["words"].data.tobytes().endswith(b"AB")
         assert by_name["shared b"].data.tolist() == list(range(16))

@@ -80,6 +80,8 @@ def _sizes(op: Op) -> Iterable[int]:
         return (*lists, _INT * out.elements) if sums else lists
     if op.kind == "TRANSPOSE_CONV":
         return _transpose_conv(op)
+    if len(op.inputs) > 1 and (filters := op.inputs[1]) is not None and filters.dtype == "int4":
+        return (filters.elements,)  # unpacked
     if op.kind == "MIRROR_PAD":
         return (_INT * len(first.shape),) * 2
     if op.kind == "ADD_N":

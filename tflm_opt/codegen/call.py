@@ -128,6 +128,7 @@ class Lowered:
     Attributes:
         calls: in order. Empty for an op that moves nothing.
         scratch: bytes of working memory that must not overlap the op's inputs or outputs.
+        more: whether the kernels make use of more than that.
         view: the output is the first input under another shape: nothing happens when both lie
             at the same place, else the bytes are copied.
     """
@@ -135,6 +136,7 @@ class Lowered:
     calls: tuple[Call, ...] = ()
     scratch: int = 0
     view: bool = False
+    more: bool = False
 
 
 Lowering: TypeAlias = Callable[[Op], Lowered]

@@ -151,7 +151,7 @@ def scratch_place(
     offset, size = places.get(op, (0, 0))
     if size < lowered.scratch:
         raise ValueError(f"the plan gives {op!r} {size} bytes of scratch of {lowered.scratch}")
-    return (offset, lowered.scratch or size)
+    return (offset, size if lowered.more else lowered.scratch or size)
 
 
 def tensor_pointer(tensor: Tensor, ctx: OpContext, *, writable: bool) -> str:

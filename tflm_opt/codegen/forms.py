@@ -406,10 +406,19 @@ def _shape(op: Op, position: int) -> tuple[int, ...]:
     return tensor.shape
 
 
+def _unpacked(op: Op) -> Form | None:
+    from tflm_opt.codegen.unpacked import form
+
+    return form(op, {"CONV_2D": _convolution, "DEPTHWISE_CONV_2D": _depthwise}.get(op.kind))
+
+
 FORMS: dict[str, Callable[[Op], Form | None]] = {
     "arm_convolve_1x1_s8_fast": _pointwise,
     "arm_convolve_wrapper_s8": _convolution,
     "arm_depthwise_conv_wrapper_s8": _depthwise,
     "tflm_opt_fully_connected_spread_s8": _dense,
     "tflm_opt_depthwise_plain_s8": _depthwise,
+    "tflm_opt_convolve_s4": _unpacked,
+    "tflm_opt_depthwise_s4": _unpacked,
+    "tflm_opt_fully_connected_s4": _unpacked,
 }

@@ -47,7 +47,8 @@ class Kernels:
 
     def scratch(self, op: Op) -> int:
         """Bytes of working memory beside inputs and outputs. Raises: UnsupportedModel."""
-        return needed(op) or self.size(op)
+        least = needed(op)
+        return max(least, self.size(op)) if lowered(op).more else least or self.size(op)
 
     def access(self, op: Op) -> int | None:
         """Output elements that the op's kernels write together; None: they promise nothing.

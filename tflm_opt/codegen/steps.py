@@ -89,7 +89,7 @@ def merged(op: Op, variants: Sequence[Lowered], order: Sequence[int], cells: Cel
     calls = tuple(
         joiner.call([v.calls[number] for v in variants]) for number in range(len(first.calls))
     )
-    return Lowered(calls, max(v.scratch for v in variants))
+    return Lowered(calls, max(v.scratch for v in variants), more=first.more)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from tflm_opt.codegen.forms import Depthwise, Form, Products
-from tflm_opt.codegen.rooms import CALL, WORTH, form, key, needed
+from tflm_opt.codegen.rooms import CALL, WORTH, form, key, lowered, needed
 from tflm_opt.graph.ir import Graph, Op
 from tflm_opt.patch_split.columns import ColumnWalk, column_walk
 from tflm_opt.patch_split.schedule import Schedule
@@ -43,7 +43,7 @@ class Use:
     def sizes(self, tier: str) -> tuple[int, ...]:
         """Bytes of scratch worth having, rising, each with less work than those before; 0 first."""
         found, work = [0], self.work(0, tier)
-        if key(self.op) is None or needed(self.op):
+        if key(self.op) is None or (needed(self.op) and not lowered(self.op).more):
             return (0,)
         least = self.least
         for size in sorted({size for one in self.forms for size in one.sizes()}):

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from ..errors import UnsupportedModel
 from . import optable
 from .ir import Graph, Op, Tensor
-from .optable.constraints import RE_EXPORT, dtype_remedy, sentence
+from .optable.constraints import INT4_FILTERS, RE_EXPORT, dtype_remedy, sentence
 
 COMPRESSION_METADATA = "COMPRESSION_METADATA"
 BANDS_METADATA = "tflm_opt_bands"  # of files that `patch_split` has rewritten
@@ -86,7 +86,7 @@ def check_op(index: int, op: Op) -> None:
         raise _unknown_kind(where, op)
     _check_form(where, op, spec)
     for tensor in _tensors(op):
-        _check_tensor(where, tensor)
+        _check_tensor(where, op, tensor)
     for constraint in spec.constraints:
         broken = constraint(op)
         if broken is not None:
@@ -307,16 +307,19 @@ def _tensors(op: Op) -> Iterator[Tensor]:
     yield from op.outputs
 
 
-def _check_tensor(where: str, tensor: Tensor) -> None:
+def _check_tensor(where: str, op: Op, tensor: Tensor) -> None:
     if tensor.variable:
         reason, remedy = _KIND_REASONS["VAR_HANDLE"]
         raise UnsupportedModel(reason, op=where, tensor=tensor.name, remedy=remedy)
     if (tensor.carried or {}).get("sparsity") is not None:
         reason, remedy = _KIND_REASONS["DENSIFY"]
         raise UnsupportedModel(reason, op=where, tensor=tensor.name, remedy=remedy)
+    if tensor.dtype == "int4" and op.kind in INT4_FILTERS and tensor is op.inputs[1]:
+        return
     if tensor.dtype in ("int4", "uint4", "int2", "string", "resource", "variant"):
         raise UnsupportedModel(
-            f"{tensor.dtype} tensors are not supported; int8, and int32 for biases, are",
+            f"{tensor.dtype} tensors are not supported here; int8, int32 for biases, and int4 for "
+            "filters of convolutions and fully connected layers are",
             op=where,
             tensor=tensor.name,
             remedy=dtype_remedy(tensor),

@@ -27,6 +27,7 @@ NUMPY_DTYPES: dict[str, type[np.generic]] = {
     "float16": np.float16,
     "float64": np.float64,
     "int8": np.int8,
+    "int4": np.int8,  # one a byte in memory, packed in files: see `nibbles`
     "int16": np.int16,
     "int32": np.int32,
     "int64": np.int64,
@@ -84,7 +85,7 @@ class Tensor:
         dtype: "int8", "int32", "float32", … (TFLite's type in lower case).
         quant: None for tensors that are not quantized.
         data: the constant's values, C-ordered and read-only, in `shape`; 1-D uint8 for element
-            types numpy has no word for (int4, string). None when the tensor is computed.
+            types numpy has no word for (uint4, string). None when the tensor is computed.
         shape_signature: the shape with -1 where the exporter left it open, or None.
         variable: keeps its value from one invocation to the next.
     """
@@ -113,11 +114,11 @@ class Tensor:
 
     @property
     def nbytes(self) -> int:
-        """Bytes the values take in memory."""
-        if self.data is not None:
-            return int(self.data.nbytes)
+        """Bytes the values take in a file or in memory; half a byte for each int4."""
         if self.dtype in ("int4", "uint4"):
             return (self.elements + 1) // 2
+        if self.data is not None:
+            return int(self.data.nbytes)
         return self.elements * self.itemsize
 
     @property

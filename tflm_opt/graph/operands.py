@@ -134,12 +134,12 @@ def of_rank(op: Op, tensor: Tensor, *ranks: int) -> Tensor:
 
 
 def weights(op: Op, index: int, axis: int, rank: int) -> tuple[np.ndarray, np.ndarray]:
-    """(int8 values, scales) of a constant filter: symmetric, per tensor or per slice of `axis`.
+    """(int8 values, scales) of a constant filter: symmetric, one scale or one a slice of `axis`.
 
     Returns:
         Values of `rank` axes; float32 scales, one or as many as the filter has along `axis`.
     """
-    tensor = of_rank(op, of_type(op, source(op, index), "int8"), rank)
+    tensor = of_rank(op, of_type(op, source(op, index), "int8", "int4"), rank)
     quant = tensor.quant
     if tensor.data is None:
         raise UnsupportedModel(

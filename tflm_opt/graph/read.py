@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InvalidModel, UnsupportedModel
-from . import ir, options, schema
+from . import ir, nibbles, options, schema
 from .preflight import DAMAGE, preflight
 
 MAX_RANK = 8
@@ -175,12 +175,15 @@ class _ModelReader:
             return None
         if kind is None or sparsity is not None:
             return raw
-        need = math.prod(shape) * np.dtype(kind).itemsize
+        count = math.prod(shape)
+        need = (count + 1) // 2 if dtype == "int4" else count * np.dtype(kind).itemsize
         if raw.nbytes != need:
             raise self.invalid(
                 f"{where} of shape {list(shape)} and type {dtype} needs {need} bytes, "
                 f"its buffer holds {raw.nbytes}"
             )
+        if dtype == "int4":
+            return _frozen(nibbles.unpacked(raw, count).reshape(shape))
         return raw.view(np.dtype(kind).newbyteorder("<")).reshape(shape)
 
     def _quantization(self, where: str, quantization: Any) -> ir.Quantization | None:
@@ -297,6 +300,11 @@ class _ModelReader:
         return ir.Signature(
             key, entries(signature.inputs), entries(signature.outputs), signature.subgraphIndex
         )
+
+
+def _frozen(values: np.ndarray) -> np.ndarray:
+    values.flags.writeable = False
+    return values
 
 
 def _list(vector: Any) -> Any:

@@ -17,7 +17,7 @@ import flatbuffers
 import numpy as np
 
 from ..errors import UnsupportedModel
-from . import ir, options, schema
+from . import ir, nibbles, options, schema
 
 BUFFER_ALIGNMENT = 16
 
@@ -116,7 +116,10 @@ class _ModelWriter:
         table.isVariable = tensor.variable
         table.shapeSignature = list(tensor.shape_signature) if tensor.shape_signature else None
         if tensor.data is not None:
-            table.buffer = self._constant_number(tensor.data)
+            if tensor.dtype == "int4":
+                table.buffer = self._buffer_number(nibbles.packed(tensor.data).tobytes())
+            else:
+                table.buffer = self._constant_number(tensor.data)
         if tensor.quant is not None:
             quantization = schema.fb.QuantizationParametersT()
             quantization.scale = tensor.quant.scale.tolist()

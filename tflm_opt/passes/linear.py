@@ -114,7 +114,9 @@ def plain_int8(op: ir.Op) -> bool:
     source, filters, bias = operands(op)
     if filters.data is None or filters.quant is None:
         return False
-    if {source.dtype, filters.dtype, op.output.dtype} != {"int8"} or filters.quant.zero_point.any():
+    if {source.dtype, op.output.dtype} != {"int8"} or filters.dtype not in ("int8", "int4"):
+        return False
+    if filters.quant.zero_point.any():
         return False
     if filters.data.shape != filters.shape or not (_per_tensor(source) and _per_tensor(op.output)):
         return False

@@ -195,6 +195,8 @@ def column_reaches(op: Op) -> tuple[RowReach | None, ...]:
     rows = row_reaches(op)
     if op.kind in STRETCHED | PADS:
         raise NotStreamable(op, "it can't make some pixels of a row")
+    if any(t is not None and t.dtype == "int4" for t in op.inputs):
+        raise NotStreamable(op, "its weights would be unpacked for every pixel")
     try:
         columns = tuple(
             None if row is None else _lined(op, i, OPS[op.kind].reach(op, i, COLUMN_AXIS))

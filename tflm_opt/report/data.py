@@ -52,6 +52,8 @@ def result_data(result: Result) -> dict[str, Any]:
             "code": flash.code,
             "estimated": list(flash.estimated),
         },
+        "flash_budget": result.flash_budget,
+        "mixed": None if result.mixed is None else result.mixed.to_dict(),
         "arena_bound": result.plan.bound,
         "schedule_bound": result.bound,
         "schedule": schedule_data(result.graph, result.schedule),
@@ -102,9 +104,7 @@ def layers_data(graph: Graph, plan: Plan) -> list[dict[str, Any]]:
             "inputs": [list(t.shape) for t in op.inputs if t is not None and t.data is None],
             "shape": list(op.outputs[0].shape),
             "macs": op_macs(op),
-            "constants": sum(
-                t.data.nbytes for t in op.inputs if t is not None and t.data is not None
-            ),
+            "constants": sum(t.nbytes for t in op.inputs if t is not None and t.constant),
             "stage": stages.get(op),
             "step": steps[op],
             "arena": used_at(plan, steps[op]),

@@ -25,6 +25,7 @@ def result_text(result: Result) -> str:
         *_verdict(result),
         *_sram(result),
         *_flash(result),
+        *_mixed(result),
         *_stages(result),
         *_work(result),
         *_stock(result),
@@ -70,10 +71,6 @@ def _verdict(result: Result) -> list[tuple[str, str]]:
     rows = [
         (result.name, f"{target}: {result.sram.total:,} of {result.budget:,} bytes of SRAM: {word}")
     ]
-    if within and not result.fits:
-        rows.append(
-            ("", f"{result.flash.total:,} of {result.board.flash:,} bytes of flash: does NOT fit")
-        )
     return rows
 
 
@@ -91,14 +88,26 @@ def _sram(result: Result) -> list[tuple[str, str]]:
 
 
 def _flash(result: Result) -> list[tuple[str, str]]:
-    flash = result.flash
-    rows = [("flash, bytes", f"{_bytes(flash.total)}  total")]
+    flash, most = result.flash, result.flash_budget
+    word = "fits" if most is None or flash.total <= most else "does NOT fit"
+    limit = "" if most is None else f" of {most:,}: {word}"
+    rows = [("flash, bytes", f"{_bytes(flash.total)}  total{limit}")]
     rows.append(("", _marked(flash.weights, "weights", (), "weights and other constants")))
     if flash.code is None:
         rows.append(("", f"{'':>11}  and TFLM's own code, not counted here"))
     else:
         rows.append(("", _marked(flash.code, "code", flash.estimated, "code")))
     return rows
+
+
+def _mixed(result: Result) -> list[tuple[str, str]]:
+    """The layers in int4; what each loses is in the JSON, and in `print(result.mixed)`."""
+    if result.mixed is None:
+        return []
+    from ..mixed import summary
+
+    labels = ("int4 weights", "")
+    return list(zip(labels, summary(result.mixed), strict=True))
 
 
 def _stages(result: Result) -> list[tuple[str, str]]:
@@ -205,7 +214,7 @@ def graph_text(graph: Graph) -> str:
 
     lines = [f"{'#':>4}  {'op':<26}{'first output':<24}{'MACs':>12}{'constants':>12}"]
     for index, op in enumerate(graph.ops):
-        constants = sum(t.data.nbytes for t in op.inputs if t is not None and t.data is not None)
+        constants = sum(t.nbytes for t in op.inputs if t is not None and t.constant)
         lines.append(
             f"{index:>4}  {op.kind:<26}{_type(op.outputs[0]):<24}"
             f"{_or_blank(op_macs(op)):>12}{_or_blank(constants):>12}"
@@ -226,7 +235,7 @@ def print_graph(graph: Graph) -> None:
 
     rows = []
     for index, op in enumerate(graph.ops):
-        constants = sum(t.data.nbytes for t in op.inputs if t is not None and t.data is not None)
+        constants = sum(t.nbytes for t in op.inputs if t is not None and t.constant)
         counts = (_or_blank(op_macs(op)), _or_blank(constants))
         rows.append([str(index), op.kind, _type(op.outputs[0]), *counts])
     heads = ("#", "op", "first output", "MACs", "constants")

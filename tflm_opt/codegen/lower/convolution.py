@@ -13,6 +13,7 @@ from tflm_opt.codegen.call import Call, Constant, Lowered, Null, Pointer, Scratc
 from tflm_opt.codegen.fold import folded
 from tflm_opt.codegen.lower import lowers
 from tflm_opt.codegen.settle import settled, sums
+from tflm_opt.codegen.unpacked import needed, packed_words
 from tflm_opt.errors import UnsupportedModel
 from tflm_opt.graph.ir import Op, Tensor
 from tflm_opt.graph.operands import bias, int8, of_rank, source, weights
@@ -117,7 +118,10 @@ def _call(
         added = fitted.added if added is None else (added + fitted.added).astype(np.int32)
     if whole.empty:
         added, offset = folded(values, axis, added, offset)
-    if axis == 3 and _is_plain(op, fitted.shifts, added, offset):
+    room = needed(op) if filters.dtype == "int4" else 0
+    if room:
+        function = "tflm_opt_depthwise_s4" if axis == 3 else "tflm_opt_convolve_s4"
+    elif axis == 3 and _is_plain(op, fitted.shifts, added, offset):
         function = "tflm_opt_depthwise_plain_s8"
     params = (
         offset,
@@ -136,13 +140,13 @@ def _call(
         dims("input_dims", image.shape),
         Pointer(image),
         dims("filter_dims", filters.shape),
-        Constant("weights", values),
+        Constant("weights", packed_words(values) if room else values),
         dims("bias_dims", (channels,)),
         Null() if added is None else Constant("bias", added),
         dims("output_dims", output.shape),
         Pointer(output),
     )
-    return Lowered((Call(function, arguments),))
+    return Lowered((Call(function, arguments),), room, more=room > 0)
 
 
 def _is_plain(op: Op, shifts: np.ndarray, added: np.ndarray | None, offset: int) -> bool:

@@ -11,6 +11,7 @@ import numpy as np
 from tflm_opt.codegen.call import Call, Constant, Lowered, Null, Pointer, Scratch, Struct, dims
 from tflm_opt.codegen.fold import folded
 from tflm_opt.codegen.lower import lowers
+from tflm_opt.codegen.unpacked import needed, packed_words
 from tflm_opt.errors import UnsupportedModel
 from tflm_opt.graph.ir import Op, Tensor
 from tflm_opt.graph.operands import bias, int8, of_rank, source, weights
@@ -58,9 +59,14 @@ def fully_connected(op: Op) -> Lowered:
         "params",
         (offset, 0, output.zero_point, (low, high)),
     )
+    int4 = filters.dtype == "int4"
     plain = None if offset else added
     pairs = None if plain is None or channels < _MANY else _less_pairs(plain, values)
-    if channels >= _MANY:
+    if int4:
+        factors = (Constant("multiplier", multipliers), Constant("shift", shifts))
+        quant = Struct("cmsis_nn_quant_params", "quant", (*factors, int(len(multipliers) > 1)))
+        function, pairs = "tflm_opt_fully_connected_s4", None
+    elif channels >= _MANY:
         function, quant = _function("spread_", multipliers, shifts, plain=pairs is not None)
     else:
         function, quant = _function("few_", multipliers, shifts, plain=plain is not None)
@@ -75,14 +81,16 @@ def fully_connected(op: Op) -> Lowered:
                     Struct("cmsis_nn_dims", "input_dims", (rows, 1, 1, depth)),
                     Pointer(vectors),
                     Struct("cmsis_nn_dims", "filter_dims", (depth, 1, 1, channels)),
-                    Constant("weights", values),
+                    Constant("weights", packed_words(values) if int4 else values),
                     dims("bias_dims", (channels,)),
                     Null() if added is None else Constant("bias", added, pairs),
                     Struct("cmsis_nn_dims", "output_dims", (rows, 1, 1, channels)),
                     Pointer(output),
                 ),
             ),
-        )
+        ),
+        needed(op) if int4 else 0,
+        more=int4,
     )
 
 

@@ -59,6 +59,10 @@ def outputs_are(*dtypes: str) -> Constraint:
     return _named(constraint, f"Outputs are {' or '.join(dtypes)}.")
 
 
+# Ops of which TFLM takes int4 filters.
+INT4_FILTERS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
+
+
 def dtype_remedy(tensor: Tensor) -> str:
     if tensor.dtype == "uint8":
         return "uint8 files come from old converters. " + RE_EXPORT
@@ -142,6 +146,17 @@ def weights_quantized(axis: int) -> Constraint:
         constraint,
         f"Weights have zero point 0, and one scale or one for each output channel (axis {axis}).",
     )
+
+
+def int4_of_one_scale(op: Op) -> Broken | None:
+    """An int4 filter has one scale."""
+    filters = op.inputs[1]
+    if filters is None or filters.dtype != "int4" or filters.quant is None:
+        return None
+    if filters.quant.per_channel:
+        remedy = "Quantize it per tensor, or keep it int8"
+        return Broken(f"it has {filters.quant.scale.size}", filters, remedy)
+    return None
 
 
 def bias_int32(index: int) -> Constraint:

@@ -17,12 +17,12 @@ NO_ACTIVATION = c.activation_among("NONE")
 MOVED = ("int8", "int16", "int32", "float32")
 
 
-def _weighted(data: int, axis: int) -> tuple[Constraint, ...]:
-    """Constraints of an op with int8 weights as input 1 and int8 data as input `data`."""
+def _weighted(data: int, axis: int, *filters: str) -> tuple[Constraint, ...]:
+    """Constraints of an op with int8 data as input `data`, weights of such types as input 1."""
     return (
         c.input_is(data, "input", "int8"),
         c.outputs_are("int8"),
-        c.input_is(1, "filter", "int8"),
+        c.input_is(1, "filter", "int8", *filters),
         c.constant(1, "filter"),
         c.weights_quantized(axis),
         c.activations_quantized,
@@ -156,7 +156,7 @@ _ROWS = (
         shapes.conv_2d,
         fields.convolution,
         "window",
-        _weighted(0, axis=0),
+        _weighted(0, 0, "int4"),
         costs.conv_2d,
         record=options.ConvOptions,
     ),
@@ -166,7 +166,7 @@ _ROWS = (
         shapes.depthwise_conv_2d,
         fields.convolution,
         "window",
-        _weighted(0, axis=3),
+        _weighted(0, 3, "int4"),
         costs.depthwise_conv_2d,
         record=options.ConvOptions,
     ),
@@ -176,7 +176,7 @@ _ROWS = (
         shapes.transpose_conv,
         fields.transpose_conv,
         "map",
-        (c.constant(0, "output shape"), *_weighted(2, axis=0)),
+        (c.constant(0, "output shape"), *_weighted(2, 0)),
         costs.transpose_conv,
         record=options.TransposeConvOptions,
     ),
@@ -186,7 +186,7 @@ _ROWS = (
         shapes.fully_connected,
         fields.fully_connected,
         "all",
-        (*_weighted(0, axis=0), c.default_weights_format),
+        (*_weighted(0, 0, "int4"), c.int4_of_one_scale, c.default_weights_format),
         costs.fully_connected,
         record=options.FullyConnectedOptions,
     ),

@@ -225,6 +225,8 @@ typedef struct {
     int32_t block;      /* pixels */
     int32_t staged;     /* * whether windows may have to be gathered */
     tflm_opt_span span; /* * */
+    const int32_t *packed; /* * weights of 4 bits (tflm_opt_convolve_s4), or NULL */
+    int8_t *unpacked;      /* * of these, room for a pair of filters; NULL where none is needed */
 } tflm_opt_gemm;
 
 TFLM_OPT_INLINE void tflm_opt_set_gemm(tflm_opt_gemm *gemm,
@@ -237,6 +239,7 @@ TFLM_OPT_INLINE void tflm_opt_set_gemm(tflm_opt_gemm *gemm,
 {
     gemm->params = params;
     gemm->filter = filter;
+    gemm->packed = NULL;
     gemm->form.bias = bias;
     gemm->form.multiplier = quant->multiplier;
     gemm->form.shift = quant->shift;
@@ -256,6 +259,14 @@ TFLM_OPT_INLINE void tflm_opt_set_gemm_row(tflm_opt_gemm *gemm, int32_t count, i
     gemm->span.count = count;
     gemm->staged = 0;
 }
+
+/*
+ * Where a pair of filters of 4 bits is as bytes, or NULL where it was spread out to `weights`. A weak
+ * symbol where it is called, so that nothing of it is linked to models without such weights.
+ */
+const int8_t *tflm_opt_unpack_pair_s4(const tflm_opt_gemm *gemm,
+                                      int32_t channel,
+                                      uint32_t *weights);
 
 /*
  * The outputs of a call. ARM_CMSIS_NN_ARG_ERROR, and nothing is written, where there is no scratch, or

@@ -19,6 +19,7 @@
 #include "tflm_opt_int16.h"
 #include "tflm_opt_int4.h"
 #include "tflm_opt_movement.h"
+#include "tflm_opt_packed.h"
 #include "tflm_opt_pointwise.h"
 #include "tflm_opt_recurrent.h"
 

@@ -14,6 +14,8 @@
 #define IGNORED __attribute__((unused))
 #define RARE TFLM_OPT_APART TFLM_OPT_SMALL
 
+#pragma weak tflm_opt_unpack_pair_s4
+
 /* The output of a sum without its bias, whatever it may reach. */
 RARE int32_t general_output(const tflm_opt_gemm *gemm, int32_t channel, int32_t sum)
 {
@@ -179,8 +181,13 @@ TFLM_OPT_INLINE int set_forms(const tflm_opt_gemm *gemm, int32_t channel, uint32
 /* The weights of a pair of channels, of which the first is `channel`; twice the same of one alone. */
 TFLM_OPT_APART void spread_weights(tflm_opt_gemm *gemm, int32_t channel, uint32_t *weights)
 {
-    const int8_t *filter = gemm->filter + channel * gemm->depth;
+    const int8_t *filter;
     tflm_opt_gemm_rows *rows = &gemm->filters;
+    if (gemm->packed == NULL) {
+        filter = gemm->filter + channel * gemm->depth;
+    } else if ((filter = tflm_opt_unpack_pair_s4(gemm, channel, weights)) == NULL) {
+        return;
+    }
     if (rows->rest == 0 && gemm->form.doubled) {
         tflm_opt_spread_doubled_s8(weights, filter, gemm->filter_step, rows->words);
         return;
