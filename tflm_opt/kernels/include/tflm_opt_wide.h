@@ -43,13 +43,24 @@ TFLM_OPT_INLINE int16_t tflm_opt_clamp_s16(int32_t x)
     return (int16_t)tflm_opt_clamp(x, INT16_MIN, INT16_MAX);
 }
 
-/* The sum of x[i] * f[i]. */
+/* Products of 16 by 8 bits that a sum of 32 bits holds, whatever they are: a multiple of 4. */
+#define TFLM_OPT_WIDE_RUN 508
+
+/* The sum of x[i] * f[i]. Most of it is of 32 bits, which cores have one instruction for. */
 TFLM_OPT_INLINE int64_t tflm_opt_dot_s16(const int16_t *x, const int8_t *f, int32_t count)
 {
     int64_t sum = 0;
-    int32_t i;
-    for (i = 0; i < count; i++) {
-        sum += (int64_t)x[i] * f[i];
+    while (count > 0) {
+        const int32_t run = tflm_opt_min(count, TFLM_OPT_WIDE_RUN);
+        int32_t part = 0;
+        int32_t i;
+        for (i = 0; i < run; i++) {
+            part += x[i] * f[i];
+        }
+        sum += part;
+        x += run;
+        f += run;
+        count -= run;
     }
     return sum;
 }
