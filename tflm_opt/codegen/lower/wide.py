@@ -1,8 +1,8 @@
 """Ops on int16 data, with int8 weights ("16x8"): what the lowerings of their kinds ask for.
 
-All zero points are 0. TFLM keeps sums of products in 64 bits and scales them once, by a factor of 16
-bits; with an int32 bias it does as for int8. A fully connected op is a convolution of 1x1 windows,
-whose kernel takes both.
+All zero points are 0. TFLM keeps sums of products in 64 bits and scales them once, by a factor of
+16 bits; with an int32 bias it does as for int8. A fully connected op is a convolution of 1x1
+windows, whose kernel takes both.
 """
 
 from __future__ import annotations

@@ -291,7 +291,7 @@ DEQUANTIZE_PAIRS = {("int8", "float32"), ("uint8", "float32"), ("int16", "float3
 
 
 def quantize_types(op: Op) -> Broken | None:
-    """It turns float32 into int8 or int16, one of these into any of them, or int8 into uint8 or back."""
+    """It turns float32, int8 or int16 into int8 or int16, or int8 into uint8 or back."""
     return _type_pair(op, QUANTIZE_PAIRS)
 
 
