@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ..errors import MissingTool, TflmOptError, UnsupportedModel
+from ..errors import MissingTool, UnsupportedModel
 from . import calibration as calibrating
 from . import convert, draw, isolate, qat, sources, widen
 from .calibration import CalibrationWarning, Sample
@@ -67,6 +67,7 @@ def quantize(
     train: Any = None,
     epochs: int = 3,
     io: convert.IO = "int8",
+    activations: convert.Activations = "int8",
     samples: int = 200,
     seed: int = 0,
     progress: Progress | None = None,
@@ -86,6 +87,9 @@ def quantize(
         train: inputs and labels to train a copy of the model with first, with quantization (see
             `qat.trained`); Keras 3 only. `epochs`: how often.
         io: dtype of the file's inputs and outputs.
+        activations: dtype of what layers hand on: int8, or int16 for accuracy at twice the memory;
+            weights are int8 with both. Then `io` may be int16 too. It needs calibration data, given
+            or drawn.
         samples: at most so many calibration samples are used.
         seed: for the choice of samples and for drawn data.
         progress: called with a phase and the fraction of it that is done.
@@ -100,8 +104,7 @@ def quantize(
         InvalidModel: a file that is missing or damaged.
         MissingTool: TensorFlow is not installed.
     """
-    if io not in ("int8", "float32"):
-        raise TflmOptError(f"io={io!r}: choose 'int8' or 'float32'")
+    convert.require_types(io, activations)
     report = progress or (lambda phase, fraction: None)
     source = sources.detect(model)
     report("load", 0.0)
@@ -123,7 +126,11 @@ def quantize(
                     report("calibrate", done)
 
             converted = convert.to_tflite(
-                trained, chosen if kind != "trained" else None, io=io, tick=tick
+                trained,
+                chosen if kind != "trained" else None,
+                io=io,
+                activations=activations,
+                tick=tick,
             )
             tflite, more = widen.widened(converted)
     return Quantized(
