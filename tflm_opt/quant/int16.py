@@ -2,10 +2,10 @@
 
     widened = widen(graph, ("*logits*",))          # int8 elsewhere, int16 there
 
-An int8 tensor holds 256 values of its range; where a layer needs more, the same range gets 65535. The
-int8 weights stay as they are. Ranges are those of the int8 tensors, made symmetric: no data is needed,
-and what calibration cut off stays cut off. TFLM runs such files, for its kernels take int16 data with
-int8 weights, and its QUANTIZE turns one type into the other.
+An int8 tensor holds 256 values of its range; where a layer needs more, the same range gets 65535.
+The int8 weights stay as they are. Ranges are those of the int8 tensors, made symmetric: no data is
+needed, and what calibration cut off stays cut off. TFLM runs such files, for its kernels take int16
+data with int8 weights, and its QUANTIZE turns one type into the other.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from ..graph.optable.constraints import WEIGHT_INPUTS
 _HIGHEST = 32767
 # int16 outputs whose scale TFLM fixes.
 _FIXED = ("SOFTMAX", "LOGISTIC", "TANH")
-# How many of an op's inputs are data, from the first; what follows are weights, shapes and axes.
+# How many of an op's inputs are data, from the first; what follows are weights, shapes, axes.
 _DATA = {
     **dict.fromkeys(("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"), 1),
     **dict.fromkeys(("ADD", "SUB", "MUL"), 2),
