@@ -5,6 +5,7 @@
 #define TFLM_OPT_WIDE_SCALE_H
 
 #include "tflm_opt_int16.h"
+#include "tflm_opt_place.h"
 #include "tflm_opt_wide.h"
 
 /* The bias of 32 or 64 bits says how the sum is rounded. */
@@ -38,6 +39,30 @@ TFLM_OPT_INLINE int tflm_opt_wide_shifts_fit(const int32_t *shifts, const cmsis_
         }
     }
     return 1;
+}
+
+/* One channel of one window; tap_step is from one column of taps to the next. */
+TFLM_OPT_INLINE int64_t tflm_opt_sum_taps_s16(const tflm_opt_inside *inside,
+                          const int16_t *pixel,
+                          const int8_t *taps,
+                          int32_t tap_step,
+                          int32_t filter_row)
+{
+    int64_t sum = 0;
+    int32_t ky;
+    int32_t kx;
+    for (ky = 0; ky < inside->rows; ky++) {
+        const int16_t *in = pixel;
+        const int8_t *tap = taps;
+        for (kx = 0; kx < inside->columns; kx++) {
+            sum += *in * *tap;
+            in += inside->column_step;
+            tap += tap_step;
+        }
+        pixel += inside->row_step;
+        taps += filter_row;
+    }
+    return sum;
 }
 
 #endif /* TFLM_OPT_WIDE_SCALE_H */
