@@ -26,7 +26,7 @@ _HIGHEST = 32767
 # int16 outputs whose scale TFLM fixes.
 _FIXED = ("SOFTMAX", "LOGISTIC", "TANH")
 # How many of an op's inputs are data, from the first; what follows are weights, shapes, axes.
-_DATA = {
+WIDENED = {
     **dict.fromkeys(("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"), 1),
     **dict.fromkeys(("ADD", "SUB", "MUL"), 2),
     **dict.fromkeys(("AVERAGE_POOL_2D", "MAX_POOL_2D", "MEAN", "SUM", *_FIXED), 1),
@@ -137,7 +137,8 @@ def _chosen(graph: ir.Graph, layers: Iterable[str]) -> frozenset[ir.Op]:
 
 
 def _named(name: str, pattern: str) -> bool:
-    return any(fnmatch.fnmatchcase(part, pattern) for part in (name, *re.split("[/;:]", name)))
+    parts = (name, *re.split("[/;:]", name))
+    return any(part == pattern or fnmatch.fnmatchcase(part, pattern) for part in parts)
 
 
 @dataclass(slots=True)
@@ -161,10 +162,10 @@ class _Widened:
         self.ops.append(op)
 
     def wide(self, op: ir.Op) -> None:
-        count = _DATA.get(op.kind)
+        count = WIDENED.get(op.kind)
         if count is None or any(t.dtype != "int8" for t in op.outputs):
             raise UnsupportedModel(
-                "this op can't be widened to int16; " + ", ".join(_DATA) + " of int8 can",
+                "this op can't be widened to int16; " + ", ".join(WIDENED) + " of int8 can",
                 op=op.kind,
                 tensor=op.outputs[0].name,
                 remedy="Name other layers in int16=",
