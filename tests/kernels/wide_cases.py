@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from kernels.opgraph import Cases
+from opgraph import Cases
 
 from tflm_opt.graph import ir, options
 

@@ -4,6 +4,7 @@
 #ifndef TFLM_OPT_WIDE_SCALE_H
 #define TFLM_OPT_WIDE_SCALE_H
 
+#include "tflm_opt_check.h"
 #include "tflm_opt_int16.h"
 #include "tflm_opt_place.h"
 #include "tflm_opt_wide.h"
