@@ -1,10 +1,11 @@
 /*
- * Convolutions of int16 data with int8 weights, two pixels by two channels: SMLAD makes two products.
+ * Convolutions of int16 data with int8 weights, two pixels by two channels: SMLAD makes two
+ * products.
  *
- * The windows of two pixels lie in scratch, in groups of four taps and four words: taps 0 and 2 of the
- * one pixel, of the other, taps 1 and 3 of the one, of the other; for SXTB16 takes four weights apart
- * like that. Taps outside of the image are 0 there. Sums have 32 bits for as many products as they
- * surely hold, 64 beyond.
+ * The windows of two pixels lie in scratch, in groups of four taps and four words: taps 0 and 2 of
+ * the one pixel, of the other, taps 1 and 3 of the one, of the other; for SXTB16 takes four weights
+ * apart like that. Taps outside of the image are 0 there. Sums have 32 bits for as many products as
+ * they surely hold, 64 beyond.
  */
 #include "tflm_opt_tier.h"
 
@@ -28,6 +29,7 @@ typedef struct {
     const uint32_t *words;
     int32_t taps;
     int32_t channels;
+    int wide; /* whether biases and sums have 64 bits */
 } layer;
 
 /* A pixel's window on its way into scratch: `words` are those of the first group. */
@@ -72,7 +74,8 @@ static void put_zeros(window *to, int32_t count)
 }
 
 /* The whole window of one pixel, filled up to a whole group. */
-static void put_window(uint32_t *words, const tflm_opt_windows *at, const int16_t *input, int32_t y, int32_t x)
+static void put_window(
+    uint32_t *words, const tflm_opt_windows *at, const int16_t *input, int32_t y, int32_t x)
 {
     const tflm_opt_inside inside = tflm_opt_place(at, y, x);
     const cmsis_nn_dims *filter = at->filter;
@@ -99,8 +102,9 @@ static void put_window(uint32_t *words, const tflm_opt_windows *at, const int16_
     put_zeros(&to, ((filter->h * filter->w * depth + GROUP - 1) & -GROUP) - to.taps);
 }
 
-/* Adds what whole groups of two pixels and two channels make: sums of channel 0, then of channel 1. */
-static void add_groups(const uint32_t *x, const int8_t *f0, const int8_t *f1, int32_t groups, int32_t *sums)
+/* What one group or more of two pixels and two channels make: sums of channel 0, then of 1. */
+TFLM_OPT_INLINE void add_groups(
+    const uint32_t *x, const int8_t *f0, const int8_t *f1, int32_t groups, int32_t *sums)
 {
     int32_t s0 = 0;
     int32_t s1 = 0;
@@ -142,7 +146,8 @@ static void add_groups(const uint32_t *x, const int8_t *f0, const int8_t *f1, in
 }
 
 /* The same of one pixel: the first of two. */
-static void add_groups_of_one(const uint32_t *x, const int8_t *f0, const int8_t *f1, int32_t groups, int32_t *sums)
+TFLM_OPT_APART void add_groups_of_one(
+    const uint32_t *x, const int8_t *f0, const int8_t *f1, int32_t groups, int32_t *sums)
 {
     int32_t s0 = 0;
     int32_t s2 = 0;
@@ -164,46 +169,96 @@ static void add_groups_of_one(const uint32_t *x, const int8_t *f0, const int8_t 
 }
 
 /* The taps behind whole groups. */
-static void add_rest(const uint32_t *x, const int8_t *f0, const int8_t *f1, int32_t taps, int64_t *totals)
+TFLM_OPT_APART void add_rest(
+    const uint32_t *x, const int8_t *f0, const int8_t *f1, int32_t taps, int32_t *sums)
 {
     int32_t lane;
     for (lane = 0; lane < taps; lane++) {
         const int16_t *halves = (const int16_t *)(x + 2 * (lane & 1)) + (lane >> 1);
-        totals[0] += halves[0] * f0[lane];
-        totals[1] += halves[2] * f0[lane];
-        totals[2] += halves[0] * f1[lane];
-        totals[3] += halves[2] * f1[lane];
+        sums[0] += halves[0] * f0[lane];
+        sums[1] += halves[2] * f0[lane];
+        sums[2] += halves[0] * f1[lane];
+        sums[3] += halves[2] * f1[lane];
     }
 }
 
-/* The sums of two pixels and two channels; of one pixel only two of them mean something. */
-static void sum_up(const layer *l, const int8_t *f0, const int8_t *f1, int two, int64_t *totals)
+/* As many products as 32 bits hold, and those behind whole groups: sums of channel 0, then of 1. */
+TFLM_OPT_INLINE void add_run(
+    const layer *l, int32_t at, const int8_t *f0, const int8_t *f1, int two, int32_t *sums)
 {
-    const uint32_t *x = l->words;
-    int32_t groups = l->taps / GROUP;
-    int32_t i;
-    for (i = 0; i < 4; i++) {
-        totals[i] = 0;
+    const uint32_t *x = l->words + at;
+    const int32_t left = l->taps - at;
+    const int32_t run = tflm_opt_min(left / GROUP, RUN);
+    sums[0] = 0;
+    sums[1] = 0;
+    sums[2] = 0;
+    sums[3] = 0;
+    if (run > 0 && two) {
+        add_groups(x, f0, f1, run, sums);
+    } else if (run > 0) {
+        add_groups_of_one(x, f0, f1, run, sums);
     }
-    while (groups > 0) {
-        const int32_t run = tflm_opt_min(groups, RUN);
+    if (left < run * GROUP + GROUP && left > run * GROUP) {
+        add_rest(x + run * GROUP, f0 + run * GROUP, f1 + run * GROUP, left - run * GROUP, sums);
+    }
+}
+
+TFLM_OPT_INLINE int16_t clamped(const layer *l, int32_t value)
+{
+    return (int16_t)tflm_opt_clamp(value, l->params->activation.min, l->params->activation.max);
+}
+
+/* Outputs of a channel whose sums have 32 bits, of one pixel or two. */
+static void make_channel(
+    const layer *l, int32_t channel, const int32_t *sums, int two, int16_t *output)
+{
+    const int32_t multiplier = l->quant->multiplier[channel];
+    const int32_t shift = l->quant->shift[channel];
+    const int32_t right = 15 - shift;
+    int32_t pixel;
+    if (l->wide && right < 32) {
+        /* tflm_opt_requantize_wide of sum plus bias, of which one product is enough */
+        const int32_t reduced = tflm_opt_reduced(multiplier);
+        const int64_t *const bias = (const int64_t *)(l->bias == NULL ? NULL : l->bias->data);
+        const uint64_t start =
+            (bias == NULL ? 0U : (uint64_t)bias[channel] * (uint64_t)(int64_t)reduced) +
+            ((uint32_t)1 << (right - 1));
+        for (pixel = 0; pixel <= two; pixel++) {
+            const uint64_t product = (uint64_t)((int64_t)sums[pixel] * reduced) + start;
+            *output = clamped(l, (int32_t)((uint32_t)product >> right |
+                                           (uint32_t)(product >> 32) << (32 - right)));
+            output += l->channels;
+        }
+        return;
+    }
+    for (pixel = 0; pixel <= two; pixel++) {
+        *output = clamped(l, tflm_opt_scale_wide(l->quant, l->bias, channel, sums[pixel]));
+        output += l->channels;
+    }
+}
+
+/* Two channels of windows with more products than 32 bits hold. */
+static void make_deep(
+    const layer *l, int32_t channel, const int8_t *f0, const int8_t *f1, int two, int16_t *output)
+{
+    int64_t totals[4] = {0, 0, 0, 0};
+    int32_t at = 0;
+    int32_t i;
+    do {
         int32_t sums[4];
-        (two ? add_groups : add_groups_of_one)(x, f0, f1, run, sums);
+        add_run(l, at, f0 + at, f1 + at, two, sums);
         for (i = 0; i < 4; i++) {
             totals[i] += sums[i];
         }
-        x += run * GROUP;
-        f0 += run * GROUP;
-        f1 += run * GROUP;
-        groups -= run;
+        at += RUN * GROUP;
+    } while (at < l->taps);
+    for (i = 0; i < 4; i++) {
+        const int32_t of = channel + (i >> 1);
+        if (of < l->channels && (i & 1) <= two) {
+            output[(i & 1) * l->channels + (i >> 1)] =
+                clamped(l, tflm_opt_scale_wide(l->quant, l->bias, of, totals[i]));
+        }
     }
-    add_rest(x, f0, f1, l->taps & (GROUP - 1), totals);
-}
-
-static int16_t output_of(const layer *l, int32_t channel, int64_t sum)
-{
-    return (int16_t)tflm_opt_clamp(tflm_opt_scale_wide(l->quant, l->bias, channel, sum),
-                                   l->params->activation.min, l->params->activation.max);
 }
 
 /* All channels of one pixel or two, whose windows are in scratch. */
@@ -214,24 +269,27 @@ static void make_pixels(const layer *l, int two, int16_t *output)
     for (channel = 0; channel < l->channels; channel += 2) {
         const int both = channel + 1 < l->channels;
         const int8_t *const f1 = both ? f0 + l->taps : f0;
-        int64_t totals[4];
-        sum_up(l, f0, f1, two, totals);
-        output[channel] = output_of(l, channel, totals[0]);
-        if (both) {
-            output[channel + 1] = output_of(l, channel + 1, totals[2]);
-        }
-        if (two) {
-            output[l->channels + channel] = output_of(l, channel, totals[1]);
+        if (l->taps < RUN * GROUP + GROUP) {
+            int32_t sums[4];
+            add_run(l, 0, f0, f1, two, sums);
+            make_channel(l, channel, sums, two, output + channel);
             if (both) {
-                output[l->channels + channel + 1] = output_of(l, channel + 1, totals[3]);
+                make_channel(l, channel + 1, sums + 2, two, output + channel + 1);
             }
+        } else {
+            make_deep(l, channel, f0, f1, two, output + channel);
         }
         f0 = f1 + l->taps;
     }
 }
 
 /* All pixels, in pairs that may go from one row to the next. */
-static void make_all(const layer *l, const tflm_opt_windows *at, uint32_t *words, const cmsis_nn_dims *output_dims, const int16_t *input, int16_t *output)
+static void make_all(const layer *l,
+                     const tflm_opt_windows *at,
+                     uint32_t *words,
+                     const cmsis_nn_dims *output_dims,
+                     const int16_t *input,
+                     int16_t *output)
 {
     int32_t left = output_dims->h * output_dims->w;
     int32_t y = 0;
@@ -292,6 +350,7 @@ arm_cmsis_nn_status arm_convolve_wrapper_s16(const cmsis_nn_context *ctx,
     l.filter = filter_data;
     l.words = (const uint32_t *)ctx->buf;
     l.channels = output_dims->c;
+    l.wide = bias_data == NULL || !bias_data->is_int32_bias;
     for (n = 0; n < output_dims->n; n++) {
         make_all(&l, &windows, (uint32_t *)ctx->buf, output_dims, input_data, output_data);
         input_data += image;
