@@ -9,7 +9,7 @@ import pytest
 from emulated import marked
 from opgraph import layout
 from targets import Battery, together
-from wide_cases import Builder, all_cases, convolutions, dense
+from wide_cases import Builder, all_cases
 
 from tflm_opt import boards, codegen, graph
 from tflm_opt.codegen import forms, rooms
@@ -17,6 +17,8 @@ from tflm_opt.graph.ir import Graph
 from tflm_opt.graph.options import ConvOptions
 from tflm_opt.kernels import table
 from tflm_opt.quant import wide_tables
+
+PRODUCTS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 
 
 def generous(g: Graph) -> codegen.Kernels:
@@ -50,38 +52,28 @@ def test_softmax_tables_end_where_the_functions_do() -> None:
     exp, inverse = wide_tables.softmax()
     at = np.linspace(-10, 0, 513)
     assert np.abs(exp - np.exp(at) * 32768).max() < 8
-    assert (exp[0], exp[-1]) == (1, 32767)
+    assert (exp[0], exp[-1]) == (2, 32767)
     assert np.abs(inverse - 32768 / (1 + np.linspace(0, 1, 513))).max() < 2
 
 
-def few() -> Battery:
-    """Some of everything with products, and the rest of the ops once."""
-    b = Builder(seed=3)
-    convolutions(b)
-    dense(b)
-    cases = b.cases
-    cases.ops = cases.ops[::5]
+def some(one_in: int, seed: int) -> Battery:
+    """Of ops with products one in so many, and a third of the others."""
+    cases = all_cases(seed)
+    products = [op for op in cases.ops if op.kind in PRODUCTS]
+    others = [op for op in cases.ops if op.kind not in PRODUCTS]
+    cases.ops = products[::one_in] + others[seed % 3 :: 3]
     read = {t for op in cases.ops for t in op.inputs}
     cases.inputs = [t for t in cases.inputs if t in read]
     return Battery.of(cases.graph(), cases.samples(1))
 
 
-@pytest.mark.parametrize("name", marked("qemu_m4", "qemu_m0plus"))
+@pytest.mark.parametrize("name", marked("qemu_m4", "qemu_m3"))
 def test_emulated_cores_give_tflms_bits(name: str, tmp_path: Path) -> None:
     """With scratch and outputs over inputs where that is allowed; nothing else is written."""
-    battery = few()
+    dsp = name == "qemu_m4"
+    battery = some(one_in=5 if dsp else 11, seed=3 if dsp else 5)
     plan = together(battery.graph, generous(battery.graph))
     battery.check(boards.get(name), tmp_path, plan)
-
-
-@pytest.mark.parametrize("name", marked("qemu_m4"))
-def test_other_ops_and_no_scratch(name: str, tmp_path: Path) -> None:
-    cases = all_cases(seed=4)
-    cases.ops = [op for op in cases.ops if op.kind != "CONV_2D" or op.output.elements < 300]
-    read = {t for op in cases.ops for t in op.inputs}
-    cases.inputs = [t for t in cases.inputs if t in read]
-    g = cases.graph()
-    Battery.of(g, cases.samples(1)).check(boards.get(name), tmp_path, layout(g))
 
 
 @pytest.mark.parametrize("name", marked("qemu_m4"))
@@ -98,8 +90,8 @@ def test_scratch_makes_convolutions_faster(name: str, tmp_path: Path) -> None:
         for i, kernels in enumerate((codegen.Kernels(), generous(g)))
     )
     products = 36 * 16 * 144
-    assert fast < 1.7 * products < plain
+    assert fast < 2.1 * products < plain / 3
     form = rooms.form(g.ops[0])
     assert isinstance(form, forms.Wide)
-    assert form.work(0, "dsp") == pytest.approx(plain, rel=0.15)
-    assert form.work(form.least, "dsp") == pytest.approx(fast, rel=0.15)
+    assert form.work(0, "dsp") == pytest.approx(plain, rel=0.2)
+    assert form.work(form.least, "dsp") == pytest.approx(fast, rel=0.2)

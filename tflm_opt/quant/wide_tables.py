@@ -25,7 +25,7 @@ def softmax() -> tuple[np.ndarray, np.ndarray]:
     """(exp(x) for x from -10 to 0, 1 / (1 + x) for x from 0 to 1): 513 int16 each, 2^15 for 1.
 
     >>> [table[[0, -1]].tolist() for table in softmax()]
-    [[1, 32767], [32767, 16384]]
+    [[2, 32767], [32767, 16384]]
     """
     return _table(10.0, _HIGH, _exp), _table(1.0, _LOW, _inverse)
 
