@@ -16,7 +16,7 @@ PACKAGE = Path(tflm_opt.__file__).parent
 ROWS = (
     ("errors", "boards", "progress", "sizes", "svg"),
     ("graph",),
-    ("quant.numerics", "quant.fixed_point", "quant.tables"),
+    ("quant.numerics", "quant.fixed_point", "quant.tables", "quant.wide_tables"),
     ("passes",),
     ("arena", "patch_split"),
     ("kernels",),

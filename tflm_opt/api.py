@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from . import boards, sizes
 from .errors import DoesNotFit, InvalidModel, MissingTool, TflmOptError
@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 RUNTIMES = ("engine", "tflm")
 INPUTS = ("resident", "streamed")
 KERNELS = ("reference", "cmsis_nn", "tflm_opt")
-IO = ("int8", "float32")
+IO = ("int8", "float32", "int16")
+ACTIVATIONS = ("int8", "int16")
 TRAINERS = ("qat", "tfmot")
 QUANTIZE = ("ptq", *TRAINERS)
 SLOWDOWN = 1.3
@@ -76,6 +77,8 @@ def optimize(
     runtime: str = "engine",
     input: str = "resident",
     io: str = "int8",
+    activations: str = "int8",
+    int16: str | Sequence[str] = (),
     max_extra_macs: float = 0.0,
     max_slowdown: float = SLOWDOWN,
     kernels: str = "reference",
@@ -118,7 +121,12 @@ def optimize(
         runtime: "engine" for generated C, "tflm" for a `.tflite` that stock TFLM runs.
         input: "resident" for an input that is whole in RAM, "streamed" for one whose rows the
             firmware hands over by callback as they are needed (engine only, one input).
-        io: element type of the inputs and outputs: "int8", or "float32" to keep float ones.
+        io: element type of the inputs and outputs: "int8", or "float32" to keep float ones; with
+            int16 activations also "int16". Those of a quantized `.tflite` stay what they are.
+        activations: "int16" quantizes a Keras model with int16 between layers, and int8 weights
+            (TFLite's 16x8): more accurate, for twice the memory.
+        int16: layers of an int8 model that get int16 in and out, by names of their output tensors
+            or patterns: `("dense_1", "*logits*")`. QUANTIZE ops go around them.
         max_extra_macs: how much recomputation may save memory, as a fraction of the model's MACs.
             With a budget, no more is spent than it takes.
         max_slowdown: without a budget, how many times the instructions of the fastest schedule the
@@ -152,6 +160,7 @@ def optimize(
     set_aside = sizes.parse(reserve, what="a reserve") if reserve else 0
     _choose("runtime", runtime, RUNTIMES)
     _choose("io", io, IO)
+    _choose("activations", activations, ACTIVATIONS)
     _choose("input", input, INPUTS)
     _choose("kernels", kernels, KERNELS)
     rounding = _rounding(quantize)
@@ -173,11 +182,15 @@ def optimize(
             model,
             calibration=calibration,
             io=io,
+            activations=activations,
             seed=seed,
             training=training,
             rounding=rounding,
             progress=progress,
         )
+        layers = (int16,) if isinstance(int16, str) else tuple(int16)
+        if layers:
+            loaded = _widened(loaded, layers)
         if flash_budget is not None:  # what else a .tflite's calibration is for
             unused = [w for w in loaded.warnings if w != UNUSED_CALIBRATION]
             loaded = dataclasses.replace(loaded, warnings=tuple(unused))
@@ -210,6 +223,8 @@ def optimize(
         "runtime": runtime,
         "input": input,
         "io": io,
+        "activations": activations,
+        "int16": list(layers),
         "max_extra_macs": max_extra_macs,
         "max_slowdown": max_slowdown if math.isfinite(max_slowdown) else None,
         "kernels": kernels,
@@ -256,7 +271,7 @@ def tradeoffs(
         loaded = load(model, calibration=calibration, io=io, seed=seed, progress=progress)
         progress.step("Optimizing the graph")
         original = graph.read(loaded.tflite, loaded.source)
-        optimized = passes.run(original, passes.default_pipeline(io))  # type: ignore[arg-type]
+        optimized = passes.run(original, passes.default_pipeline(_borders(io)))
         progress.step("Searching for schedules")
         runs = Furnishing(
             optimized,
@@ -275,6 +290,7 @@ def load(
     *,
     calibration: Any = None,
     io: str = "int8",
+    activations: str = "int8",
     seed: int = 0,
     training: Training | None = None,
     rounding: PTQ | None = None,
@@ -289,6 +305,11 @@ def load(
         raise TflmOptError("a .tflite can't be trained: give the Keras model it was made from")
     if rounding is not None and source in (Source.TFLITE_BYTES, Source.TFLITE_FILE):
         raise TflmOptError("a .tflite is rounded already: give the Keras model, or no quantize=")
+    if activations == "int16" and source in (Source.TFLITE_BYTES, Source.TFLITE_FILE):
+        raise TflmOptError(
+            'a .tflite has its types already: int16="*" puts all layers of an int8 one on int16, '
+            "or give the Keras model"
+        )
     if source is Source.TFLITE_BYTES:
         return Loaded(bytes(model), "model", None, None, unused)
     if source is Source.TFLITE_FILE:
@@ -311,12 +332,27 @@ def load(
         epochs=0 if training is None else training.epochs,
         trainer="qat" if training is None else training.trainer,
         io=io,  # type: ignore[arg-type]
+        activations=activations,  # type: ignore[arg-type]
         options=rounding,
         seed=seed,
         progress=lambda _, done: progress.detail(round(done * 100), 100),
     )
     title = Path(model).stem if isinstance(model, (str, Path)) else made.float_model.name
     return Loaded(made.tflite, title, None, made.float_model, made.warnings)
+
+
+def _widened(loaded: Loaded, layers: tuple[str, ...]) -> Loaded:
+    """The model with the named layers on int16."""
+    from . import graph
+    from .quant.int16 import widen
+
+    wide = widen(graph.read(loaded.tflite, loaded.source), layers)
+    return dataclasses.replace(loaded, tflite=graph.write(wide))
+
+
+def _borders(io: str) -> Literal["int8", "float32"]:
+    """What passes do at the borders: leave floats, or make them what is stored, int8 or int16."""
+    return "float32" if io == "float32" else "int8"
 
 
 def _unknown(model: Any) -> str:
@@ -356,7 +392,7 @@ def _optimize(
     progress.step("Reading the graph")
     original = graph.read(loaded.tflite, loaded.source)
     progress.step("Optimizing the graph")
-    optimized = passes.run(original, passes.default_pipeline(io))  # type: ignore[arg-type]
+    optimized = passes.run(original, passes.default_pipeline(_borders(io)))
     stock = for_tflm(
         optimized,
         loaded.tflite,

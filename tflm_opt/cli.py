@@ -66,7 +66,22 @@ def cli() -> None:
 @click.option("--runtime", type=click.Choice(["engine", "tflm"]), default="engine")
 @_input
 @click.option("--board", metavar="ID", help="Target board; `tflm-opt boards` lists them.")
-@click.option("--io", type=click.Choice(["int8", "float32"]), default="int8", show_default=True)
+@click.option(
+    "--io", type=click.Choice(["int8", "float32", "int16"]), default="int8", show_default=True
+)
+@click.option(
+    "--activations",
+    type=click.Choice(["int8", "int16"]),
+    default="int8",
+    show_default=True,
+    help="int16 between a Keras model's layers: more accurate, twice the memory.",
+)
+@click.option(
+    "--int16",
+    multiple=True,
+    metavar="LAYER",
+    help="A layer to put on int16, by its output's name or a pattern; may be repeated.",
+)
 @_max_extra_macs
 @_max_slowdown
 @click.option(
@@ -99,6 +114,8 @@ def optimize(
     input: str,
     board: str | None,
     io: str,
+    activations: str,
+    int16: tuple[str, ...],
     max_extra_macs: float,
     max_slowdown: float,
     kernels: str,
@@ -140,6 +157,8 @@ def optimize(
             runtime=runtime,
             input=input,
             io=io,
+            activations=activations,
+            int16=int16,
             max_extra_macs=max_extra_macs,
             max_slowdown=max_slowdown,
             kernels=kernels,

@@ -297,8 +297,8 @@ def _sample(array: np.ndarray, tensor: Tensor) -> np.ndarray:
     array = array.reshape(tensor.shape)
     if array.dtype == dtype:
         return array
-    if array.dtype.kind == "f" and tensor.dtype == "int8" and tensor.quant is not None:
-        return vectors.quantize(array, tensor.quant)
+    if array.dtype.kind == "f" and tensor.dtype in vectors.CODES and tensor.quant is not None:
+        return vectors.codes_of(array, tensor.quant, tensor.dtype)
     if array.dtype.kind in "fiub" and dtype.kind == "f":
         return array.astype(dtype)
     raise ValueError(
@@ -311,6 +311,6 @@ def _column(rows: Sequence[np.ndarray], tensor: Tensor, floats: bool) -> np.ndar
     column = np.stack(rows)
     if tensor.shape[:1] == (1,):
         column = column.reshape(len(rows), *tensor.shape[1:])
-    if floats and column.dtype == np.int8 and tensor.quant is not None:
+    if floats and tensor.dtype in vectors.CODES and tensor.quant is not None:
         return vectors.dequantize(column, tensor.quant)
     return column

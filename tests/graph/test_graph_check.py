@@ -79,13 +79,18 @@ class TestWholeModel:
     def test_uint8_without_weights(self) -> None:
         error = refusal(retyped(tiny(), "uint8"))
         assert (error.op, error.tensor) == ("0:ADD", "a")
-        assert error.reason == "All inputs are int8; here it is uint8"
+        assert error.reason == "All inputs are int8 or int16; here it is uint8"
         assert "old converters" in str(error)
 
     def test_int16(self) -> None:
         error = refusal(retyped(residual(), "int16"))
-        assert error.reason == "The input is int8; here it is int16"
-        assert "not supported here yet" in str(error)
+        assert "int16 data has one positive scale and zero point 0" in error.reason
+
+    def test_an_op_without_an_int16_form(self) -> None:
+        a, out = (ir.Tensor(n, (1, 4), "int16", ir.Quantization.per_tensor(0.1)) for n in "ab")
+        error = refusal(ir.Graph((ir.Op("ELU", (a,), (out,)),), (a,), (out,)))
+        assert error.reason == "All inputs are int8; here it is int16"
+        assert "This op has no int16 form here" in str(error)
 
     def test_kitchen_sink(self) -> None:
         refusal(graph.read(pack(kitchen_sink())))
@@ -324,9 +329,9 @@ class TestQuantization:
         into = ir.Op("QUANTIZE", (image,), (inside,))
         out = ir.Op("DEQUANTIZE", (inside,), (back,))
         graph.check(ir.Graph((into, out), (image,), (back,)))
-        wrong = ir.Tensor("wide", (1, 4), "int16", ir.Quantization.per_tensor(0.1))
+        wrong = ir.Tensor("byte", (1, 4), "uint8", ir.Quantization.per_tensor(0.1))
         error = refusal(ir.Graph((ir.Op("QUANTIZE", (image,), (wrong,)),), (image,), (wrong,)))
-        assert "float32 into int16" in error.reason
+        assert "float32 into uint8" in error.reason
 
 
 def test_a_scalar_shape_needs_no_values() -> None:

@@ -15,6 +15,9 @@ from tflm_opt.codegen import depthwise_work
 from tflm_opt.graph.ir import Op
 from tflm_opt.graph.options import ConvOptions
 
+# Instructions of int16 kernels: (a product, an output) without and with scratch; a value put there.
+WIDE_PLAIN, WIDE_PAIRED, WIDE_TAKEN = (5.0, 120.0), (1.17, 66.0), 6.7
+
 
 class Form(Protocol):
     """A kernel at work on one op, or on a slice of one."""
@@ -365,6 +368,39 @@ class Dense:
         return (2.11 * self.depth + 10) * made + 3.8 * row
 
 
+@dataclass(frozen=True, slots=True)
+class Wide:
+    """Products of int16 data (`dsp/arm_convolve_wrapper_s16.c`): two pixels' windows in scratch.
+
+    Attributes:
+        outputs: of the op.
+        channels: of the output.
+        taps: products of one output.
+    """
+
+    outputs: int
+    channels: int
+    taps: int
+
+    @property
+    def least(self) -> int:
+        return 4 * up(self.taps, 4)
+
+    def sizes(self) -> Iterator[int]:
+        yield self.least
+
+    def block(self, size: int) -> int:
+        return 1 if size < self.least else 2 * self.channels
+
+    def work(self, size: int, tier: str) -> float:
+        if tier not in ("dsp", "mve") or size < self.least:
+            return (WIDE_PLAIN[0] * self.taps + WIDE_PLAIN[1]) * self.outputs
+        windows = self.outputs // self.channels * self.taps
+        alone = 2 if self.outputs == self.channels else 1
+        made = (WIDE_PAIRED[0] * alone * self.taps + WIDE_PAIRED[1]) * self.outputs
+        return made + WIDE_TAKEN * windows
+
+
 def _pointwise(op: Op) -> Form | None:
     return _products(op, staged=False)
 
@@ -400,6 +436,14 @@ def _dense(op: Op) -> Form | None:
     return Dense(op.output.elements // channels, channels, depth, in_words)
 
 
+def _wide(op: Op) -> Form | None:
+    filters = _shape(op, 1)
+    channels = filters[0]
+    if op.kind == "CONV_2D" and _shape(op, 0)[3] != filters[3]:
+        return None  # groups
+    return Wide(op.output.elements, channels, math.prod(filters[1:]))
+
+
 def _shape(op: Op, position: int) -> tuple[int, ...]:
     tensor = op.inputs[position]
     assert tensor is not None
@@ -415,6 +459,7 @@ def _unpacked(op: Op) -> Form | None:
 FORMS: dict[str, Callable[[Op], Form | None]] = {
     "arm_convolve_1x1_s8_fast": _pointwise,
     "arm_convolve_wrapper_s8": _convolution,
+    "arm_convolve_wrapper_s16": _wide,
     "arm_depthwise_conv_wrapper_s8": _depthwise,
     "tflm_opt_fully_connected_spread_s8": _dense,
     "tflm_opt_depthwise_plain_s8": _depthwise,

@@ -11,6 +11,7 @@ All intervals are half-open. Rows are places along axis 1 of an NHWC tensor.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from math import gcd
@@ -205,8 +206,10 @@ def column_reaches(op: Op) -> tuple[RowReach | None, ...]:
     except ShapeError as error:
         raise NotStreamable(op, str(error)) from error
     if op.kind in WINDOW_KINDS:
+        if op.outputs[0].dtype == "int16" and not _are_in_place((*rows, *columns)):
+            raise NotStreamable(op, "windows of int16 are made in whole rows")
         return columns
-    if not all(reach is None or _in_place(reach) for reach in (*rows, *columns)):
+    if not _are_in_place((*rows, *columns)):
         raise NotStreamable(op, "it can't make some pixels of a row")
     for tensor, row in zip(op.inputs, rows, strict=True):
         # A weight is as it is; what is broadcast must be the same for all pixels.
@@ -226,8 +229,11 @@ def is_pixelwise(op: Op) -> bool:
 
     For ops that `column_reaches` takes.
     """
-    every = (*row_reaches(op), *column_reaches(op))
-    return all(reach is None or _in_place(reach) for reach in every)
+    return _are_in_place((*row_reaches(op), *column_reaches(op)))
+
+
+def _are_in_place(reaches: Iterable[RowReach | None]) -> bool:
+    return all(reach is None or _in_place(reach) for reach in reaches)
 
 
 def _in_place(reach: RowReach) -> bool:

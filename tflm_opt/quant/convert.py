@@ -21,7 +21,8 @@ from .sources import one_line
 from .substitute import substituted
 from .verdict import REMEDY, require_full_int8
 
-IO = Literal["int8", "float32"]
+IO = Literal["int8", "float32", "int16"]
+Activations = Literal["int8", "int16"]
 
 _CONTROL_FLOW = ("While", "StatelessWhile", "If", "StatelessIf", "Case", "StatelessCase")
 _REFUSED_OP = re.compile(r"'tf\.(\w+)' op is neither a custom op nor a flex op")
@@ -38,11 +39,21 @@ class _TickFailed(Exception):
         self.error = error
 
 
+def require_types(io: str, activations: str) -> None:
+    """Raises: TflmOptError for types that there are not, or not together."""
+    if activations not in ("int8", "int16"):
+        raise TflmOptError(f"activations={activations!r}: choose 'int8' or 'int16'")
+    known = ("int8", "float32", "int16")[: 3 if activations == "int16" else 2]
+    if io not in known:
+        raise TflmOptError(f"io={io!r}: choose {' or '.join(map(repr, known))}")
+
+
 def to_tflite(
     model: FloatModel,
     samples: Sequence[Sample] | None,
     *,
     io: IO = "int8",
+    activations: Activations = "int8",
     tick: Callable[[float], None] = lambda fraction: None,
     options: PTQ = PLAIN,
 ) -> bytes:
@@ -53,6 +64,7 @@ def to_tflite(
         samples: calibration samples, one array an input, no batch axis; None where the model has
             its ranges (`qat`).
         io: int8 inputs and outputs, or float32 with QUANTIZE and DEQUANTIZE at the borders.
+        activations: int16 for TFLite's 16x8 form: int8 weights, and then also `io` may be int16.
         tick: called with the fraction of calibration done.
         options: what is done between calibration and rounding.
 
@@ -62,6 +74,11 @@ def to_tflite(
     """
     import tensorflow as tf
 
+    if samples is None and activations == "int16":
+        raise UnsupportedModel(
+            "a model that was trained with quantization has ranges for int8 activations",
+            remedy="Give the float model with activations='int16', or name single layers (int16=)",
+        )
     traced = _traced(model, trained=samples is None)
     _refuse_unquantizable(traced.graph)
     converter = tf.lite.TFLiteConverter.from_concrete_functions([traced])
@@ -69,6 +86,10 @@ def to_tflite(
     if samples is not None:  # with ranges of its own in the model, these would ask for data
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         converter.representative_dataset = lambda: _feed(model, samples, tick)
+    if activations == "int16":
+        tflite = _wide(converter, model, io)
+        require_full_int8(tflite, model, io=io)
+        return tflite
     if io == "int8":
         converter.inference_input_type = tf.int8
         converter.inference_output_type = tf.int8
@@ -105,6 +126,26 @@ def _step_between(converter: Any, samples: Sequence[Sample], options: PTQ, io: I
         return rounded(edited(calibrated(*args, **kwargs), options, samples, rounded))
 
     converter._quantize = quantize
+
+
+def _wide(converter: Any, model: FloatModel, io: IO) -> bytes:
+    """The file with int16 activations; int8 borders are QUANTIZE ops of our own."""
+    import tensorflow as tf
+
+    from .. import graph
+    from .int16 import int8_borders
+
+    kinds = tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
+    converter.target_spec.supported_ops = [kinds]
+    if io != "float32":
+        converter.inference_input_type = converter.inference_output_type = tf.int16
+    try:
+        tflite: bytes = converter.convert()
+    except _TickFailed as failed:
+        raise failed.error from None
+    except Exception as error:
+        raise _translated(error) from error
+    return graph.write(int8_borders(graph.read(tflite))) if io == "int8" else tflite
 
 
 def _with_input_names(tflite: bytes, model: FloatModel) -> bytes:

@@ -162,12 +162,13 @@ class SumParameters:
     output: tuple[int, int]
 
 
-def add_parameters(scale1: float, scale2: float, output_scale: float) -> SumParameters:
-    """ADD's factors, all in float64. Source: CalculateOpDataAdd.
+def add_parameters(
+    scale1: float, scale2: float, output_scale: float, left_shift: int = 20
+) -> SumParameters:
+    """ADD's factors, all in float64; for int16, `left_shift` is 15. Source: CalculateOpDataAdd.
 
     Raises: UnsupportedModel when a factor is not below one.
     """
-    left_shift = 20
     twice = 2.0 * max(scale1, scale2)
     return SumParameters(
         left_shift,
@@ -177,12 +178,14 @@ def add_parameters(scale1: float, scale2: float, output_scale: float) -> SumPara
     )
 
 
-def sub_parameters(scale1: float, scale2: float, output_scale: float) -> SumParameters:
+def sub_parameters(
+    scale1: float, scale2: float, output_scale: float, left_shift: int = 20
+) -> SumParameters:
     """SUB's factors: as ADD's, in float64 (float32 in TFLM's sources of 2026-08, see above).
 
     Raises: UnsupportedModel when a factor is not below one. Source: CalculateOpDataSub.
     """
-    return add_parameters(scale1, scale2, output_scale)
+    return add_parameters(scale1, scale2, output_scale, left_shift)
 
 
 def squared_difference_parameters(

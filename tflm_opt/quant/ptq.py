@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ..errors import MissingTool, TflmOptError, UnsupportedModel
+from ..errors import MissingTool, UnsupportedModel
 from . import calibration as calibrating
 from . import convert, draw, isolate, qat, sources, tfmot, widen
 from .calibration import CalibrationWarning, Sample
@@ -74,6 +74,7 @@ def quantize(
     trainer: str = "qat",
     io: convert.IO = "int8",
     options: PTQ | None = None,
+    activations: convert.Activations = "int8",
     samples: int = 200,
     seed: int = 0,
     progress: Progress | None = None,
@@ -96,6 +97,9 @@ def quantize(
             in a child process (see `tfmot.training`).
         io: dtype of the file's inputs and outputs.
         options: how ranges are chosen and what is done against rounding; by default `PTQ()`.
+        activations: dtype of what layers hand on: int8, or int16 for accuracy at twice the memory;
+            weights are int8 with both. Then `io` may be int16 too. It needs calibration data, given
+            or drawn.
         samples: at most so many calibration samples are used.
         seed: for the choice of samples and for drawn data.
         progress: called with a phase and the fraction of it that is done.
@@ -110,8 +114,7 @@ def quantize(
         InvalidModel: a file that is missing or damaged.
         MissingTool: TensorFlow is not installed.
     """
-    if io not in ("int8", "float32"):
-        raise TflmOptError(f"io={io!r}: choose 'int8' or 'float32'")
+    convert.require_types(io, activations)
     report = progress or (lambda phase, fraction: None)
     source = sources.detect(model)
     report("load", 0.0)
@@ -138,6 +141,7 @@ def quantize(
                 trained,
                 chosen if kind != "trained" else None,
                 io=io,
+                activations=activations,
                 tick=tick,
                 options=options or PTQ(),
             )

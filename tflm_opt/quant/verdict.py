@@ -90,7 +90,7 @@ def _require_borders(graph: Any, model: FloatModel, io: str, schema: Any) -> Non
     if model.outputs:
         _require_same("outputs", [None] * len(outputs), [None] * len(model.outputs))
     _require_used(inputs, graph)
-    wanted = {"int8": schema.TensorType.INT8, "float32": schema.TensorType.FLOAT32}[io]
+    wanted = getattr(schema.TensorType, io.upper())
     for tensor in (*inputs, *outputs):
         if tensor.Type() != wanted:
             name = tensor.Name().decode(errors="replace")

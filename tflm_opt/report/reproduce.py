@@ -13,6 +13,7 @@ _DEFAULTS = {
     "runtime": "engine",
     "input": "resident",
     "io": "int8",
+    "activations": "int8",
     "max_extra_macs": 0.0,
     "max_slowdown": 1.3,
     "kernels": "reference",
@@ -58,12 +59,13 @@ def options(request: dict[str, Any]) -> list[str]:
     """The options of `tflm-opt optimize` that differ from their defaults."""
     found = []
     for key, usual in _DEFAULTS.items():
-        value = request[key]
+        value = request.get(key, usual)  # older reports have fewer
         if value != usual:
             text = "inf" if value is None else str(value)
             found.append(f"--{key.replace('_', '-')} {shlex.quote(text)}")
     if request.get("compress"):
         found.append("--compress")
+    found += [f"--int16 {shlex.quote(layer)}" for layer in request.get("int16", ())]
     if not request["verify"]:
         found.append("--no-verify")
     if request["calibration"]:

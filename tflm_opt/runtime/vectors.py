@@ -16,6 +16,7 @@ from ..graph.ir import NUMPY_DTYPES, Quantization, Tensor
 
 Sample = Sequence[np.ndarray]
 
+CODES = ("int8", "int16")  # element types that stand for real values
 FLOAT_LIMIT = 4.0  # float inputs without a quantization to go by are drawn from ±4
 
 
@@ -97,7 +98,13 @@ _PATTERNS = (_smooth, _noise, _noisy_picture, _spikes, _smooth, _noise, _noisy_p
 
 def quantize(values: np.ndarray, quant: Quantization) -> np.ndarray:
     """Real values as int8 codes, as TFLM's QUANTIZE does: float32, halves away from zero."""
-    return round_codes(values, quant, -128, 127).astype(np.int8)
+    return codes_of(values, quant, "int8")
+
+
+def codes_of(values: np.ndarray, quant: Quantization, dtype: str) -> np.ndarray:
+    """`quantize` to int8 or int16."""
+    info = np.iinfo(dtype)
+    return round_codes(values, quant, info.min, info.max).astype(dtype)
 
 
 def round_codes(values: np.ndarray, quant: Quantization, low: int, high: int) -> np.ndarray:
@@ -111,7 +118,7 @@ def round_codes(values: np.ndarray, quant: Quantization, low: int, high: int) ->
 
 
 def dequantize(codes: np.ndarray, quant: Quantization) -> np.ndarray:
-    """int8 codes as float32 values, as TFLM's DEQUANTIZE does."""
+    """int8 or int16 codes as float32 values, as TFLM's DEQUANTIZE does."""
     offset = codes.astype(np.int32) - int(quant.zero_point[0])
     return (offset * np.float64(quant.scale[0])).astype(np.float32)
 
@@ -119,8 +126,8 @@ def dequantize(codes: np.ndarray, quant: Quantization) -> np.ndarray:
 def recode(sample: Sample, have: Sequence[Tensor], want: Sequence[Tensor]) -> list[np.ndarray]:
     """A sample of one model's tensors as the same sample of another's.
 
-    The optimizer turns float inputs and outputs into int8 ones; this gives the values in the
-    other's element type, so that both can be run and compared.
+    The optimizer turns float inputs and outputs into int8 or int16 ones; this gives the values in
+    the other's element type, so that both can be run and compared.
     """
     return [_recode(a, x, y) for a, x, y in zip(sample, have, want, strict=True)]
 
@@ -129,10 +136,10 @@ def _recode(array: np.ndarray, have: Tensor, want: Tensor) -> np.ndarray:
     array = array.reshape(want.shape)
     if have.dtype == want.dtype:
         return array
-    if have.dtype == "int8" and want.dtype == "float32" and have.quant is not None:
+    if have.dtype in CODES and want.dtype == "float32" and have.quant is not None:
         return dequantize(array, have.quant)
-    if have.dtype == "float32" and want.dtype == "int8" and want.quant is not None:
-        return quantize(array, want.quant)
+    if have.dtype == "float32" and want.dtype in CODES and want.quant is not None:
+        return codes_of(array, want.quant, want.dtype)
     raise ValueError(f"no way from {have.dtype} to {want.dtype} for tensor {want.name!r}")
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from tflm_opt.codegen.call import Call, Constant, Lowered, Null, Pointer, Scratch, Struct, dims
 from tflm_opt.codegen.fold import folded
-from tflm_opt.codegen.lower import lowers
+from tflm_opt.codegen.lower import lowers, wide
 from tflm_opt.codegen.settle import settled, sums
 from tflm_opt.codegen.unpacked import needed, packed_words
 from tflm_opt.errors import UnsupportedModel
@@ -34,6 +34,8 @@ def conv_2d(op: Op) -> Lowered:
             tensor=filters.name,
         )
     _check_size(image, op.output, (height, width), options)
+    if wide.is_wide(op):
+        return wide.convolution(op, axis=0)
     # What the wrapper would find out at run time, each time.
     plain = options.stride == (1, 1) and options.padding.empty and channels == depth
     pointwise = plain and (height, width) == (1, 1)
@@ -54,6 +56,8 @@ def depthwise_conv_2d(op: Op) -> Lowered:
             tensor=filters.name,
         )
     _check_size(image, op.output, (height, width), options)
+    if wide.is_wide(op):
+        return wide.convolution(op, axis=3)
     multiplier = out_channels // channels
     return _call(
         "arm_depthwise_conv_wrapper_s8",
@@ -65,9 +69,10 @@ def depthwise_conv_2d(op: Op) -> Lowered:
 
 
 def _operands(op: Op) -> tuple[Tensor, Tensor, ConvOptions]:
-    image = of_rank(op, int8(op, source(op)), 4)
+    data = wide.int16 if wide.is_wide(op) else int8
+    image = of_rank(op, data(op, source(op)), 4)
     filters = of_rank(op, source(op, 1), 4)
-    of_rank(op, int8(op, op.output), 4)
+    of_rank(op, data(op, op.output), 4)
     if not isinstance(op.options, ConvOptions):
         raise UnsupportedModel("its options are missing", remedy="Export the model again")
     return image, filters, op.options

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from tflm_opt.codegen.axes import broadcast
 from tflm_opt.codegen.call import Call, Lowered, Pointer, Struct
-from tflm_opt.codegen.lower import lowers
+from tflm_opt.codegen.lower import lowers, wide
 from tflm_opt.errors import UnsupportedModel
 from tflm_opt.graph.ir import Op, Tensor
 from tflm_opt.graph.operands import int8, source
@@ -29,6 +31,8 @@ from tflm_opt.quant.numerics import (
 @lowers("ADD")
 def add(op: Op) -> Lowered:
     """Sum; factors in float64."""
+    if wide.is_wide(op):
+        return _wide_sum("tflm_opt_broadcast_add_s16", op, add_parameters)
     first, second, output = _operands(op)
     factors = add_parameters(first.scale, second.scale, output.scale)
     low, high = _activation(op)
@@ -42,6 +46,8 @@ def add(op: Op) -> Lowered:
 @lowers("SUB")
 def sub(op: Op) -> Lowered:
     """Difference; factors in float32."""
+    if wide.is_wide(op):
+        return _wide_sum("tflm_opt_broadcast_sub_s16", op, sub_parameters)
     first, second, output = _operands(op)
     factors = sub_parameters(first.scale, second.scale, output.scale)
     return _broadcast_sum("tflm_opt_broadcast_sub_s8", op, factors, _activation(op))
@@ -50,6 +56,9 @@ def sub(op: Op) -> Lowered:
 @lowers("MUL")
 def mul(op: Op) -> Lowered:
     """Product."""
+    if wide.is_wide(op):
+        scales = source(op, 0).scale, source(op, 1).scale, op.output.scale
+        return wide.product(op, mul_parameters(*scales), _fused(op))
     first, second, output = _operands(op)
     factor = mul_parameters(first.scale, second.scale, output.scale)
     activation = _activation(op)
@@ -94,10 +103,19 @@ def _alike(op: Op) -> bool:
     return source(op, 0).shape == source(op, 1).shape == op.output.shape
 
 
-def _activation(op: Op) -> tuple[int, int]:
+def _wide_sum(function: str, op: Op, parameters: Callable[..., SumParameters]) -> Lowered:
+    scales = source(op, 0).scale, source(op, 1).scale, op.output.scale
+    return wide.pair(function, op, parameters(*scales, left_shift=15), _fused(op))
+
+
+def _fused(op: Op) -> str:
     if not isinstance(op.options, AddOptions | SubOptions | MulOptions):
         raise UnsupportedModel("its options are missing", remedy="Export the model again")
-    return activation_range(op.options.activation, op.output.scale, op.output.zero_point)
+    return op.options.activation
+
+
+def _activation(op: Op) -> tuple[int, int]:
+    return activation_range(_fused(op), op.output.scale, op.output.zero_point)
 
 
 def _broadcast_sum(

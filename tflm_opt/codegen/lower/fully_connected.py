@@ -10,7 +10,7 @@ import numpy as np
 
 from tflm_opt.codegen.call import Call, Constant, Lowered, Null, Pointer, Scratch, Struct, dims
 from tflm_opt.codegen.fold import folded
-from tflm_opt.codegen.lower import lowers
+from tflm_opt.codegen.lower import lowers, wide
 from tflm_opt.codegen.unpacked import needed, packed_words
 from tflm_opt.errors import UnsupportedModel
 from tflm_opt.graph.ir import Op, Tensor
@@ -31,9 +31,10 @@ _BIAS_TOLERANCE = 0.02  # of one output step, as in TFLM
 @lowers("FULLY_CONNECTED")
 def fully_connected(op: Op) -> Lowered:
     """Filter [channels, depth]; the input is read as rows of `depth`, whatever its shape."""
-    vectors = int8(op, source(op))
+    data = wide.int16 if wide.is_wide(op) else int8
+    vectors = data(op, source(op))
     filters = of_rank(op, source(op, 1), 2)
-    output = int8(op, op.output)
+    output = data(op, op.output)
     options = op.options
     if not isinstance(options, FullyConnectedOptions) or options.weights_format != 0:
         raise UnsupportedModel("its weights are not in the default format")
@@ -50,6 +51,8 @@ def fully_connected(op: Op) -> Lowered:
             f"an output of {list(output.shape)}",
             tensor=output.name,
         )
+    if wide.is_wide(op):
+        return wide.fully_connected(op)
     values, scales = weights(op, 1, 0, 2)
     added, offset = folded(values, 0, bias(op, 2, channels), -vectors.zero_point)
     multipliers, shifts = _factors(op, vectors, filters, scales)

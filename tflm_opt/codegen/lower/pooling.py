@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tflm_opt.codegen.call import Call, Lowered, Pointer, Scratch, Struct, dims
-from tflm_opt.codegen.lower import lowers
+from tflm_opt.codegen.lower import lowers, wide
 from tflm_opt.codegen.row_sums import row_sums
 from tflm_opt.errors import UnsupportedModel
 from tflm_opt.graph.ir import Op, Tensor
@@ -19,7 +19,7 @@ def average_pool_2d(op: Op) -> Lowered:
     """Rounded to nearest, halves away from zero."""
     if isinstance(op.options, RowSumOptions):
         return _rows("tflm_opt_average_rows_s8", op, op.options, size=4)
-    return _pool("arm_avgpool_s8", op)
+    return _pool("arm_avgpool", op)
 
 
 @lowers("MAX_POOL_2D")
@@ -27,7 +27,7 @@ def max_pool_2d(op: Op) -> Lowered:
     """The greatest element of each window."""
     if isinstance(op.options, RowSumOptions):
         return _rows("tflm_opt_max_rows_s8", op, op.options, size=1)
-    return _pool("arm_max_pool_s8", op)
+    return _pool("arm_max_pool", op)
 
 
 def _rows(function: str, op: Op, part: RowSumOptions, size: int) -> Lowered:
@@ -40,8 +40,9 @@ def _rows(function: str, op: Op, part: RowSumOptions, size: int) -> Lowered:
 
 
 def _pool(function: str, op: Op) -> Lowered:
-    image = of_rank(op, int8(op, source(op)), 4)
-    output = of_rank(op, int8(op, op.output), 4)
+    data = wide.int16 if wide.is_wide(op) else int8
+    image = of_rank(op, data(op, source(op)), 4)
+    output = of_rank(op, data(op, op.output), 4)
     options = op.options
     if not isinstance(options, PoolOptions):
         raise UnsupportedModel("its options are missing", remedy="Export the model again")
@@ -53,13 +54,13 @@ def _pool(function: str, op: Op) -> Lowered:
         (
             (options.stride[1], options.stride[0]),
             (pad.left, pad.top),
-            activation_range(options.activation, output.scale, output.zero_point),
+            activation_range(options.activation, output.scale, output.zero_point, output.dtype),
         ),
     )
     return Lowered(
         (
             Call(
-                function,
+                function + ("_s16" if output.dtype == "int16" else "_s8"),
                 (
                     Scratch(),
                     params,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from tflm_opt.codegen.axes import reduction
 from tflm_opt.codegen.call import Call, Lowered, Pointer, Struct
-from tflm_opt.codegen.lower import lowers
+from tflm_opt.codegen.lower import lowers, wide
 from tflm_opt.codegen.row_sums import row_sums
 from tflm_opt.errors import UnsupportedModel
 from tflm_opt.graph.ir import Op, Tensor
@@ -27,7 +27,8 @@ def mean(op: Op) -> Lowered:
         return _mean_rows(op, op.options)
     tensor, output, axes = _operands(op)
     count = product(tuple(tensor.shape[axis] for axis in axes))
-    return _sum(tensor, output, axes, mean_multiplier(tensor.scale / output.scale, count))
+    factor = mean_multiplier(tensor.scale / output.scale, count)
+    return wide.total(op, axes, factor) if wide.is_wide(op) else _sum(tensor, output, axes, factor)
 
 
 @lowers("SUM")
@@ -36,7 +37,8 @@ def sum_(op: Op) -> Lowered:
     if isinstance(op.options, RowSumOptions):
         return _sum_rows(op, op.options)
     tensor, output, axes = _operands(op)
-    return _sum(tensor, output, axes, quantize_multiplier(tensor.scale / output.scale))
+    factor = quantize_multiplier(tensor.scale / output.scale)
+    return wide.total(op, axes, factor) if wide.is_wide(op) else _sum(tensor, output, axes, factor)
 
 
 @lowers("REDUCE_MAX")
@@ -54,8 +56,9 @@ def reduce_min(op: Op) -> Lowered:
 
 
 def _operands(op: Op) -> tuple[Tensor, Tensor, frozenset[int]]:
-    tensor = int8(op, source(op))
-    output = int8(op, op.output)
+    data = wide.int16 if wide.is_wide(op) and op.kind in ("MEAN", "SUM") else int8
+    tensor = data(op, source(op))
+    output = data(op, op.output)
     of_type(op, source(op, 1), "int32")
     listed = constant(op, 1, "list of axes")
     axes = frozenset(axis_of(op, axis, len(tensor.shape)) for axis in listed)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tflm_opt.codegen.call import Call, Lowered, Pointer
-from tflm_opt.codegen.lower import lowers
+from tflm_opt.codegen.lower import lowers, wide
 from tflm_opt.errors import UnsupportedModel
 from tflm_opt.graph.ir import Op
 from tflm_opt.graph.operands import int8, source
@@ -14,6 +14,8 @@ from tflm_opt.quant.numerics import softmax_parameters
 @lowers("SOFTMAX")
 def softmax(op: Op) -> Lowered:
     """The output's scale is 1/256 and its zero point -128, or TFLM refuses."""
+    if wide.is_wide(op):
+        return wide.softmax(op)
     logits = int8(op, source(op))
     output = int8(op, op.output)
     if not isinstance(op.options, SoftmaxOptions):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tflm_opt.codegen.call import Call, Constant, Lowered, Pointer, Struct
-from tflm_opt.codegen.lower import lowers
+from tflm_opt.codegen.lower import lowers, wide
 from tflm_opt.errors import UnsupportedModel
 from tflm_opt.graph.ir import Op
 from tflm_opt.graph.operands import addressable, has_shape, of_type, per_tensor, source
@@ -25,9 +25,11 @@ _SUFFIX = {"int8": "s8", "uint8": "u8", "int16": "s16"}
 
 @lowers(*(kind for kind in tables.KINDS if kind != "QUANTIZE"))
 def unary(op: Op) -> Lowered:
-    """An op that maps every int8 to an int8."""
+    """An op that maps every int8 to an int8; some also int16."""
     tensor = source(op)
     _same_size(op)
+    if wide.is_wide(op) and op.kind in wide.UNARY:
+        return wide.unary(op)
     table = Constant("table", tables.table(op))
     arguments = (Pointer(tensor), table, tensor.elements, Pointer(op.output))
     return Lowered((Call("tflm_opt_lut_s8", arguments, status=False),))

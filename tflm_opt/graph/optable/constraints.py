@@ -68,7 +68,9 @@ def dtype_remedy(tensor: Tensor) -> str:
         return "uint8 files come from old converters. " + RE_EXPORT
     if tensor.dtype in ("float32", "float16", "float64"):
         return "The model is not, or only partly, quantized. " + RE_EXPORT
-    if tensor.dtype in ("int16", "int64", "int4"):
+    if tensor.dtype == "int16":
+        return f"This op has no int16 form here. {RE_EXPORT}"
+    if tensor.dtype in ("int64", "int4"):
         return f"{tensor.dtype} is not supported here yet. {RE_EXPORT}"
     return RE_EXPORT
 
@@ -111,6 +113,20 @@ def activations_quantized(op: Op) -> Broken | None:
     return None
 
 
+def int16_symmetric(op: Op) -> Broken | None:
+    """int16 data has one positive scale and zero point 0."""
+    for tensor in (*op.inputs, *op.outputs):
+        if tensor is None or tensor.dtype != "int16":
+            continue
+        quant = tensor.quant
+        if quant is None:
+            return Broken("it has no quantization parameters", tensor, RE_EXPORT)
+        if quant.per_channel or quant.scale[0] <= 0 or quant.zero_point[0] != 0:
+            said = f"scale {quant.scale[0]} and zero point {quant.zero_point[0]}"
+            return Broken(f"it has {said}", tensor, RE_EXPORT)
+    return None
+
+
 WEIGHT_INPUTS = {
     "CONV_2D": 1,
     "DEPTHWISE_CONV_2D": 1,
@@ -148,6 +164,14 @@ def weights_quantized(axis: int) -> Constraint:
     )
 
 
+def int4_of_int8_data(op: Op) -> Broken | None:
+    """A filter of int16 data is int8."""
+    filters = op.inputs[1]
+    if filters is not None and filters.dtype == "int4" and op.outputs[0].dtype == "int16":
+        return Broken("it is int4", filters, "Keep its weights int8, or its data")
+    return None
+
+
 def int4_of_one_scale(op: Op) -> Broken | None:
     """An int4 filter has one scale."""
     filters = op.inputs[1]
@@ -159,14 +183,17 @@ def int4_of_one_scale(op: Op) -> Broken | None:
     return None
 
 
-def bias_int32(index: int) -> Constraint:
+def bias_int32(index: int, *, wide: tuple[str, ...] = ("int32", "int64")) -> Constraint:
+    """`wide`: what it may be where the data is int16."""
+
     def constraint(op: Op) -> Broken | None:
+        allowed = wide if op.outputs[0].dtype == "int16" else ("int32",)
         for tensor in _inputs(op, index):
-            if tensor.dtype != "int32":
+            if tensor.dtype not in allowed:
                 return Broken(f"it is {tensor.dtype}", tensor, RE_EXPORT)
         return None
 
-    return _named(constraint, "The bias is int32.")
+    return _named(constraint, f"The bias is int32, that of int16 data {' or '.join(wide)}.")
 
 
 def rank_at_most(limit: int, *indices: int) -> Constraint:
@@ -224,6 +251,8 @@ def fixed_output(zero_point: int, scale: float | None = None) -> Constraint:
 
     def constraint(op: Op) -> Broken | None:
         output = op.outputs[0]
+        if output.dtype == "int16":  # see fixed_int16_output
+            return None
         if output.zero_point != zero_point:
             return Broken(f"its zero point is {output.zero_point}", output, RE_EXPORT)
         if scale is not None and output.scale != scale:
@@ -232,6 +261,14 @@ def fixed_output(zero_point: int, scale: float | None = None) -> Constraint:
 
     scale_words = f"scale 1/{round(1 / scale)} and " if scale is not None else ""
     return _named(constraint, f"The output has {scale_words}zero point {zero_point}.")
+
+
+def fixed_int16_output(op: Op) -> Broken | None:
+    """int16 outputs have scale 1/32768."""
+    output = op.outputs[0]
+    if output.dtype == "int16" and output.scale != 1 / 32768:
+        return Broken(f"its scale is {output.scale}", output, RE_EXPORT)
+    return None
 
 
 def corners_or_centers(op: Op) -> Broken | None:
@@ -263,17 +300,26 @@ def inputs_at_most(limit: int) -> Constraint:
     return _named(constraint, f"There are at most {limit} inputs.")
 
 
-QUANTIZE_PAIRS = {("float32", "int8"), ("int8", "int8"), ("int8", "uint8"), ("uint8", "int8")}
-DEQUANTIZE_PAIRS = {("int8", "float32"), ("uint8", "float32")}
+QUANTIZE_PAIRS = {
+    ("float32", "int8"),
+    ("int8", "int8"),
+    ("int8", "uint8"),
+    ("uint8", "int8"),
+    ("float32", "int16"),
+    ("int8", "int16"),
+    ("int16", "int8"),
+    ("int16", "int16"),
+}
+DEQUANTIZE_PAIRS = {("int8", "float32"), ("uint8", "float32"), ("int16", "float32")}
 
 
 def quantize_types(op: Op) -> Broken | None:
-    """It turns float32 into int8, int8 into int8 of another scale, or int8 into uint8 or back."""
+    """It turns float32, int8 or int16 into int8 or int16, or int8 into uint8 or back."""
     return _type_pair(op, QUANTIZE_PAIRS)
 
 
 def dequantize_types(op: Op) -> Broken | None:
-    """It turns int8 or uint8 into float32."""
+    """It turns int8, uint8 or int16 into float32."""
     return _type_pair(op, DEQUANTIZE_PAIRS)
 
 

@@ -15,45 +15,67 @@ ANY_ACTIVATION = c.activation_among("NONE", "RELU", "RELU_N1_TO_1", "RELU6")
 NO_ACTIVATION = c.activation_among("NONE")
 # Types that ops which only move data take; float32 occurs at a model's border.
 MOVED = ("int8", "int16", "int32", "float32")
+# Types that ops compute with: weights stay int8 ("16x8").
+DATA = ("int8", "int16")
+# Types of filters: some may be int4.
+NARROW = ("int8", "int4")
+SAME = (c.activations_quantized, c.int16_symmetric)
 
 
-def _weighted(data: int, axis: int, *filters: str) -> tuple[Constraint, ...]:
-    """Constraints of an op with int8 data as input `data`, weights of such types as input 1."""
+def _weighted(
+    data: int,
+    axis: int,
+    dtypes: tuple[str, ...] = DATA,
+    *,
+    filters: tuple[str, ...] = ("int8",),
+    wide: tuple[str, ...] = ("int32", "int64"),
+) -> tuple[Constraint, ...]:
+    """Constraints of an op with data as input `data`, and weights of such types as input 1."""
     return (
-        c.input_is(data, "input", "int8"),
-        c.outputs_are("int8"),
-        c.input_is(1, "filter", "int8", *filters),
+        c.input_is(data, "input", *dtypes),
+        c.same_dtype(data),
+        c.input_is(1, "filter", *filters),
         c.constant(1, "filter"),
         c.weights_quantized(axis),
-        c.activations_quantized,
-        c.bias_int32(3 if data == 2 else 2),
+        *SAME,
+        c.bias_int32(3 if data == 2 else 2, wide=wide),
         c.constant(3 if data == 2 else 2, "bias"),
         ANY_ACTIVATION,
     )
 
 
-def _unary(kind: str, *more: Constraint, record: type[options.Options] | None = None) -> OpSpec:
-    """int8 to int8, place by place: a table of 256 bytes."""
+def _unary(
+    kind: str,
+    *more: Constraint,
+    record: type[options.Options] | None = None,
+    dtypes: tuple[str, ...] = ("int8",),
+) -> OpSpec:
+    """int8 to int8, place by place: a table of 256 bytes. Some also int16 to int16."""
     return OpSpec(
         kind,
         (1, 1),
         shapes.same_as_input,
         fields.same_place,
         "elementwise",
-        (c.inputs_are("int8"), c.outputs_are("int8"), c.activations_quantized, *more),
+        (c.inputs_are(*dtypes), c.same_dtype(0), *SAME, *more),
         record=record,
     )
 
 
-def _binary(kind: str, *more: Constraint, record: type[options.Options] | None = None) -> OpSpec:
-    """int8 and int8 to int8, with broadcasting."""
+def _binary(
+    kind: str,
+    *more: Constraint,
+    record: type[options.Options] | None = None,
+    dtypes: tuple[str, ...] = ("int8",),
+) -> OpSpec:
+    """Two tensors of one type to a third, with broadcasting."""
     return OpSpec(
         kind,
         (2, 2),
         shapes.broadcast,
         fields.same_place,
         "elementwise",
-        (c.inputs_are("int8"), c.outputs_are("int8"), c.activations_quantized, *more),
+        (c.inputs_are(*dtypes), c.same_dtype(0, 1), *SAME, *more),
         record=record,
     )
 
@@ -66,9 +88,9 @@ def _pool(kind: str) -> OpSpec:
         fields.pooling,
         "window",
         (
-            c.inputs_are("int8"),
-            c.outputs_are("int8"),
-            c.activations_quantized,
+            c.inputs_are(*DATA),
+            c.same_dtype(0),
+            *SAME,
             c.nearly_same_quantization,
             ANY_ACTIVATION,
         ),
@@ -76,7 +98,7 @@ def _pool(kind: str) -> OpSpec:
     )
 
 
-def _reduction(kind: str, *more: Constraint) -> OpSpec:
+def _reduction(kind: str, *dtypes: str) -> OpSpec:
     return OpSpec(
         kind,
         (2, 2),
@@ -84,13 +106,12 @@ def _reduction(kind: str, *more: Constraint) -> OpSpec:
         fields.reduction,
         "all",
         (
-            c.input_is(0, "input", "int8"),
-            c.outputs_are("int8"),
-            c.activations_quantized,
+            c.input_is(0, "input", *dtypes),
+            c.same_dtype(0),
+            *SAME,
             c.input_is(1, "list of axes", "int32"),
             c.constant(1, "list of axes"),
             c.rank_at_most(4),
-            *more,
         ),
         record=options.ReducerOptions,
     )
@@ -156,7 +177,7 @@ _ROWS = (
         shapes.conv_2d,
         fields.convolution,
         "window",
-        _weighted(0, 0, "int4"),
+        (*_weighted(0, axis=0, filters=NARROW), c.int4_of_int8_data),
         costs.conv_2d,
         record=options.ConvOptions,
     ),
@@ -166,7 +187,7 @@ _ROWS = (
         shapes.depthwise_conv_2d,
         fields.convolution,
         "window",
-        _weighted(0, 3, "int4"),
+        (*_weighted(0, axis=3, filters=NARROW, wide=("int64",)), c.int4_of_int8_data),
         costs.depthwise_conv_2d,
         record=options.ConvOptions,
     ),
@@ -176,7 +197,7 @@ _ROWS = (
         shapes.transpose_conv,
         fields.transpose_conv,
         "map",
-        (c.constant(0, "output shape"), *_weighted(2, 0)),
+        (c.constant(0, "output shape"), *_weighted(2, axis=0, dtypes=("int8",))),
         costs.transpose_conv,
         record=options.TransposeConvOptions,
     ),
@@ -186,7 +207,12 @@ _ROWS = (
         shapes.fully_connected,
         fields.fully_connected,
         "all",
-        (*_weighted(0, 0, "int4"), c.int4_of_one_scale, c.default_weights_format),
+        (
+            *_weighted(0, axis=0, filters=NARROW),
+            c.int4_of_int8_data,
+            c.int4_of_one_scale,
+            c.default_weights_format,
+        ),
         costs.fully_connected,
         record=options.FullyConnectedOptions,
     ),
@@ -207,9 +233,9 @@ _ROWS = (
     ),
     _pool("AVERAGE_POOL_2D"),
     _pool("MAX_POOL_2D"),
-    _binary("ADD", ANY_ACTIVATION, record=options.AddOptions),
-    _binary("SUB", ANY_ACTIVATION, record=options.SubOptions),
-    _binary("MUL", ANY_ACTIVATION, record=options.MulOptions),
+    _binary("ADD", ANY_ACTIVATION, record=options.AddOptions, dtypes=DATA),
+    _binary("SUB", ANY_ACTIVATION, record=options.SubOptions, dtypes=DATA),
+    _binary("MUL", ANY_ACTIVATION, record=options.MulOptions, dtypes=DATA),
     _binary("SQUARED_DIFFERENCE"),
     _binary("MINIMUM"),
     _binary("MAXIMUM"),
@@ -221,13 +247,13 @@ _ROWS = (
         "elementwise",
         (c.inputs_are("int8"), c.outputs_are("int8"), c.activations_quantized),
     ),
-    _unary("RELU"),
-    _unary("RELU6"),
-    _unary("LEAKY_RELU", record=options.LeakyReluOptions),
+    _unary("RELU", dtypes=DATA),
+    _unary("RELU6", dtypes=DATA),
+    _unary("LEAKY_RELU", record=options.LeakyReluOptions, dtypes=DATA),
     _unary("ELU"),
     _unary("HARD_SWISH"),
-    _unary("LOGISTIC", c.fixed_output(-128)),
-    _unary("TANH"),
+    _unary("LOGISTIC", c.fixed_output(-128), c.fixed_int16_output, dtypes=DATA),
+    _unary("TANH", c.fixed_int16_output, dtypes=DATA),
     _unary("ABS"),
     _unary("RSQRT"),
     OpSpec(
@@ -237,10 +263,11 @@ _ROWS = (
         fields.softmax,
         "rows of the last axis",
         (
-            c.inputs_are("int8"),
-            c.outputs_are("int8"),
-            c.activations_quantized,
+            c.inputs_are(*DATA),
+            c.same_dtype(0),
+            *SAME,
             c.fixed_output(-128, 1 / 256),
+            c.fixed_int16_output,
         ),
         record=options.SoftmaxOptions,
     ),
@@ -250,7 +277,7 @@ _ROWS = (
         shapes.same_as_input,
         fields.same_place,
         "elementwise",
-        (c.quantize_types, c.activations_quantized),
+        (c.quantize_types, *SAME),
     ),
     OpSpec(
         "DEQUANTIZE",
@@ -258,12 +285,12 @@ _ROWS = (
         shapes.same_as_input,
         fields.same_place,
         "elementwise",
-        (c.dequantize_types, c.activations_quantized),
+        (c.dequantize_types, *SAME),
     ),
-    _reduction("MEAN"),
-    _reduction("SUM"),
-    _reduction("REDUCE_MAX"),
-    _reduction("REDUCE_MIN"),
+    _reduction("MEAN", *DATA),
+    _reduction("SUM", *DATA),
+    _reduction("REDUCE_MAX", "int8"),
+    _reduction("REDUCE_MIN", "int8"),
     _move(
         "PAD",
         (2, 2),

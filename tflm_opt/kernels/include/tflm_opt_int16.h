@@ -2,8 +2,8 @@
  * Kernels with 16-bit activations and 8-bit weights ("int16x8"). Include tflm_opt_kernels.h rather
  * than this file.
  *
- * The engine makes no calls to them: they serve code written for CMSIS-NN, and have its names,
- * arguments and semantics. Values are int16 with zero point 0, so that offsets are not read but
+ * Those of CMSIS-NN's names have its arguments and semantics, and serve code written for it and the
+ * engine. Values are int16 with zero point 0, so that offsets are not read but
  * where a comment says so. Sums and biases are int64 and rounded as TFLM does, once. No kernel
  * needs scratch: _get_buffer_size says 0, and contexts are not read.
  *
@@ -43,7 +43,12 @@ typedef struct {
     cmsis_nn_fc_params fc_params;
 } cmsis_nn_bmm_params;
 
-/* 2-D convolution: any stride, dilation and padding; groups, as arm_convolve_wrapper_s8 has them. */
+/*
+ * 2-D convolution: any stride, dilation and padding; groups, as arm_convolve_wrapper_s8 has them.
+ * Cores with the DSP extension put the windows of two pixels into scratch, where there are
+ * four bytes for each of a filter's taps, filled up to a multiple of 4, and no groups. Then the outputs of two pixels
+ * are written after all reads for both.
+ */
 arm_cmsis_nn_status arm_convolve_wrapper_s16(const cmsis_nn_context *ctx,
                                              const cmsis_nn_conv_params *conv_params,
                                              const cmsis_nn_per_channel_quant_params *quant_params,
@@ -59,6 +64,19 @@ int32_t arm_convolve_wrapper_s16_get_buffer_size(const cmsis_nn_conv_params *con
                                                  const cmsis_nn_dims *input_dims,
                                                  const cmsis_nn_dims *filter_dims,
                                                  const cmsis_nn_dims *output_dims);
+
+/* The same without scratch. */
+arm_cmsis_nn_status tflm_opt_convolve_plain_s16(const cmsis_nn_context *ctx,
+                                                const cmsis_nn_conv_params *conv_params,
+                                                const cmsis_nn_per_channel_quant_params *quant_params,
+                                                const cmsis_nn_dims *input_dims,
+                                                const int16_t *input_data,
+                                                const cmsis_nn_dims *filter_dims,
+                                                const int8_t *filter_data,
+                                                const cmsis_nn_dims *bias_dims,
+                                                const cmsis_nn_bias_data *bias_data,
+                                                const cmsis_nn_dims *output_dims,
+                                                int16_t *output_data);
 
 /* Depthwise convolution: any stride, dilation, padding and multiplier. */
 arm_cmsis_nn_status arm_depthwise_conv_s16(const cmsis_nn_context *ctx,
@@ -195,6 +213,56 @@ void arm_softmax_s8_s16(const int8_t *input,
                         const int32_t shift,
                         const int32_t diff_min,
                         int16_t *output);
+
+/*
+ * ADD, SUB and MUL, of equal shapes or broadcast: as the s8 kernels of these names. Offsets are not
+ * read, left_shift is 15.
+ */
+arm_cmsis_nn_status tflm_opt_broadcast_add_s16(const tflm_opt_sum_params *params,
+                                               const tflm_opt_broadcast *shape,
+                                               const int16_t *input1_data,
+                                               const int16_t *input2_data,
+                                               int16_t *output_data);
+arm_cmsis_nn_status tflm_opt_broadcast_sub_s16(const tflm_opt_sum_params *params,
+                                               const tflm_opt_broadcast *shape,
+                                               const int16_t *input1_data,
+                                               const int16_t *input2_data,
+                                               int16_t *output_data);
+arm_cmsis_nn_status tflm_opt_broadcast_mul_s16(const tflm_opt_product_params *params,
+                                               const tflm_opt_broadcast *shape,
+                                               const int16_t *input1_data,
+                                               const int16_t *input2_data,
+                                               int16_t *output_data);
+
+/* MEAN and SUM: the sum of the elements, requantized. No sum is 2^31 or more. */
+arm_cmsis_nn_status tflm_opt_sum_s16(const tflm_opt_reduce_params *params,
+                                     const tflm_opt_reduction *shape,
+                                     const int16_t *input_data,
+                                     int16_t *output_data);
+
+/* RELU, RELU6 and LEAKY_RELU: a factor for values below zero and one for the others, then a clamp. */
+typedef struct {
+    cmsis_nn_per_tensor_quant_params below;
+    cmsis_nn_per_tensor_quant_params others;
+    cmsis_nn_activation activation;
+} tflm_opt_slopes;
+
+void tflm_opt_leaky_relu_s16(const tflm_opt_slopes *slopes,
+                             const int16_t *input,
+                             int32_t size,
+                             int16_t *output);
+
+/* LOGISTIC and TANH: (x * multiplier + half) >> shift has 3 * 2^12 for 1; the output's scale is 2^-15. */
+void tflm_opt_logistic_s16(const int16_t *input,
+                           int32_t multiplier,
+                           int32_t shift,
+                           int32_t size,
+                           int16_t *output);
+void tflm_opt_tanh_of_s16(const int16_t *input,
+                          int32_t multiplier,
+                          int32_t shift,
+                          int32_t size,
+                          int16_t *output);
 
 #ifdef __cplusplus
 }

@@ -13,12 +13,25 @@
 #define TFLM_OPT_WIDE_SHIFT_MIN (-31)
 #define TFLM_OPT_WIDE_SHIFT_MAX 7
 
-/* x * multiplier * 2^(shift - 31) for |x| < 2^47. */
+/* A multiplier's upper 16 bits, rounded. */
+TFLM_OPT_INLINE int32_t tflm_opt_reduced(int32_t multiplier)
+{
+    return multiplier < 0x7FFF0000 ? (multiplier + (1 << 15)) >> 16 : 0x7FFF;
+}
+
+/*
+ * x * multiplier * 2^(shift - 31) for |x| < 2^47, of which TFLM takes it that it has 32 bits. Those
+ * lie in both words of the product for most scales; compilers make more of a shift by any number.
+ */
 TFLM_OPT_INLINE int32_t tflm_opt_requantize_wide(int64_t x, int32_t multiplier, int32_t shift)
 {
-    const int32_t reduced = multiplier < 0x7FFF0000 ? (multiplier + (1 << 15)) >> 16 : 0x7FFF;
+    const int32_t reduced = tflm_opt_reduced(multiplier);
     const int32_t right = 15 - shift;
     const uint64_t product = (uint64_t)x * (uint64_t)(int64_t)reduced;
+    if (TFLM_OPT_LIKELY(right < 32)) {
+        const uint64_t rounded = product + ((uint32_t)1 << (right - 1));
+        return (int32_t)((uint32_t)rounded >> right | (uint32_t)(rounded >> 32) << (32 - right));
+    }
     return (int32_t)((int64_t)(product + ((uint64_t)1 << (right - 1))) >> right);
 }
 
@@ -43,13 +56,24 @@ TFLM_OPT_INLINE int16_t tflm_opt_clamp_s16(int32_t x)
     return (int16_t)tflm_opt_clamp(x, INT16_MIN, INT16_MAX);
 }
 
-/* The sum of x[i] * f[i]. */
+/* Products of 16 by 8 bits that a sum of 32 bits holds, whatever they are: a multiple of 4. */
+#define TFLM_OPT_WIDE_RUN 508
+
+/* The sum of x[i] * f[i]. Most of it is of 32 bits, which cores have one instruction for. */
 TFLM_OPT_INLINE int64_t tflm_opt_dot_s16(const int16_t *x, const int8_t *f, int32_t count)
 {
     int64_t sum = 0;
-    int32_t i;
-    for (i = 0; i < count; i++) {
-        sum += (int64_t)x[i] * f[i];
+    while (count > 0) {
+        const int32_t run = tflm_opt_min(count, TFLM_OPT_WIDE_RUN);
+        int32_t part = 0;
+        int32_t i;
+        for (i = 0; i < run; i++) {
+            part += x[i] * f[i];
+        }
+        sum += part;
+        x += run;
+        f += run;
+        count -= run;
     }
     return sum;
 }

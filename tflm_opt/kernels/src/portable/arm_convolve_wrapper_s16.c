@@ -1,96 +1,8 @@
-#include "tflm_opt_check.h"
+#include "tflm_opt_tier.h"
+
+#if !TFLM_OPT_DSP
+
 #include "tflm_opt_kernels.h"
-#include "tflm_opt_place.h"
-#include "tflm_opt_wide.h"
-
-static int64_t sum_window(const tflm_opt_inside *inside,
-                          const int16_t *pixel,
-                          const int8_t *filter,
-                          int32_t depth,
-                          int32_t filter_row)
-{
-    int64_t sum = 0;
-    int32_t ky;
-    int32_t kx;
-    for (ky = 0; ky < inside->rows; ky++) {
-        const int16_t *in = pixel;
-        const int8_t *tap = filter;
-        if (inside->column_step == depth) {
-            sum += tflm_opt_dot_s16(in, tap, inside->columns * depth);
-        } else {
-            for (kx = 0; kx < inside->columns; kx++) {
-                sum += tflm_opt_dot_s16(in, tap, depth);
-                in += inside->column_step;
-                tap += depth;
-            }
-        }
-        pixel += inside->row_step;
-        filter += filter_row;
-    }
-    return sum;
-}
-
-static int32_t scale(const cmsis_nn_per_channel_quant_params *quant,
-                     const cmsis_nn_bias_data *bias,
-                     int32_t channel,
-                     int64_t sum)
-{
-    const int32_t multiplier = quant->multiplier[channel];
-    const int32_t shift = quant->shift[channel];
-    if (bias != NULL && bias->is_int32_bias) {
-        const int32_t *values = (const int32_t *)bias->data;
-        const uint32_t start = values != NULL ? (uint32_t)values[channel] : 0U;
-        return tflm_opt_requantize((int32_t)((uint32_t)(uint64_t)sum + start), multiplier, shift);
-    }
-    if (bias != NULL && bias->data != NULL) {
-        sum += ((const int64_t *)bias->data)[channel];
-    }
-    return tflm_opt_requantize_wide(sum, multiplier, shift);
-}
-
-static int shifts_fit(const int32_t *shifts, const cmsis_nn_bias_data *bias, int32_t count)
-{
-    int32_t i;
-    if (bias == NULL || !bias->is_int32_bias) {
-        return tflm_opt_are_wide_shifts(shifts, count);
-    }
-    for (i = 0; i < count; i++) {
-        if (!tflm_opt_is_shift(shifts[i])) {
-            return 0;
-        }
-    }
-    return 1;
-}
-
-/* All channels of one output pixel; each group of them reads its own input channels. */
-static void convolve_pixel(const tflm_opt_inside *inside,
-                           const cmsis_nn_dims *filter_dims,
-                           const cmsis_nn_per_channel_quant_params *quant,
-                           const cmsis_nn_bias_data *bias,
-                           const cmsis_nn_activation *activation,
-                           const int16_t *pixel,
-                           const int8_t *filter,
-                           int32_t channels,
-                           int32_t group_channels,
-                           int16_t *output)
-{
-    const int32_t depth = filter_dims->c;
-    const int32_t filter_row = filter_dims->w * depth;
-    int32_t left = group_channels;
-    int32_t channel;
-    filter += inside->tap * depth;
-    for (channel = 0; channel < channels; channel++) {
-        int64_t sum;
-        if (left-- == 0) {
-            pixel += depth;
-            left = group_channels - 1;
-        }
-        sum = sum_window(inside, pixel, filter, depth, filter_row);
-        output[channel] = (int16_t)tflm_opt_clamp(scale(quant, bias, channel, sum),
-                                                  activation->min, activation->max);
-        filter += filter_dims->h * filter_row;
-    }
-}
 
 arm_cmsis_nn_status arm_convolve_wrapper_s16(const cmsis_nn_context *ctx,
                                              const cmsis_nn_conv_params *conv_params,
@@ -104,38 +16,9 @@ arm_cmsis_nn_status arm_convolve_wrapper_s16(const cmsis_nn_context *ctx,
                                              const cmsis_nn_dims *output_dims,
                                              int16_t *output_data)
 {
-    tflm_opt_windows windows;
-    int32_t group_channels;
-    int32_t n;
-    int32_t y;
-    int32_t x;
-    (void)ctx;
-    (void)bias_dims;
-    if (!tflm_opt_convolution_fits(conv_params, quant_params, input_dims, filter_dims,
-                                   output_dims) ||
-        input_data == NULL || filter_data == NULL || output_data == NULL ||
-        !shifts_fit(quant_params->shift, bias_data, output_dims->c)) {
-        return ARM_CMSIS_NN_ARG_ERROR;
-    }
-    windows.stride = &conv_params->stride;
-    windows.padding = &conv_params->padding;
-    windows.dilation = &conv_params->dilation;
-    windows.input = input_dims;
-    windows.filter = filter_dims;
-    group_channels = output_dims->c / (input_dims->c / filter_dims->c);
-    for (n = 0; n < output_dims->n; n++) {
-        for (y = 0; y < output_dims->h; y++) {
-            for (x = 0; x < output_dims->w; x++) {
-                const tflm_opt_inside inside = tflm_opt_place(&windows, y, x);
-                convolve_pixel(&inside, filter_dims, quant_params, bias_data,
-                               &conv_params->activation, input_data + inside.pixel, filter_data,
-                               output_dims->c, group_channels, output_data);
-                output_data += output_dims->c;
-            }
-        }
-        input_data += input_dims->h * input_dims->w * input_dims->c;
-    }
-    return ARM_CMSIS_NN_SUCCESS;
+    return tflm_opt_convolve_plain_s16(ctx, conv_params, quant_params, input_dims, input_data,
+                                       filter_dims, filter_data, bias_dims, bias_data, output_dims,
+                                       output_data);
 }
 
 int32_t arm_convolve_wrapper_s16_get_buffer_size(const cmsis_nn_conv_params *conv_params,
@@ -149,3 +32,5 @@ int32_t arm_convolve_wrapper_s16_get_buffer_size(const cmsis_nn_conv_params *con
     (void)output_dims;
     return 0;
 }
+
+#endif /* !TFLM_OPT_DSP */

@@ -1,31 +1,11 @@
+#include "tflm_opt_tier.h"
+
+#if !TFLM_OPT_DSP
+
 #include "tflm_opt_check.h"
 #include "tflm_opt_kernels.h"
 #include "tflm_opt_place.h"
-#include "tflm_opt_wide.h"
-
-/* One channel of one window; tap_step is from one column of taps to the next. */
-static int64_t sum_window(const tflm_opt_inside *inside,
-                          const int16_t *pixel,
-                          const int8_t *taps,
-                          int32_t tap_step,
-                          int32_t filter_row)
-{
-    int64_t sum = 0;
-    int32_t ky;
-    int32_t kx;
-    for (ky = 0; ky < inside->rows; ky++) {
-        const int16_t *in = pixel;
-        const int8_t *tap = taps;
-        for (kx = 0; kx < inside->columns; kx++) {
-            sum += (int64_t)*in * *tap;
-            in += inside->column_step;
-            tap += tap_step;
-        }
-        pixel += inside->row_step;
-        taps += filter_row;
-    }
-    return sum;
-}
+#include "tflm_opt_wide_scale.h"
 
 /* All channels of one output pixel; each input channel makes ch_mult of them. */
 static void depthwise_pixel(const tflm_opt_inside *inside,
@@ -47,7 +27,7 @@ static void depthwise_pixel(const tflm_opt_inside *inside,
             pixel++;
             left = params->ch_mult - 1;
         }
-        sum += sum_window(inside, pixel, filter + channel, channels, filter_row);
+        sum += tflm_opt_sum_taps_s16(inside, pixel, filter + channel, channels, filter_row);
         output[channel] = (int16_t)tflm_opt_clamp(
             tflm_opt_requantize_wide(sum, quant->multiplier[channel], quant->shift[channel]),
             params->activation.min, params->activation.max);
@@ -97,3 +77,5 @@ arm_cmsis_nn_status arm_depthwise_conv_s16(const cmsis_nn_context *ctx,
     }
     return ARM_CMSIS_NN_SUCCESS;
 }
+
+#endif /* !TFLM_OPT_DSP */

@@ -59,17 +59,55 @@ static uint32_t magnitude(int32_t x)
     return x < 0 ? 0U - (uint32_t)x : (uint32_t)x;
 }
 
-int16_t tflm_opt_sigmoid_s16(int32_t x, int32_t shift)
+/* Of 3 * 2^12 for 1. */
+static int16_t sigmoid(int32_t input)
 {
-    const int32_t input = scaled(x, shift);
     const int32_t value = interpolate(magnitude(input), 9, 0x7FFF << 10);
     return (int16_t)((input >= 0 ? value + (1 << 9) : (1 << 25) - value + (1 << 9) - 1) >> 10);
 }
 
 /* tanh(x) = 2 * logistic(2 * x) - 1 */
-int16_t tflm_opt_tanh_s16(int32_t x, int32_t shift)
+static int16_t tanh_of(int32_t input)
 {
-    const int32_t input = scaled(x, shift);
     const int32_t value = interpolate(magnitude(input), 8, 0xFFFF << 8) - (1 << 23);
     return (int16_t)((input >= 0 ? value + (1 << 7) : -value + (1 << 7) - 1) >> 8);
+}
+
+static int32_t halved(int32_t product, int32_t shift)
+{
+    return (product + (int32_t)(((uint32_t)1 << shift) >> 1)) >> shift;
+}
+
+int16_t tflm_opt_sigmoid_s16(int32_t x, int32_t shift)
+{
+    return sigmoid(scaled(x, shift));
+}
+
+int16_t tflm_opt_tanh_s16(int32_t x, int32_t shift)
+{
+    return tanh_of(scaled(x, shift));
+}
+
+void tflm_opt_logistic_s16(const int16_t *input,
+                           int32_t multiplier,
+                           int32_t shift,
+                           int32_t size,
+                           int16_t *output)
+{
+    int32_t i;
+    for (i = 0; i < size; i++) {
+        output[i] = sigmoid(halved(input[i] * multiplier, shift));
+    }
+}
+
+void tflm_opt_tanh_of_s16(const int16_t *input,
+                          int32_t multiplier,
+                          int32_t shift,
+                          int32_t size,
+                          int16_t *output)
+{
+    int32_t i;
+    for (i = 0; i < size; i++) {
+        output[i] = tanh_of(halved(input[i] * multiplier, shift));
+    }
 }
