@@ -12,7 +12,7 @@ import pytest
 from small_models import Net, residual_net, residual_tflite
 
 import tflm_opt
-from tflm_opt import api, errors, graph, saved
+from tflm_opt import api, errors, graph, loading, saved
 from tflm_opt.errors import DoesNotFit, InvalidModel, TflmOptError, UnknownBoard
 from tflm_opt.runtime import tflm, vectors
 
@@ -408,7 +408,7 @@ def test_long_tensor_names_are_shortened_in_the_verdict(tflite: bytes) -> None:
 
 def test_calibration_of_a_tflite_is_told_to_be_of_no_use(tflite: bytes) -> None:
     told = tflm_opt.optimize(tflite, calibration=np.zeros((4, 4)), verbose=0, verify=False)
-    assert told.warnings == (api.UNUSED_CALIBRATION,)
+    assert told.warnings == (loading.UNUSED_CALIBRATION,)
 
 
 def test_an_empty_batch_and_labels_that_are_no_classes(result: tflm_opt.Result) -> None:

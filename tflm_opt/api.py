@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from . import boards, sizes
-from .errors import DoesNotFit, InvalidModel, MissingTool, TflmOptError
+from .errors import DoesNotFit, MissingTool, TflmOptError
+from .loading import UNUSED_CALIBRATION, Loaded, Training, load, widened
 from .narrow import narrowed
 from .progress import Progress, reporter
 from .result import Flash, Result, Sram, Whole
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from .graph import Graph
     from .patch_split.rewrite import Stock
     from .patch_split.search import Point
-    from .quant import PTQ, FloatModel
+    from .quant import PTQ
 
 RUNTIMES = ("engine", "tflm")
 INPUTS = ("resident", "streamed")
@@ -37,31 +38,7 @@ TRAINERS = ("qat", "tfmot")
 QUANTIZE = ("ptq", *TRAINERS)
 SLOWDOWN = 1.3
 DEFAULT_BOARD = "qemu_m4"
-UNUSED_CALIBRATION = (
-    "the calibration data was not used: a .tflite is quantized already. To calibrate again, give "
-    "the Keras model"
-)
 TFLM_STACK = 1900  # bytes; 1.1 to 1.9 kB were seen on an emulated Cortex-M4
-
-
-@dataclass(frozen=True, slots=True)
-class Loaded:
-    """A model of any kind, as the int8 `.tflite` that everything starts from."""
-
-    tflite: bytes
-    name: str
-    source: str | None
-    float_model: FloatModel | None
-    warnings: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Training:
-    """What training with quantization gets: data as `fit` takes them, and how often."""
-
-    data: Any
-    epochs: int
-    trainer: str = "qat"
 
 
 def optimize(
@@ -190,7 +167,7 @@ def optimize(
         )
         layers = (int16,) if isinstance(int16, str) else tuple(int16)
         if layers:
-            loaded = _widened(loaded, layers)
+            loaded = widened(loaded, layers)
         if flash_budget is not None:  # what else a .tflite's calibration is for
             unused = [w for w in loaded.warnings if w != UNUSED_CALIBRATION]
             loaded = dataclasses.replace(loaded, warnings=tuple(unused))
@@ -285,84 +262,9 @@ def tradeoffs(
         return runs.found().front
 
 
-def load(
-    model: Any,
-    *,
-    calibration: Any = None,
-    io: str = "int8",
-    activations: str = "int8",
-    seed: int = 0,
-    training: Training | None = None,
-    rounding: PTQ | None = None,
-    progress: Progress,
-) -> Loaded:
-    """Any kind of model as int8 `.tflite` bytes; only a Keras one costs TensorFlow's import."""
-    from .quant.sources import Source, detect
-
-    source = detect(model)
-    unused = (UNUSED_CALIBRATION,) if calibration is not None else ()
-    if training is not None and source in (Source.TFLITE_BYTES, Source.TFLITE_FILE):
-        raise TflmOptError("a .tflite can't be trained: give the Keras model it was made from")
-    if rounding is not None and source in (Source.TFLITE_BYTES, Source.TFLITE_FILE):
-        raise TflmOptError("a .tflite is rounded already: give the Keras model, or no quantize=")
-    if activations == "int16" and source in (Source.TFLITE_BYTES, Source.TFLITE_FILE):
-        raise TflmOptError(
-            'a .tflite has its types already: int16="*" puts all layers of an int8 one on int16, '
-            "or give the Keras model"
-        )
-    if source is Source.TFLITE_BYTES:
-        return Loaded(bytes(model), "model", None, None, unused)
-    if source is Source.TFLITE_FILE:
-        path = Path(model)
-        progress.step(f"Reading {path.name}")
-        try:
-            data = path.read_bytes()
-        except OSError as error:
-            raise InvalidModel(f"can't be read: {error.strerror}", source=str(path)) from error
-        return Loaded(data, path.stem, str(path), None, unused)
-    if source is Source.UNKNOWN:
-        raise InvalidModel(_unknown(model))
-    from . import quant
-
-    progress.step("Quantizing" if training is None else "Training with quantization")
-    made = quant.quantize(
-        model,
-        calibration,
-        train=None if training is None else training.data,
-        epochs=0 if training is None else training.epochs,
-        trainer="qat" if training is None else training.trainer,
-        io=io,  # type: ignore[arg-type]
-        activations=activations,  # type: ignore[arg-type]
-        options=rounding,
-        seed=seed,
-        progress=lambda _, done: progress.detail(round(done * 100), 100),
-    )
-    title = Path(model).stem if isinstance(model, (str, Path)) else made.float_model.name
-    return Loaded(made.tflite, title, None, made.float_model, made.warnings)
-
-
-def _widened(loaded: Loaded, layers: tuple[str, ...]) -> Loaded:
-    """The model with the named layers on int16."""
-    from . import graph
-    from .quant.int16 import widen
-
-    wide = widen(graph.read(loaded.tflite, loaded.source), layers)
-    return dataclasses.replace(loaded, tflite=graph.write(wide))
-
-
 def _borders(io: str) -> Literal["int8", "float32"]:
     """What passes do at the borders: leave floats, or make them what is stored, int8 or int16."""
     return "float32" if io == "float32" else "int8"
-
-
-def _unknown(model: Any) -> str:
-    kinds = "a Keras model, a .keras, .h5 or .tflite file, a SavedModel folder, or .tflite bytes"
-    if isinstance(model, (str, Path)):
-        state = "is not a model" if Path(model).exists() else "does not exist"
-        return f"{model} {state}: give {kinds}"
-    if isinstance(model, (bytes, bytearray, memoryview)):
-        return f"{len(model)} bytes that are not a .tflite file: give {kinds}"
-    return f"an object of type {type(model).__name__} is not a model: give {kinds}"
 
 
 def _optimize(

@@ -16,8 +16,8 @@ from .errors import TflmOptError
 from .progress import Progress
 
 if TYPE_CHECKING:
-    from .api import Loaded
     from .graph import Tensor
+    from .loading import Loaded
     from .mixed import Mixed
     from .result import Result
 

@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ..errors import MissingTool, UnsupportedModel
+from ..errors import MissingTool, TflmOptError, UnsupportedModel
 from . import calibration as calibrating
 from . import convert, draw, isolate, qat, sources, tfmot, widen
 from .calibration import CalibrationWarning, Sample
@@ -115,6 +115,15 @@ def quantize(
         MissingTool: TensorFlow is not installed.
     """
     convert.require_types(io, activations)
+    if options is not None and activations == "int16":
+        raise TflmOptError(
+            "options of PTQ are for int8 activations: int16 ones have room for all values. Leave "
+            "them out, or choose activations='int8'"
+        )
+    if train is not None and activations == "int16":
+        raise TflmOptError(
+            "training with quantization is for int8 activations: leave out train=, or activations="
+        )
     report = progress or (lambda phase, fraction: None)
     source = sources.detect(model)
     report("load", 0.0)
