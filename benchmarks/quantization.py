@@ -1,31 +1,38 @@
-"""What int8 costs nets that are hard to quantize, by method.
+"""What quantization costs: accuracy of nets that are hard to quantize, training, int4 weights.
 
     python benchmarks/quantization.py [--task digits ...] [--way rescaled ...] [--recipe minmax ...]
-                                      [--seeds 3] [--quick] [--json]
+                                      [--seeds 3] [--quick] [--no-speed] [--int4 MODEL.tflite]
+                                      [--json]
 
 Each net of `hard_nets.py` is trained once for a seed, and every recipe quantizes that same net,
 with 200 of its training images to calibrate. Accuracy is that of the whole `.tflite` in LiteRT's
-reference kernels, which TFLM and the engine equal bit for bit, on images that were not trained on.
-`float` and `int8` are means over seeds; the 95% intervals are Wilson's, of the images of all seeds
-together. `lost` is float less int8 in points, each seed's in brackets; `of min-max` the share
-of what plain min-max conversion loses.
+reference kernels, on images that were not trained on; `bit-exact` counts the files whose outputs
+the engine gave as TFLM did, byte for byte, when they were optimized. `float` and `int8` are means
+over seeds; the 95% intervals are Wilson's, of the images of all seeds together. `lost` is float
+less int8 in points, each seed's in brackets, with Newcombe's paired interval of all images; `of
+min-max` the share of what plain min-max conversion loses.
+
+Then what training with quantization takes (`qat_speed.py`), and for a model named with `--int4`
+which layers get int4 weights so that all weights take 30% less (`int4.py`).
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import math
 import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import qat_speed
 from hard_nets import TASKS, WAYS, HardNet, hard_net
 
-from tflm_opt import quant
+import tflm_opt
+from tflm_opt import intervals, quant
 
 Recipe = Callable[[HardNet], bytes]
 
@@ -52,26 +59,28 @@ RECIPES: dict[str, Recipe] = {
     "default, bias correction, mse": ptq(method="mse", correct_bias=True),
     "qat": qat,
 }
+RIGHT = ("float_right", "int8_right")
 BASE = "minmax"
+BELOW = 30.0  # percent
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One recipe on one net: how many of `images` are classified rightly."""
+    """One recipe on one net: which of the test images are classified rightly."""
 
     task: str
     way: str
     recipe: str
     seed: int
-    images: int
-    float_right: int
-    int8_right: int
+    float_right: np.ndarray
+    int8_right: np.ndarray
+    bit_exact: bool
     seconds: float
 
     @property
     def lost(self) -> float:
         """Points of accuracy."""
-        return 100 * (self.float_right - self.int8_right) / self.images
+        return 100 * float(self.float_right.mean() - self.int8_right.mean())
 
 
 def main() -> None:
@@ -81,6 +90,8 @@ def main() -> None:
     parser.add_argument("--recipe", action="append", choices=list(RECIPES))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--quick", action="store_true", help="one seed, few epochs: a smoke test")
+    parser.add_argument("--no-speed", action="store_true", help="only accuracy")
+    parser.add_argument("--int4", type=Path, metavar="MODEL.tflite", help="choose its int4 layers")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     arguments = parser.parse_args()
     chosen = {name: RECIPES[name] for name in arguments.recipe or RECIPES}
@@ -92,20 +103,31 @@ def main() -> None:
             for seed in range(seeds):
                 runs += net_runs(hard_net(task, way=way, seed=seed, epochs=epochs), chosen)
     rows = [row(runs, key) for key in dict.fromkeys((r.task, r.way, r.recipe) for r in runs)]
-    print(json.dumps({"rows": rows}, indent=2) if arguments.json else table(rows))
+    found: dict[str, Any] = {"nets": rows}
+    texts = [table(rows)]
+    if not arguments.no_speed:
+        found["training"] = qat_speed.measured()
+        texts.append(qat_speed.table(found["training"]))
+    if arguments.int4:
+        import int4  # which needs compilers for emulated boards
+
+        mixed = int4.choice(arguments.int4.read_bytes(), BELOW)
+        found["int4"] = mixed.to_dict()
+        texts.append(str(mixed))
+    print(json.dumps(found, indent=2) if arguments.json else "\n\n".join(texts))
 
 
 def net_runs(net: HardNet, recipes: dict[str, Recipe]) -> Iterator[Run]:
     """All recipes on one net."""
     images, labels = net.test
     expected = net.model.predict(images, batch_size=256, verbose=0).argmax(1)
-    float_right = int((expected == labels).sum())
     for name, recipe in recipes.items():
         began = time.monotonic()
         tflite = recipe(net)
         seconds = time.monotonic() - began
-        right = int((classes(tflite, images) == labels).sum())
-        run = Run(net.task, net.way, name, net.seed, len(images), float_right, right, seconds)
+        right = classes(tflite, images) == labels
+        exact = bool(tflm_opt.optimize(tflite, verbose=0).bit_exact)
+        run = Run(net.task, net.way, name, net.seed, expected == labels, right, exact, seconds)
         print(f"{run.task} {run.way} {name} {run.seed}: {run.lost:.2f} lost", file=sys.stderr)
         yield run
 
@@ -134,39 +156,37 @@ def row(runs: list[Run], key: tuple[str, str, str]) -> dict[str, Any]:
     """What one recipe does on the nets of one task and way, all seeds."""
     mine = [run for run in runs if (run.task, run.way, run.recipe) == key]
     base = [run for run in runs if (run.task, run.way, run.recipe) == (*key[:2], BASE)]
-    images = sum(run.images for run in mine)
-    float_right, int8_right = (
-        sum(getattr(run, name) for run in mine) for name in ("float_right", "int8_right")
-    )
+    both = [np.concatenate([getattr(run, name) for run in mine]) for name in RIGHT]
     lost, base_lost = (float(np.mean([run.lost for run in some])) for some in (mine, base))
+    change = intervals.paired(*both)
     return {
         "task": key[0],
         "way": key[1],
         "recipe": key[2],
-        "images": images,
-        "float": 100 * float_right / images,
-        "float_interval": wilson(float_right, images),
-        "int8": 100 * int8_right / images,
-        "int8_interval": wilson(int8_right, images),
+        "images": len(both[0]),
+        "float": 100 * both[0].mean(),
+        "float_interval": percent(intervals.wilson(both[0].mean(), len(both[0]))),
+        "int8": 100 * both[1].mean(),
+        "int8_interval": percent(intervals.wilson(both[1].mean(), len(both[1]))),
         "lost": lost,
         "lost_by_seed": [run.lost for run in mine],
+        "lost_interval": [-end for end in reversed(percent(change.interval))],
         "of_minmax": lost / base_lost if base_lost > 0 else None,
+        "bit_exact": sum(run.bit_exact for run in mine),
+        "files": len(mine),
         "seconds": float(np.mean([run.seconds for run in mine])),
     }
 
 
-def wilson(right: int, of: int) -> tuple[float, float]:
-    """The 95% interval of a share, in percent."""
-    z = 1.959964
-    centre, spread = right + z * z / 2, z * math.sqrt(right * (of - right) / of + z * z / 4)
-    return 100 * (centre - spread) / (of + z * z), 100 * (centre + spread) / (of + z * z)
+def percent(interval: intervals.Interval) -> list[float]:
+    return [100 * interval.low, 100 * interval.high]
 
 
 def table(rows: list[dict[str, Any]]) -> str:
     """Markdown."""
     lines = [
-        "| net | recipe | float % | int8 % | lost | of min-max | seconds |",
-        "|---|---|---|---|---|---|---|",
+        "| net | recipe | float % | int8 % | lost | of min-max | bit-exact | seconds |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for one in rows:
         shares = (
@@ -174,10 +194,12 @@ def table(rows: list[dict[str, Any]]) -> str:
             for name in ("float", "int8")
         )
         seeds = ", ".join(f"{lost:.1f}" for lost in one["lost_by_seed"])
+        low, high = one["lost_interval"]
         share = "" if one["of_minmax"] is None else f"{one['of_minmax']:.0%}"
         lines.append(
             f"| {one['task']}, {one['way']} | {one['recipe']} | {' | '.join(shares)} "
-            f"| {one['lost']:.2f} ({seeds}) | {share} | {one['seconds']:.1f} |"
+            f"| {one['lost']:.2f} ({low:.1f} to {high:.1f}; {seeds}) | {share} "
+            f"| {one['bit_exact']} of {one['files']} | {one['seconds']:.1f} |"
         )
     return "\n".join(lines)
 
