@@ -39,7 +39,7 @@ def atomic_folder(path: Path | str, *, force: bool = False) -> Iterator[Path]:
         OutputExists: something else is there. Nothing was written.
     """
     target = check_folder(path, force=force)
-    with _failing_as(target):
+    with failing_as(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
         try:
@@ -54,7 +54,7 @@ def atomic_folder(path: Path | str, *, force: bool = False) -> Iterator[Path]:
 
 
 @contextmanager
-def _failing_as(target: Path) -> Iterator[None]:
+def failing_as(target: Path) -> Iterator[None]:
     """Name the target, not a temporary name beside it or none at all, where writing fails."""
     beside = str(target.parent / f".{target.name}.")
     try:
