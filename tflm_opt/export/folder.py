@@ -1,4 +1,4 @@
-"""Write a folder whole or not at all, and never over somebody else's files.
+"""Write a folder or a file whole or not at all, and never over somebody else's folder.
 
 The content is built in a new folder beside the target and renamed into place at the end, so an
 error, a full disk or Ctrl-C leaves what was there before. Each folder gets a manifest,
@@ -63,6 +63,27 @@ def failing_as(target: Path) -> Iterator[None]:
         if error.errno and (error.filename is None or str(error.filename).startswith(beside)):
             raise OSError(error.errno, os.strerror(error.errno), str(target)) from error
         raise
+
+
+def write_file(path: Path, text: str) -> None:
+    """Write one file whole or not at all, over any that is there: under another name first."""
+    with failing_as(path):
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+                file.write(text)
+            os.chmod(temporary, 0o666 & ~_mask())
+            os.replace(temporary, path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+
+
+def _mask() -> int:
+    """The bits that new files don't get; asking for it means setting it."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
 
 
 def is_ours(path: Path | str) -> bool:
