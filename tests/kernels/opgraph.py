@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 
@@ -27,7 +28,7 @@ from tflm_opt.runtime import host, tflm
 class Layout:
     """A plan in which nothing overlaps, with gaps of different sizes between buffers."""
 
-    schedule: object
+    schedule: Any  # with what code generation asks of one
     offsets: Mapping[Tensor, int]
     scratch: Mapping[Op, tuple[int, int]]
     peak: int
