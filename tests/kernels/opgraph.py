@@ -72,7 +72,8 @@ def draw(tensor: Tensor, rng: np.random.Generator) -> np.ndarray:
         return rng.normal(0, 40, tensor.shape).astype(dtype)
     if dtype.kind == "b":
         return rng.integers(0, 2, tensor.shape).astype(dtype)
-    low, high = np.iinfo(dtype).min, np.iinfo(dtype).max
+    limits = np.iinfo(dtype.name)
+    low, high = limits.min, limits.max
     values = rng.integers(low, high, tensor.shape, dtype=dtype, endpoint=True)
     edge = rng.random(tensor.shape)
     values = np.where(edge < 0.03, dtype.type(low), values)
