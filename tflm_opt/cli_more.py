@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
-import os
 import sys
-import tempfile
 from pathlib import Path
 
 import click
@@ -42,29 +40,16 @@ def report(directory: Path, output: Path, profile: str | None) -> None:
 
 
 def _write_whole(path: Path, text: str) -> None:
-    """Write a file complete or not at all: under another name first."""
+    """Write a file complete or not at all; into what is no file, as it comes."""
+    from .export.folder import write_file
+
     target = path.resolve()
     if target.exists() and not target.is_file():  # a pipe, a device: nothing to be replaced
         path.write_text(text, "utf-8", newline="")
         return
     if not target.parent.is_dir():
         raise FileNotFoundError(errno.ENOENT, "no such folder", str(target.parent))
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
-            file.write(text)
-        os.chmod(temporary, 0o666 & ~_mask())
-        os.replace(temporary, target)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
-def _mask() -> int:
-    """The bits that new files don't get; asking for it means setting it."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+    write_file(target, text)
 
 
 @click.command()

@@ -265,6 +265,17 @@ def test_the_program_in_the_docs() -> None:
     assert f"  {LABELS[3]}: {black[3]:.6f}\n" in said
 
 
+@pytest.mark.parametrize("pointer", [0, 1])
+def test_the_plain_function(pointer: int) -> None:
+    """ei_run_classifier, whatever signal_t is in the source that calls it."""
+    out, folder = library("resident"), Path(scratch())
+    main = paste("plain.cpp", packed(IMAGE), folder / "plain.cpp")
+    macro = f"-DEIDSP_SIGNAL_C_FN_POINTER={pointer}"
+    run("g++", *CXX, *WARNINGS, macro, f"-I{out}", main, out / "lib.a", "-o", folder / "plain")
+    scores = printed_scores(run(folder / "plain"))
+    assert np.array_equal(scores, result().predict(real(IMAGE))[0])
+
+
 def test_a_makefile_for_edge_impulse_builds_the_zip() -> None:
     out = project()
     assert {path.name for path in out.iterdir() if not path.name.startswith(".")} == {

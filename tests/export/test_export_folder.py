@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import errno
 import os
+import zipfile
 from pathlib import Path
 
 import pytest
 
 from tflm_opt.errors import OutputExists
 from tflm_opt.export import folder as folder_module
-from tflm_opt.export.folder import MANIFEST, atomic_folder, check_folder, is_ours
+from tflm_opt.export.archive import atomic_archive
+from tflm_opt.export.folder import MANIFEST, atomic_folder, check_folder, is_ours, write_file
 
 
 def write(path: Path, text: str = "one", *, force: bool = False) -> None:
@@ -203,6 +205,54 @@ def test_a_full_disk_names_the_folder_asked_for(tmp_path: Path, name: str | None
         raise OSError(errno.ENOSPC, "No space left on device", name and str(folder / name))
     assert caught.value.filename == str(target)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["file", None])
+def test_a_full_disk_names_the_archive_asked_for(tmp_path: Path, name: str | None) -> None:
+    target = tmp_path / "out.zip"
+    with pytest.raises(OSError, match="No space left") as caught, atomic_archive(target) as folder:
+        raise OSError(errno.ENOSPC, "No space left on device", name and str(folder / name))
+    assert caught.value.filename == str(target)
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_archive_is_not_left_half_packed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "out.zip"
+    target.write_bytes(b"mine")
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def pack() -> None:
+        with atomic_archive(target, force=True) as folder:
+            (folder / "a").write_text("a")
+
+    monkeypatch.setattr(zipfile.ZipFile, "writestr", full)
+    with pytest.raises(OSError, match="No space left") as caught:
+        pack()
+    assert caught.value.filename == str(target)
+    assert target.read_bytes() == b"mine"
+    only_child(target)
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left"), KeyboardInterrupt()])
+def test_a_file_is_whole_or_what_it_was(
+    error: BaseException, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "data.c"
+    write_file(target, "one")
+    assert target.stat().st_mode & 0o777 == 0o666 & ~folder_module._mask()
+
+    def failing(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(folder_module.os, "replace", failing)
+    with pytest.raises(type(error)):
+        write_file(target, "two")
+    assert target.read_text() == "one"
+    only_child(target)
 
 
 def test_an_error_elsewhere_keeps_its_name(tmp_path: Path) -> None:

@@ -198,7 +198,7 @@ def test_photographs_are_named_on_the_command_line(
         given.append(folder)
         return data
 
-    def enough(data: Any, **_: Any) -> Any:
+    def enough(data: Any, epochs: int) -> Any:
         given.append(data)
         raise InterruptedError
 

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 
@@ -27,7 +28,7 @@ from tflm_opt.runtime import host, tflm
 class Layout:
     """A plan in which nothing overlaps, with gaps of different sizes between buffers."""
 
-    schedule: object
+    schedule: Any  # with what code generation asks of one
     offsets: Mapping[Tensor, int]
     scratch: Mapping[Op, tuple[int, int]]
     peak: int
@@ -71,7 +72,8 @@ def draw(tensor: Tensor, rng: np.random.Generator) -> np.ndarray:
         return rng.normal(0, 40, tensor.shape).astype(dtype)
     if dtype.kind == "b":
         return rng.integers(0, 2, tensor.shape).astype(dtype)
-    low, high = np.iinfo(dtype).min, np.iinfo(dtype).max
+    limits = np.iinfo(dtype.name)
+    low, high = limits.min, limits.max
     values = rng.integers(low, high, tensor.shape, dtype=dtype, endpoint=True)
     edge = rng.random(tensor.shape)
     values = np.where(edge < 0.03, dtype.type(low), values)

@@ -13,7 +13,7 @@ and in scratch. Afterwards
 Outputs lie apart from inputs, or over them as far as the arena would lay them (`together`): kernels
 of all tiers write in the order that they promise.
 
-The library is compiled once for each board and process, a model once for each layout.
+The library and the core are compiled once for each board and process, a model once for each layout.
 """
 
 from __future__ import annotations
@@ -196,8 +196,7 @@ def linked(sources: codegen.Sources, main: str, board: Board, folder: Path) -> P
     run(
         [
             *(*gcc, "-std=gnu11", f"-I{folder}", f"-I{machine.CORE}"),
-            *(f"-D{macro}" for macro in machine.defines(board)),
-            *("main.c", f"{sources.name}.o", *map(str, sorted(machine.CORE.glob("*.c")))),
+            *("main.c", f"{sources.name}.o", *map(str, core(board.id))),
             *map(str, library(board.id)),
             *(*machine.LINK_FLAGS, "-Tscript.ld", "-lm", "-o", str(program)),
         ],
@@ -209,12 +208,26 @@ def linked(sources: codegen.Sources, main: str, board: Board, folder: Path) -> P
 _FOLDERS: list[tempfile.TemporaryDirectory[str]] = []
 
 
+def _scratch() -> Path:
+    _FOLDERS.append(tempfile.TemporaryDirectory(prefix="tflm_opt-kernels-"))
+    return Path(_FOLDERS[-1].name)
+
+
+@cache
+def core(board_id: str) -> tuple[Path, ...]:
+    """The objects of what starts a program and feeds it."""
+    board, root = boards.get(board_id), _scratch()
+    gcc = [machine.compiler(board=board), *board.flags, *machine.ENGINE_FLAGS, "-std=gnu11"]
+    macros = [f"-D{macro}" for macro in machine.defines(board)]
+    sources = sorted(map(str, machine.CORE.glob("*.c")))
+    run([*gcc, *macros, f"-I{machine.CORE}", "-c", *sources], root)
+    return tuple(sorted(root.glob("*.o")))
+
+
 @cache
 def library(board_id: str) -> tuple[Path, ...]:
     """The objects of all kernels of all tiers."""
-    board = boards.get(board_id)
-    _FOLDERS.append(tempfile.TemporaryDirectory(prefix="tflm_opt-kernels-"))
-    root = Path(_FOLDERS[-1].name)
+    board, root = boards.get(board_id), _scratch()
     for tier in table.TIERS:
         (root / tier).mkdir()
         sources = sorted(map(str, (table.SOURCES / tier).glob("*.c")))

@@ -68,6 +68,44 @@ def test_instructions_are_exact_past_the_wrap_of_the_counter(loop: firmware.Firm
     assert run.instructions == [loop_instructions(800_000_000)]
 
 
+def test_a_kernel_is_compiled_once_for_what_it_depends_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its text, headers and flags; a model's own code each time. The result is the same file."""
+    model = write_tiny(tmp_path / "model")
+    header, source = model / "include" / "tflm_opt_x.h", model / "src" / "tflm_opt_x.c"
+    header.write_text("#define X 1\n")
+    source.write_text('#include "tflm_opt_x.h"\nint tflm_opt_x(void) { return X; }\n')
+    monkeypatch.setattr(firmware.host_build, "folder", lambda: tmp_path)
+    compiled: list[str] = []
+    run = firmware._run
+
+    def counting(command: list[str], cwd: Path) -> str:
+        if "-c" in command:
+            compiled.append(Path(command[command.index("-c") + 1]).stem)
+        return run(command, cwd)
+
+    def again(board: str = "qemu_m4") -> tuple[list[str], list[bytes]]:
+        compiled.clear()
+        built = firmware.build_model(model, boards.get(board), tmp_path / "out", jobs=1)
+        usage = [path.with_suffix(".su").read_text() for path in built.objects]
+        assert sum("tflm_opt_x\t" in text for text in usage) == 1
+        return sorted(compiled), [path.read_bytes() for path in built.objects]
+
+    monkeypatch.setattr(firmware, "_run", counting)
+    own = sorted(path.stem for path in (model / "src").glob("*.c") if path != source)
+    first = again()
+    assert first[0] == sorted([*own, "tflm_opt_x"])
+    assert again() == (own, first[1])
+    assert "tflm_opt_x" in again("qemu_m3")[0]
+    header.write_text("#define X 2\n")
+    changed = again()
+    assert changed[0] == first[0]
+    assert changed[1] != first[1]
+    source.write_text(source.read_text().replace("X;", "X + 1;"))
+    assert again()[0] == first[0]
+
+
 def test_three_runs_are_identical(tiny: firmware.Firmware) -> None:
     runs = [qemu.run(tiny, M4, samples(20)) for _ in range(3)]
     assert runs[0].instructions == runs[1].instructions == runs[2].instructions

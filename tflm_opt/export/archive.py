@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tflm_opt.errors import OutputExists
-from tflm_opt.export.folder import MANIFEST, atomic_folder
+from tflm_opt.export.folder import MANIFEST, atomic_folder, failing_as
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip file can say
 
@@ -32,14 +32,15 @@ def atomic_archive(path: Path | str, *, force: bool = False, top: str = "") -> I
         OutputExists: another file, or a folder, is there. Nothing was written.
     """
     target = check_archive(path, force=force)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as scratch:
-        work, packed = Path(scratch) / "new", Path(scratch) / "new.zip"
-        with atomic_folder(work) as folder:
-            yield folder
-        _pack(work, packed, top)
-        check_archive(target, force=force)
-        os.replace(packed, target)
+    with failing_as(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as scratch:
+            work, packed = Path(scratch) / "new", Path(scratch) / "new.zip"
+            with atomic_folder(work) as folder:
+                yield folder
+            _pack(work, packed, top)
+            check_archive(target, force=force)
+            os.replace(packed, target)
 
 
 def check_archive(path: Path | str, *, force: bool = False) -> Path:

@@ -1,4 +1,4 @@
-"""Write a folder whole or not at all, and never over somebody else's files.
+"""Write a folder or a file whole or not at all, and never over somebody else's folder.
 
 The content is built in a new folder beside the target and renamed into place at the end, so an
 error, a full disk or Ctrl-C leaves what was there before. Each folder gets a manifest,
@@ -39,7 +39,7 @@ def atomic_folder(path: Path | str, *, force: bool = False) -> Iterator[Path]:
         OutputExists: something else is there. Nothing was written.
     """
     target = check_folder(path, force=force)
-    with _failing_as(target):
+    with failing_as(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
         try:
@@ -54,7 +54,7 @@ def atomic_folder(path: Path | str, *, force: bool = False) -> Iterator[Path]:
 
 
 @contextmanager
-def _failing_as(target: Path) -> Iterator[None]:
+def failing_as(target: Path) -> Iterator[None]:
     """Name the target, not a temporary name beside it or none at all, where writing fails."""
     beside = str(target.parent / f".{target.name}.")
     try:
@@ -63,6 +63,27 @@ def _failing_as(target: Path) -> Iterator[None]:
         if error.errno and (error.filename is None or str(error.filename).startswith(beside)):
             raise OSError(error.errno, os.strerror(error.errno), str(target)) from error
         raise
+
+
+def write_file(path: Path, text: str) -> None:
+    """Write one file whole or not at all, over any that is there: under another name first."""
+    with failing_as(path):
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+                file.write(text)
+            os.chmod(temporary, 0o666 & ~_mask())
+            os.replace(temporary, path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+
+
+def _mask() -> int:
+    """The bits that new files don't get; asking for it means setting it."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
 
 
 def is_ours(path: Path | str) -> bool:

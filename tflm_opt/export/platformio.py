@@ -11,7 +11,6 @@ project/
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,7 +19,7 @@ from typing import Any
 from tflm_opt import boards as board_table
 from tflm_opt.boards import Board
 from tflm_opt.export import library, program
-from tflm_opt.export.folder import atomic_folder
+from tflm_opt.export.folder import atomic_folder, write_file
 from tflm_opt.export.package import Package, check_board, open_saved
 from tflm_opt.export.render import write_all
 from tflm_opt.runtime import machine
@@ -76,10 +75,7 @@ def update(
     with atomic_folder(project / "platforms" / "qemu") as platform:
         write_platform(platform)
     for name, text in (sources or {}).items():
-        target = project / name
-        scratch_file = target.with_name(f".{target.name}")
-        scratch_file.write_text(text, "utf-8", newline="\n")
-        os.replace(scratch_file, target)
+        write_file(project / name, text)
 
 
 def write_library(package: Package, folder: Path) -> None:

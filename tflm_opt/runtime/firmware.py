@@ -13,6 +13,8 @@ other holds the model alone, with the four functions of its interface as roots a
 all that is left in it after dropping unused sections is there because of the model, library
 functions like `memcpy` included, so its sections *are* the model's flash and RAM. Start-up,
 semihosting and harness are not in it. The same file gives the worst-case stack (`stack.py`).
+
+A kernel is compiled once in a process: its object is kept with those for this computer.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
+import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -28,7 +31,7 @@ from typing import Any
 
 from tflm_opt.boards import Board
 from tflm_opt.errors import InvalidModel, ToolFailed
-from tflm_opt.runtime import elf, machine, process
+from tflm_opt.runtime import elf, host_build, machine, process
 from tflm_opt.runtime.stack import StackBound, worst_case
 
 _INTERFACE = ("init", "input", "output")
@@ -148,8 +151,7 @@ def build_model(
     if not sources:
         raise InvalidModel("no C sources under src/", source=str(directory))
     out.mkdir(parents=True, exist_ok=True)
-    traced = interface.name if lines else None
-    objects = _compile(sources, directory, board, out / "model", jobs, traced)
+    objects = _compile(sources, directory, board, out / "model", jobs, interface.name, lines)
     model = _link_model(objects, interface, board, out)
     stack = _stack(model, interface, board)
     return ModelAlone(tuple(objects), interface, _sizes(model, interface), stack)
@@ -256,22 +258,27 @@ def _compile(
     board: Board,
     out: Path,
     jobs: int,
-    traced: str | None = None,
+    name: str,
+    lines: bool = False,
 ) -> list[Path]:
     """Compile each source to an object and a `.su` beside it; the paths of the objects.
 
-    The source called `traced` gets its table of lines.
+    With `lines`, the source that is called `name`, as the model, gets a table of them.
     """
     gcc = machine.compiler(board=board)
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
-    flags = [*board.flags, *machine.ENGINE_FLAGS, "-fstack-usage", f"-I{directory / 'include'}"]
+    command = [gcc, *board.flags, *machine.ENGINE_FLAGS, "-fstack-usage"]
+    include = [f"-I{directory / 'include'}"]
+    library = host_build.headers(directory / "include", "tflm_opt_")
 
     def compile_one(numbered: tuple[int, Path]) -> Path:
         number, source = numbered
         target = out / f"{number:03d}_{source.stem}.o"
-        debug = ["-g"] if source.stem == traced else []
-        _run([gcc, *flags, *debug, "-c", str(source), "-o", str(target)], out)
+        if host_build.is_kernel(source) and not source.stem.startswith(name):
+            return _kept(source, target, command, include, library)
+        debug = ["-g"] if lines and source.stem == name else []
+        _run([*command, *include, *debug, "-c", str(source), "-o", str(target)], out)
         return target
 
     pool = ThreadPoolExecutor(max_workers=jobs)
@@ -279,6 +286,27 @@ def _compile(
         return list(pool.map(compile_one, enumerate(sources)))
     finally:
         pool.shutdown(cancel_futures=True)  # after an error or Ctrl-C the rest need not be tried
+
+
+def _kept(
+    source: Path, target: Path, command: Sequence[str], include: Sequence[str], headers: str
+) -> Path:
+    """Compile a source that depends on `headers`, a digest, alone; once for each content.
+
+    Models share their kernels, and a search builds the same model again and again.
+    """
+    key = host_build.digest(source.read_bytes(), headers.encode(), repr(command).encode())
+    kept = host_build.folder() / f"{key}{target.suffix}"
+    if not kept.exists():
+        partial = kept.with_suffix(f".{threading.get_ident()}.o")
+        _run([*command, *include, "-c", str(source), "-o", str(partial)], target.parent)
+        if partial.with_suffix(".su").exists():
+            partial.with_suffix(".su").rename(kept.with_suffix(".su"))
+        partial.rename(kept)  # last: it says that the other is there
+    shutil.copyfile(kept, target)
+    if kept.with_suffix(".su").exists():
+        shutil.copyfile(kept.with_suffix(".su"), target.with_suffix(".su"))
+    return target
 
 
 def _link_model(objects: Sequence[Path], interface: Interface, board: Board, out: Path) -> Path:
@@ -302,18 +330,17 @@ def _link_program(
     main, script, target = out / "main.c", out / "firmware.ld", out / "firmware.elf"
     main.write_text(main_source(interface), "utf-8")
     script.write_text(machine.linker_script(board), "utf-8")
-    core = [str(path) for path in sorted(machine.CORE.glob("*.c"))]
+    gcc = machine.compiler(board=board)
+    command = [gcc, *board.flags, "-std=gnu11", "-O2", "-ffunction-sections"]
+    command += [f"-D{macro}" for macro in machine.defines(board)]
+    headers = host_build.headers(machine.CORE)
+    core = [
+        str(_kept(source, out / f"core_{source.stem}.o", command, (), headers))
+        for source in sorted(machine.CORE.glob("*.c"))
+    ]
     _run(
         [
-            *(
-                machine.compiler(board=board),
-                *board.flags,
-                "-std=gnu11",
-                "-O2",
-                "-ffunction-sections",
-            ),
-            *(f"-D{macro}" for macro in machine.defines(board)),
-            *(f"-I{machine.CORE}", f"-I{directory / 'include'}"),
+            *(*command, f"-I{machine.CORE}", f"-I{directory / 'include'}"),
             *(str(main), *core, *map(str, objects)),
             *(*machine.LINK_FLAGS, f"-T{script}", "-lm", "-o", str(target)),
         ],
