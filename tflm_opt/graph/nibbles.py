@@ -14,7 +14,12 @@ def packed(values: np.ndarray) -> np.ndarray:
 
     >>> packed(np.array([2, 1, -1])).tolist()
     [18, 15]
+
+    Raises:
+        ValueError: a value that 4 bits don't hold.
     """
+    if values.size and not (values.min() >= -8 and values.max() <= 7):
+        raise ValueError(f"int4 values from {values.min()} to {values.max()}: they end at -8 and 7")
     low = np.zeros(values.size + values.size % 2, np.uint8)
     low[: values.size] = values.ravel().astype(np.int8).view(np.uint8) & 15
     return low[0::2] | low[1::2] << 4
