@@ -395,7 +395,7 @@ def test_summary_says_which_budget_is_exceeded(tflite: bytes) -> None:
         tflm_opt.optimize(tflite, board=board, verbose=0, verify=False)
     text = str(caught.value.best)
     assert "bytes of SRAM: fits" in text
-    assert "of 1,000 bytes of flash: does NOT fit" in text
+    assert "total of 1,000: does NOT fit" in text
 
 
 def test_long_tensor_names_are_shortened_in_the_verdict(tflite: bytes) -> None:

@@ -25,7 +25,7 @@ __all__ = ["Rule", "is_prepared", "prepare", "trained", "unready"]
 
 _BATCH = 32
 
-if "keras" in sys.modules:  # importing it here would cost all who never train
+if sys.modules.get("keras") is not None:  # importing it here would cost all who never train
     from . import layers as _layers  # noqa: F401
 
 
