@@ -16,7 +16,7 @@ ReLU6 is no such joint: its clip would have to move with the channel.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,12 +51,25 @@ def pairs(graph: FloatGraph) -> list[Pair]:
     return found
 
 
-def equalize(graph: FloatGraph, rule: str, samples: Sequence[Sample] = ()) -> int:
-    """Equalize all joints in place; how many there are. `rule`: "data" or "data-free"."""
+def equalize(
+    graph: FloatGraph,
+    rule: str,
+    samples: Sequence[Sample],
+    tick: Callable[[float], None] = lambda fraction: None,
+) -> int:
+    """Equalize all joints in place; how many there are. `rule`: "data" or "data-free".
+
+    One pass over the samples, of which `tick` gets the fraction that is done: a channel's extremes
+    tell both what it should be divided by and the tensor's range afterwards.
+    """
     joints = pairs(graph)
     if not joints:
         return 0
-    peaks = _peaks(graph, joints, samples) if rule == "data" else None
+    spans = _spans(graph, joints, samples, tick)
+    peaks = None
+    if rule == "data":
+        peaks = {pair.tensor: np.abs(spans[pair.tensor]).max(axis=0) for pair in joints}
+    total = {pair: np.ones(len(graph.bias(pair.first))) for pair in joints}
     for _ in range(_ROUNDS[rule]):
         for pair in joints:
             made = _made(graph, pair.first) if peaks is None else peaks[pair.tensor]
@@ -68,9 +81,22 @@ def equalize(graph: FloatGraph, rule: str, samples: Sequence[Sample] = ()) -> in
             scale = np.where((made > 0) & (read > 0), scale, 1.0)
             scale = np.clip(scale / _middle(scale), 1 / _MOST, _MOST)
             _apply(graph, pair, scale)
+            total[pair] = total[pair] * scale
             if peaks is not None:
                 peaks[pair.tensor] = made / scale
+    for pair in joints:
+        for tensor in _between(graph, pair):
+            low, high = spans[tensor] / total[pair]
+            graph.set_range(tensor, float(low.min()), float(high.max()))
     return len(joints)
+
+
+def _between(graph: FloatGraph, pair: Pair) -> list[int]:
+    """The tensors from one layer to the other, all with its channels."""
+    found = [pair.tensor]
+    while (op := graph.readers(found[-1])[0]) != pair.second:
+        found.append(graph.outputs(op)[0])
+    return found
 
 
 def _sane(ranges: np.ndarray) -> np.ndarray:
@@ -125,18 +151,26 @@ def _apply(graph: FloatGraph, pair: Pair, scale: np.ndarray) -> None:
     graph.set_constant(second, 1, graph.values(graph.inputs(second)[1]) * reading)
 
 
-def _peaks(
-    graph: FloatGraph, joints: Sequence[Pair], samples: Sequence[Sample]
+def _spans(
+    graph: FloatGraph,
+    joints: Sequence[Pair],
+    samples: Sequence[Sample],
+    tick: Callable[[float], None],
 ) -> dict[int, np.ndarray]:
-    """The largest magnitude of each channel of the joints' tensors."""
-    names = {graph.name(pair.tensor): pair.tensor for pair in joints}
-    found = {pair.tensor: np.zeros(len(graph.bias(pair.first))) for pair in joints}
+    """Least and largest value of each channel of the tensors in the joints, as two rows."""
+    names = {graph.name(t): t for pair in joints for t in _between(graph, pair)}
+    found: dict[int, np.ndarray] = {}
+    done = [0]
 
     def see(tensors: dict[str, np.ndarray]) -> None:
         for name, tensor in names.items():
-            value = np.abs(tensors[name])
-            peak = value.reshape(-1, value.shape[-1]).max(axis=0)
-            found[tensor] = np.maximum(found[tensor], peak)
+            value = tensors[name].reshape(-1, tensors[name].shape[-1])
+            low, high = value.min(axis=0), value.max(axis=0)
+            if tensor in found:
+                low, high = np.minimum(low, found[tensor][0]), np.maximum(high, found[tensor][1])
+            found[tensor] = np.stack([low, high]).astype(np.float64)
+        done[0] += 1
+        tick(done[0] / len(samples))
 
     watch(graph.pack(), samples, see)
     return found

@@ -91,6 +91,29 @@ def view(model: Any, source: Source) -> FloatModel:
     return _view_keras(model)
 
 
+def require_finite_weights(model: Any) -> None:
+    """Refuse NaN and infinity in weights, out of which no range or scale could come.
+
+    Args:
+        model: a Keras model, or what `tf.saved_model.load` gave.
+
+    Raises:
+        UnsupportedModel: names the first such weight.
+    """
+    for weight in getattr(model, "weights", None) or getattr(model, "variables", None) or ():
+        if "float" not in _dtype_name(weight.dtype):
+            continue
+        values = np.asarray(weight, np.float32)
+        bad = values.size - int(np.count_nonzero(np.isfinite(values)))
+        if bad:
+            name = getattr(weight, "path", None) or weight.name
+            raise UnsupportedModel(
+                f"{bad} of the {values.size:,} values of weight {name!r} are NaN or infinite",
+                remedy="The training diverged: go back to an earlier checkpoint, or train again "
+                "with a smaller learning rate",
+            )
+
+
 def _view_keras(model: Any) -> FloatModel:
     _require_tensorflow_backend(model)
     tensors = _keras_inputs(model)
