@@ -89,7 +89,7 @@ def test_equal_samples_and_one_far_out_are_warned_of(small: Any) -> None:
 
 @pytest.mark.parametrize("options", [PTQ(), PLAIN], ids=["default", "plain"])
 def test_activations_without_a_bound_are_named(options: PTQ) -> None:
-    with pytest.raises(CalibrationError, match="wide.* becomes NaN or infinite.*scaling"):
+    with pytest.raises(CalibrationError, match=r"wide.* -3\.4e\+38 to .* infinite.*scaling"):
         quantize(net(lambda x: (x * 1e30) * 1e30), X, options=options)
 
 
@@ -200,5 +200,5 @@ def test_arrays_that_do_not_fit_are_refused(train: Any, says: str) -> None:
 
 
 def test_class_numbers_for_a_loss_of_one_hot_labels_are_refused() -> None:
-    with pytest.raises(CalibrationError, match="class numbers.*to_categorical"):
+    with pytest.raises(CalibrationError, match=r"class numbers.*to_categorical"):
         qat.trained(classifier("categorical_crossentropy"), (X, Y), epochs=1)

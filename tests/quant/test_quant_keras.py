@@ -462,15 +462,21 @@ def test_eager_functions_and_other_policies_do_not_matter(
 def test_progress_reports_phases(net: Any, data: np.ndarray) -> None:
     seen: list[tuple[str, float]] = []
     quant.quantize(net, data, progress=lambda phase, done: seen.append((phase, done)))
-    assert list(dict.fromkeys(phase for phase, _ in seen)) == ["load", "convert", "calibrate"]
-    assert seen[-1] == ("calibrate", 1.0)
+    phases = ["load", "convert", "calibrate", "equalize"]
+    assert list(dict.fromkeys(phase for phase, _ in seen)) == phases
+    for phase in phases[2:]:
+        done = [fraction for one, fraction in seen if one == phase]
+        assert done == [pytest.approx((i + 1) / len(data)) for i in range(len(data))]
+        with pytest.raises(ZeroDivisionError, match=f"of {phase}"):
+            quant.quantize(net, data, progress=failing(phase))
 
+
+def failing(at: str) -> Callable[[str, float], None]:
     def broken(phase: str, done: float) -> None:
-        if phase == "calibrate":
-            raise ZeroDivisionError("the caller's own")
+        if phase == at:
+            raise ZeroDivisionError(f"the caller's own, of {at}")
 
-    with pytest.raises(ZeroDivisionError, match="the caller's own"):
-        quant.quantize(net, data, progress=broken)
+    return broken
 
 
 def test_images_already_divided_are_noticed(data: np.ndarray) -> None:

@@ -20,6 +20,7 @@ from .calibration import Sample
 from .float_graph import FloatGraph, Range, watch
 
 BINS = 2048
+_UNBOUNDED = 1e30  # TFLite's calibrator writes the largest float for infinity
 METHODS = ("minmax", "percentile", "mse")
 Choice = str | Range  # a method, or (low, high)
 # Ops whose inputs and outputs share one scale in int8.
@@ -57,10 +58,11 @@ def require_bounded(graph: FloatGraph, tensor: int, found: Range) -> None:
     Raises:
         CalibrationError: names the tensor.
     """
-    if not all(map(math.isfinite, found)):
+    if not all(abs(end) < _UNBOUNDED for end in found):
         raise CalibrationError(
-            f"tensor {graph.name(tensor)!r} becomes NaN or infinite on the calibration data. "
-            "Check the model's weights and the scaling of the inputs"
+            f"tensor {graph.name(tensor)!r} goes from {found[0]:.3g} to {found[1]:.3g} on the "
+            "calibration data, or is infinite: it has no range for int8. Check the model's "
+            "weights and the scaling of the inputs, or bound it (a ReLU6, a tanh)"
         )
 
 
