@@ -448,6 +448,8 @@ if sys.argv[1] == "mirrored":
     assert strategy.num_replicas_in_sync == 2
     with strategy.scope():
         fit(qat.prepare(net()))
+    with keras.distribution.DataParallel(devices=["cpu:0", "cpu:1"]).scope():
+        fit(qat.prepare(net()))
 elif sys.argv[1] == "jit":
     fit(qat.prepare(net()), jit_compile=True)
 else:
