@@ -34,8 +34,8 @@ def net() -> Any:
     x = layers.DepthwiseConv2D(3, padding="same", use_bias=False, name="deep")(x)
     x = layers.ReLU()(layers.BatchNormalization()(x))
     x = layers.GlobalAveragePooling2D()(layers.Conv2D(6, 1, name="point")(x))
-    model = tf_keras.Model(inputs, layers.Dense(4, name="scores")(x))
-    for norm in (one for one in model.layers if isinstance(one, layers.BatchNormalization)):
+    model: Any = tf_keras.Model(inputs, layers.Dense(4, name="scores")(x))
+    for norm in filter(lambda one: isinstance(one, layers.BatchNormalization), model.layers):
         norm.set_weights([rng.uniform(0.5, 1.5, w.shape) for w in norm.get_weights()])
     uneven = np.float32(4.0) ** np.arange(-4, 4)
     gamma, beta, *rest = model.get_layer("norm").get_weights()

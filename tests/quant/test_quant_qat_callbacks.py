@@ -59,6 +59,6 @@ def test_callbacks_stop_schedule_and_keep_the_best(tmp_path: Path) -> None:
         if np.any(np.array(w) != last)
     ]
     assert any("range" in path for path in moved)
-    again = keras.saving.load_model(file)
+    again: Any = keras.saving.load_model(file)
     np.testing.assert_array_equal(again(x), prepared(x))
     assert quantize(again).tflite == quantize(prepared).tflite

@@ -11,7 +11,10 @@ and read channel i. "data" takes the channel's largest activation on calibration
 weights with a scale for each output channel don't need equal ranges there; a depthwise
 convolution's don't in its input either, so before one all channels get one range.
 
-ReLU6 is no such joint: its clip would have to move with the channel.
+ReLU6 is a joint for "data" alone, and within bounds: a channel that reached 6 on the calibration
+data keeps its scale, and no other is brought above 6. So on that data the clip cuts what it cut
+before, and the function is the same; beyond, such a channel is cut at its calibrated peak, which
+int8 ranges do to a ReLU's channels too.
 """
 
 from __future__ import annotations
@@ -26,28 +29,32 @@ from .float_graph import FloatGraph, watch
 
 _THROUGH = ("RELU", "LEAKY_RELU", "MAX_POOL_2D", "AVERAGE_POOL_2D", "MEAN", "PAD")
 _MOST = 2.0**12
+_CAP = {"NONE": None, "RELU": None, "RELU6": 6.0}
+_ROUNDING = 1e-5  # by which a channel stays below its cap
 _ROUNDS = {"data": 4, "data-free": 20}
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Two layers (ops) and the tensor between them that the first one makes."""
+    """Two layers (ops), the tensor between them that the first one makes, and where it is cut."""
 
     first: int
     second: int
     tensor: int
+    cap: float | None = None
 
 
 def pairs(graph: FloatGraph) -> list[Pair]:
     """All joints, in the order of the ops."""
     found = []
     for op in range(len(graph.kinds)):
-        if not graph.has_weights(op) or graph.activation(op) not in ("NONE", "RELU"):
+        if not graph.has_weights(op) or graph.activation(op) not in _CAP:
             continue
         second = _reader(graph, graph.outputs(op)[0])
         channels = graph.bias(op).shape[0]
         if second is not None and _read(graph, second).shape == (channels,):
-            found.append(Pair(op, second, graph.outputs(op)[0]))
+            cap = _CAP[graph.activation(op)]
+            found.append(Pair(op, second, graph.outputs(op)[0], cap))
     return found
 
 
@@ -62,7 +69,7 @@ def equalize(
     One pass over the samples, of which `tick` gets the fraction that is done: a channel's extremes
     tell both what it should be divided by and the tensor's range afterwards.
     """
-    joints = pairs(graph)
+    joints = [pair for pair in pairs(graph) if rule == "data" or pair.cap is None]
     if not joints:
         return 0
     spans = _spans(graph, joints, samples, tick)
@@ -78,8 +85,12 @@ def equalize(
                 scale = _sane(made)
             else:
                 scale = np.sqrt(_sane(made) / _sane(read))
-            scale = np.where((made > 0) & (read > 0), scale, 1.0)
-            scale = np.clip(scale / _middle(scale), 1 / _MOST, _MOST)
+            alive = (made > 0) & (read > 0)
+            if pair.cap is None:
+                scale = np.where(alive, scale, 1.0)
+                scale = np.clip(scale / _middle(scale), 1 / _MOST, _MOST)
+            else:
+                scale = _below(pair.cap, made, scale, alive)
             _apply(graph, pair, scale)
             total[pair] = total[pair] * scale
             if peaks is not None:
@@ -89,6 +100,17 @@ def equalize(
             low, high = spans[tensor] / total[pair]
             graph.set_range(tensor, float(low.min()), float(high.max()))
     return len(joints)
+
+
+def _below(cap: float, peaks: np.ndarray, scale: np.ndarray, alive: np.ndarray) -> np.ndarray:
+    """The scales as far as no channel is brought to the cap, nor one away that is there."""
+    cut = peaks >= cap * (1 - _ROUNDING)
+    free = alive & ~cut
+    if not free.any():
+        return np.ones_like(scale)
+    scale = scale / (_middle(scale[cut & alive]) if (cut & alive).any() else scale[free].max())
+    scale = np.clip(np.maximum(scale, peaks / cap * (1 + 2 * _ROUNDING)), 1 / _MOST, _MOST)
+    return np.where(free, scale, 1.0)
 
 
 def _between(graph: FloatGraph, pair: Pair) -> list[int]:
