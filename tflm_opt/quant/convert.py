@@ -59,6 +59,7 @@ def to_tflite(
     activations: Activations = "int8",
     tick: Callable[[str, float], None] = lambda phase, fraction: None,
     options: PTQ = PLAIN,
+    keep: Callable[[bytes], None] = lambda tflite: None,
 ) -> bytes:
     """Quantize `model` to full int8 with ranges from `samples`.
 
@@ -70,6 +71,7 @@ def to_tflite(
         activations: int16 for TFLite's 16x8 form: int8 weights, and then also `io` may be int16.
         tick: called with a phase ("calibrate", "equalize") and the fraction of it that is done.
         options: what is done between calibration and rounding.
+        keep: given the float file with its channels equalized, if they were.
 
     Raises:
         UnsupportedModel: an op that has no int8 form in TFLite, named.
@@ -97,7 +99,7 @@ def to_tflite(
         converter.inference_input_type = tf.int8
         converter.inference_output_type = tf.int8
     if samples is not None:
-        _step_between(converter, samples, options, io, tick)
+        _step_between(converter, samples, options, io, tick, keep)
     try:
         tflite = converter.convert()
     except _TickFailed as failed:
@@ -118,6 +120,7 @@ def _step_between(
     options: PTQ,
     io: IO,
     tick: Callable[[str, float], None],
+    keep: Callable[[bytes], None],
 ) -> None:
     """Let the converter give us the calibrated float file before it rounds it."""
     import tensorflow as tf
@@ -136,11 +139,10 @@ def _step_between(
         graph = FloatGraph(tflite)
         for tensor in graph.activations():
             require_bounded(graph, tensor, graph.range(tensor) or (0.0, 0.0))
-        return rounded(
-            tflite
-            if options.is_plain
-            else edited(tflite, options, samples, rounded, partial(_told, tick, "equalize"))
-        )
+        if not options.is_plain:
+            told = partial(_told, tick, "equalize")
+            tflite = edited(tflite, options, samples, rounded, told, keep)
+        return rounded(tflite)
 
     converter._quantize = quantize
 

@@ -48,6 +48,8 @@ class FloatModel:
         call: takes one batched tensor an input, returns one batched tensor an output.
         origin: the Keras model or SavedModel behind it; never changed.
         trained: the copy of it that was trained with quantization, if one was.
+        equalized: its `.tflite` in float with channels equalized, if they were: the same function,
+            with the layers that were rounded.
     """
 
     name: str
@@ -56,6 +58,7 @@ class FloatModel:
     call: Callable[[Sequence[Any]], list[Any]]
     origin: Any
     trained: FloatModel | None = None
+    equalized: bytes | None = None
 
     def predict(self, samples: Sequence[Sequence[np.ndarray]]) -> list[list[np.ndarray]]:
         """Run samples × inputs (no batch axis) through the float model: samples × outputs."""

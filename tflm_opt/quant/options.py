@@ -99,11 +99,15 @@ def edited(
     samples: Sequence[Sample],
     quantized: Callable[[bytes], bytes],
     tick: Callable[[float], None] = lambda fraction: None,
+    keep: Callable[[bytes], None] = lambda tflite: None,
 ) -> bytes:
-    """The calibrated float file with all that `options` asks for; `tick` is for equalizing."""
+    """The calibrated float file with all that `options` asks for; `tick` is for equalizing.
+
+    `keep` is given the float file as it was equalized, if it was.
+    """
     graph = FloatGraph(tflite)
-    if options.equalize:
-        equalize.equalize(graph, options.equalize, samples, tick)
+    if options.equalize and equalize.equalize(graph, options.equalize, samples, tick):
+        keep(graph.pack())
     equalized = FloatGraph(graph.pack())
     ranges.choose(
         graph,

@@ -147,6 +147,7 @@ def quantize(
                 with silence.lifted():
                     report(phase, done)
 
+            equalized: list[bytes] = []
             converted = convert.to_tflite(
                 trained,
                 chosen if kind != "trained" else None,
@@ -154,10 +155,13 @@ def quantize(
                 activations=activations,
                 tick=tick,
                 options=options or PTQ(),
+                keep=equalized.append,
             )
             tflite, more = widen.widened(converted)
     if trained is not float_model:
         float_model = dataclasses.replace(float_model, trained=trained)
+    if equalized:
+        float_model = dataclasses.replace(float_model, equalized=equalized[0])
     return Quantized(
         tflite,
         found + remarks + more + _option_remarks(options, kind, len(chosen)),
