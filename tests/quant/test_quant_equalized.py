@@ -115,7 +115,9 @@ def test_a_relu6_net_is_bit_exact_and_its_diagnosis_blames_no_channels() -> None
     found = diagnose(result.original, float_tflite(result.float_model), [[one] for one in X])
     assert found.compared == len(found.layers)
     assert not [one for one in found.findings if "unequal" in one.reason]
-    assert all(one.own.sqnr_db > 25 for one in found.layers)
+    own = [one.own for one in found.layers if one.own is not None]
+    assert len(own) == len(found.layers)
+    assert all(one.sqnr_db > 25 for one in own)
 
 
 @pytest.mark.parametrize("shift", [0.0, 3.0])
@@ -134,5 +136,6 @@ def test_a_sum_is_what_tflm_makes_of_it(shift: float) -> None:
     assert np.abs(off).max() < 3 * read.outputs[0].scale
     found = diagnose(made.tflite, float_tflite(made.float_model), [[one] for one in data])
     (row,) = [one for one in found.layers if one.kind == "SUM"]
-    assert row.own.steps < 3
-    assert row.accumulated.steps < 3
+    assert row.own is not None
+    assert row.accumulated is not None
+    assert max(row.own.steps, row.accumulated.steps) < 3
