@@ -19,6 +19,7 @@ from tflm_opt.quant.diagnose import diagnose, label
 from tflm_opt.quant.diagnose_match import match
 from tflm_opt.quant.diagnose_run import Runner
 from tflm_opt.quant.float_twin import float_tflite
+from tflm_opt.quant.options import PLAIN
 
 pytestmark = [
     pytest.mark.tensorflow,
@@ -100,7 +101,7 @@ def result(model: Any, data: np.ndarray) -> tflm_opt.Result:
     """As where there is no compiler for Arm: none of the kernels' many files is compiled."""
     none = MissingTool("arm-none-eabi-gcc", needed_for="to build firmware", install="")
     with mock.patch("tflm_opt.runtime.machine.compiler", side_effect=none):
-        return tflm_opt.optimize(model, calibration=data, verbose=0, verify=False)
+        return tflm_opt.optimize(model, calibration=data, quantize=PLAIN, verbose=0, verify=False)
 
 
 def diagnosed(model: Any, calibration: Any, data: np.ndarray) -> Any:

@@ -462,24 +462,28 @@ def test_eager_functions_and_other_policies_do_not_matter(
 def test_progress_reports_phases(net: Any, data: np.ndarray) -> None:
     seen: list[tuple[str, float]] = []
     quant.quantize(net, data, progress=lambda phase, done: seen.append((phase, done)))
-    assert list(dict.fromkeys(phase for phase, _ in seen)) == ["load", "convert", "calibrate"]
-    assert seen[-1] == ("calibrate", 1.0)
+    phases = ["load", "convert", "calibrate", "equalize"]
+    assert list(dict.fromkeys(phase for phase, _ in seen)) == phases
+    for phase in phases[2:]:
+        done = [fraction for one, fraction in seen if one == phase]
+        assert done == [pytest.approx((i + 1) / len(data)) for i in range(len(data))]
+        with pytest.raises(ZeroDivisionError, match=f"of {phase}"):
+            quant.quantize(net, data, progress=failing(phase))
 
+
+def failing(at: str) -> Callable[[str, float], None]:
     def broken(phase: str, done: float) -> None:
-        if phase == "calibrate":
-            raise ZeroDivisionError("the caller's own")
+        if phase == at:
+            raise ZeroDivisionError(f"the caller's own, of {at}")
 
-    with pytest.raises(ZeroDivisionError, match="the caller's own"):
-        quant.quantize(net, data, progress=broken)
+    return broken
 
 
 def test_images_already_divided_are_noticed(data: np.ndarray) -> None:
     model = on_image(lambda x: keras.layers.Conv2D(2, 3)(keras.layers.Rescaling(1 / 255)(x)))
     positive = np.abs(data) / np.abs(data).max()
-    assert (
-        "spans 0 to 1, but the model expects 0 to 255"
-        in quant.quantize(model, positive.round(2)).warnings[0]
-    )
+    with pytest.warns(quant.CalibrationWarning, match="spans 0 to 1, but the model expects 0 to"):
+        assert quant.quantize(model, positive.round(2)).warnings
     assert quant.quantize(model, positive * 255).warnings == ()
 
 
@@ -562,7 +566,7 @@ def test_an_untrained_nets_softmax_gets_a_scale_that_tflm_runs(wrap: bool) -> No
     inputs = keras.Input((6, 6, 1))
     x = layers.Dense(4, kernel_initializer="zeros", use_bias=False)(layers.Flatten()(inputs))
     x = layers.Softmax()(layers.Reshape((2, 2))(x) if wrap else x)
-    made = quant.quantize(keras.Model(inputs, x), np.random.default_rng(0).random((8, 6, 6, 1)))
+    made = quant.quantize(keras.Model(inputs, x), np.random.default_rng(0).random((10, 6, 6, 1)))
     softmax = next(op for op in read(made.tflite).ops if op.kind == "SOFTMAX")
     assert softmax.inputs[0].quant.scale[0] == 2.0**-25
     assert any("untrained" in warning for warning in made.warnings)
@@ -578,7 +582,7 @@ def test_a_trained_nets_scales_stay(quantized: quant.Quantized) -> None:
 def test_an_input_that_nothing_reads_is_named() -> None:
     used, unused = keras.Input((4,), name="used"), keras.Input((3,), name="unused")
     model = keras.Model([used, unused], keras.layers.Dense(2)(used))
-    data = [np.random.default_rng(0).random((8, size)) for size in (4, 3)]
+    data = [np.random.default_rng(0).random((10, size)) for size in (4, 3)]
     for io in ("int8", "float32"):
         with pytest.raises(UnsupportedModel, match=r"'unused'.*never reads this input"):
             quant.quantize(model, data, io=io)
@@ -591,7 +595,7 @@ def test_a_name_that_tensorflow_refuses_is_named(model: str, layer: str) -> None
     net = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, name=layer)], name=model)
     culprit = model if model != "ok" else layer
     with pytest.raises(UnsupportedModel, match=f"called '{re.escape(culprit)}'.*Name it with"):
-        quant.quantize(net, np.random.default_rng(0).random((8, 4)))
+        quant.quantize(net, np.random.default_rng(0).random((10, 4)))
     fresh = keras.layers.Dense(1, name="fresh")
     fresh.build((None, 2))
     assert fresh.kernel.path == "fresh/kernel"  # no scope of the refused model is open still

@@ -132,8 +132,10 @@ def gated() -> Any:
 
 NETS = (small, shared_and_nested, sound, upwards, two_of_each, mobile, joined, gated)
 REQUANTIZED = {gated: 1}  # where a range that is fixed meets another
-MOST_STEPS = {joined: 4}  # fourteen ops that round in a row, and a MEAN
-# How many outputs may be a step off: TFLite's MEAN of int8 rounds up more often than not.
+# Fourteen ops that round in a row, each at most a step off for equal inputs; the norm among them,
+# a depthwise layer whose steps are a quarter of its input's, makes 8 of 2; MEAN averages them.
+MOST_STEPS = {joined: 4}
+# How many outputs may be a step off: TFLM's MEAN rounds twice, halves away from zero.
 EXACTLY = (shared_and_nested, upwards, mobile, joined, gated)  # run by TFLM and the engine
 OFF_BY_ONE = {mobile: 0.45, joined: 0.7, shared_and_nested: 0.3}
 
@@ -447,6 +449,8 @@ if sys.argv[1] == "mirrored":
     strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
     assert strategy.num_replicas_in_sync == 2
     with strategy.scope():
+        fit(qat.prepare(net()))
+    with keras.distribution.DataParallel(devices=["cpu:0", "cpu:1"]).scope():
         fit(qat.prepare(net()))
 elif sys.argv[1] == "jit":
     fit(qat.prepare(net()), jit_compile=True)

@@ -23,6 +23,7 @@ from .floatmodel import ModelInput
 Sample = tuple[np.ndarray, ...]
 
 _FEW = 10
+_FAR = 100  # times the usual peak: an outlier, or a unit mixed up
 
 DRAWN_WARNING = (
     "NO CALIBRATION DATA WAS GIVEN: the int8 ranges come from random data drawn for the input's "
@@ -69,6 +70,15 @@ def remarks(chosen: Sequence[Sample], inputs: Sequence[ModelInput]) -> tuple[str
             "Some 100 are usual"
         )
     for column, item in enumerate(inputs):
+        peaks = [float(np.abs(one[column]).max(initial=0)) for one in chosen]
+        typical, most = float(np.median(peaks)), max(peaks)
+        if typical and most > _FAR * typical:
+            found.append(
+                f"one calibration sample of input {item.name!r} reaches {most:g}, "
+                f"{most / typical:,.0f} times the median sample's {typical:g}: it alone sets the "
+                "range, and the others are left few of the 256 codes. Leave it out, or use "
+                "percentile ranges"
+            )
         first = chosen[0][column]
         if len(chosen) > 1 and all(np.array_equal(first, one[column]) for one in chosen[1:]):
             found.append(

@@ -9,14 +9,17 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
 
 from ..errors import TflmOptError, ToolFailed, UnsupportedModel
 from .calibration import Sample
+from .float_graph import FloatGraph
 from .floatmodel import FloatModel
 from .options import PLAIN, PTQ, edited
+from .ranges import require_bounded
 from .sources import one_line
 from .substitute import substituted
 from .verdict import REMEDY, require_full_int8
@@ -54,8 +57,9 @@ def to_tflite(
     *,
     io: IO = "int8",
     activations: Activations = "int8",
-    tick: Callable[[float], None] = lambda fraction: None,
+    tick: Callable[[str, float], None] = lambda phase, fraction: None,
     options: PTQ = PLAIN,
+    keep: Callable[[bytes], None] = lambda tflite: None,
 ) -> bytes:
     """Quantize `model` to full int8 with ranges from `samples`.
 
@@ -65,8 +69,9 @@ def to_tflite(
             its ranges (`qat`).
         io: int8 inputs and outputs, or float32 with QUANTIZE and DEQUANTIZE at the borders.
         activations: int16 for TFLite's 16x8 form: int8 weights, and then also `io` may be int16.
-        tick: called with the fraction of calibration done.
+        tick: called with a phase ("calibrate", "equalize") and the fraction of it that is done.
         options: what is done between calibration and rounding.
+        keep: given the float file with its channels equalized, if they were.
 
     Raises:
         UnsupportedModel: an op that has no int8 form in TFLite, named.
@@ -93,8 +98,8 @@ def to_tflite(
     if io == "int8":
         converter.inference_input_type = tf.int8
         converter.inference_output_type = tf.int8
-    if samples is not None and not options.is_plain:
-        _step_between(converter, samples, options, io)
+    if samples is not None:
+        _step_between(converter, samples, options, io, tick, keep)
     try:
         tflite = converter.convert()
     except _TickFailed as failed:
@@ -109,7 +114,14 @@ def to_tflite(
     return tflite
 
 
-def _step_between(converter: Any, samples: Sequence[Sample], options: PTQ, io: IO) -> None:
+def _step_between(
+    converter: Any,
+    samples: Sequence[Sample],
+    options: PTQ,
+    io: IO,
+    tick: Callable[[str, float], None],
+    keep: Callable[[bytes], None],
+) -> None:
     """Let the converter give us the calibrated float file before it rounds it."""
     import tensorflow as tf
     from tensorflow.lite.python.convert import mlir_quantize
@@ -123,7 +135,14 @@ def _step_between(converter: Any, samples: Sequence[Sample], options: PTQ, io: I
 
     def quantize(*args: Any, **kwargs: Any) -> bytes:
         converter._experimental_calibrate_only = True
-        return rounded(edited(calibrated(*args, **kwargs), options, samples, rounded))
+        tflite = calibrated(*args, **kwargs)
+        graph = FloatGraph(tflite)
+        for tensor in graph.activations():
+            require_bounded(graph, tensor, graph.range(tensor) or (0.0, 0.0))
+        if not options.is_plain:
+            told = partial(_told, tick, "equalize")
+            tflite = edited(tflite, options, samples, rounded, told, keep)
+        return rounded(tflite)
 
     converter._quantize = quantize
 
@@ -222,14 +241,18 @@ def _refuse_unquantizable(graph: Any) -> None:
 
 
 def _feed(
-    model: FloatModel, samples: Sequence[Sample], tick: Callable[[float], None]
+    model: FloatModel, samples: Sequence[Sample], tick: Callable[[str, float], None]
 ) -> Iterator[list[np.ndarray]]:
     for index, sample in enumerate(samples):
         yield [np.asarray(array, np.float32)[np.newaxis] for array in sample]
-        try:
-            tick((index + 1) / len(samples))
-        except Exception as error:
-            raise _TickFailed(error) from error
+        _told(tick, "calibrate", (index + 1) / len(samples))
+
+
+def _told(tick: Callable[[str, float], None], phase: str, done: float) -> None:
+    try:
+        tick(phase, done)
+    except Exception as error:
+        raise _TickFailed(error) from error
 
 
 def _translated(error: Exception) -> Exception:

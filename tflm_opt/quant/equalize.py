@@ -11,12 +11,15 @@ and read channel i. "data" takes the channel's largest activation on calibration
 weights with a scale for each output channel don't need equal ranges there; a depthwise
 convolution's don't in its input either, so before one all channels get one range.
 
-ReLU6 is no such joint: its clip would have to move with the channel.
+ReLU6 is a joint for "data" alone, and within bounds: a channel that reached 6 on the calibration
+data keeps its scale, and no other is brought above 6. So on that data the clip cuts what it cut
+before, and the function is the same; beyond, such a channel is cut at its calibrated peak, which
+int8 ranges do to a ReLU's channels too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,37 +29,54 @@ from .float_graph import FloatGraph, watch
 
 _THROUGH = ("RELU", "LEAKY_RELU", "MAX_POOL_2D", "AVERAGE_POOL_2D", "MEAN", "PAD")
 _MOST = 2.0**12
+_CAP = {"NONE": None, "RELU": None, "RELU6": 6.0}
+_ROUNDING = 1e-5  # by which a channel stays below its cap
 _ROUNDS = {"data": 4, "data-free": 20}
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Two layers (ops) and the tensor between them that the first one makes."""
+    """Two layers (ops), the tensor between them that the first one makes, and where it is cut."""
 
     first: int
     second: int
     tensor: int
+    cap: float | None = None
 
 
 def pairs(graph: FloatGraph) -> list[Pair]:
     """All joints, in the order of the ops."""
     found = []
     for op in range(len(graph.kinds)):
-        if not graph.has_weights(op) or graph.activation(op) not in ("NONE", "RELU"):
+        if not graph.has_weights(op) or graph.activation(op) not in _CAP:
             continue
         second = _reader(graph, graph.outputs(op)[0])
         channels = graph.bias(op).shape[0]
         if second is not None and _read(graph, second).shape == (channels,):
-            found.append(Pair(op, second, graph.outputs(op)[0]))
+            cap = _CAP[graph.activation(op)]
+            found.append(Pair(op, second, graph.outputs(op)[0], cap))
     return found
 
 
-def equalize(graph: FloatGraph, rule: str, samples: Sequence[Sample] = ()) -> int:
-    """Equalize all joints in place; how many there are. `rule`: "data" or "data-free"."""
-    joints = pairs(graph)
+def equalize(
+    graph: FloatGraph,
+    rule: str,
+    samples: Sequence[Sample],
+    tick: Callable[[float], None] = lambda fraction: None,
+) -> int:
+    """Equalize all joints in place; how many there are. `rule`: "data" or "data-free".
+
+    One pass over the samples, of which `tick` gets the fraction that is done: a channel's extremes
+    tell both what it should be divided by and the tensor's range afterwards.
+    """
+    joints = [pair for pair in pairs(graph) if rule == "data" or pair.cap is None]
     if not joints:
         return 0
-    peaks = _peaks(graph, joints, samples) if rule == "data" else None
+    spans = _spans(graph, joints, samples, tick)
+    peaks = None
+    if rule == "data":
+        peaks = {pair.tensor: np.abs(spans[pair.tensor]).max(axis=0) for pair in joints}
+    total = {pair: np.ones(len(graph.bias(pair.first))) for pair in joints}
     for _ in range(_ROUNDS[rule]):
         for pair in joints:
             made = _made(graph, pair.first) if peaks is None else peaks[pair.tensor]
@@ -65,12 +85,40 @@ def equalize(graph: FloatGraph, rule: str, samples: Sequence[Sample] = ()) -> in
                 scale = _sane(made)
             else:
                 scale = np.sqrt(_sane(made) / _sane(read))
-            scale = np.where((made > 0) & (read > 0), scale, 1.0)
-            scale = np.clip(scale / _middle(scale), 1 / _MOST, _MOST)
+            alive = (made > 0) & (read > 0)
+            if pair.cap is None:
+                scale = np.where(alive, scale, 1.0)
+                scale = np.clip(scale / _middle(scale), 1 / _MOST, _MOST)
+            else:
+                scale = _below(pair.cap, made, scale, alive)
             _apply(graph, pair, scale)
+            total[pair] = total[pair] * scale
             if peaks is not None:
                 peaks[pair.tensor] = made / scale
+    for pair in joints:
+        for tensor in _between(graph, pair):
+            low, high = spans[tensor] / total[pair]
+            graph.set_range(tensor, float(low.min()), float(high.max()))
     return len(joints)
+
+
+def _below(cap: float, peaks: np.ndarray, scale: np.ndarray, alive: np.ndarray) -> np.ndarray:
+    """The scales as far as no channel is brought to the cap, nor one away that is there."""
+    cut = peaks >= cap * (1 - _ROUNDING)
+    free = alive & ~cut
+    if not free.any():
+        return np.ones_like(scale)
+    scale = scale / (_middle(scale[cut & alive]) if (cut & alive).any() else scale[free].max())
+    scale = np.clip(np.maximum(scale, peaks / cap * (1 + 2 * _ROUNDING)), 1 / _MOST, _MOST)
+    return np.where(free, scale, 1.0)
+
+
+def _between(graph: FloatGraph, pair: Pair) -> list[int]:
+    """The tensors from one layer to the other, all with its channels."""
+    found = [pair.tensor]
+    while (op := graph.readers(found[-1])[0]) != pair.second:
+        found.append(graph.outputs(op)[0])
+    return found
 
 
 def _sane(ranges: np.ndarray) -> np.ndarray:
@@ -125,18 +173,26 @@ def _apply(graph: FloatGraph, pair: Pair, scale: np.ndarray) -> None:
     graph.set_constant(second, 1, graph.values(graph.inputs(second)[1]) * reading)
 
 
-def _peaks(
-    graph: FloatGraph, joints: Sequence[Pair], samples: Sequence[Sample]
+def _spans(
+    graph: FloatGraph,
+    joints: Sequence[Pair],
+    samples: Sequence[Sample],
+    tick: Callable[[float], None],
 ) -> dict[int, np.ndarray]:
-    """The largest magnitude of each channel of the joints' tensors."""
-    names = {graph.name(pair.tensor): pair.tensor for pair in joints}
-    found = {pair.tensor: np.zeros(len(graph.bias(pair.first))) for pair in joints}
+    """Least and largest value of each channel of the tensors in the joints, as two rows."""
+    names = {graph.name(t): t for pair in joints for t in _between(graph, pair)}
+    found: dict[int, np.ndarray] = {}
+    done = [0]
 
     def see(tensors: dict[str, np.ndarray]) -> None:
         for name, tensor in names.items():
-            value = np.abs(tensors[name])
-            peak = value.reshape(-1, value.shape[-1]).max(axis=0)
-            found[tensor] = np.maximum(found[tensor], peak)
+            value = tensors[name].reshape(-1, tensors[name].shape[-1])
+            low, high = value.min(axis=0), value.max(axis=0)
+            if tensor in found:
+                low, high = np.minimum(low, found[tensor][0]), np.maximum(high, found[tensor][1])
+            found[tensor] = np.stack([low, high]).astype(np.float64)
+        done[0] += 1
+        tick(done[0] / len(samples))
 
     watch(graph.pack(), samples, see)
     return found

@@ -31,7 +31,9 @@ class FloatGraph:
         self._model: Any = schema.ModelT.InitFromPackedBuf(data)
         (self._graph,) = self._model.subgraphs
         names = {v: k for k, v in vars(schema.BuiltinOperator).items() if not k.startswith("_")}
-        codes = [max(c.builtinCode, c.deprecatedBuiltinCode) for c in self._model.operatorCodes]
+        codes = [
+            max(c.builtinCode, c.deprecatedBuiltinCode) for c in self._model.operatorCodes or ()
+        ]
         self.kinds: list[str] = [names[codes[op.opcodeIndex]] for op in self._graph.operators or ()]
 
     def inputs(self, op: int) -> list[int]:

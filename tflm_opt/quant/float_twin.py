@@ -2,7 +2,8 @@
 
 The same converter on the same trace, without quantization: batch norm is folded, ops are fused, and
 tensors are named as in the int8 file. So the two can be compared layer by layer. Of a net that was
-trained with quantization it is the trained one, with nothing rounded.
+trained with quantization it is the trained one, with nothing rounded; of one whose channels were
+equalized the equalized one, for its layers are what was rounded.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ def float_tflite(model: FloatModel) -> bytes:
 
     Raises: as `convert.to_tflite`.
     """
+    if model.equalized is not None:
+        return model.equalized
     import tensorflow as tf
 
     model = model.trained or model

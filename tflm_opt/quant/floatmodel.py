@@ -48,6 +48,8 @@ class FloatModel:
         call: takes one batched tensor an input, returns one batched tensor an output.
         origin: the Keras model or SavedModel behind it; never changed.
         trained: the copy of it that was trained with quantization, if one was.
+        equalized: its `.tflite` in float with channels equalized, if they were: the same function,
+            with the layers that were rounded.
     """
 
     name: str
@@ -56,6 +58,7 @@ class FloatModel:
     call: Callable[[Sequence[Any]], list[Any]]
     origin: Any
     trained: FloatModel | None = None
+    equalized: bytes | None = None
 
     def predict(self, samples: Sequence[Sequence[np.ndarray]]) -> list[list[np.ndarray]]:
         """Run samples × inputs (no batch axis) through the float model: samples × outputs."""
@@ -89,6 +92,29 @@ def view(model: Any, source: Source) -> FloatModel:
     if source is Source.SAVED_MODEL:
         return _view_saved_model(model)
     return _view_keras(model)
+
+
+def require_finite_weights(model: Any) -> None:
+    """Refuse NaN and infinity in weights, out of which no range or scale could come.
+
+    Args:
+        model: a Keras model, or what `tf.saved_model.load` gave.
+
+    Raises:
+        UnsupportedModel: names the first such weight.
+    """
+    for weight in getattr(model, "weights", None) or getattr(model, "variables", None) or ():
+        if "float" not in _dtype_name(weight.dtype):
+            continue
+        values = np.asarray(weight, np.float32)
+        bad = values.size - int(np.count_nonzero(np.isfinite(values)))
+        if bad:
+            name = getattr(weight, "path", None) or weight.name
+            raise UnsupportedModel(
+                f"{bad} of the {values.size:,} values of weight {name!r} are NaN or infinite",
+                remedy="The training diverged: go back to an earlier checkpoint, or train again "
+                "with a smaller learning rate",
+            )
 
 
 def _view_keras(model: Any) -> FloatModel:

@@ -94,12 +94,20 @@ def _check_choice(name: str, choice: object) -> None:
 
 
 def edited(
-    tflite: bytes, options: PTQ, samples: Sequence[Sample], quantized: Callable[[bytes], bytes]
+    tflite: bytes,
+    options: PTQ,
+    samples: Sequence[Sample],
+    quantized: Callable[[bytes], bytes],
+    tick: Callable[[float], None] = lambda fraction: None,
+    keep: Callable[[bytes], None] = lambda tflite: None,
 ) -> bytes:
-    """The calibrated float file with all that `options` asks for."""
+    """The calibrated float file with all that `options` asks for; `tick` is for equalizing.
+
+    `keep` is given the float file as it was equalized, if it was.
+    """
     graph = FloatGraph(tflite)
-    if options.equalize and equalize.equalize(graph, options.equalize, samples):
-        ranges.measure(graph, samples)
+    if options.equalize and equalize.equalize(graph, options.equalize, samples, tick):
+        keep(graph.pack())
     equalized = FloatGraph(graph.pack())
     ranges.choose(
         graph,

@@ -23,7 +23,7 @@ from ..errors import MissingTool, TflmOptError, UnsupportedModel
 from . import calibration as calibrating
 from . import convert, draw, isolate, qat, sources, tfmot, widen
 from .calibration import CalibrationWarning, Sample
-from .floatmodel import FloatModel, ModelInput, view
+from .floatmodel import FloatModel, ModelInput, require_finite_weights, view
 from .options import PTQ
 
 Progress = Callable[[str, float], None]
@@ -132,6 +132,7 @@ def quantize(
     with isolate.unchanged():
         with isolate.quiet():
             float_model, found = tfmot.opened(model, source)
+            require_finite_weights(float_model.origin)
         trained = float_model
         if train is not None and trainer == "tfmot":
             return _trained_by_tfmot(float_model, found, train, epochs, io, seed, report)
@@ -142,10 +143,11 @@ def quantize(
         report("convert", 0.0)
         with isolate.quiet() as silence:
 
-            def tick(done: float) -> None:
+            def tick(phase: str, done: float) -> None:
                 with silence.lifted():
-                    report("calibrate", done)
+                    report(phase, done)
 
+            equalized: list[bytes] = []
             converted = convert.to_tflite(
                 trained,
                 chosen if kind != "trained" else None,
@@ -153,10 +155,13 @@ def quantize(
                 activations=activations,
                 tick=tick,
                 options=options or PTQ(),
+                keep=equalized.append,
             )
             tflite, more = widen.widened(converted)
     if trained is not float_model:
         float_model = dataclasses.replace(float_model, trained=trained)
+    if equalized:
+        float_model = dataclasses.replace(float_model, equalized=equalized[0])
     return Quantized(
         tflite,
         found + remarks + more + _option_remarks(options, kind, len(chosen)),
@@ -245,8 +250,10 @@ def _calibration_data(
         return [], doubts + (() if given is None else (UNUSED_CALIBRATION,)), "trained"
     if given is not None:
         chosen = calibrating.gather(given, model.inputs, samples=samples, seed=seed)
-        remarks = calibrating.remarks(chosen, model.inputs) + draw.remarks(model, chosen)
-        return chosen, remarks, "given"
+        doubts = calibrating.remarks(chosen, model.inputs) + draw.remarks(model, chosen)
+        for doubt in doubts:
+            warnings.warn(doubt, CalibrationWarning, stacklevel=_callers_level())
+        return chosen, doubts, "given"
     chosen, ranges = draw.draw(model, samples=samples, seed=seed)
     warning = f"{calibrating.DRAWN_WARNING} (drawn as {'; '.join(ranges)})"
     warnings.warn(warning, CalibrationWarning, stacklevel=_callers_level())

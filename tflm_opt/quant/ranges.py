@@ -20,6 +20,7 @@ from .calibration import Sample
 from .float_graph import FloatGraph, Range, watch
 
 BINS = 2048
+_UNBOUNDED = 1e30  # TFLite's calibrator writes the largest float for infinity
 METHODS = ("minmax", "percentile", "mse")
 Choice = str | Range  # a method, or (low, high)
 # Ops whose inputs and outputs share one scale in int8.
@@ -51,24 +52,18 @@ _TIED = (
 )
 
 
-def measure(graph: FloatGraph, samples: Sequence[Sample]) -> None:
-    """Write the least and largest value of each tensor into the graph."""
-    found: dict[str, Range] = {}
+def require_bounded(graph: FloatGraph, tensor: int, found: Range) -> None:
+    """Refuse a range without end, which no 256 codes can hold.
 
-    def see(tensors: dict[str, np.ndarray]) -> None:
-        for name, value in tensors.items():
-            low, high = found.get(name, (math.inf, -math.inf))
-            found[name] = min(low, float(value.min())), max(high, float(value.max()))
-
-    watch(graph.pack(), samples, see)
-    for tensor in graph.activations():
-        low, high = found[graph.name(tensor)]
-        if not (math.isfinite(low) and math.isfinite(high)):
-            raise CalibrationError(
-                f"tensor {graph.name(tensor)!r} becomes NaN or infinite on the calibration data. "
-                "Check the model's weights and the scaling of the inputs"
-            )
-        graph.set_range(tensor, low, high)
+    Raises:
+        CalibrationError: names the tensor.
+    """
+    if not all(abs(end) < _UNBOUNDED for end in found):
+        raise CalibrationError(
+            f"tensor {graph.name(tensor)!r} goes from {found[0]:.3g} to {found[1]:.3g} on the "
+            "calibration data, or is infinite: it has no range for int8. Check the model's "
+            "weights and the scaling of the inputs, or bound it (a ReLU6, a tanh)"
+        )
 
 
 def choose(

@@ -69,10 +69,11 @@ def prepare(
     """
     from .. import calibration as calibrating
     from .. import isolate, sources
-    from ..floatmodel import view
+    from ..floatmodel import require_finite_weights, view
     from .rebuild import rebuilt
 
     _require_float32(model)
+    require_finite_weights(model)
     float_model = view(model, sources.Source.KERAS)
     chosen = []
     if calibration is not None:

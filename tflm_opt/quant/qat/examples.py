@@ -51,9 +51,45 @@ def check(model: Any, loss: Any, inputs: Any, labels: Any, what: str = "training
             f"the {what} data has {' and '.join(f'{count:,}' for count in counts)} samples of "
             "inputs and labels: give as many of each, and at least one"
         )
+    _check_inputs(model, inputs, f"the {what} data")
     for array in arrays:
         _require_finite(array, what)
     check_labels(model, loss, labels, what)
+
+
+def check_weights(weights: Any, labels: Any) -> None:
+    """Refuse weights of samples that are none: another number of them than of labels, or NaN.
+
+    Raises:
+        CalibrationError: says which.
+    """
+    import keras
+
+    count = len(keras.tree.flatten(labels)[0])
+    for array in map(np.asarray, keras.tree.flatten(weights)):
+        if not array.ndim or len(array) != count:
+            raise CalibrationError(
+                f"the training data has {count:,} samples and "
+                f"{len(array) if array.ndim else 1:,} weights of samples: give one for each"
+            )
+        _require_finite(array, "weights of the training")
+
+
+def _check_inputs(model: Any, inputs: Any, where: str) -> None:
+    """Refuse samples of another shape than the model's inputs have."""
+    import keras
+
+    arrays = keras.tree.flatten(inputs)
+    if isinstance(inputs, dict) or len(arrays) != len(model.inputs):
+        return  # Keras finds out which is which, and says so
+    for array, one in zip(arrays, model.inputs, strict=True):
+        have, want = tuple(np.shape(array)[1:]), tuple(one.shape[1:])
+        # Keras itself adds or takes off a last axis of 1.
+        alike = {have, (*have, 1), have[:-1] if have[-1:] == (1,) else have}
+        if None not in want and want not in alike:
+            raise CalibrationError(
+                f"{where} has samples of shape {have} for input {one.name!r}, which takes {want}"
+            )
 
 
 def _require_finite(array: np.ndarray, what: str) -> None:
@@ -143,29 +179,73 @@ def batches(train: Any, epochs: int) -> Any:
     return train
 
 
-def checked(generator: Any, model: Any, loss: Any) -> Iterator[Any]:
-    """The batches of a pass, the first one looked at.
+class Checked:
+    """The batches of one pass after another, each looked at before it is trained on.
+
+    Keras reads a generator in a thread of TensorFlow's, which makes an error of its own of any that
+    comes up there; so the first is kept, in `error`.
+    """
+
+    def __init__(self, model: Any, loss: Any) -> None:
+        self._model, self._loss = model, loss
+        self._first_pass = 0
+        self.error: Exception | None = None
+
+    def batches(self, generator: Any) -> Iterator[Any]:
+        """The batches of a pass.
+
+        Raises:
+            CalibrationError: no batch at all, or one that can't be learned from.
+        """
+        count = 0
+        try:
+            for batch in generator:
+                check_batch(batch, self._model, self._loss, f"batch {count} of the training data")
+                count += 1
+                yield batch
+            self._ended(count)
+        except Exception as error:
+            self.error = self.error or error
+            raise
+
+    def _ended(self, count: int) -> None:
+        if not count:
+            raise CalibrationError("the training data has no batch: it ended before the first one")
+        if count < self._first_pass:
+            raise CalibrationError(
+                f"the training data ended early: the first pass had {self._first_pass} batches and "
+                f"this one {count}. Let the function return a new generator at each call"
+            )
+        self._first_pass = count
+
+
+def check_batch(
+    batch: Any, model: Any, loss: Any, where: str = "the first batch of the training data"
+) -> None:
+    """Refuse a batch that can't be learned from.
 
     Raises:
-        CalibrationError: no batch at all, no labels, or labels that don't fit.
+        CalibrationError: no labels, other shapes than the model or the loss takes, NaN.
     """
-    empty = True
-    for batch in generator:
-        if empty:
-            check_batch(batch, model, loss)
-        empty = False
-        yield batch
-    if empty:
-        raise CalibrationError("the training data has no batch: it ended before the first one")
+    import keras
 
-
-def check_batch(batch: Any, model: Any, loss: Any) -> None:
-    """Refuse a first batch that holds no labels, or others than the loss takes."""
     if not isinstance(batch, (tuple, list)) or len(batch) not in (2, 3):
         raise CalibrationError(
-            "the training data has no labels: let each batch be a tuple (inputs, labels)"
+            f"{where} is {type(batch).__name__}, so the training data has no labels: let each "
+            "batch be a tuple (inputs, labels)"
         )
-    check_labels(model, loss, batch[1])
+    _check_inputs(model, batch[0], where)
+    arrays = [np.asarray(one) for one in keras.tree.flatten([batch[0], batch[1]])]
+    counts = {one.shape[0] if one.ndim else 0 for one in arrays}
+    if len(counts) != 1 or 0 in counts:
+        raise CalibrationError(
+            f"{where} has {' and '.join(map(str, sorted(counts)))} samples of inputs and labels: "
+            "give as many of each, and at least one"
+        )
+    for array in arrays:
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise CalibrationError(f"{where} holds NaN or infinity: leave such samples out")
+    check_labels(model, loss, batch[1], f"{where.removeprefix('the ')}'s")
 
 
 def first(dataset: Any) -> Any:

@@ -310,7 +310,7 @@ def _square(x: Expander, call: Call, args: list[Any], kwargs: dict[str, Any]) ->
 
 
 def _sum(x: Expander, call: Call, args: list[Any], kwargs: dict[str, Any]) -> list[Value]:
-    """As a mean, multiplied: TFLite's SUM of int8 does not give the sum where scales differ."""
+    """As a mean, multiplied: LiteRT's reference SUM of int8 doesn't rescale (TFLM's does)."""
     import keras
 
     op, before = call.op, call.inputs[0].symbol.shape

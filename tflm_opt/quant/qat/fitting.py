@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import CalibrationError, TflmOptError
+from ..sources import one_line
 from . import examples
 
 EPOCHS = 3
@@ -94,6 +95,8 @@ def _check(model: Any, loss: Any, arrays: Any, source: Any) -> None:
             examples.check_batch(examples.first(source), model, loss)
         return
     examples.check(model, loss, *arrays[0])
+    if arrays[1] is not None:
+        examples.check_weights(arrays[1], arrays[0][1])
     if arrays[2] is not None:
         examples.check(model, loss, *arrays[2], what="validation")
 
@@ -107,11 +110,30 @@ def _fit(
         more = {"sample_weight": weights, "validation_data": validation, "batch_size": BATCH}
         prepared.fit(inputs, labels, epochs=epochs, **more, **how)
     elif callable(source):
+        checked = examples.Checked(prepared, loss)
         for epoch in range(epochs):
-            generator = examples.checked(source(), prepared, loss)
-            prepared.fit(generator, initial_epoch=epoch, epochs=epoch + 1, **how)
+            batches = checked.batches(source())
+            _kept(prepared, batches, checked, initial_epoch=epoch, epochs=epoch + 1, **how)
     else:
-        prepared.fit(source, epochs=epochs, **how)
+        _kept(prepared, source, None, epochs=epochs, **how)
+
+
+def _kept(prepared: Any, source: Any, checked: examples.Checked | None, **how: Any) -> None:
+    """`fit`, with the error that `checked` found, or in our words what TensorFlow's ops refuse."""
+    import tensorflow as tf
+
+    try:
+        prepared.fit(source, **how)
+    except tf.errors.OpError as error:
+        if checked is not None and checked.error is not None:
+            raise checked.error from None
+        raise CalibrationError(
+            "a batch of the training data can't be trained on: labels outside the model's "
+            "classes, or shapes that differ from the first batch's. TensorFlow says: "
+            + one_line(error)
+        ) from error
+    if checked is not None and checked.error is not None:
+        raise checked.error
 
 
 def _watch(prepared: Any, total: int | None, tick: Callable[[float], None]) -> Any:
