@@ -17,9 +17,11 @@ semihosting and harness are not in it. The same file gives the worst-case stack 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import shutil
+import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -28,7 +30,7 @@ from typing import Any
 
 from tflm_opt.boards import Board
 from tflm_opt.errors import InvalidModel, ToolFailed
-from tflm_opt.runtime import elf, machine, process
+from tflm_opt.runtime import elf, host_build, machine, process
 from tflm_opt.runtime.stack import StackBound, worst_case
 
 _INTERFACE = ("init", "input", "output")
@@ -260,18 +262,29 @@ def _compile(
 ) -> list[Path]:
     """Compile each source to an object and a `.su` beside it; the paths of the objects.
 
-    The source called `traced` gets its table of lines.
+    The source called `traced` gets its table of lines. Others are kept by content as long as this
+    process lives: most are kernels, the same in every model and every try at a budget.
     """
     gcc = machine.compiler(board=board)
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
-    flags = [*board.flags, *machine.ENGINE_FLAGS, "-fstack-usage", f"-I{directory / 'include'}"]
+    flags = [*board.flags, *machine.ENGINE_FLAGS, "-fstack-usage"]
+    seen = {kernel: host_build.headers(directory, kernel) for kernel in (False, True)}
 
     def compile_one(numbered: tuple[int, Path]) -> Path:
         number, source = numbered
         target = out / f"{number:03d}_{source.stem}.o"
-        debug = ["-g"] if source.stem == traced else []
-        _run([gcc, *flags, *debug, "-c", str(source), "-o", str(target)], out)
+        command = [gcc, *flags, f"-I{directory / 'include'}", "-c", str(source)]
+        if source.stem == traced:  # its table of lines names this folder
+            _run([*command, "-g", "-o", str(target)], out)
+            return target
+        headers = seen[host_build.is_kernel(source)].encode()
+        key = repr((gcc, flags, source.name)).encode()
+        kept = host_build.folder() / host_build.digest(key, source.read_bytes(), headers)
+        if not kept.exists():
+            _keep(command, kept)
+        for path in kept.iterdir():
+            shutil.copy(path, target.with_suffix(path.suffix))
         return target
 
     pool = ThreadPoolExecutor(max_workers=jobs)
@@ -279,6 +292,14 @@ def _compile(
         return list(pool.map(compile_one, enumerate(sources)))
     finally:
         pool.shutdown(cancel_futures=True)  # after an error or Ctrl-C the rest need not be tried
+
+
+def _keep(command: Sequence[str], folder: Path) -> None:
+    """Compile a source into a folder of its own, which is there whole or not at all."""
+    partial = Path(tempfile.mkdtemp(dir=folder.parent))
+    _run([*command, "-o", str(partial / "made.o")], partial)
+    with contextlib.suppress(OSError):  # another thread was quicker, with the same bytes
+        partial.rename(folder)
 
 
 def _link_model(objects: Sequence[Path], interface: Interface, board: Board, out: Path) -> Path:

@@ -58,7 +58,7 @@ def build(
     """
     found = [_objects(directory, flags, own) for directory in directories]
     include = [f"-I{directory / 'include'}" for directory in directories]
-    seen = digest(*(_headers(directory).encode() for directory in directories))
+    seen = digest(*(headers(directory, False).encode() for directory in directories))
     alone = [_object(source, include, seen, flags) for source in extra]
     objects = list(dict.fromkeys((*(path for paths in found for path in paths), *alone)))
     product = folder() / (digest(*(p.name.encode() for p in objects), repr(link).encode()) + suffix)
@@ -97,28 +97,29 @@ def _objects(directory: Path, flags: Sequence[str], own: Sequence[str]) -> list[
     sources = sorted((directory / "src").glob("*.c"))
     if not sources or not (directory / "include").is_dir():
         raise InvalidModel("no C sources in src/ and include/", source=str(directory))
-    library, every = _headers(directory, "tflm_opt_"), _headers(directory)
+    library, every = headers(directory, True), headers(directory, False)
     include = (f"-I{directory / 'include'}",)
     return [
         _object(source, include, library, flags)
-        if _is_kernel(source)
+        if is_kernel(source)
         else _object(source, include, every, (*flags, *own))
         for source in sources
     ]
 
 
-def _headers(directory: Path, start: str = "") -> str:
-    """What the headers hold whose names start so, as a digest."""
-    paths = sorted((directory / "include").glob(f"{start}*.h"))
+def headers(directory: Path, kernel: bool) -> str:
+    """What the headers hold that a kernel includes, or any source of a model, as a digest."""
+    paths = sorted((directory / "include").glob("tflm_opt_*.h" if kernel else "*.h"))
     return digest(*(path.name.encode() + path.read_bytes() for path in paths))
 
 
-def _is_kernel(path: Path) -> bool:
+def is_kernel(path: Path) -> bool:
+    """Whether a source is the library's, the same in every model."""
     return path.name.startswith(("tflm_opt_", "arm_"))
 
 
-def _object(source: Path, include: Sequence[str], headers: str, flags: Sequence[str]) -> Path:
-    key = digest(source.read_bytes(), headers.encode(), repr(flags).encode())
+def _object(source: Path, include: Sequence[str], seen: str, flags: Sequence[str]) -> Path:
+    key = digest(source.read_bytes(), seen.encode(), repr(flags).encode())
     path = folder() / f"{key}.o"
     if not path.exists():
         partial = path.with_suffix(".tmp.o")
