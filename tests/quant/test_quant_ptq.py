@@ -238,7 +238,7 @@ def test_options_that_would_be_ignored_are_refused(net: Any, data: np.ndarray) -
     tflite = quantize(net, data).tflite
     with pytest.raises(TflmOptError, match="rounded already"):
         tflm_opt.optimize(tflite, quantize=PTQ(), verbose=0)
-    with pytest.raises(TflmOptError, match=r"quantize True is not one of ptq, qat, a .*PTQ"):
+    with pytest.raises(TflmOptError, match=r"quantize True is not one of ptq, qat, tfmot, a .*PTQ"):
         tflm_opt.optimize(net, quantize=True, verbose=0)  # type: ignore[arg-type]
 
 
