@@ -252,3 +252,41 @@ def test_platformio_s_own_compiler_is_found(
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("PLATFORMIO_CORE_DIR", str(tmp_path))
     assert machine.compiler() == str(packaged)
+
+
+def test_a_source_is_compiled_again_where_it_or_a_header_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And not otherwise."""
+    folder = write_tiny(tmp_path / "model", SOURCE + "/* once */\n")
+    kernel, header = folder / "src" / "tflm_opt_one.c", folder / "include" / "tflm_opt_one.h"
+    header.write_text("#define ONE 1\n")
+    kernel.write_text('#include "tflm_opt_one.h"\nint tflm_opt_one(void);\nconst int one = ONE;\n')
+    compiled: list[str] = []
+    real = firmware._run
+
+    def noted(command: list[str], cwd: Path) -> str:
+        compiled.extend(Path(word).name for word in command if word.endswith(".c"))
+        return real(command, cwd)
+
+    monkeypatch.setattr(firmware, "_run", noted)
+
+    def build(board: str = "qemu_m4") -> tuple[list[str], list[bytes]]:
+        compiled.clear()
+        made = firmware.build_model(folder, boards.get(board), tmp_path / "out")
+        return sorted(compiled), [path.read_bytes() for path in made.objects]
+
+    both = ["tflm_opt_one.c", "tiny.c"]
+    found, first = build()
+    assert found == both
+    assert build() == ([], first)
+    header.write_text("#define ONE 2\n")
+    found, second = build()
+    assert found == both
+    assert second != first
+    kernel.write_text(kernel.read_text() + "const int two = 2;\n")
+    assert build()[0] == ["tflm_opt_one.c"]
+    tiny = folder / "include" / "tiny.h"
+    tiny.write_text(tiny.read_text() + "/* more */\n")
+    assert build()[0] == ["tiny.c"]
+    assert build("pico")[0] == both  # flags differ
