@@ -21,6 +21,13 @@ settings.register_profile("tests", deadline=None)
 settings.load_profile("tests")
 
 
+def pytest_configure() -> None:
+    """Before workers start, so that they have the same folder."""
+    import shared
+
+    shared.root()
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--update-golden",

@@ -8,13 +8,15 @@ from __future__ import annotations
 import dataclasses
 import os
 import shutil
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 from emulated import marked
 from fuzz import battery, on_board, run
-from fuzz.cases import Case, drawn
+from fuzz import cases as fuzz_cases
+from fuzz.cases import Case
 
 from tflm_opt import boards, codegen
 from tflm_opt.arena.plan import Plan
@@ -26,6 +28,7 @@ CASES = int(os.environ.get("TFLM_OPT_FUZZ_CASES", "240"))
 SEED = int(os.environ.get("TFLM_OPT_FUZZ_SEED", "0"))
 CHUNKS = 4
 BOARD_CASES = 10
+drawn = cache(fuzz_cases.drawn)  # some take a search, and tests share them
 
 
 @pytest.mark.parametrize("chunk", range(CHUNKS))
@@ -38,7 +41,7 @@ def test_every_stage_gives_tflms_bits(chunk: int, tmp_path: Path) -> None:
 
 
 def test_a_case_is_drawn_again_by_its_number() -> None:
-    first, other, again = drawn(3, 8), drawn(3, 9), drawn(3, 8)
+    first, other, again = (fuzz_cases.drawn(3, number) for number in (8, 9, 8))
     assert run.text(first) == run.text(again) != run.text(other)
     for a, b in zip(first.samples, again.samples, strict=True):
         assert a[0].tobytes() == b[0].tobytes()

@@ -13,19 +13,18 @@ and in scratch. Afterwards
 Outputs lie apart from inputs, or over them as far as the arena would lay them (`together`): kernels
 of all tiers write in the order that they promise.
 
-The library and the core are compiled once for each board and process, a model once for each layout.
+The library is compiled once for each board and run of tests, a model once for each layout.
 """
 
 from __future__ import annotations
 
 import subprocess
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 
 import numpy as np
+import shared
 from opgraph import Layout, layout
 
 from tflm_opt import boards, codegen, graph
@@ -196,8 +195,8 @@ def linked(sources: codegen.Sources, main: str, board: Board, folder: Path) -> P
     run(
         [
             *(*gcc, "-std=gnu11", f"-I{folder}", f"-I{machine.CORE}"),
-            *("main.c", f"{sources.name}.o", *map(str, core(board.id))),
-            *map(str, library(board.id)),
+            *("main.c", f"{sources.name}.o"),
+            *map(str, (*core(board.id), *library(board.id))),
             *(*machine.LINK_FLAGS, "-Tscript.ld", "-lm", "-o", str(program)),
         ],
         folder,
@@ -205,36 +204,32 @@ def linked(sources: codegen.Sources, main: str, board: Board, folder: Path) -> P
     return program
 
 
-_FOLDERS: list[tempfile.TemporaryDirectory[str]] = []
-
-
-def _scratch() -> Path:
-    _FOLDERS.append(tempfile.TemporaryDirectory(prefix="tflm_opt-kernels-"))
-    return Path(_FOLDERS[-1].name)
-
-
-@cache
 def core(board_id: str) -> tuple[Path, ...]:
-    """The objects of what starts a program and feeds it."""
-    board, root = boards.get(board_id), _scratch()
-    gcc = [machine.compiler(board=board), *board.flags, *machine.ENGINE_FLAGS, "-std=gnu11"]
-    macros = [f"-D{macro}" for macro in machine.defines(board)]
+    """The objects of start-up code and harness."""
+    board = boards.get(board_id)
     sources = sorted(map(str, machine.CORE.glob("*.c")))
-    run([*gcc, *macros, f"-I{machine.CORE}", "-c", *sources], root)
-    return tuple(sorted(root.glob("*.o")))
+    flags = [*board.flags, *machine.ENGINE_FLAGS, "-std=gnu11", f"-I{machine.CORE}"]
+    flags += [f"-D{macro}" for macro in machine.defines(board)]
+
+    def make(folder: Path) -> None:
+        run([machine.compiler(board=board), *flags, "-c", *sources], folder)
+
+    return tuple(sorted(shared.made(f"core-{board_id}", make).glob("*.o")))
 
 
-@cache
 def library(board_id: str) -> tuple[Path, ...]:
     """The objects of all kernels of all tiers."""
-    board, root = boards.get(board_id), _scratch()
-    for tier in table.TIERS:
-        (root / tier).mkdir()
-        sources = sorted(map(str, (table.SOURCES / tier).glob("*.c")))
-        if sources:
-            gcc = [machine.compiler(board=board), *board.flags, *machine.ENGINE_FLAGS]
-            run([*gcc, f"-I{table.INCLUDE}", "-c", *sources], root / tier)
-    return tuple(sorted(root.rglob("*.o")))
+    board = boards.get(board_id)
+    gcc = [machine.compiler(board=board), *board.flags, *machine.ENGINE_FLAGS]
+
+    def make(folder: Path) -> None:
+        for tier in table.TIERS:
+            (folder / tier).mkdir()
+            sources = sorted(map(str, (table.SOURCES / tier).glob("*.c")))
+            if sources:
+                run([*gcc, f"-I{table.INCLUDE}", "-c", *sources], folder / tier)
+
+    return tuple(sorted(shared.made(f"kernels-{board_id}", make).rglob("*.o")))
 
 
 def run(command: Sequence[str], cwd: Path) -> str:

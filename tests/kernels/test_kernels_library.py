@@ -12,9 +12,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from emulated import needs_riscv
+from emulated import marked, needs_riscv
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from targets import library
 
 from tflm_opt import boards
 from tflm_opt.codegen.lower import registry
@@ -92,19 +93,12 @@ class TestCompilers:
         options = [*board.flags, "-O1", *WARNINGS, *standard, f"-I{table.INCLUDE}"]
         run([machine.compiler(board=board), *options, "-fsyntax-only", *map(str, SOURCES)])
 
-    @pytest.mark.parametrize("core", ["cortex-m3", "cortex-m4", "cortex-m55"])
-    def test_one_source_of_a_kernel_is_left(self, core: str, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("board", marked("qemu_m3", "qemu_m4", "qemu_m55"))
+    def test_one_source_of_a_kernel_is_left(self, board: str) -> None:
         """Of all tiers, each function is defined once; those that are missing nobody calls."""
-        if shutil.which("arm-none-eabi-gcc") is None:
-            pytest.skip("arm-none-eabi-gcc is not installed")
-        options = [f"-mcpu={core}", "-mthumb", "-mfloat-abi=softfp", "-std=c99", "-O2", "-c"]
-        objects = []
-        for number, source in enumerate(SOURCES):
-            objects.append(str(tmp_path / f"{number}.o"))
-            command = [*options, f"-I{table.INCLUDE}", str(source), "-o", objects[-1]]
-            run(["arm-none-eabi-gcc", *command])
+        objects = map(str, library(board))
         symbols = [line.split() for line in run(["arm-none-eabi-nm", *objects]).splitlines()]
-        assert ("tflm_opt_fully_connected_paired_s8" in str(symbols)) == (core == "cortex-m4")
+        assert ("tflm_opt_fully_connected_paired_s8" in str(symbols)) == (board == "qemu_m4")
         defined = [
             words[2].replace("_paired_s8", "_s8")
             for words in symbols

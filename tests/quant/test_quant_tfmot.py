@@ -8,6 +8,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -55,18 +56,29 @@ def fitted(model: Any, *callbacks: Any) -> Any:
     return model
 
 
+# Trained once each: what no call may change, tests can share.
+@cache
 def aware() -> Any:
     return fitted(tfmot.quantization.keras.quantize_model(net()))
 
 
-def pruned(strip: bool = False) -> Any:
+@cache
+def pruned() -> Any:
     sparsity = tfmot.sparsity.keras
     schedule = sparsity.ConstantSparsity(0.75, 0, frequency=1)
     model = sparsity.prune_low_magnitude(net(), pruning_schedule=schedule)
-    fitted(model, sparsity.UpdatePruningStep())
-    return sparsity.strip_pruning(model) if strip else model
+    return fitted(model, sparsity.UpdatePruningStep())
 
 
+def stripped() -> Any:
+    """The pruned net without wrappers, in layers of its own."""
+    base = tfmot.sparsity.keras.strip_pruning(pruned())
+    copy = tf_keras.models.clone_model(base)
+    copy.set_weights(base.get_weights())
+    return copy
+
+
+@cache
 def clustered() -> Any:
     clustering = tfmot.clustering.keras
     start = clustering.CentroidInitialization.LINEAR
@@ -77,7 +89,7 @@ def combined(scheme: str) -> Any:
     """Pruned, then trained with quantization that keeps the zeros; or clustered, and the like."""
     quantization = tfmot.quantization.keras
     if scheme == "PrunePreserve":
-        base = pruned(strip=True)
+        base = stripped()
     else:
         base = tfmot.clustering.keras.strip_clustering(clustered())
     copy = tf_keras.models.clone_model(base)
@@ -208,7 +220,7 @@ def test_partly_quantized_models_are_calibrated() -> None:
 
 
 def test_a_tf_keras_model_is_trained_and_zeros_stay() -> None:
-    model = pruned(strip=True)
+    model = stripped()
     before = snapshot(model)
     made = quantize(model, train=(X, Y), trainer="tfmot", epochs=1)
     assert made.calibration == "trained"

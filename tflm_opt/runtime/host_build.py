@@ -119,8 +119,8 @@ def is_kernel(path: Path) -> bool:
     return path.name.startswith(("tflm_opt_", "arm_"))
 
 
-def _object(source: Path, include: Sequence[str], headers: str, flags: Sequence[str]) -> Path:
-    key = digest(source.read_bytes(), headers.encode(), repr(flags).encode())
+def _object(source: Path, include: Sequence[str], seen: str, flags: Sequence[str]) -> Path:
+    key = digest(source.read_bytes(), seen.encode(), repr(flags).encode())
     path = folder() / f"{key}.o"
     if not path.exists():
         partial = path.with_suffix(".tmp.o")

@@ -116,7 +116,7 @@ def _run(folder: Path, tick: Callable[[float], None]) -> tuple[str, ...]:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=words,
-            env=_environment(),
+            env={**_environment(), "TMPDIR": str(folder)},  # what a killed one leaves goes with it
             start_new_session=True,
         ) as child,
     ):
