@@ -48,7 +48,7 @@ def up(value: int, step: int) -> int:
 # More bytes than there are.
 _NEVER = 1 << 40
 # Pixels that `tflm_opt_mve.h` makes together, with scratch and without.
-_MVE_PIXELS = 3
+MVE_PIXELS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,16 +106,16 @@ class Products:
         if self.gathered:
             yield max(self.least, 3 * up(self.depth, 4) + 4 * self.channels)
 
-    def _together(self, size: int) -> int:
-        """Pixels of a block."""
+    def together(self, size: int) -> int:
+        """Pixels of a block, for scratch of `least` or more."""
         if size >= self._all:
             return 2
         return 2 * (1 + (size - self.least) // self._pair)
 
     def block(self, size: int) -> int:
         if size < self.least:
-            return 1 if self.gathered else _MVE_PIXELS * self.channels
-        return max(self._together(size), _MVE_PIXELS) * self.channels
+            return 1 if self.gathered else MVE_PIXELS * self.channels
+        return max(self.together(size), MVE_PIXELS) * self.channels
 
     def work(self, size: int, tier: str) -> float:
         macs = self.pixels * self.channels * self.depth
@@ -148,7 +148,7 @@ class Products:
     def _multiplied(self, size: int) -> float:
         """Instructions of cores with the DSP extension: counted, those of borders measured."""
         along = size >= self._all
-        block = self.pixels if along else min(self._together(size), up(self.pixels, 2))
+        block = self.pixels if along else min(self.together(size), up(self.pixels, 2))
         blocks = -(-self.pixels // block)
         doubled = self.depth <= block
         steps = up(self.depth, 4) // 4

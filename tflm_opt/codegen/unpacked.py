@@ -9,12 +9,13 @@ again.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from tflm_opt.codegen.forms import Form, Products, up
+from tflm_opt.codegen.forms import MVE_PIXELS, Form, Products, up
 from tflm_opt.graph.ir import Op, Tensor
 
 _WORD = 8  # weights
@@ -92,7 +93,17 @@ class Unpacked:
             yield max(up(size, 4) + self.pair, self.needed)
 
     def block(self, size: int) -> int:
-        return 1 if self.inner is None else self.inner.block(self._left(size))
+        """A block's windows are read again for other channels, after outputs of the first.
+
+        So the size has to be that of the kernel's blocks, or a multiple: those of a larger one
+        would not end where they do.
+        """
+        if not isinstance(self.inner, Products):
+            return 1 if self.inner is None else self.inner.block(self._left(size))
+        together = self.inner.together(self._left(size))
+        if max(size, self.needed) >= up(self.weights, _WORD):  # then it may be the int8 kernel that runs
+            together = math.lcm(together, MVE_PIXELS)
+        return together * self.inner.channels
 
     def work(self, size: int, tier: str) -> float:
         if self.inner is None:
@@ -103,9 +114,9 @@ class Unpacked:
         """Instructions beside those of the int8 kernel."""
         if not isinstance(self.inner, Products):
             return _UNPACK * self.weights
-        if size >= up(self.weights, _WORD) and tier != "dsp":
+        if max(size, self.needed) >= up(self.weights, _WORD) and tier != "dsp":
             return _UNPACK * self.weights
-        together = max(self.inner.block(self._left(size)) // self.inner.channels, 1)
+        together = self.inner.together(self._left(size))
         blocks = -(-self.inner.pixels // together)
         if tier == "dsp" and not self.pair:
             return _SPREAD * self.weights * blocks
