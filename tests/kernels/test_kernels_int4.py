@@ -75,13 +75,19 @@ def narrow(g: Graph, rng: Rng) -> Graph:
 
 
 @cache
-def battery() -> Battery:
+def drawn_graph() -> tuple[Graph, Cases]:
     rng = np.random.default_rng(44)
     cases = Cases()
     for draw, count in DRAWN.items():
         for _ in range(count):
             draw(cases, rng)
-    return Battery.of(narrow(cases.graph(), rng), cases.samples(2, seed=1))
+    return narrow(cases.graph(), rng), cases
+
+
+@cache
+def battery() -> Battery:
+    g, cases = drawn_graph()
+    return Battery.of(g, cases.samples(2, seed=1))
 
 
 def furnished(g: Graph, level: str) -> codegen.Kernels:

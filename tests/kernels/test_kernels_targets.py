@@ -15,6 +15,8 @@ from pathlib import Path
 import drawn
 import numpy as np
 import pytest
+import test_kernels_int4
+import wide_cases
 from drawn import add_convolution, add_fully_connected, add_pair, add_pool, add_reduction
 from emulated import needs_tools
 from opgraph import Cases, layout
@@ -272,8 +274,12 @@ def test_batteries_with_a_use_for_scratch_get_some(name: str) -> None:
 
 
 def test_every_kernel_with_tiers_is_called() -> None:
-    """Of those that whole ops call; what streamed ops call is in `fuzz`."""
+    """Of those that whole ops call; what streamed ops call is in `fuzz`.
+
+    Here, or where kernels of int4 weights and of int16 data are.
+    """
     ops = [op for name in BATTERIES for op in battery(name).graph.ops]
+    ops += [*test_kernels_int4.drawn_graph()[0].ops, *wide_cases.all_cases().graph().ops]
     called = {call.function for op in ops for call in rooms.lowered(op).calls}
     called |= {other for name in called if (other := table.kernels()[name].without)}
     reached = {kernel.function for kernel in table.closure(called)}
