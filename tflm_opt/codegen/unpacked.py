@@ -101,7 +101,7 @@ class Unpacked:
         if not isinstance(self.inner, Products):
             return 1 if self.inner is None else self.inner.block(self._left(size))
         together = self.inner.together(self._left(size))
-        if max(size, self.needed) >= up(self.weights, _WORD):  # then it may be the int8 kernel that runs
+        if max(size, self.needed) >= up(self.weights, _WORD):  # maybe the int8 kernel
             together = math.lcm(together, MVE_PIXELS)
         return together * self.inner.channels
 
