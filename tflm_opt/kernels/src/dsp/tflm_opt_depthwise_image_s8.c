@@ -9,7 +9,7 @@
  * outputs are written in any order, before the block's last reads. Without scratch, or with a filter
  * that does not fit the words, a block is an element.
  */
-void tflm_opt_depthwise_image_s8(tflm_opt_depthwise_call *call,
+TFLM_OPT_SMALL void tflm_opt_depthwise_image_s8(tflm_opt_depthwise_call *call,
                                  const int8_t *input,
                                  const cmsis_nn_dims *output_dims,
                                  int8_t *output)

@@ -71,7 +71,7 @@ const int8_t *tflm_opt_depthwise_pixel_of(const tflm_opt_depthwise_call *call,
                           x * call->apart.w + call->origin.w, call->input->c);
 }
 
-arm_cmsis_nn_status tflm_opt_depthwise_start_s8(const cmsis_nn_context *ctx,
+TFLM_OPT_SMALL arm_cmsis_nn_status tflm_opt_depthwise_start_s8(const cmsis_nn_context *ctx,
                                                 int32_t columns,
                                                 int32_t rows,
                                                 tflm_opt_depthwise_call *call)

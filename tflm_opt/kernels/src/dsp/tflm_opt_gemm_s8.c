@@ -472,7 +472,7 @@ arm_cmsis_nn_status tflm_opt_gemm_s8(tflm_opt_gemm *gemm, const cmsis_nn_context
     return ARM_CMSIS_NN_SUCCESS;
 }
 
-arm_cmsis_nn_status tflm_opt_gemm_images_s8(tflm_opt_gemm *gemm,
+TFLM_OPT_SMALL arm_cmsis_nn_status tflm_opt_gemm_images_s8(tflm_opt_gemm *gemm,
                                             const cmsis_nn_context *ctx,
                                             const int8_t *image,
                                             int32_t images)

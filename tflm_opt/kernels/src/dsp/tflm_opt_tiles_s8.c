@@ -171,7 +171,7 @@ NAKED void tflm_opt_tiles_s8(tflm_opt_gemm_tiles *tiles IGNORED, int32_t back IG
             "pop.w {r4, r5, r6, r7, r8, r9, r10, r11, pc}\n\t");
 }
 
-void tflm_opt_set_tiles(tflm_opt_gemm_tiles *tiles, int32_t words, int32_t tail)
+TFLM_OPT_SMALL void tflm_opt_set_tiles(tflm_opt_gemm_tiles *tiles, int32_t words, int32_t tail)
 {
     const int32_t rounds = (words - 2 + UNROLLED) / UNROLLED; /* words - 1 steps of the loop */
     const int32_t first = words - 1 - (rounds - 1) * UNROLLED;

@@ -5,7 +5,7 @@ static int is_positive_tile(const cmsis_nn_tile *tile)
     return tile->h > 0 && tile->w > 0;
 }
 
-int32_t tflm_opt_windows_fit(const cmsis_nn_dims *input_dims,
+TFLM_OPT_SMALL int32_t tflm_opt_windows_fit(const cmsis_nn_dims *input_dims,
                              const cmsis_nn_dims *filter_dims,
                              const cmsis_nn_dims *output_dims,
                              const cmsis_nn_tile *stride,
