@@ -186,3 +186,14 @@ def test_many_reasons_are_shortened() -> None:
 def test_vectors_are_not_told_to_have_no_rows() -> None:
     assert any(whole.kind == "SOFTMAX" for whole in least().whole)
     assert "SOFTMAX" not in str(least())
+
+
+def test_no_more_than_all_weights_is_to_be_removed() -> None:
+    result = least()
+    code = result.flash.total - result.flash.weights
+    (first, *_) = remedies.remedies(result, "flash", code - 1)
+    assert first == (
+        f"use fewer kinds of layers, which need fewer kernels: the code alone takes {code:,} bytes"
+    )
+    (first, *_) = remedies.remedies(result, "flash", code + result.flash.weights // 4)
+    assert re.match(r"remove 7\d% of the weights", first)

@@ -65,7 +65,13 @@ def remedies(result: Result, what: str, have: int) -> tuple[str, ...]:
         share = 1 - (have - (need - result.flash.weights)) / max(result.flash.weights, 1)
         if result.mixed is None and result.flash.total - result.flash.weights // 2 <= have:
             texts.append(f"give layers int4 weights (flash={have})")
-        texts.append(f"remove {share:.0%} of the weights: fewer channels or layers")
+        if share <= 1:
+            texts.append(f"remove {share:.0%} of the weights: fewer channels or layers")
+        else:
+            texts.append(
+                "use fewer kinds of layers, which need fewer kernels: the code alone takes "
+                f"{need - result.flash.weights:,} bytes"
+            )
     texts += _board_remedy(result)
     return tuple(texts)
 
