@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 
 VENV=.venv
 STAMP=$VENV/.tflm_opt-setup
-EXTRAS=keras,tfmot,verify,firmware,plot,examples,dev
+EXTRAS=keras,tfmot,search,verify,firmware,plot,examples,dev
 # tflite-micro's releases are pre-releases: naming one takes it, and no other package's. PlatformIO
 # and SCons have to match (scripts/bootstrap_platformio.py).
 PINNED=(tflite-micro==0.dev20261023182759 platformio==6.2.0 scons==4.11.1)
