@@ -83,7 +83,10 @@ class Layer:
             raise ValueError(f"a layer has no {', '.join(unknown)}")
         if missing := {"name", "kind"} - set(data):
             raise ValueError(f"a layer without {' and '.join(sorted(missing))}")
-        return Layer(**{k: tuple(v) if isinstance(v, list) else v for k, v in data.items()})
+        values: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in data.items()
+        }
+        return Layer(**values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +144,7 @@ class Net:
         total = 0
         for layer in self.layers:
             out = shapes[layer.name]
-            source = shapes[layer.inputs[0]] if layer.inputs else ()
+            source = shapes[layer.inputs[0]] if layer.inputs else out
             taps = layer.kernel[0] * layer.kernel[1]
             if layer.kind == "conv":
                 total += out[0] * out[1] * out[2] * taps * source[2]
