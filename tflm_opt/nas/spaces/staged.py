@@ -121,11 +121,6 @@ class Block:
     stride: int
     squeeze: bool
 
-    @property
-    def squeezed(self) -> int:
-        """Channels in the middle of a squeeze-and-excitation gate: a quarter, at least 4."""
-        return max(4, self.inner // 4)
-
 
 @dataclass(frozen=True)
 class Staged:
@@ -225,22 +220,18 @@ class Staged:
 
     def _narrow_widths(self, found: Architecture) -> None:
         """The first width of the space, and then of its stages, with the same filters as now."""
-        wanted = self._widths(found)
+        filters, ends = self._widths(found), self._ends(found)
         for width in self.width:
             trial = {**found, "width": width}
-            if self._own_filters(width) != self._own_filters(found["width"]):
-                continue
-            fits = []
             for index, stage in enumerate(self.stages):
-                names = [w for w in stage.widths if self._filters(stage, width, w) == wanted[index]]
-                fits.append(names)
-                if names and len(stage.widths) > 1:
-                    trial[f"{stage_name(index)}_width"] = names[0]
-            if all(fits):
+                if len(stage.widths) > 1:
+                    same = (w for w in stage.widths if self._at(stage, width, w) == filters[index])
+                    trial[f"{stage_name(index)}_width"] = next(same, stage.widths[0])
+            if (self._widths(trial), self._ends(trial)) == (filters, ends):
                 found.update(trial)
                 return
 
-    def _own_filters(self, width: float) -> tuple[int, int]:
+    def _ends(self, architecture: Mapping[str, Any]) -> tuple[int, int]:
         """Filters of stem and head; 0 for no head."""
         raise NotImplementedError
 
@@ -252,7 +243,8 @@ class Staged:
         most = max(self.divisor, int(filters + self.divisor / 2) // self.divisor * self.divisor)
         return most + self.divisor if most < 0.9 * filters else most
 
-    def _filters(self, stage: Stage, width: float, own: float) -> int:
+    def _at(self, stage: Stage, width: float, own: float) -> int:
+        """Filters of a stage at a width of the space and one of its own."""
         return self.rounded(stage.filters * width * own)
 
     def _widths(self, architecture: Mapping[str, Any]) -> list[int]:
@@ -260,7 +252,7 @@ class Staged:
         found = []
         for index, stage in enumerate(self.stages):
             own = self._value(architecture, f"{stage_name(index)}_width", stage.widths)
-            found.append(self._filters(stage, architecture["width"], own))
+            found.append(self._at(stage, architecture["width"], own))
         return found
 
     @staticmethod
@@ -275,7 +267,7 @@ class Staged:
     def _blocks(self, architecture: Mapping[str, Any]) -> list[Block]:
         """The blocks that an architecture has, from input to output."""
         found = []
-        source = self._own_filters(architecture["width"])[0]
+        source = self._ends(architecture)[0]
         for index, (stage, filters) in enumerate(
             zip(self.stages, self._widths(architecture), strict=True)
         ):
@@ -362,6 +354,15 @@ class Staged:
             raise ValueError(f"a {cls.kind} space needs {', '.join(missing)}")
         values["stages"] = tuple(_stage(one) for one in values["stages"])
         return cls(**values)
+
+
+def resolutions(rows: int) -> tuple[int, ...]:
+    """Half, three quarters and all of the rows; images below 32 aren't made smaller.
+
+    >>> resolutions(64), resolutions(28)
+    ((32, 48, 64), (28,))
+    """
+    return (rows // 2, rows * 3 // 4, rows) if rows >= 32 else (rows,)
 
 
 def stage_name(index: int) -> str:
