@@ -106,7 +106,9 @@ def _check_part(part: Net, whole: Net) -> None:
     for layer in part.layers:
         if layer.name not in theirs:
             raise ValueError(f"the largest net has no layer {layer.name!r}, a smaller one has it")
-        _check_layer(layer, theirs[layer.name], last=layer is part.layers[-1])
+        other = theirs[layer.name]
+        _check_layer(layer, other, last=layer is part.layers[-1])
+        _check_kernel(layer, other, small[layer.inputs[0]] if layer.inputs else ())
         _check_channels(layer, small, large)
         masked = tuple(_masked(n, kept, theirs, layer) for n in theirs[layer.name].inputs)
         if masked != layer.inputs:
@@ -146,12 +148,28 @@ def _check_layer(layer: Layer, other: Layer, *, last: bool) -> None:
         raise ValueError(
             f"layer {layer.name!r} has {layer.filters} filters, and the largest net {other.filters}"
         )
-    for mine, whole in zip(layer.kernel, other.kernel, strict=True):
-        if mine > whole or (whole - mine) % 2:
+
+
+def _check_kernel(layer: Layer, other: Layer, source: Shape) -> None:
+    """A smaller kernel must see the middle of what the larger one sees."""
+    for axis, (mine, whole) in enumerate(zip(layer.kernel, other.kernel, strict=True)):
+        if mine == whole:
+            continue
+        shift = 0
+        if layer.padding == "same":
+            shift = _before(source, axis, layer) - _before(source, axis, other)
+        if mine > whole or 2 * shift != mine - whole:
             raise ValueError(
                 f"layer {layer.name!r} has the kernel {layer.kernel}, which is not the middle of "
-                f"the largest net's {other.kernel}"
+                f"the largest net's {other.kernel} where the input is {source[:2]} and the stride "
+                f"{layer.strides}"
             )
+
+
+def _before(source: Shape, axis: int, layer: Layer) -> int:
+    """Rows or columns of padding before the first, as TensorFlow pads for "same"."""
+    size, kernel, stride = source[axis], layer.kernel[axis], layer.strides[axis]
+    return max(0, (-(-size // stride) - 1) * stride + kernel - size) // 2
 
 
 def _check_channels(layer: Layer, small: Mapping[str, Shape], large: Mapping[str, Shape]) -> None:

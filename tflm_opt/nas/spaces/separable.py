@@ -43,7 +43,7 @@ class _Separable(Staged):
             if not is_whole(value := getattr(self, name)) or value < 1:
                 raise ValueError(f"{name} is {value!r}: a whole number from 1")
         allowed("stem_rows", self.stem_rows, whole=True)
-        centred("stem_rows", self.stem_rows)
+        centred("stem_rows", self.stem_rows, self.stem_stride)
         if any(stage.expansions != (1,) for stage in self.stages):
             raise ValueError("separable blocks have no expansion: leave a stage's at (1,)")
 
@@ -179,7 +179,7 @@ class Signal(_Separable):
         stem = sorted({max(3, k * strides[0] // 2 * 2 + 1) for k in (1, 2, 4)})
         stages, left = [], -(-rows // strides[0])
         for (filters, depths), stride in zip(_SIGNAL_STAGES, strides[1:], strict=True):
-            kernels = tuple(k for k in (3, 5, 9) if k == 3 or k <= left)
+            kernels = _odd(stride, left)
             stages.append(Stage(filters, stride, depths, kernels))
             left = -(-left // stride)
         return cls(
@@ -201,6 +201,16 @@ class Signal(_Separable):
 
 _SIGNAL_STAGES = ((32, (1, 2)), (64, (1, 2, 3)), (96, (1, 2, 3)), (128, (1, 2)))
 _MOST_STEPS, _LAST_STEPS = 1024, 8  # that stages work on
+
+
+def _odd(stride: int, rows: int) -> tuple[int, ...]:
+    """Kernels from the stride to what there is.
+
+    >>> _odd(2, 100), _odd(4, 100), _odd(1, 6), _odd(1, 1)
+    ((3, 5, 9), (5, 9), (3, 5), (3,))
+    """
+    fits = [k for k in (3, 5, 9) if k >= stride]
+    return tuple(k for k in fits if k == fits[0] or k <= rows)
 
 
 def _strides(rows: int) -> list[int]:

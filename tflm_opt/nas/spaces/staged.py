@@ -9,7 +9,8 @@ are parts of its largest one. So that this holds,
 - the first block of a stage is always there, and the others have a shortcut: a block that drops
   out leaves it;
 - blocks of a stage have the same number of filters, and fewer filters are the first ones;
-- kernels of one choice are all odd or all even, so that the smaller lies in the middle;
+- kernels of one choice are all odd or all even and no smaller than the stride, so that the smaller
+  lies in the middle of the larger;
 - whether a layer exists is never a matter of a width, kernel or expansion.
 
 `nesting.check_nested` checks it of any space.
@@ -41,7 +42,7 @@ class Stage:
         stride: of the first block.
         depths: how many blocks, at least 1.
         kernels: of each block: rows and columns, or rows alone in a space of spectrograms or
-            signals. All odd or all even.
+            signals. All odd or all even, and none smaller than the stride if there are several.
         expansions: of each block: channels inside it, in units of its input's channels
             (MobileNet) or its own filters (ResNet).
         widths: by what `filters` is multiplied, besides the space's own width.
@@ -70,7 +71,7 @@ class Stage:
             raise ValueError(
                 f"a stage's squeeze is {self.squeeze!r}: (False,), (True,) or (False, True)"
             )
-        centred("a stage's kernels", self.kernels)
+        centred("a stage's kernels", self.kernels, self.stride)
 
 
 def is_whole(value: Any) -> bool:
@@ -89,12 +90,20 @@ def allowed(what: str, values: Any, *, whole: bool = False) -> None:
         raise ValueError(f"{what} are {values!r}: positive, each larger than the one before")
 
 
-def centred(what: str, kernels: Sequence[int]) -> None:
-    """Raise ValueError unless each kernel has its middle where the largest one has it."""
+def centred(what: str, kernels: Sequence[int], stride: int) -> None:
+    """Raise ValueError unless each kernel has its middle where the largest one has it.
+
+    With padding "same", a kernel smaller than its stride gets no padding at all, not less than 0.
+    """
     if len({k % 2 for k in kernels}) > 1:
         raise ValueError(
             f"{what} are {tuple(kernels)!r}: all odd or all even, since the smaller ones are the "
             "middle of the largest"
+        )
+    if len(kernels) > 1 and kernels[0] < stride:
+        raise ValueError(
+            f"{what} are {tuple(kernels)!r}, with a stride of {stride}: one that is smaller than "
+            "its stride isn't the middle of a larger one"
         )
 
 
