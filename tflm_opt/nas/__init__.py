@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from .cost import Cost, cost
+from .cost import Cost, Pricer, exact_cost
+from .limits import Broken, Limits
 
-__all__ = ["Cost", "cost"]
+__all__ = ["Broken", "Cost", "Limits", "Pricer", "exact_cost"]
