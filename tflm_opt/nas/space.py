@@ -65,13 +65,15 @@ def mutate(
     space: Space, parent: Mapping[str, Any], rng: np.random.Generator, rate: float = 0.1
 ) -> Architecture:
     """Each choice is drawn anew with probability `rate`, and one of them always."""
-    names = list(space.choices)
+    names = [name for name, values in space.choices.items() if len(values) > 1]
+    if not names:
+        return space.canonical(parent)
     drawn = rng.random(len(names)) < rate
     drawn[rng.integers(len(names))] = True
     child = dict(parent)
     for name, anew in zip(names, drawn, strict=True):
         values = space.choices[name]
-        if anew and len(values) > 1:
+        if anew:
             others = [v for v in values if v != child[name]]
             child[name] = others[rng.integers(len(others))]
     return space.canonical(child)
