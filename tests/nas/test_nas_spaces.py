@@ -1,4 +1,4 @@
-"""Spaces: every architecture is a net, equal nets have one name, and all are parts of the largest."""
+"""Spaces: every architecture is a net, names are of different nets, all are parts of one."""
 
 from __future__ import annotations
 

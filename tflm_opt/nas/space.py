@@ -33,9 +33,9 @@ class Space(Protocol):
 
     Nets of one space are *nested*: where two nets have layers of the same name, the smaller layer
     uses the first filters and the middle of the kernel of the larger one; a layer that the smaller
-    net lacks belongs to a branch whose "add" it lacks too, and the first input of that "add" goes
-    on in its place. That is what a supernet shares weights by; a space that is searched without
-    one need not keep to it.
+    net lacks belongs to a branch whose "add" or "multiply" it lacks too, and the first input of
+    that goes on in its place. That is what a supernet shares weights by; a space that is searched
+    without one need not keep to it. `spaces.check_space` and `check_nested` check one of your own.
     """
 
     @property

@@ -10,21 +10,57 @@ from typing import Any
 from ..net import Shape
 from ..space import Space
 from .mobilenet import MobileNet
+from .nesting import check_nested, check_space
+from .resnet import ResNet
+from .separable import DsCnn, Signal
 from .staged import Stage, Staged
 
-__all__ = ["MobileNet", "Stage", "Staged", "default", "from_json"]
+__all__ = [
+    "DsCnn",
+    "MobileNet",
+    "ResNet",
+    "Signal",
+    "Stage",
+    "Staged",
+    "check_nested",
+    "check_space",
+    "default",
+    "from_json",
+]
 
-KINDS: dict[str, type[Staged]] = {one.kind: one for one in (MobileNet,)}
+KINDS: dict[str, type[Staged]] = {one.kind: one for one in (MobileNet, DsCnn, Signal, ResNet)}
 
 
-def default(input_shape: Shape, classes: int) -> Space:
-    """A space for data of this shape.
+def default(input_shape: Shape, classes: int) -> MobileNet | DsCnn | Signal:
+    """A space for data of this shape: rows, columns, channels.
 
     Example:
-        >>> default((64, 64, 3), classes=4).kind
-        'mobilenet'
+        >>> default((64, 64, 3), 4).kind, default((49, 10, 1), 12).kind, default((99, 1, 9), 6).kind
+        ('mobilenet', 'ds_cnn', 'signal')
+
+    One column is a signal, one channel that isn't square a spectrogram with time in its rows; all
+    else are images. Name the class where that is wrong: `MobileNet.default((96, 128, 1), 2)`.
+
+    Raises:
+        ValueError: a shape that isn't one, time in columns, or fewer than two classes.
     """
-    return MobileNet.default(input_shape, classes)
+    shape = tuple(input_shape)
+    if len(shape) != 3:
+        raise ValueError(
+            f"data of the shape {shape}: a space is for rows, columns and channels. A signal is "
+            "samples × 1 × channels, a grey image rows × columns × 1"
+        )
+    rows, columns, channels = shape
+    if rows == 1 and columns > 1:
+        raise ValueError(
+            f"data of the shape {shape} has a single row: time is in rows here, {columns} × 1 × "
+            f"{channels}. Swap the axes"
+        )
+    if columns == 1:
+        return Signal.default(shape, classes)
+    if channels == 1 and rows != columns:
+        return DsCnn.default(shape, classes)
+    return MobileNet.default(shape, classes)
 
 
 def from_json(data: Mapping[str, Any]) -> Space:

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 from ..net import ACTIVATIONS, Shape
 from .chain import Chain
-from .staged import Block, Stage, Staged, is_whole
+from .staged import Block, Stage, Staged, is_whole, resolutions
 
 
 @dataclass(frozen=True)
@@ -76,20 +76,21 @@ class MobileNet(Staged):
             classes,
             tuple(stages),
             width=(0.25, 0.35, 0.5, 0.75, 1.0),
-            resolution=_resolutions(input_shape[0]),
+            resolution=resolutions(input_shape[0]),
             stem_stride=2 if "stem" in halved else 1,
         )
 
-    def _own_filters(self, width: float) -> tuple[int, int]:
+    def _ends(self, architecture: Mapping[str, Any]) -> tuple[int, int]:
+        width = architecture["width"]
         return (self.rounded(self.stem * width), self.head and self.rounded(self.head * width))
 
     def _stem(self, chain: Chain, architecture: Mapping[str, Any]) -> None:
-        filters, _ = self._own_filters(architecture["width"])
+        filters, _ = self._ends(architecture)
         strides = (self.stem_stride, self.stem_stride)
         self._conv(chain, "stem", filters, kernel=(3, 3), strides=strides)
 
     def _head(self, chain: Chain, architecture: Mapping[str, Any]) -> None:
-        _, filters = self._own_filters(architecture["width"])
+        _, filters = self._ends(architecture)
         if filters:
             self._conv(chain, "head", filters)
 
@@ -109,7 +110,7 @@ class MobileNet(Staged):
             activation=self.activation,
         )
         if block.squeeze:
-            chain.gate(f"{name}_gate", block.inner, block.squeezed)
+            chain.gate(f"{name}_gate", block.inner, max(4, block.inner // 4))
         chain.add(f"{name}_project", "conv", filters=block.filters, norm=True)
         if block.index:
             chain.add(f"{name}_add", "add", source, chain.last)
@@ -119,14 +120,3 @@ _STAGES = ((16, (1,)), (24, (1, 2, 3)), (40, (1, 2, 3)), (80, (1, 2, 3)), (128, 
 # Where images are halved, most urgent first: late strides leave early layers more to see.
 _HALVED = (2, 1, 3, "stem", 4)
 _LEAST_ROWS = 3
-
-
-def _resolutions(rows: int) -> tuple[int, ...]:
-    """Halves, three quarters and all of the rows; small images aren't made smaller.
-
-    >>> _resolutions(64), _resolutions(28)
-    ((32, 48, 64), (28,))
-    """
-    if rows < 32:
-        return (rows,)
-    return (rows // 2, rows * 3 // 4, rows)

@@ -9,7 +9,8 @@ are parts of its largest one. So that this holds,
 - the first block of a stage is always there, and the others have a shortcut: a block that drops
   out leaves it;
 - blocks of a stage have the same number of filters, and fewer filters are the first ones;
-- kernels of one choice are all odd or all even, so that the smaller lies in the middle;
+- kernels of one choice are all odd or all even and no smaller than the stride, so that the smaller
+  lies in the middle of the larger;
 - whether a layer exists is never a matter of a width, kernel or expansion.
 
 `nesting.check_nested` checks it of any space.
@@ -41,7 +42,7 @@ class Stage:
         stride: of the first block.
         depths: how many blocks, at least 1.
         kernels: of each block: rows and columns, or rows alone in a space of spectrograms or
-            signals. All odd or all even.
+            signals. All odd or all even, and none smaller than the stride if there are several.
         expansions: of each block: channels inside it, in units of its input's channels
             (MobileNet) or its own filters (ResNet).
         widths: by what `filters` is multiplied, besides the space's own width.
@@ -70,7 +71,7 @@ class Stage:
             raise ValueError(
                 f"a stage's squeeze is {self.squeeze!r}: (False,), (True,) or (False, True)"
             )
-        centred("a stage's kernels", self.kernels)
+        centred("a stage's kernels", self.kernels, self.stride)
 
 
 def is_whole(value: Any) -> bool:
@@ -89,12 +90,20 @@ def allowed(what: str, values: Any, *, whole: bool = False) -> None:
         raise ValueError(f"{what} are {values!r}: positive, each larger than the one before")
 
 
-def centred(what: str, kernels: Sequence[int]) -> None:
-    """Raise ValueError unless each kernel has its middle where the largest one has it."""
+def centred(what: str, kernels: Sequence[int], stride: int) -> None:
+    """Raise ValueError unless each kernel has its middle where the largest one has it.
+
+    With padding "same", a kernel smaller than its stride gets no padding at all, not less than 0.
+    """
     if len({k % 2 for k in kernels}) > 1:
         raise ValueError(
             f"{what} are {tuple(kernels)!r}: all odd or all even, since the smaller ones are the "
             "middle of the largest"
+        )
+    if len(kernels) > 1 and kernels[0] < stride:
+        raise ValueError(
+            f"{what} are {tuple(kernels)!r}, with a stride of {stride}: one that is smaller than "
+            "its stride isn't the middle of a larger one"
         )
 
 
@@ -120,11 +129,6 @@ class Block:
     kernel: int
     stride: int
     squeeze: bool
-
-    @property
-    def squeezed(self) -> int:
-        """Channels in the middle of a squeeze-and-excitation gate: a quarter, at least 4."""
-        return max(4, self.inner // 4)
 
 
 @dataclass(frozen=True)
@@ -225,22 +229,18 @@ class Staged:
 
     def _narrow_widths(self, found: Architecture) -> None:
         """The first width of the space, and then of its stages, with the same filters as now."""
-        wanted = self._widths(found)
+        filters, ends = self._widths(found), self._ends(found)
         for width in self.width:
             trial = {**found, "width": width}
-            if self._own_filters(width) != self._own_filters(found["width"]):
-                continue
-            fits = []
             for index, stage in enumerate(self.stages):
-                names = [w for w in stage.widths if self._filters(stage, width, w) == wanted[index]]
-                fits.append(names)
-                if names and len(stage.widths) > 1:
-                    trial[f"{stage_name(index)}_width"] = names[0]
-            if all(fits):
+                if len(stage.widths) > 1:
+                    same = (w for w in stage.widths if self._at(stage, width, w) == filters[index])
+                    trial[f"{stage_name(index)}_width"] = next(same, stage.widths[0])
+            if (self._widths(trial), self._ends(trial)) == (filters, ends):
                 found.update(trial)
                 return
 
-    def _own_filters(self, width: float) -> tuple[int, int]:
+    def _ends(self, architecture: Mapping[str, Any]) -> tuple[int, int]:
         """Filters of stem and head; 0 for no head."""
         raise NotImplementedError
 
@@ -252,7 +252,8 @@ class Staged:
         most = max(self.divisor, int(filters + self.divisor / 2) // self.divisor * self.divisor)
         return most + self.divisor if most < 0.9 * filters else most
 
-    def _filters(self, stage: Stage, width: float, own: float) -> int:
+    def _at(self, stage: Stage, width: float, own: float) -> int:
+        """Filters of a stage at a width of the space and one of its own."""
         return self.rounded(stage.filters * width * own)
 
     def _widths(self, architecture: Mapping[str, Any]) -> list[int]:
@@ -260,7 +261,7 @@ class Staged:
         found = []
         for index, stage in enumerate(self.stages):
             own = self._value(architecture, f"{stage_name(index)}_width", stage.widths)
-            found.append(self._filters(stage, architecture["width"], own))
+            found.append(self._at(stage, architecture["width"], own))
         return found
 
     @staticmethod
@@ -275,7 +276,7 @@ class Staged:
     def _blocks(self, architecture: Mapping[str, Any]) -> list[Block]:
         """The blocks that an architecture has, from input to output."""
         found = []
-        source = self._own_filters(architecture["width"])[0]
+        source = self._ends(architecture)[0]
         for index, (stage, filters) in enumerate(
             zip(self.stages, self._widths(architecture), strict=True)
         ):
@@ -362,6 +363,15 @@ class Staged:
             raise ValueError(f"a {cls.kind} space needs {', '.join(missing)}")
         values["stages"] = tuple(_stage(one) for one in values["stages"])
         return cls(**values)
+
+
+def resolutions(rows: int) -> tuple[int, ...]:
+    """Half, three quarters and all of the rows; images below 32 aren't made smaller.
+
+    >>> resolutions(64), resolutions(28)
+    ((32, 48, 64), (28,))
+    """
+    return (rows // 2, rows * 3 // 4, rows) if rows >= 32 else (rows,)
 
 
 def stage_name(index: int) -> str:
