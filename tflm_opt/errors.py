@@ -62,6 +62,10 @@ class CalibrationError(TflmOptError):
     """Calibration data that no sound quantization can come from (NaN, wrong shape, empty)."""
 
 
+class DataError(TflmOptError):
+    """Training or validation data that no search can use: labels, shapes, values."""
+
+
 class DoesNotFit(TflmOptError):
     """No schedule of this model meets the memory budget.
 
