@@ -48,6 +48,7 @@ class Setup:
         pricer: "" for `Pricer`, or "module:function" that takes a net and gives its `Cost`.
         storage: the URL of a database, "" for `study.db`; $NAMES are those of the environment.
         name: of the study in the database.
+        family: the space that `space` was chosen from by a survey; {} if there was none.
         trials: when to stop, None for never.
     """
 
@@ -64,6 +65,7 @@ class Setup:
     pricer: str = ""
     storage: str = ""
     name: str = ""
+    family: dict[str, Any] = field(default_factory=dict)
     trials: int | None = None
 
     def url(self, directory: Path) -> str:
@@ -108,7 +110,12 @@ def save(directory: Path, setup: Setup) -> None:
     except OSError as error:
         if is_full(error):
             raise full(str(directory)) from error
-        raise StudyError(str(directory), f"can't be written to: {error.strerror}") from error
+        raise unwritable(directory, error) from error
+
+
+def unwritable(directory: Path, error: OSError) -> StudyError:
+    """Why a directory takes no study."""
+    return StudyError(str(directory), f"can't be written to: {error.strerror or error}")
 
 
 def exists(directory: Path) -> bool:
@@ -121,7 +128,7 @@ def exists(directory: Path) -> bool:
         return True
     if directory.exists() and not directory.is_dir():
         raise StudyError(str(directory), "is a file: name a directory for the study")
-    ours = {DATABASE, LOG, "data.npz"}
+    ours = {DATABASE, LOG, "data.npz", "survey.json", "survey.svg"}
     others = [p.name for p in directory.iterdir()] if directory.exists() else []
     others = sorted(n for n in others if n not in ours and not n.startswith("."))
     if others:

@@ -50,13 +50,8 @@ def evolution_of(directory: Path, setup: Setup) -> Evolution:
 
 def evaluator_of(directory: Path, setup: Setup) -> Any:
     """What says how good a net is. It may import TensorFlow."""
-    try:
-        from .evaluate import make_evaluator  # pyright: ignore[reportMissingImports]
-    except ImportError:
-        from types import SimpleNamespace as N
+    from .evaluate import make_evaluator
 
-        f = named(setup.evaluator, "evaluator")
-        return N(evaluate=lambda a, n, seed: N(accuracy=f(a, n, seed=seed), detail={}))
     return make_evaluator({**setup.options, "evaluator": setup.evaluator}, directory)
 
 

@@ -19,7 +19,7 @@ import numpy as np
 from ..errors import TflmOptError
 from ..report.front import _STYLE as BASE_STYLE
 from ..svg import escape, line, round_step, text
-from .evolution import nondominated, scores
+from .evolution import nondominated
 from .trials import Trial
 
 _WIDTH, _HEIGHT = 720, 400
@@ -84,9 +84,7 @@ class _Picture:
         )
 
     def point(self, trial: Trial) -> tuple[float, ...]:
-        assert trial.accuracy is not None
-        assert trial.cost is not None
-        return scores(trial.accuracy, trial.cost, ("accuracy", self.against))
+        return trial.scores(("accuracy", self.against))
 
     def need(self, trial: Trial) -> float:
         return self.point(trial)[1]
@@ -165,8 +163,8 @@ def _facts(trial: Trial) -> str:
     choices = ", ".join(f"{name} {value}" for name, value in trial.architecture.items())
     return (
         f"trial {trial.number}: {trial.accuracy:.2%}\n{cost.sram:,} bytes of SRAM, input "
-        f"{cost.input}\n{cost.flash:,} bytes of flash\n{cost.macs:,} MACs, {cost.latency_ms:.1f} ms "
-        f"(estimated)\n{choices}"
+        f"{cost.input}\n{cost.flash:,} bytes of flash\n{cost.macs:,} MACs\n"
+        f"{cost.latency_ms:.1f} ms (estimated)\n{choices}"
     )
 
 

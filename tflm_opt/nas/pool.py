@@ -11,8 +11,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from ..errors import SearchFailed, StudyError
-from .folder import LOG
+from ..errors import SearchFailed
+from .folder import LOG, unwritable
 from .ledger import full, is_full
 
 _GRACE = 12.0  # seconds until a worker that was told to stop is killed; its own limit is shorter
@@ -46,7 +46,7 @@ class Pool:
         except OSError as error:
             if is_full(error):
                 raise full(str(directory)) from error
-            raise StudyError(str(directory), f"can't be written to: {error.strerror}") from error
+            raise unwritable(directory, error) from error
         try:
             for i in range(count):
                 self._start(i)

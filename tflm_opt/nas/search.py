@@ -6,7 +6,6 @@ data ─ space ─ does anything fit? ─ survey ─ supernet ─ trials
 
 from __future__ import annotations
 
-import hashlib
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -14,24 +13,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from ..api import DEFAULT_BOARD
 from ..errors import TflmOptError
 from ..progress import Progress, reporter
 from . import folder
+from .begin import begun, resumed
 from .folder import Setup
-from .least import require_fit
 from .ledger import Ledger, full, is_full
 from .limits import Limits
-from .parts import evaluator_of, evolution_of, price_of, space_of
+from .parts import evaluator_of, evolution_of, space_of
 from .pool import Pool
 from .space import Space
 from .study import Study, check_objectives, described
 from .trials import COMPLETE, Trial
 from .worker import Worker, failing
 
-OBJECTIVES = ("accuracy", "sram", "latency")
 GENERATIONS = 20  # where nothing else says when to stop
 _POLL = 0.3  # seconds between looks at the trials
 
@@ -68,6 +63,7 @@ def search(
     evaluator: str | None = None,
     input: str | None = None,
     storage: str | None = None,
+    survey: bool | None = None,
     callbacks: Sequence[Callback] = (),
     objectives: Sequence[str] | None = None,
     options: dict[str, Any] | None = None,
@@ -107,6 +103,8 @@ def search(
         input: "resident", "streamed", or "any" for what suits each net best.
         storage: the URL of a database for many machines, as SQLAlchemy takes it; names like
             $PASSWORD in it are those of the environment. `study.db` in the directory by default.
+        survey: whether the widths and resolutions to search are chosen first, by what fits
+            (`nas.survey`); by default where no space is given.
         callbacks: called with the study and each trial that is finished, in this process.
         objectives: of which the front is sought: "accuracy", then any of "sram", "latency",
             "flash", "macs". ("accuracy",) alone for the best net within the limits.
@@ -145,16 +143,21 @@ def search(
     began = time.time()
     with reporter(verbose) as progress:
         if folder.exists(path):
-            setup = _resumed(path, asked, train, val, storage)
+            setup = resumed(path, asked, (train, val), storage)
         else:
-            setup = _begun(path, asked, train, val, space, storage, progress)
+            setup = begun(path, asked, (train, val), storage, survey, progress)
         goal = _goal(setup, trials, generations, minutes)
         if goal != setup.trials:
             setup = replace(setup, trials=goal)
             folder.save(path, setup)
-        _create(path, setup)
-        _prepare(path, setup, progress)
+        ledger = _created(path, setup)
         study = Study(path)
+        try:
+            _prepare(path, setup, ledger, progress)
+        except KeyboardInterrupt as interrupt:
+            raise Interrupted(study) from interrupt
+        finally:
+            ledger.close()
         until = None if minutes is None else began + 60 * minutes
         run = _Run(study, callbacks, progress, goal)
         if workers:
@@ -201,119 +204,39 @@ def _goal(
     return setup.trials or GENERATIONS * setup.population
 
 
-def _resumed(path: Path, asked: dict[str, Any], train: Any, val: Any, storage: str | None) -> Setup:
-    """The settings of a study that exists, if they are those that were asked for."""
-    setup = folder.load(path)
-    if train is not None:
-        asked = {**asked, "data": _data_digest(_checked(train, val))}
-    folder.compare(path, setup, asked)
-    if storage is not None and storage != setup.storage:
-        setup = replace(setup, storage=storage)
-        folder.save(path, setup)
-    return setup
+def _created(path: Path, setup: Setup) -> Ledger:
+    """The database's tables and study, where they aren't there yet."""
+    ledger = Ledger(setup.url(path), setup.name, str(path), directions=setup.directions())
+    if "digest" not in ledger.facts():
+        ledger.note("space", setup.space)
+        ledger.note("limits", setup.limits)
+        ledger.note("digest", setup.digest())
+    slots = ledger.slots()
+    if slots and not any(s.state == COMPLETE for s in slots):
+        ledger.forgive()  # what made them all fail may have been put right
+    return ledger
 
 
-def _begun(
-    path: Path,
-    asked: dict[str, Any],
-    train: Any,
-    val: Any,
-    space: Space | None,
-    storage: str | None,
-    progress: Progress,
-) -> Setup:
-    """A new study: its directory holds data and settings once everything is known to be right."""
-    own = ":" in asked.get("evaluator", "")
-    dataset = None
-    if train is not None:
-        progress.step("looking at the data")
-        dataset = _checked(train, val)
-        asked["data"] = _data_digest(dataset)
-    elif not own:
-        raise TflmOptError("a search needs data: give train and val, each (inputs, labels)")
-    if space is None:
-        if dataset is None:
-            raise TflmOptError("a search without data needs a space")
-        from . import spaces
+def _prepare(path: Path, setup: Setup, ledger: Ledger, progress: Progress) -> None:
+    """What an evaluator needs before the first trial: a supernet, trained."""
+    if setup.evaluator != "supernet" or ledger.facts().get("supernet"):
+        return
+    from .data import Dataset
+    from .supernet import Supernet
+    from .training import Training
 
-        space = spaces.default(dataset.shape, dataset.classes)
-    setup = Setup(
-        **{
-            "space": space.to_json(),
-            "limits": Limits().to_json(),
-            "board": DEFAULT_BOARD,
-            **asked,
-            "objectives": tuple(asked.get("objectives", OBJECTIVES)),
-            "storage": storage or "",
-            "name": folder.new_name(),
-        }
-    )
-    _fits(path, setup, progress)
-    if dataset is not None:
-        _saved(dataset, path)
-    folder.save(path, setup)
-    return setup
-
-
-def _fits(path: Path, setup: Setup, progress: Progress) -> None:
-    progress.step("looking for a net that fits")
-    space = space_of(path, setup)
-    price = price_of(setup)
-    require_fit(
-        space,
-        price,
-        setup.limit(),
-        seed=setup.seed,
-        report=lambda tried: progress.detail(tried, max(tried, 1)),
-    )
-
-
-def _checked(train: Any, val: Any) -> Any:
-    from .data import checked
-
-    if val is None:
-        raise TflmOptError("a search needs validation data: give val, (inputs, labels)")
-    return checked(train, val)
-
-
-def _data_digest(dataset: Any) -> str:
-    digest = hashlib.sha256()
-    for name in ("x_train", "y_train", "x_val", "y_val"):
-        array = np.ascontiguousarray(getattr(dataset, name))
-        digest.update(f"{name} {array.shape} {array.dtype}".encode())
-        digest.update(array.data)
-    return digest.hexdigest()[:16]
-
-
-def _saved(dataset: Any, path: Path) -> None:
+    how = Training(**{"seed": setup.seed, **setup.options.get("supernet", {})})
+    data = Dataset.load(path)
+    supernet = Supernet(space_of(path, setup), seed=setup.seed)
     try:
-        dataset.save(path)
+        supernet.train(
+            data.x_train, data.y_train, how, directory=path / "supernet", progress=progress
+        )
     except OSError as error:
         if is_full(error):
             raise full(str(path)) from error
         raise
-
-
-def _create(path: Path, setup: Setup) -> None:
-    """The database's tables and study, where they aren't there yet."""
-    ledger = Ledger(setup.url(path), setup.name, str(path), directions=setup.directions())
-    if "digest" not in ledger.facts():
-        ledger.note("digest", setup.digest())
-        ledger.note("space", setup.space)
-        ledger.note("limits", setup.limits)
-    slots = ledger.slots()
-    if slots and not any(s.state == COMPLETE for s in slots):
-        ledger.forgive()  # what made them all fail may have been put right
-    ledger.close()
-
-
-def _prepare(path: Path, setup: Setup, progress: Progress) -> None:
-    """What an evaluator needs before the first trial: a supernet, trained."""
-    if setup.evaluator == "supernet":
-        from .supernet import prepare  # pyright: ignore[reportMissingImports]
-
-        progress.step("training the supernet")
-        prepare(path, setup, progress)
+    ledger.note("supernet", True)
 
 
 class _Run:

@@ -6,13 +6,13 @@ import csv
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..errors import TflmOptError
 from . import folder
-from .evolution import OBJECTIVES, nondominated, scores
+from .evolution import OBJECTIVES, nondominated
 from .limits import Limits
 from .space import Space
 from .trials import COMPLETE, FAILED, OPEN, Slot, Trial, trial_of
@@ -97,7 +97,7 @@ class Study:
         complete = self.complete
         if not complete:
             return []
-        points = np.array([scores(t.accuracy, t.cost, chosen) for t in complete])
+        points = np.array([t.scores(chosen) for t in complete])
         front = [t for t, best in zip(complete, nondominated(points), strict=True) if best]
         return sorted(front, key=_by_accuracy)
 
@@ -156,9 +156,7 @@ _COSTS = (
 
 
 def _by_accuracy(trial: Trial) -> tuple[float, ...]:
-    assert trial.accuracy is not None
-    assert trial.cost is not None
-    return -trial.accuracy, trial.cost.sram, trial.cost.latency_ms, trial.number
+    return *trial.scores(("accuracy", "sram", "latency")), trial.number
 
 
 def described(trial: Trial) -> str:

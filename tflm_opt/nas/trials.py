@@ -14,12 +14,13 @@ A trial is *finished* when Optuna has it complete, or failed with what its evalu
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ..errors import TflmOptError
 from .cost import Cost
-from .evolution import Candidate
+from .evolution import Candidate, scores
 from .space import Architecture
 
 if TYPE_CHECKING:
@@ -67,6 +68,12 @@ class Trial:
     worker: str = ""
     detail: dict[str, Any] = field(default_factory=dict)
     study: Study | None = field(default=None, repr=False, compare=False)
+
+    def scores(self, objectives: Sequence[str]) -> tuple[float, ...]:
+        """Of a complete trial: what it is compared by; smaller is better."""
+        if self.accuracy is None or self.cost is None:
+            raise TflmOptError(f"trial {self.number} is {self.state}: it has no results")
+        return scores(self.accuracy, self.cost, objectives)
 
     def optimize(self, **options: Any) -> Any:
         """Fine-tune, quantize and optimize this net: the `Result` that ships.

@@ -63,7 +63,7 @@ class Worker:
         *,
         trials: int | None = None,
         until: float | None = None,
-        after: Callable[[], None] = lambda: None,
+        after: Callable[[], object] = lambda: None,
     ) -> None:
         """Work until all slots up to `trials` are finished, by anyone, or the space is exhausted.
 
@@ -196,9 +196,8 @@ def failing(path: str, slots: Sequence[Slot]) -> SearchFailed:
 def _rated(slot: Slot, setup: Setup) -> Rated:
     assert slot.candidate is not None
     accuracy = slot.trial.user_attrs["result"]["accuracy"]
-    return Rated(
-        slot.candidate.architecture, scores(accuracy, slot.candidate.cost, setup.objectives)
-    )
+    cost = slot.candidate.cost
+    return Rated(slot.candidate.architecture, scores(accuracy, cost, setup.objectives))
 
 
 def last_line(error: BaseException) -> str:
