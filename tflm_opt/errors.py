@@ -109,6 +109,28 @@ class DoesNotFit(TflmOptError):
         self.remedies = tuple(remedies)
 
 
+class StudyError(TflmOptError):
+    """A study's directory or database that can't be used as it was asked to. Attributes: path."""
+
+    def __init__(self, path: str, message: str) -> None:
+        super().__init__(f"{path}: {message}")
+        self.path = path
+
+
+class SearchFailed(TflmOptError):
+    """A search that can't go on; its study is intact, and the search can be resumed.
+
+    Attributes:
+        path: the study's directory.
+        reason: "disk", "evaluations" or "workers": what is full, fails, or dies.
+    """
+
+    def __init__(self, path: str, message: str, *, reason: str) -> None:
+        super().__init__(message)
+        self.path = path
+        self.reason = reason
+
+
 _UNITS = {"latency_ms": "ms of latency (estimated)"}
 
 
