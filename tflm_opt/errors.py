@@ -62,6 +62,10 @@ class CalibrationError(TflmOptError):
     """Calibration data that no sound quantization can come from (NaN, wrong shape, empty)."""
 
 
+class DataError(TflmOptError):
+    """Training or validation data that no search can use: labels, shapes, values."""
+
+
 class DoesNotFit(TflmOptError):
     """No schedule of this model meets the memory budget.
 
@@ -103,6 +107,28 @@ class DoesNotFit(TflmOptError):
         self.limit = limit
         self.best = best
         self.remedies = tuple(remedies)
+
+
+class StudyError(TflmOptError):
+    """A study's directory or database that can't be used as it was asked to. Attributes: path."""
+
+    def __init__(self, path: str, message: str) -> None:
+        super().__init__(f"{path}: {message}")
+        self.path = path
+
+
+class SearchFailed(TflmOptError):
+    """A search that can't go on; its study is intact, and the search can be resumed.
+
+    Attributes:
+        path: the study's directory.
+        reason: "disk", "evaluations" or "workers": what is full, fails, or dies.
+    """
+
+    def __init__(self, path: str, message: str, *, reason: str) -> None:
+        super().__init__(message)
+        self.path = path
+        self.reason = reason
 
 
 _UNITS = {"latency_ms": "ms of latency (estimated)"}
