@@ -361,7 +361,9 @@ class Staged:
             )
         if missing := sorted({"input_shape", "classes", "stages"} - set(values)):
             raise ValueError(f"a {cls.kind} space needs {', '.join(missing)}")
-        values["stages"] = tuple(_stage(one) for one in values["stages"])
+        if not isinstance(values["stages"], tuple):
+            raise ValueError(f"stages is {values['stages']!r}: a list of stages")
+        values["stages"] = tuple(map(_stage, values["stages"]))
         return cls(**values)
 
 
