@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..svg import escape, line, round_step, text
+from .survey import limits_text
 
 if TYPE_CHECKING:
     from .survey import Row, Survey
@@ -89,8 +90,7 @@ def _lines(found: Survey, style: bool) -> Iterator[str]:
     if style:
         yield f"<style>\n{_STYLE}\n</style>"
     yield f'<rect class="paper" width="{_WIDTH}" height="{scale.height}"/>'
-    limits = ", ".join(f"{name} ≤ {value:,.10g}" for name, value in found.limits.items())
-    yield text(_LEFT, 22, f"{title}: {limits}" if limits else title, "title")
+    yield text(_LEFT, 22, f"{title}: {limits_text(found.limits)}", "title")
     yield from _axes(scale)
     looks = _looks(found.rows)
     # The chosen one last, so that it lies above the others.
@@ -154,7 +154,8 @@ def _legend(found: Survey, looks: dict[int, tuple[str, str]]) -> Iterator[str]:
         values = ", ".join(str(value) for value in row.fixed.values())
         yield text(x + 34, at, f"{values} (chosen)" if chosen else values, kind)
         yield text(_WIDTH - 62, at, f"{row.fraction:.0%}", kind, anchor="end")
-        yield text(_WIDTH - 12, at, _short(row.score(found.by)), kind, anchor="end")
+        score = _short(row.score(found.by)) if row.macs else "–"
+        yield text(_WIDTH - 12, at, score, kind, anchor="end")
 
 
 def _axes(scale: _Scale) -> Iterator[str]:
