@@ -113,6 +113,7 @@ def test_a_space_in_which_hardly_anything_fits_is_not_chosen() -> None:
     found = survey(family, limits, by_size, samples=200)
     assert 0 < found.rows[0].fraction < 0.05
     assert found.chosen.fixed == {"part": "common"}
+    # Where no other has more, it is.
     alone = survey(cut(rare=rare), limits, by_size, samples=200)
     assert alone.chosen.fixed == {"part": "rare"}
 

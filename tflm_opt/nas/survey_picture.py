@@ -1,7 +1,7 @@
 """A survey as a picture: how MACs are distributed among the nets that fit, by subspace.
 
     share |          ___----===    one line a subspace: its colour is of the width, its dashes
-     80%  |- - - ---/- - / - - -   of the resolution; the chosen one is thick
+     80%  |- - - ---/- - / - - -   of the resolution; the chosen one is thick and solid
           |    _/     __/
           |___/______/________ MACs
 
@@ -93,6 +93,7 @@ def _lines(found: Survey, style: bool) -> Iterator[str]:
     yield text(_LEFT, 22, f"{title}: {limits_text(found.limits)}", "title")
     yield from _axes(scale)
     looks = _looks(found.rows)
+    looks[id(found.chosen)] = (looks[id(found.chosen)][0], "")
     # The chosen one last, so that it lies above the others.
     for row in sorted(found.rows, key=lambda row: row is found.chosen):
         if row.macs:
