@@ -1,61 +1,172 @@
 """What a net costs on a microcontroller, from the planner that would deploy it.
 
-A search that estimates memory by a formula of its own finds nets that don't fit. Here the passes,
-the schedule search and the arena planner of `optimize` are asked, so the arena is the one that
-ships, to the byte. MCUNet (Lin et al., 2020) calls this the co-design of net and runtime.
+A search that estimates memory by a formula of its own finds nets that don't fit. Here the schedule
+search and the planner of `optimize` are asked. MCUNet (Lin et al., 2020) calls this the co-design
+of net and runtime.
+
+`exact_cost` asks for all that `optimize` does, and takes seconds: its arena is the one that ships,
+to the byte. `Pricer` is for searches: what stages cost is shared by all nets that it sees.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .. import boards, graph, passes
+from .. import boards, graph, passes, sizes
 from ..api import DEFAULT_BOARD, SLOWDOWN
+from ..errors import TflmOptError, UnsupportedModel
+from ..fit import REST
 from ..furnish import Furnishing
 from ..graph import Graph
 from ..graph.geometry import macs, weights_bytes
-from ..kernels.table import tier_of
+from ..kernels.table import pace_of
+from ..patch_split.search import Point
+from .net import Net
+
+INPUTS = ("resident", "streamed", "any")
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """A net's needs under its best schedule.
+    """A net's needs under its best schedule. Sizes in bytes.
 
     Attributes:
-        arena: bytes of RAM for tensors and kernel scratch, as deployed.
-        weights: bytes of all constants that the ops read.
+        sram: arena and stack.
+        arena: for tensors and kernel scratch.
+        stack: and the engine's state, of the worst case: an estimate.
+        flash: weights, tables and code: an estimate.
+        weights: all constants that the ops read.
         macs: multiply-accumulates of one inference.
-        instructions: of one inference on the board's core: an estimate, of kernels with weights.
+        instructions: of one inference on the board's core: an estimate.
+        latency_ms: of one inference at the board's clock: an estimate, of estimated cycles.
+        input: "resident" or "streamed": which of the two this is.
+        rows: whether any stage runs on rows; if not, all ops run layer by layer.
     """
 
+    sram: int
     arena: int
+    stack: int
+    flash: int
     weights: int
     macs: int
     instructions: int
+    latency_ms: float
+    input: str
+    rows: bool
 
 
-def cost(
-    model: bytes | Graph, *, input: str = "resident", board: str = DEFAULT_BOARD, seed: int = 0
+def exact_cost(
+    model: bytes | Graph | Net,
+    *,
+    input: str = "resident",
+    board: str = DEFAULT_BOARD,
+    sram: int | str | None = None,
+    seed: int = 0,
 ) -> Cost:
-    """What an int8 model costs; no TensorFlow, no compiler.
+    """What an int8 model costs by the whole search of `optimize`, in seconds; no compiler.
 
     Example:
-        >>> cost(Path("model.tflite").read_bytes()).arena
+        >>> exact_cost(Path("model.tflite").read_bytes()).arena
         24736
 
     Args:
-        model: the bytes of a `.tflite`, or a graph.
+        model: the bytes of a `.tflite`, a graph, or a net.
         input: "resident" or "streamed", as in `optimize`.
         board: whose core it is for.
+        sram: bytes for arena and stack, as in `optimize`; None for the least that isn't too slow.
         seed: of the planner's search.
 
     Raises:
         InvalidModel, UnsupportedModel, UnknownBoard: as `optimize`.
     """
-    original = model if isinstance(model, Graph) else graph.read(model)
-    optimized = passes.run(original, passes.default_pipeline())
-    runs = Furnishing(
-        optimized, tier_of(boards.get(board).core), input=input, slowdown=SLOWDOWN, seed=seed
+    optimized = _optimized(model)
+    budget = sizes.parse(sram, what="an SRAM budget")
+    core = boards.get(board).core
+    runs = Furnishing(optimized, pace_of(core), input=input, slowdown=SLOWDOWN, seed=seed)
+    room = None if budget is None else max(budget - REST, 0)
+    chosen = runs.found(room).chosen
+    if room is not None and chosen.peak > room:
+        chosen = runs.found(0).chosen
+    return _cost(optimized, chosen, board, input)
+
+
+class Pricer:
+    """What nets cost on a board; made for thousands of nets that are alike.
+
+    Example:
+        >>> pricer = Pricer("nucleo_f446re", input="any")
+        >>> pricer.price(net).sram, pricer.price(net, sram="32KiB").latency_ms
+        (24736, 31.4)
+
+    Args:
+        board: whose core counts.
+        input: "resident", "streamed", or "any" for the one that needs less SRAM; with a budget,
+            for the faster one of those that meet it.
+
+    Raises:
+        UnknownBoard; TflmOptError: another input.
+    """
+
+    def __init__(self, board: str = DEFAULT_BOARD, input: str = "resident") -> None:
+        if input not in INPUTS:
+            raise TflmOptError(f"input {input!r} is not one of {', '.join(INPUTS)}")
+        self.board = boards.get(board)
+        self.input = input
+
+    def price(self, model: bytes | Graph | Net, sram: int | str | None = None) -> Cost:
+        """The cost of what `optimize(model, sram=sram)` would ship.
+
+        Args:
+            model: a net, a graph, or the bytes of an int8 `.tflite`.
+            sram: a budget, "64KiB"; if no schedule meets it, the cost is that of the smallest.
+
+        Raises:
+            InvalidModel, UnsupportedModel: as `optimize`; TflmOptError: a budget that is no size.
+        """
+        budget = sizes.parse(sram, what="an SRAM budget")
+        found, refused = [], []
+        for input in ("resident", "streamed") if self.input == "any" else (self.input,):
+            try:
+                found.append(exact_cost(model, input=input, board=self.board.id, sram=budget))
+            except UnsupportedModel as error:
+                refused.append(error)
+        if not found:
+            raise refused[0]
+        return better(found, budget)
+
+
+def better(costs: list[Cost], budget: int | None) -> Cost:
+    """The fastest that meets a budget; without one, or if none does, the smallest."""
+    fitting = [c for c in costs if budget is not None and c.sram <= budget]
+    if fitting:
+        return min(fitting, key=lambda c: (c.instructions, c.sram))
+    return min(costs, key=lambda c: (c.sram, c.instructions))
+
+
+def _optimized(model: bytes | Graph | Net) -> Graph:
+    if isinstance(model, Net):
+        from .lower import lower  # pyright: ignore[reportMissingImports]
+
+        return lower(model)
+    if not isinstance(model, (bytes, bytearray, memoryview, Graph)):
+        kind = type(model).__name__
+        raise TflmOptError(f"a {kind} has no cost: give a Net, a Graph or the bytes of a .tflite")
+    read = model if isinstance(model, Graph) else graph.read(bytes(model))
+    return passes.run(read, passes.default_pipeline())
+
+
+def _cost(optimized: Graph, chosen: Point, board: str, input: str) -> Cost:
+    target = boards.get(board)
+    weights = weights_bytes(optimized)
+    return Cost(
+        sram=chosen.peak + REST,
+        arena=chosen.peak,
+        stack=REST,
+        flash=weights,
+        weights=weights,
+        macs=macs(optimized),
+        instructions=chosen.work,
+        latency_ms=1000 * chosen.work / target.clock_hz,
+        input=input,
+        rows=any(stage.band is not None for stage in chosen.schedule.stages),
     )
-    chosen = runs.found().chosen
-    return Cost(chosen.peak, weights_bytes(optimized), macs(optimized), chosen.work)
