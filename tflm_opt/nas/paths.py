@@ -35,6 +35,9 @@ class Paths:
         self._alone = [FAR if cost is None else cost.peak for cost in found]
         self._bounds = costs.bounds(self._longest)  # [start, length - 1]
         self._least = self._bounds.copy()
+        self._shape = costs.shape(self._longest)
+        self._floors = np.zeros_like(self._bounds)
+        self._seen_at = 0
         self._settled: dict[tuple[int, int], Part | None] = {}
 
     def least(self) -> Path | None:
@@ -53,9 +56,10 @@ class Paths:
     def cheapest(self, limit: int) -> Path | None:
         """The path of least work whose stages need `limit` bytes or less; None if there is none."""
         known: dict[tuple[int, int], Part | None] = {}
-        lengths = np.arange(1, self._longest + 1)
-        works = np.where(self._bounds <= limit, lengths * CALL_WORK, FAR)
-        works[self._least > limit] = FAR
+        if limit > self._seen_at:
+            self._floors[:] = 0
+        self._seen_at = limit
+        works = self._least_works(limit)
         fits = [peak <= limit and peak < FAR for peak in self._alone]
         while True:
             path = self._shortest(works, fits)
@@ -72,7 +76,10 @@ class Paths:
                 doubtful = [k for k, sure in zip(path, before, strict=True) if not sure]
             for start, stop in doubtful:
                 part = known[start, stop] = self._fitting(start, stop, limit)
-                works[start, stop - start - 1] = FAR if part is None else part.cost.work
+                work = FAR if part is None else part.cost.work
+                works[start, stop - start - 1] = work
+                if limit <= self._seen_at:  # with less memory, it is no less
+                    self._floors[start, stop - start - 1] = work
 
     # ---- least peak ----
 
@@ -124,6 +131,19 @@ class Paths:
         self._least[start, stop - start - 1] = FAR if best is None else best.cost.peak
 
     # ---- least work ----
+
+    def _least_works(self, limit: int) -> np.ndarray:
+        """Estimated instructions that stages add at least, within a limit: of their calls.
+
+        A stage makes its largest tensor in as many steps as that is larger than the room for it.
+        """
+        ends, inner, rows = self._shape
+        steps = inner / np.maximum(limit - ends, 1)
+        every = np.minimum(np.maximum(steps[:, :, None], 2), rows[:, None, :]) - 1
+        inside = np.tri(self._longest, dtype=bool)[None]
+        calls = np.maximum((every * inside).sum(axis=2), 0)
+        works = np.maximum((calls * CALL_WORK).astype(np.int64), self._floors)
+        return np.where((self._bounds <= limit) & (self._least <= limit), works, FAR)
 
     def _fitting(self, start: int, stop: int, limit: int) -> Part | None:
         """The way of least work that fits a limit, by the prices known so far."""

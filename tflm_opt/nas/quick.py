@@ -125,16 +125,21 @@ class Chooser:
     def smallest(self) -> Quick:
         """The least memory that isn't too slow."""
         assert self.least is not None
-        allowed = self._slowdown * self.front[0].fastest
+        first = self._cheapest(FAR)
+        assert first is not None
+        allowed = self._slowdown * first.fastest
         at_least = self.least.at(self.least.peak)
         if at_least.work <= allowed:
             return at_least
-        found = []
-        for choice in self.front:
+        best = first.at(first.least(allowed) or FAR)
+        # Each schedule on the front adds more work than the one before: one that is too slow with
+        # all the scratch that helps is the last.
+        for choice in self._between(self.least):
             least = choice.least(allowed)
-            if least is not None:
-                found.append(choice.at(max(least, choice.peak)))
-        return min(found, key=lambda quick: quick.arena)
+            if least is None:
+                break
+            best = min(best, choice.at(least), key=lambda quick: quick.arena)
+        return best
 
     def within(self, room: int) -> Quick | None:
         """The fastest within bytes of arena; None if nothing fits."""

@@ -105,7 +105,33 @@ class SharedCosts(Costs):
         return self._bytes([i for i in passing if i not in inside])
 
     def bounds(self, longest: int) -> np.ndarray:
-        """Bytes that stages need whatever the way: int64 [start, length - 1]; more for no stage."""
+        """Bytes that stages need whatever the way: int64 [start, length - 1]."""
+        first, after, passing, consumed, results = self._edges(longest)
+        whole, between = (self._surely_kept(first, after, which) for which in (0, 1))
+        of_rows = np.maximum(consumed, results) + whole
+        of_columns = np.maximum(consumed, results + between)
+        no_columns = np.concatenate([[0], np.cumsum(~np.array(self._columns))])
+        stops = np.minimum(after[:, :, 0], len(self.graph.ops))
+        possible = no_columns[stops] == no_columns[first[:, :, 0] - 1]
+        return passing + np.where(possible, np.minimum(of_columns, of_rows), of_rows)
+
+    def shape(self, longest: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """By [start, length - 1]: bytes around a stage, and of its largest tensor inside.
+
+        And by [start, position in the stage]: rows that the ops make at least.
+        """
+        _, _, passing, consumed, results = self._edges(longest)
+        count = len(self.graph.ops)
+        inner, rows = (np.zeros((count, longest), np.int64) for _ in range(2))
+        outs = [sum(t.nbytes for t in op.outputs) for op in self.graph.ops]
+        for start in range(count):
+            stop = min(start + longest, count)
+            inner[start, 1 : stop - start] = np.maximum.accumulate(outs[start : stop - 1])
+            rows[start, : stop - start] = self._rows[start:stop]
+        return passing + np.maximum(consumed, results), inner, rows
+
+    def _edges(self, longest: int) -> tuple[np.ndarray, ...]:
+        """Steps of stages, first and behind the last, and bytes passing, consumed and left."""
         lives = [b for i, b in enumerate(self._lives.buffers) if i != self._source]
         sizes = np.array([s for i, s in enumerate(self._sizes) if i != self._source])
         begin, end = (np.array([getattr(b, k) for b in lives]) for k in ("start", "stop"))
@@ -115,13 +141,7 @@ class SharedCosts(Costs):
         passing = (before & (end > after)) @ sizes
         consumed = (before & (end > first) & (end <= after)) @ sizes
         results = (~before & (begin < after) & (end > after)) @ sizes
-        whole, between = (self._surely_kept(first, after, which) for which in (0, 1))
-        of_rows = np.maximum(consumed, results) + whole
-        of_columns = np.maximum(consumed, results + between)
-        no_columns = np.concatenate([[0], np.cumsum(~np.array(self._columns))])
-        stops = np.minimum(after[:, :, 0], len(self.graph.ops))
-        possible = no_columns[stops] == no_columns[first[:, :, 0] - 1]
-        return passing + np.where(possible, np.minimum(of_columns, of_rows), of_rows)
+        return first, after, passing, consumed, results
 
     def _surely_kept(self, first: np.ndarray, after: np.ndarray, which: int) -> np.ndarray:
         """Bytes of tensors inside of which rows stay: as `Costs.bound` has them."""
