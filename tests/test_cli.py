@@ -10,8 +10,11 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from small_models import residual_tflite
+
+from tflm_opt import graph
 
 
 def run(*arguments: object, status: int = 0) -> subprocess.CompletedProcess[str]:
@@ -94,6 +97,26 @@ def test_bad_arguments(model: Path, arguments: list[str], message: str) -> None:
     done = run("optimize", model, "-q", *arguments, status=2)
     assert message in done.stderr
     assert done.stdout == ""
+
+
+def test_diagnose(model: Path, tmp_path: Path) -> None:
+    (source,) = graph.read(model.read_bytes()).inputs
+    inputs = np.random.default_rng(0).normal(0, 1, (8, *source.shape[1:])).astype(np.float32)
+    np.save(tmp_path / "x.npy", inputs)
+    saved = tmp_path / "out"
+    done = run("optimize", model, "-q", "--diagnose", tmp_path / "x.npy", "-o", saved)
+    assert "layers over 8 samples, worst first" in done.stdout
+    assert json.loads((saved / "report.json").read_text())["diagnosis"]["samples"] == 8
+
+
+def test_diagnose_with_data_that_do_not_fit(model: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.zeros((3, 4, 5), np.float32))
+    saved = tmp_path / "out"
+    done = run("optimize", model, "-q", "--diagnose", tmp_path / "x.npy", "-o", saved, status=2)
+    assert "x.npy: input" in done.stderr
+    assert (saved / "model.tflite").is_file()  # what took the time is not lost
+    done = run("optimize", model, "-q", "--diagnose", model, status=2)
+    assert "not a .npy or .npz file" in done.stderr
 
 
 def test_bad_files(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
+from dataclasses import replace
 from unittest import mock
 
 import numpy as np
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from small_models import Net, residual_tflite
 
 import tflm_opt
-from tflm_opt import graph, mixed
+from tflm_opt import api, graph, mixed
 from tflm_opt.cli import cli
 from tflm_opt.errors import DoesNotFit, MissingTool, TflmOptError
 from tflm_opt.graph import Graph
@@ -168,6 +169,21 @@ class TestOptimize:
         assert error.what == "flash"
         assert error.best is not None
         assert all(layer.chosen for layer in error.best.mixed.layers)
+
+    def test_calibration_samples_that_were_read_before_are_used(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        data = wide()
+        (source,) = graph.read(data).inputs
+        drawn = np.random.default_rng(0).normal(0, 1, (5, *source.shape[1:])).astype(np.float32)
+        real = api.load
+        monkeypatch.setattr(
+            api, "load", lambda *a, **k: replace(real(*a, **k), examples=tuple((x,) for x in drawn))
+        )
+        # As `optimize` gets it from a generator that quantization has read to its end.
+        result = optimized(data, flash=optimized(data).flash.total - 1000)
+        assert result.mixed is not None
+        assert (result.mixed.samples, result.mixed.data) == (5, mixed.GIVEN)
 
     def test_calibration_of_the_wrong_shape(self) -> None:
         data = wide()

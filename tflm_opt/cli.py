@@ -98,6 +98,11 @@ def cli() -> None:
     type=click.Path(exists=True, dir_okay=False),
     help="Real inputs for quantization: a .npy array or an .npz of one array an input.",
 )
+@click.option(
+    "--diagnose",
+    type=click.Path(exists=True, dir_okay=False),
+    help="Real inputs, .npy or .npz: show where quantization loses accuracy, layer by layer.",
+)
 @click.option("--name", help="C identifier for the generated code.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder to write.")
 @click.option("--force", is_flag=True, help="Replace what is in the output folder.")
@@ -122,6 +127,7 @@ def optimize(
     compress: bool,
     reserve: str,
     calibration: str | None,
+    diagnose: str | None,
     name: str | None,
     output: Path | None,
     force: bool,
@@ -147,6 +153,7 @@ def optimize(
 
         check_folder(output, force=force)
     warnings.simplefilter("ignore", CalibrationWarning)  # the report shows what it says
+    examined = None if diagnose is None else _arrays(diagnose)
     try:
         result = run(
             model,
@@ -175,10 +182,13 @@ def optimize(
         if error.best is None:
             raise
         result, misfit = error.best, error
-    if output is not None:
-        result.save(output, force=force)
+    try:
+        found = None if diagnose is None else _diagnosed(result, examined, diagnose)
+    finally:  # data of the wrong shape don't cost the result
+        if output is not None:
+            result.save(output, force=force)
     if not as_json:
-        terminal.show_summary(str(result))
+        terminal.show_summary(str(result) if found is None else f"{result}\n\n{found}")
     else:
         click.echo(_with_misfit(result, misfit))
         for warning in result.warnings:
@@ -186,6 +196,15 @@ def optimize(
     if misfit is not None:
         click.echo(f"tflm-opt: {misfit}", err=True)
         sys.exit(DOES_NOT_FIT)
+
+
+def _diagnosed(result: Any, arrays: Any, path: str) -> Any:
+    from .errors import TflmOptError
+
+    try:
+        return result.diagnose(list(arrays.values()) if isinstance(arrays, dict) else arrays)
+    except ValueError as error:
+        raise TflmOptError(f"{path}: {error}") from error
 
 
 def _with_misfit(result: Any, misfit: Any) -> str:
@@ -431,9 +450,8 @@ def _arrays(path: str) -> Any:
         with loaded:
             arrays = {name: loaded[name] for name in loaded.files}
     except (OSError, ValueError) as error:
-        raise CalibrationError(
-            f"{path}: not a .npy or .npz file of plain arrays ({error})"
-        ) from error
+        why = f" ({error})" if "pickle" not in str(error) else ""  # numpy's word for other files
+        raise CalibrationError(f"{path}: not a .npy or .npz file of plain arrays{why}") from error
     return next(iter(arrays.values())) if len(arrays) == 1 else arrays
 
 

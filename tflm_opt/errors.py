@@ -6,7 +6,8 @@ says what is wrong, where, and what to do next.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 
@@ -61,6 +62,10 @@ class CalibrationError(TflmOptError):
     """Calibration data that no sound quantization can come from (NaN, wrong shape, empty)."""
 
 
+class DataError(TflmOptError):
+    """Training or validation data that no search can use: labels, shapes, values."""
+
+
 class DoesNotFit(TflmOptError):
     """No schedule of this model meets the memory budget.
 
@@ -102,6 +107,96 @@ class DoesNotFit(TflmOptError):
         self.limit = limit
         self.best = best
         self.remedies = tuple(remedies)
+
+
+class StudyError(TflmOptError):
+    """A study's directory or database that can't be used as it was asked to. Attributes: path."""
+
+    def __init__(self, path: str, message: str) -> None:
+        super().__init__(f"{path}: {message}")
+        self.path = path
+
+
+class SearchFailed(TflmOptError):
+    """A search that can't go on; its study is intact, and the search can be resumed.
+
+    Attributes:
+        path: the study's directory.
+        reason: "disk", "evaluations" or "workers": what is full, fails, or dies.
+    """
+
+    def __init__(self, path: str, message: str, *, reason: str) -> None:
+        super().__init__(message)
+        self.path = path
+        self.reason = reason
+
+
+_UNITS = {"latency_ms": "ms of latency (estimated)"}
+
+
+class NothingFits(TflmOptError):
+    """No net of a space that was priced meets the limits.
+
+    Example:
+        >>> NothingFits([{"sram": 90_000}, {"sram": 70_000}], {"sram": 65_536}).least
+        {'sram': 70000}
+
+    Args:
+        needs: of each net that was priced, what it needs of each limit; at least one net.
+        limits: what there is, by the same names: "sram", "flash" (bytes), "latency_ms".
+        remedies: what would have to change, besides larger limits.
+
+    Attributes:
+        tried: how many nets were priced.
+        limits: as given.
+        least: the smallest need found of each limit; not all of one net.
+        nearest: the needs of the net that comes closest: whose worst excess is the smallest.
+        binding: limits that no net meets; where each can be met alone but never all together,
+            those that `nearest` breaks.
+        remedies: what would make some net fit.
+    """
+
+    def __init__(
+        self,
+        needs: Sequence[Mapping[str, float]],
+        limits: Mapping[str, float],
+        *,
+        remedies: Sequence[str] = (),
+    ) -> None:
+        self.tried = len(needs)
+        self.limits = dict(limits)
+        self.least = {name: min(one[name] for one in needs) for name in limits}
+        nearest = min(needs, key=lambda one: max(one[n] / max(limits[n], 1e-9) for n in limits))
+        self.nearest = {name: nearest[name] for name in limits}
+        alone = tuple(name for name in limits if self.least[name] > limits[name])
+        self.binding = alone or tuple(n for n in limits if self.nearest[n] > limits[n])
+        wider = " and ".join(f"{n} to {_rounded_up(self.nearest[n])}" for n in self._broken())
+        self.remedies = (f"raise {wider}: then a net fits that was found", *remedies)
+        super().__init__("\n".join(self._lines(together=not alone)))
+
+    def _broken(self) -> list[str]:
+        return [name for name in self.limits if self.nearest[name] > self.limits[name]]
+
+    def _lines(self, *, together: bool) -> list[str]:
+        lines = [f"none of {self.tried:,} nets of the space fits"]
+        if together:
+            lines[0] += ": each limit can be met, but no net meets all of them"
+        for name, limit in self.limits.items():
+            unit = _UNITS.get(name, f"bytes of {name}")
+            bound = "  <- binds" if name in self.binding else ""
+            lines.append(
+                f"  {unit}: the limit is {limit:,.10g}, the least found {self.least[name]:,.10g}, "
+                f"of the nearest net {self.nearest[name]:,.10g}{bound}"
+            )
+        return [*lines, *(f"  remedy: {remedy}" for remedy in self.remedies)]
+
+
+def _rounded_up(need: float) -> str:
+    """
+    >>> _rounded_up(70_000), _rounded_up(12.3401)
+    ('70,000', '12.35')
+    """
+    return f"{need:,}" if isinstance(need, int) else f"{math.ceil(need * 100) / 100:,}"
 
 
 class UnknownBoard(TflmOptError):

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from .errors import InvalidModel, TflmOptError
 from .progress import Progress
 
@@ -31,6 +33,7 @@ class Loaded:
     source: str | None
     float_model: FloatModel | None
     warnings: tuple[str, ...]
+    examples: tuple[tuple[np.ndarray, ...], ...] = ()  # calibration samples, as they were given
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +98,7 @@ def load(
         progress=lambda _, done: progress.detail(round(done * 100), 100),
     )
     title = Path(model).stem if isinstance(model, (str, Path)) else made.float_model.name
-    return Loaded(made.tflite, title, None, made.float_model, made.warnings)
+    return Loaded(made.tflite, title, None, made.float_model, made.warnings, made.examples)
 
 
 def widened(loaded: Loaded, layers: tuple[str, ...]) -> Loaded:

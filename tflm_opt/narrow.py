@@ -43,7 +43,8 @@ def narrowed(
         result: with int8 weights, above the budget.
         build: makes a result of a model.
         loaded: the int8 model.
-        calibration: arrays to measure with; anything else is left out.
+        calibration: arrays to measure with where the loaded model has no examples; anything else
+            is left out.
 
     Returns:
         The result, with all layers in int4 if even that is too much.
@@ -53,7 +54,8 @@ def narrowed(
 
     progress.step("Measuring layers with int4 weights")
     inputs = graph.read(loaded.tflite, loaded.source).inputs
-    choices = Choices(loaded.tflite, samples_of(calibration, inputs), seed=seed)
+    data = [np.stack(column) for column in zip(*loaded.examples, strict=True)] or calibration
+    choices = Choices(loaded.tflite, samples_of(data, inputs), seed=seed)
     if not choices.layers:
         return result
     save = result.flash.total - flash + (_CODE if result.flash.code is not None else 0)

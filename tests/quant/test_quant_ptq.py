@@ -250,6 +250,13 @@ def test_options_that_would_be_ignored_are_refused(net: Any, data: np.ndarray) -
         tflm_opt.optimize(net, quantize=True, verbose=0)  # type: ignore[arg-type]
 
 
+def test_samples_of_a_generator_stay_with_the_result(net: Any, data: np.ndarray) -> None:
+    made = quantize(net, (one for one in data[:20]))
+    assert len(made.examples) == 16
+    for (kept,), given in zip(made.examples, data, strict=False):
+        np.testing.assert_array_equal(kept, given)
+
+
 def test_few_samples_are_remarked_on_where_values_are_clipped(net: Any, data: np.ndarray) -> None:
     said = quantize(net, data[:12], options=PTQ(method="mse", equalize=None))
     assert any("mse ranges from 12 calibration samples" in one for one in said.warnings)

@@ -33,9 +33,9 @@ class Space(Protocol):
 
     Nets of one space are *nested*: where two nets have layers of the same name, the smaller layer
     uses the first filters and the middle of the kernel of the larger one; a layer that the smaller
-    net lacks belongs to a branch whose "add" it lacks too, and the first input of that "add" goes
-    on in its place. That is what a supernet shares weights by; a space that is searched without
-    one need not keep to it.
+    net lacks belongs to a branch whose "add" or "multiply" it lacks too, and the first input of
+    that goes on in its place. That is what a supernet shares weights by; a space that is searched
+    without one need not keep to it. `spaces.check_space` and `check_nested` check one of your own.
     """
 
     @property
@@ -65,13 +65,15 @@ def mutate(
     space: Space, parent: Mapping[str, Any], rng: np.random.Generator, rate: float = 0.1
 ) -> Architecture:
     """Each choice is drawn anew with probability `rate`, and one of them always."""
-    names = list(space.choices)
+    names = [name for name, values in space.choices.items() if len(values) > 1]
+    if not names:
+        return space.canonical(parent)
     drawn = rng.random(len(names)) < rate
     drawn[rng.integers(len(names))] = True
     child = dict(parent)
     for name, anew in zip(names, drawn, strict=True):
         values = space.choices[name]
-        if anew and len(values) > 1:
+        if anew:
             others = [v for v in values if v != child[name]]
             child[name] = others[rng.integers(len(others))]
     return space.canonical(child)

@@ -35,6 +35,8 @@ UNUSED_CALIBRATION = (
 UNUSED_OPTIONS = (
     "the options of PTQ were not used: the model was trained with quantization and has its ranges"
 )
+# Calibration samples that stay with the result, for what is measured afterwards.
+EXAMPLES = 16
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,6 +51,8 @@ class Quantized:
         inputs: names, shapes (no batch axis) and dtypes, in the file's order.
         outputs: names, in the file's order.
         float_model: the model before quantization, to compare against.
+        examples: some of the calibration samples given, float, one array an input; a generator
+            gives them only once.
     """
 
     tflite: bytes
@@ -58,6 +62,7 @@ class Quantized:
     inputs: tuple[ModelInput, ...]
     outputs: tuple[str, ...]
     float_model: FloatModel
+    examples: tuple[Sample, ...] = ()
 
     def predict(self, samples: Sequence[Sequence[np.ndarray]]) -> list[list[np.ndarray]]:
         """Samples × inputs (float, no batch axis) through the *float* model: samples × outputs."""
@@ -170,6 +175,7 @@ def quantize(
         float_model.inputs,
         float_model.outputs,
         float_model,
+        tuple(chosen[:EXAMPLES]) if kind == "given" else (),
     )
 
 

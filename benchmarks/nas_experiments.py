@@ -1,0 +1,279 @@
+"""What `nas.py` measures: nets from several searches under the same budgets, trained the same way.
+
+A *variant* is a way to come by nets for a budget:
+
+- `family`: MobileNetV2, all widths and resolutions of a grid; what a person would try first.
+- `random`: nets of the space that fit, drawn evenly; as many are asked of the supernet as below.
+- `search`: evolution, with the memory of streamed schedules.
+- `layers`: the same evolution, with the memory of nets that run layer by layer.
+
+Each variant hands in its best few by its own judgement. These are trained from scratch, all by the
+same recipe with seed 0, and the best on validation data is the variant's net. That one is trained
+again with other seeds, and only then asked about the test images, which nothing has seen before.
+
+All results are kept in a folder, by what they are of: a run that was interrupted goes on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import nas_tasks
+import numpy as np
+
+from tflm_opt import intervals
+from tflm_opt.nas import space as spaces
+from tflm_opt.nas import zoo
+from tflm_opt.nas.cost import Cost, Pricer
+from tflm_opt.nas.limits import Limits
+from tflm_opt.nas.net import Net
+
+WIDTHS = (0.1, 0.15, 0.2, 0.25, 0.35, 0.5, 0.75, 1.0)
+VARIANTS = ("family", "random", "layers", "search")
+HANDED_IN = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How much is done, of one number: minutes on two cores, about."""
+
+    supernet_epochs: int
+    trials: int
+    final_epochs: int
+    seeds: int
+    correlated: int
+
+    @staticmethod
+    def of(minutes: float) -> Effort:
+        part = minutes / 60
+        return Effort(
+            supernet_epochs=max(1, round(30 * part)),
+            trials=max(12, round(300 * part)),
+            final_epochs=max(1, round(12 * part**0.5)),
+            seeds=3,
+            correlated=20,
+        )
+
+
+class Kept:
+    """Results by name, in a file each."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        directory.mkdir(parents=True, exist_ok=True)
+
+    def path(self, name: str) -> Path:
+        return self.directory / f"{name}.json"
+
+    def get(self, name: str) -> Any:
+        path = self.path(name)
+        return json.loads(path.read_text("utf-8")) if path.exists() else None
+
+    def put(self, name: str, value: Any) -> Any:
+        written = self.path(name).with_suffix(".new")
+        written.write_text(json.dumps(value), "utf-8")
+        written.replace(self.path(name))
+        return value
+
+    def of(self, name: str, make: Callable[[], Any]) -> Any:
+        found = self.get(name)
+        return self.put(name, make()) if found is None else found
+
+
+# ---- training, in processes of their own ----
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A net to be trained from scratch. `test`: whether it is asked about the test images."""
+
+    task: str
+    samples: int
+    layers: str  # the net, as JSON
+    epochs: int
+    seed: int
+    test: bool
+
+    @property
+    def name(self) -> str:
+        digest = hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+        return f"trained-{digest[:20]}"
+
+
+def train_job(job: Job) -> dict[str, Any]:
+    """Accuracy on validation data; with `test`, which test images it got right."""
+    from tflm_opt.nas import recipe
+    from tflm_opt.nas.build import build
+    from tflm_opt.nas.data import resized
+    from tflm_opt.nas.evaluate import fresh_session
+
+    task = nas_tasks.load(job.task, job.samples)
+    net = Net.from_json(json.loads(job.layers))
+    size = net.input_shape[:2]
+    how = recipe.Recipe(epochs=job.epochs, smoothing=0.1, augment=task.augment)
+    with fresh_session():
+        model = build(net, seed=job.seed)
+        recipe.train(model, resized(task.x_train, size), task.y_train, how, seed=job.seed)
+        found = {"val": recipe.accuracy(model, resized(task.x_val, size), task.y_val)}
+        if job.test:
+            scores = model.predict(resized(task.x_test, size), batch_size=256, verbose=0)
+            right = scores.argmax(-1) == task.y_test
+            found["right"] = np.packbits(right).tobytes().hex()
+            found["samples"] = len(right)
+    return found
+
+
+def right(found: dict[str, Any]) -> np.ndarray:
+    bits = np.frombuffer(bytes.fromhex(found["right"]), np.uint8)
+    return np.unpackbits(bits)[: found["samples"]].astype(bool)
+
+
+def train_all(
+    kept: Kept, jobs: Sequence[Job], workers: int, told: Callable[[str], None]
+) -> list[dict[str, Any]]:
+    """All jobs, each once; what was trained before is read."""
+    missing = list({job.name: job for job in jobs if kept.get(job.name) is None}.values())
+    if missing:
+        told(f"training {len(missing)} nets")
+        context = get_context("spawn")  # TensorFlow does not survive a fork
+        with ProcessPoolExecutor(workers, mp_context=context) as pool:
+            for job, found in zip(missing, pool.map(train_job, missing), strict=True):
+                kept.put(job.name, found)
+                told(f"{found['val']:.3f} of validation images right")
+    return [kept.get(job.name) for job in jobs]
+
+
+# ---- variants ----
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A net that a variant hands in."""
+
+    label: str
+    net: Net
+    cost: Cost
+
+    def to_json(self) -> dict[str, Any]:
+        return {"label": self.label, "net": self.net.to_json(), "cost": asdict(self.cost)}
+
+    @staticmethod
+    def from_json(data: dict[str, Any]) -> Entry:
+        return Entry(data["label"], Net.from_json(data["net"]), Cost(**data["cost"]))
+
+
+def family(task: nas_tasks.Task, limits: Limits, pricer: Pricer) -> list[Entry]:
+    """MobileNetV2 of all widths and resolutions that fit."""
+    found = []
+    rows, _, channels = task.shape
+    for width in WIDTHS:
+        for size in sorted({rows, rows * 3 // 4, rows // 2}):
+            net = zoo.mobilenet_v2(width, size, task.classes, channels, head=None)
+            cost = pricer.price(net, sram=limits.sram)
+            if not limits.broken(cost):
+                found.append(Entry(f"MobileNetV2 {width} at {size}", net, cost))
+    return found
+
+
+def layered_price(net: Net) -> Cost:
+    """What a net costs on `BOARD` if it runs layer by layer: a pricer by name, for workers."""
+    return Pricer(nas_tasks.BOARD, input="resident", rows=False).price(net)
+
+
+def searched(
+    directory: Path,
+    task: nas_tasks.Task,
+    space: Any,
+    limits: Limits,
+    variant: str,
+    effort: Effort,
+    supernet: Path,
+    workers: int,
+) -> list[Entry]:
+    """The best few of a study."""
+    import tflm_opt
+
+    directory.mkdir(parents=True, exist_ok=True)
+    if not (directory / "supernet").exists():
+        shutil.copytree(supernet, directory / "supernet")
+    study = tflm_opt.search(
+        (task.x_train, task.y_train),
+        (task.x_val, task.y_val),
+        board=nas_tasks.BOARD,
+        **limits.to_json(),
+        space=space,
+        directory=directory,
+        trials=effort.trials,
+        # Of one generation, all are drawn evenly: random search.
+        population=effort.trials if variant == "random" else max(12, effort.trials // 10),
+        evaluator="supernet",
+        options=nas_tasks.supernet_options(task, effort.supernet_epochs),
+        objectives=("accuracy",),
+        pricer="nas_experiments:layered_price" if variant == "layers" else None,
+        input="any",
+        workers=workers,
+        verbose=0,
+    )
+    best = sorted(study.complete, key=lambda trial: -trial.accuracy)[:HANDED_IN]
+    return [Entry(t.key, space.net(t.architecture), t.cost) for t in best]
+
+
+# ---- what is told of them ----
+
+
+def compared(first: Sequence[dict[str, Any]], second: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Points of accuracy that the second gains: by seed, with an interval of all test images."""
+    one, two = [right(f) for f in first], [right(f) for f in second]
+    by_seed = [float(b.mean() - a.mean()) for a, b in zip(one, two, strict=True)]
+    pair = intervals.paired(np.concatenate(one), np.concatenate(two))
+    return {
+        "gain": float(np.mean(by_seed)),
+        "by_seed": by_seed,
+        "interval": [pair.interval.low, pair.interval.high],
+    }
+
+
+def sampled(space: Any, count: int, seed: int = 7) -> Iterator[dict[str, Any]]:
+    """Different architectures of a space, drawn evenly."""
+    rng, seen = np.random.default_rng(seed), set()
+    while len(seen) < count:
+        one = spaces.sample(space, rng)
+        if spaces.key(one) not in seen:
+            seen.add(spaces.key(one))
+            yield one
+
+
+def spearman(x: Sequence[float], y: Sequence[float]) -> float:
+    """Rank correlation; equal values share their ranks.
+
+    >>> round(spearman([1, 2, 3, 4], [1, 3, 2, 4]), 2)
+    0.8
+    """
+    a, b = _ranks(x), _ranks(y)
+    return float(np.corrcoef(a, b)[0, 1])
+
+
+def _ranks(values: Sequence[float]) -> np.ndarray:
+    array = np.asarray(values, float)
+    return np.array([((array < v).sum() + (array <= v).sum() - 1) / 2 for v in array])
+
+
+def bootstrapped(x: Sequence[float], y: Sequence[float], draws: int = 2000) -> tuple[float, float]:
+    """A 95% interval of the rank correlation, over nets drawn again with replacement."""
+    rng = np.random.default_rng(0)
+    a, b = np.asarray(x), np.asarray(y)
+    found = []
+    for _ in range(draws):
+        chosen = rng.integers(0, len(a), len(a))
+        if np.ptp(a[chosen]) and np.ptp(b[chosen]):
+            found.append(spearman(a[chosen].tolist(), b[chosen].tolist()))
+    low, high = np.percentile(found, [2.5, 97.5])
+    return float(low), float(high)

@@ -1,0 +1,164 @@
+"""Candidates hang on seed, slot and earlier results alone; what is over a limit isn't proposed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from toy import ToySpace, accuracy, price
+
+from tflm_opt.errors import NothingFits
+from tflm_opt.nas import Limits
+from tflm_opt.nas import space as spaces
+from tflm_opt.nas.evolution import (
+    Candidate,
+    Evolution,
+    Rated,
+    crowding,
+    every,
+    nondominated,
+    ranked,
+    scores,
+)
+from tflm_opt.nas.least import require_fit
+
+LIMITS = Limits(sram=30_000, flash=20_000, latency_ms=400)
+OBJECTIVES = ("accuracy", "sram")
+
+
+def run(evolution: Evolution, slots: int) -> list[Candidate]:
+    """What one worker finds."""
+    found: list[Candidate] = []
+    rated: list[Rated] = []
+    for slot in range(slots):
+        past = slot // evolution.population * evolution.population
+        candidate = evolution.candidate(slot, rated[:past], {c.key for c in found})
+        if candidate is None:
+            break
+        found.append(candidate)
+        got = accuracy(candidate.architecture, evolution.space.net(candidate.architecture), seed=0)
+        rated.append(Rated(candidate.architecture, scores(got, candidate.cost, OBJECTIVES)))
+    return found
+
+
+def new(limits: Limits = LIMITS, *, population: int = 8, seed: int = 0) -> Evolution:
+    return Evolution(ToySpace(), price, limits, population=population, seed=seed)
+
+
+def test_the_list_is_the_same_again_and_another_of_another_seed() -> None:
+    first = [c.key for c in run(new(), 32)]
+    assert first == [c.key for c in run(new(), 32)]
+    assert first != [c.key for c in run(new(seed=1), 32)]
+
+
+def test_nothing_is_proposed_twice_and_all_of_it_fits() -> None:
+    found = run(new(), 64)
+    assert len({c.key for c in found}) == len(found) == 64
+    assert not any(LIMITS.broken(c.cost) for c in found)
+    assert sum(c.rejected for c in found) > 0
+
+
+def test_a_slot_can_be_asked_alone_by_someone_who_saw_nothing_before() -> None:
+    found = run(new(), 20)
+    rated = [
+        Rated(
+            c.architecture,
+            scores(
+                accuracy(c.architecture, ToySpace().net(c.architecture), seed=0), c.cost, OBJECTIVES
+            ),
+        )
+        for c in found
+    ]
+    alone = new().candidate(19, rated[:16], {c.key for c in found[:19]})
+    assert alone is not None
+    assert (alone.key, alone.rejected) == (found[19].key, found[19].rejected)
+
+
+def test_later_generations_are_better_than_random_ones() -> None:
+    def best(candidates: list[Candidate]) -> float:
+        space = ToySpace()
+        return max(accuracy(c.architecture, space.net(c.architecture), seed=0) for c in candidates)
+
+    gains = []
+    for seed in range(10):
+        evolved = best(run(new(population=10, seed=seed), 100))
+        drawn = best(run(new(population=100, seed=seed), 100))
+        gains.append(evolved - drawn)
+    assert np.mean(gains) > 0.002
+
+
+def test_limits_that_one_net_in_hundreds_meets_are_met() -> None:
+    tight = Limits(sram=5_000, flash=11_000, latency_ms=40)
+    space = ToySpace()
+    rng = np.random.default_rng(0)
+    drawn = [price(space.net(spaces.sample(space, rng))) for _ in range(400)]
+    assert sum(not tight.broken(cost) for cost in drawn) <= 4
+    assert len(run(new(tight), 16)) == 16
+
+
+def test_a_space_ends_when_all_that_fits_is_taken() -> None:
+    space = ToySpace(widths=(4, 8))
+    limits = Limits(sram=5_000)
+    fitting = {spaces.key(a) for a in every(space) if not limits.broken(price(space.net(a)))}
+    evolution = Evolution(space, price, limits, population=4, seed=0)
+    assert {c.key for c in run(evolution, 1000)} == fitting
+    assert 4 < len(fitting) < 50
+
+
+def test_nondominated_and_crowded() -> None:
+    points = np.array([[1, 9], [2, 5], [3, 4], [9, 1], [3, 5], [9, 9]], dtype=float)
+    assert nondominated(points).tolist() == [True, True, True, True, False, False]
+    gaps = crowding(points[:4])
+    assert np.isinf(gaps[[0, 3]]).all()
+    assert gaps[1] == pytest.approx(2 / 8 + 5 / 8)
+    assert gaps[2] == pytest.approx(7 / 8 + 4 / 8)
+    order = ranked([Rated({"i": i}, tuple(p)) for i, p in enumerate(points)], 5)
+    assert [one.architecture["i"] for one in order] == [0, 3, 2, 1, 4]
+
+
+def test_equal_results_do_not_dominate_each_other() -> None:
+    assert nondominated(np.array([[1.0, 2.0], [1.0, 2.0]])).all()
+    assert crowding(np.array([[1.0, 2.0]])).tolist() == [np.inf]
+
+
+def test_one_price_is_enough_where_the_smallest_fits() -> None:
+    asked = []
+
+    def counted(net):  # type: ignore[no-untyped-def]
+        asked.append(net)
+        return price(net)
+
+    require_fit(ToySpace(), counted, LIMITS)
+    assert len(asked) == 1
+
+
+def test_what_nothing_fits_is_told_with_the_least() -> None:
+    limits = Limits(sram=2_000, flash=20_000)
+    with pytest.raises(NothingFits, match="binds") as caught:
+        require_fit(ToySpace(), price, limits)
+    space = ToySpace(widths=(4, 8, 12))
+    assert caught.value.least["sram"] == min(price(space.net(a)).sram for a in every(space))
+    assert caught.value.binding == ("sram",)
+
+
+class Inverted(ToySpace):
+    """Its first values are the most expensive."""
+
+    def __init__(self) -> None:
+        super().__init__((32, 24, 16, 12, 8, 4))
+
+
+def test_a_net_that_fits_is_found_where_the_first_values_are_not_the_cheapest() -> None:
+    limits = Limits(sram=3_500)
+    assert limits.broken(price(Inverted().net(spaces.smallest(Inverted()))))
+    found = require_fit(Inverted(), price, limits)
+    assert not limits.broken(found.cost)
+
+
+class Broken(ToySpace):
+    def net(self, architecture):  # type: ignore[no-untyped-def]
+        raise ValueError("layer 'conv0' has 0 filters")
+
+
+def test_a_space_without_any_net_says_why() -> None:
+    with pytest.raises(ValueError, match="0 filters"):
+        require_fit(Broken(), price, LIMITS)

@@ -1,0 +1,84 @@
+"""A space, a price and evaluators of a search that take no time, for tests of everything else."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from tflm_opt.nas import Cost
+from tflm_opt.nas.net import Layer, Net
+from tflm_opt.nas.space import Architecture
+
+
+class ToySpace:
+    """Widths of four layers and a resolution; the last layer may be absent."""
+
+    def __init__(self, widths: tuple[int, ...] = (4, 8, 12, 16, 24, 32)) -> None:
+        self.choices: Mapping[str, tuple[Any, ...]] = {
+            "resolution": (16, 24, 32),
+            **{f"width{i}": widths for i in range(4)},
+            "deep": (0, 1),
+        }
+
+    def net(self, architecture: Mapping[str, Any]) -> Net:
+        size = architecture["resolution"]
+        layers = [Layer("image", "input", shape=(size, size, 1))]
+        for i in range(4 if architecture["deep"] else 3):
+            layers.append(
+                Layer(f"conv{i}", "conv", (layers[-1].name,), architecture[f"width{i}"], (3, 3))
+            )
+        layers.append(Layer("pool", "global_pool", (layers[-1].name,)))
+        layers.append(Layer("scores", "dense", ("pool",), 4))
+        return Net(tuple(layers))
+
+    def canonical(self, architecture: Mapping[str, Any]) -> Architecture:
+        plain = dict(architecture)
+        if not plain["deep"]:
+            plain["width3"] = self.choices["width3"][0]
+        return plain
+
+    def to_json(self) -> dict[str, Any]:
+        return {"kind": "toy:ToySpace"}
+
+
+def price(net: Net) -> Cost:
+    """Sizes of the right order: the largest pair of tensors, all weights, time by MACs."""
+    shapes = [s for s in net.shapes().values() if len(s) == 3]
+    sizes = [h * w * c for h, w, c in shapes]
+    arena = max(a + b for a, b in pairwise(sizes))
+    weights = sum(9 * a[2] * b[2] for a, b in pairwise(shapes) if b[0] == a[0])
+    return Cost(
+        sram=arena + 800,
+        arena=arena,
+        stack=800,
+        flash=weights + 9000,
+        weights=weights,
+        macs=net.macs,
+        instructions=2 * net.macs,
+        latency_ms=net.macs / 1e4,
+        input="resident",
+        rows=False,
+    )
+
+
+def accuracy(architecture: Mapping[str, Any], net: Net, *, seed: int) -> float:
+    """Larger is better, with a knot: the widths should agree; and a ripple that hangs on all."""
+    widths = [architecture[f"width{i}"] for i in range(3 + architecture["deep"])]
+    even = 1 - (max(widths) - min(widths)) / 64
+    size = 1 - 3 / (sum(widths) + 4)
+    ripple = (sum(net.shapes()["conv0"]) * 7919 + net.macs) % 101 / 5000
+    return 0.5 + 0.4 * even * size * (architecture["resolution"] / 32) ** 0.3 + ripple
+
+
+def logged(architecture: Mapping[str, Any], net: Net, *, seed: int) -> float:
+    """`accuracy`, with a line a call in the file that TOY_LOG names, and pauses of TOY_SECONDS."""
+    from tflm_opt.nas.space import key
+
+    with Path(os.environ["TOY_LOG"]).open("a", encoding="utf-8") as file:
+        file.write(f"{key(architecture)} {os.getpid()}\n")
+    time.sleep(float(os.environ.get("TOY_SECONDS", "0")))
+    return accuracy(architecture, net, seed=seed)

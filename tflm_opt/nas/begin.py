@@ -1,0 +1,153 @@
+"""The beginning of a study: everything is looked at before anything is written.
+
+    data ─ space ─ does anything fit? ─ survey ─▶ data.npz, survey.json and .svg, study.json
+
+study.json comes last: a directory without it is none of a study, and may be begun again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..api import DEFAULT_BOARD
+from ..errors import TflmOptError
+from ..export.folder import write_file
+from ..progress import Progress
+from . import folder
+from .cost import Pricer
+from .folder import Setup
+from .least import require_fit
+from .ledger import full, is_full
+from .limits import Limits
+from .parts import price_of, space_of
+
+OBJECTIVES = ("accuracy", "sram", "latency")
+SURVEY, CURVES = "survey.json", "survey.svg"
+
+
+def resumed(path: Path, asked: Mapping[str, Any], data: tuple[Any, Any], storage: Any) -> Setup:
+    """The settings of a study that exists, if they are those that were asked for.
+
+    Raises:
+        StudyError: they are others, or the study is damaged or of another version.
+    """
+    setup = folder.load(path)
+    wanted = dict(asked)
+    if data[0] is not None:
+        wanted["data"] = _digest(_checked(*data))
+    if setup.family and "space" in wanted:
+        wanted["family"] = wanted.pop("space")
+    folder.compare(path, setup, wanted)
+    if storage is not None and storage != setup.storage:
+        setup = replace(setup, storage=storage)
+        folder.save(path, setup)
+    return setup
+
+
+def begun(
+    path: Path,
+    asked: Mapping[str, Any],
+    data: tuple[Any, Any],
+    storage: str | None,
+    survey: bool | None,
+    progress: Progress,
+) -> Setup:
+    """A new study in a directory.
+
+    Args:
+        asked: what was said of its settings, by the names of `Setup`.
+        data: train and val.
+        survey: None for one where no space was given.
+
+    Raises:
+        NothingFits, DataError: see `search`.
+        StudyError, SearchFailed: nothing can be written there.
+    """
+    dataset = None
+    if data[0] is not None:
+        progress.step("looking at the data")
+        dataset = _checked(*data)
+    elif ":" not in asked.get("evaluator", ""):
+        raise TflmOptError("a search needs data: give train and val, each (inputs, labels)")
+    setup = Setup(
+        **{
+            "board": DEFAULT_BOARD,
+            "limits": Limits().to_json(),
+            "space": _default_space(dataset),
+            **asked,
+            "objectives": tuple(asked.get("objectives", OBJECTIVES)),
+            "data": "" if dataset is None else _digest(dataset),
+            "storage": storage or "",
+            "name": folder.new_name(),
+        }
+    )
+    progress.step("looking for a net that fits")
+    require_fit(
+        space_of(path, setup),
+        price_of(setup),
+        setup.limit(),
+        seed=setup.seed,
+        report=lambda tried: progress.detail(tried, max(tried, 1)),
+    )
+    found = None
+    if survey or (survey is None and "space" not in asked):
+        found = _survey(path, setup, progress)
+        setup = replace(setup, space=found.space.to_json(), family=setup.space)
+    _write(path, dataset, found)
+    folder.save(path, setup)
+    return setup
+
+
+def _default_space(dataset: Any) -> dict[str, Any]:
+    from . import spaces
+
+    return {} if dataset is None else spaces.default(dataset.shape, dataset.classes).to_json()
+
+
+def _survey(path: Path, setup: Setup, progress: Progress) -> Any:
+    """TinyNAS's first stage: which widths and resolutions to search."""
+    from .survey import survey  # pyright: ignore[reportMissingImports]
+
+    pricer = Pricer(setup.board, input=setup.input)
+    return survey(
+        space_of(path, setup), setup.limit(), pricer.price, seed=setup.seed, progress=progress
+    )
+
+
+def _write(path: Path, dataset: Any, survey: Any) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        if dataset is not None:
+            dataset.save(path)
+        if survey is not None:
+            write_file(path / SURVEY, json.dumps(survey.to_json(), indent=2) + "\n")
+            write_file(path / CURVES, survey.svg())
+    except OSError as error:
+        if is_full(error):
+            raise full(str(path)) from error
+        raise folder.unwritable(path, error) from error
+
+
+def _checked(train: Any, val: Any) -> Any:
+    from .data import checked
+
+    if val is None:
+        raise TflmOptError("a search needs validation data: give val, (inputs, labels)")
+    return checked(train, val)
+
+
+def _digest(dataset: Any) -> str:
+    """Of data as they were checked: the same again for the same."""
+    digest = hashlib.sha256()
+    for name in ("x_train", "y_train", "x_val", "y_val"):
+        array = np.ascontiguousarray(getattr(dataset, name))
+        digest.update(f"{name} {array.shape} {array.dtype}".encode())
+        digest.update(array.data)
+    return digest.hexdigest()[:16]

@@ -1,0 +1,71 @@
+"""What a study's settings name, made: its space, its prices, its evaluator."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+from ..errors import StudyError, TflmOptError
+from .evolution import Evolution, Price
+from .folder import Setup
+from .space import Space
+
+
+def space_of(directory: Path, setup: Setup) -> Space:
+    """The space.
+
+    Raises:
+        StudyError: a space of another version, or one of the user's that can't be imported.
+    """
+    from . import spaces
+
+    try:
+        return spaces.from_json(setup.space)
+    except ValueError as error:
+        raise StudyError(str(directory), f"its space can't be made: {error}") from error
+
+
+def price_of(setup: Setup) -> Price:
+    """What a net costs on the board, under the schedule that would ship within the limits."""
+    if setup.pricer:
+        return named(setup.pricer, "pricer")
+    from .cost import Pricer
+
+    pricer = Pricer(setup.board, input=setup.input)
+    sram = setup.limit().sram
+    return lambda net: pricer.price(net, sram=sram)
+
+
+def evolution_of(directory: Path, setup: Setup) -> Evolution:
+    """The list of candidates."""
+    return Evolution(
+        space_of(directory, setup),
+        price_of(setup),
+        setup.limit(),
+        population=setup.population,
+        seed=setup.seed,
+    )
+
+
+def evaluator_of(directory: Path, setup: Setup) -> Any:
+    """What says how good a net is. It may import TensorFlow."""
+    from .evaluate import make_evaluator
+
+    return make_evaluator({**setup.options, "evaluator": setup.evaluator}, directory)
+
+
+def named(name: str, what: str) -> Any:
+    """What "module:name" names.
+
+    Raises:
+        TflmOptError: no such module or name.
+    """
+    module, _, attribute = name.partition(":")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise TflmOptError(
+            f"the {what} {name!r} can't be imported ({error}): write 'module:function', and have "
+            "the module on PYTHONPATH"
+        ) from error

@@ -1,0 +1,123 @@
+"""What a supernet is trained on, step by step. No framework.
+
+Everything that is drawn in a step depends on the seed and the step's number alone, so a training
+that is resumed goes on as it would have.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .data import resized
+from .net import Net
+from .space import Space, largest, sample, smallest
+from .subnet import Subnet, locate
+
+_TRIES = 64  # to draw a second net of the same resolution
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """How a supernet is trained.
+
+    Attributes:
+        epochs: passes over the training images.
+        batch: images in a step.
+        drawn: subnets in a step beside the largest and the smallest.
+        rate: of learning, at its highest: it rises for a twentieth of the steps, then falls as
+            the cosine does to 0.
+        decay: of kernels, in each step, times the rate (AdamW).
+        smoothing: of the labels.
+        shift: images are moved by up to so many pixels each way; the edge is repeated.
+        flip: images are mirrored, left to right, half of the time.
+        seed: of all that is random.
+    """
+
+    epochs: int = 60
+    batch: int = 64
+    drawn: int = 2
+    rate: float = 3e-3
+    decay: float = 1e-3
+    smoothing: float = 0.1
+    shift: int = 0
+    flip: bool = False
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if min(self.epochs, self.batch) < 1 or min(self.drawn, self.shift) < 0:
+            raise ValueError("epochs and batch are at least 1, drawn and shift at least 0")
+        if not (self.rate > 0 and self.decay >= 0 and 0 <= self.smoothing < 1):
+            raise ValueError("rate is above 0, decay at least 0, smoothing in 0..1 (1 excluded)")
+
+
+class Steps:
+    """What each step trains on: step number to batch, a function of the seed."""
+
+    def __init__(self, space: Space, x: np.ndarray, y: np.ndarray, how: Training) -> None:
+        self.space, self.x, self.y, self.how = space, x, y, how
+        self.batch = min(how.batch, len(x))
+        self.per_epoch = len(x) // self.batch
+        self.total = self.per_epoch * how.epochs
+        self.whole = space.net(largest(space))
+        self.small = locate(self.whole, space.net(smallest(space)))
+
+    def __call__(self, step: int) -> tuple[dict[str, Any], np.ndarray]:
+        """Inputs and labels of `Sandwich`."""
+        epoch, at = divmod(step, self.per_epoch)
+        order = np.random.default_rng((self.how.seed, 0, epoch)).permutation(len(self.x))
+        chosen = order[at * self.batch : (at + 1) * self.batch]
+        rng = np.random.default_rng((self.how.seed, 1, step))
+        images = augmented(self.x[chosen], rng, shift=self.how.shift, flip=self.how.flip)
+        drawn = self.draw(rng)
+        nets = {"largest": self.whole, "smallest": self.small.net}
+        nets["drawn"] = drawn[0].net if drawn else self.small.net
+        inputs = {name: resized(images, size_of(net)) for name, net in nets.items()}
+        sizes = np.stack([one.sizes for one in (self.small, *drawn)]).reshape(1, -1)
+        # A row an image, though all are alike: what has no batch can't be split over devices.
+        inputs["sizes"] = np.repeat(sizes, len(images), axis=0)
+        return inputs, self.y[chosen]
+
+    def draw(self, rng: np.random.Generator) -> list[Subnet]:
+        """The step's random subnets: all of one resolution, which the first of them decides."""
+        drawn: list[Subnet] = []
+        size = None
+        for _ in range(self.how.drawn):
+            net = self.space.net(sample(self.space, rng))
+            for _ in range(_TRIES):
+                if size in (None, net.input_shape):
+                    break
+                net = self.space.net(sample(self.space, rng))
+            else:
+                net = drawn[0].net
+            size = net.input_shape
+            drawn.append(locate(self.whole, net))
+        return drawn
+
+
+def augmented(
+    images: np.ndarray, rng: np.random.Generator, *, shift: int, flip: bool
+) -> np.ndarray:
+    """Copies that are moved and mirrored at random; a signal, one pixel wide, moves in time only.
+
+    Args:
+        images: (n, rows, columns, channels).
+        rng: what decides.
+        shift, flip: as in `Training`.
+    """
+    if not shift and not flip:
+        return images
+    n, rows, columns, _ = images.shape
+    moves = rng.integers(-shift, shift + 1, (2, n, 1))
+    mirrored = (rng.random((n, 1)) < 0.5) & flip
+    down = np.clip(np.arange(rows) + moves[0], 0, rows - 1)
+    right = np.clip(np.arange(columns) + moves[1], 0, columns - 1)
+    right = np.where(mirrored, columns - 1 - right, right)
+    return images[np.arange(n)[:, None, None], down[:, :, None], right[:, None, :]]
+
+
+def size_of(net: Net) -> tuple[int, int]:
+    """Rows and columns of what the net reads."""
+    return net.input_shape[0], net.input_shape[1]

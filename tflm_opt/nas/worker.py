@@ -1,0 +1,303 @@
+"""A worker of a search: claims a candidate, evaluates it, records it, until none is left.
+
+    python -m tflm_opt.nas.worker STUDY     # one more worker, here or on another machine
+
+Workers know nothing of each other. Each works out the list of candidates for itself from what the
+study's database holds, and a candidate is its own if the database says so (`ledger`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from ..errors import SearchFailed, StudyError, TflmOptError
+from .evolution import Candidate, Evolution, Rated, scores
+from .folder import Setup, load
+from .ledger import Claim, Ledger, full, is_full
+from .trials import COMPLETE, FAILED, OPEN, RUNNING, Slot
+
+_POLL = 0.2  # seconds between looks at the database, while there is nothing to do
+_LOST = 3  # evaluations that fail before any succeeds, until a search gives up
+_GRACE = 8.0  # seconds that an evaluation has to come to its end when it is stopped
+
+
+class Stopped(BaseException):
+    """The worker was told to stop; not an Exception, so that no evaluator catches it."""
+
+
+class Worker:
+    """One worker's loop.
+
+    Args:
+        ledger: where trials are.
+        setup: what is searched.
+        evolution: the list of candidates.
+        evaluator: how good one is.
+        path: the study's directory, for messages.
+    """
+
+    def __init__(
+        self, ledger: Ledger, setup: Setup, evolution: Evolution, evaluator: Any, path: str
+    ) -> None:
+        self.ledger = ledger
+        self.setup = setup
+        self.evolution = evolution
+        self.evaluator = evaluator
+        self.path = path
+        self._proposed: dict[int, Candidate | None] = {}
+
+    def run(
+        self,
+        *,
+        trials: int | None = None,
+        until: float | None = None,
+        after: Callable[[], object] = lambda: None,
+    ) -> None:
+        """Work until all slots up to `trials` are finished, by anyone, or the space is exhausted.
+
+        Args:
+            trials: None for no end.
+            until: no new evaluation begins after this time, in seconds of `time.time`.
+            after: called after each trial.
+
+        Raises:
+            SearchFailed: all evaluations fail, or the disk is full.
+            StudyError: the database can't be used.
+        """
+        last = math.inf if trials is None else trials
+        while True:
+            slots = self.ledger.slots()
+            if is_done(slots, last):
+                return
+            self._give_up(slots)
+            if until is not None and time.time() >= until:
+                return
+            claim = self._next(slots, last)
+            if claim is None:
+                time.sleep(_POLL)
+                continue
+            self._work(claim, last)
+            after()
+
+    def _give_up(self, slots: Sequence[Slot]) -> None:
+        first = [s for s in slots[:_LOST] if s.state == FAILED and not s.exhausted]
+        if len(first) == _LOST and not any(s.state == COMPLETE for s in slots):
+            raise failing(self.path, slots)
+
+    def _next(self, slots: Sequence[Slot], last: float) -> Claim | None:
+        """A slot that somebody left, or else a new one; none while an earlier generation runs."""
+        for slot in slots:
+            if slot.number >= last or not self._ready(slot.number, slots):
+                break
+            if slot.state == OPEN or (slot.state == RUNNING and self.ledger.stale(slot)):
+                return self.ledger.retry(slot)
+        if len(slots) < last and self._ready(len(slots), slots):
+            return self.ledger.claim()
+        return None
+
+    def _ready(self, number: int, slots: Sequence[Slot]) -> bool:
+        before = self._generation(number)
+        return len(slots) >= before and all(s.finished for s in slots[:before])
+
+    def _generation(self, number: int) -> int:
+        """The first slot of a slot's generation."""
+        return number - number % self.setup.population
+
+    def _work(self, claim: Claim, last: float) -> None:
+        slots = self.ledger.slots()
+        try:
+            if claim.slot >= last or not self._ready(claim.slot, slots):
+                self.ledger.release(claim)  # others were faster, and took what was left
+                return
+            candidate = self._candidate(claim.slot, slots)
+            if candidate is None:
+                self.ledger.exhaust(claim)
+                return
+            self.ledger.describe(claim, candidate)
+            with self.ledger.beating(claim):
+                self._evaluate(claim, candidate)
+        except BaseException:
+            with suppress(TflmOptError):  # a full disk, say: then others find out by themselves
+                self.ledger.release(claim)
+            raise
+
+    def _candidate(self, number: int, slots: Sequence[Slot]) -> Candidate | None:
+        """What the list has in a slot: all before it in the generation must be known for that."""
+        first = self._generation(number)
+        rated = [_rated(s, self.setup) for s in slots[:first] if s.state == COMPLETE]
+        taken = {s.candidate.key for s in slots[:first] if s.candidate is not None}
+        candidate = None
+        for i in range(first, number + 1):
+            candidate = slots[i].candidate or self._proposed.get(i)
+            if candidate is None:
+                candidate = self.evolution.candidate(i, rated, taken)
+                self._proposed[i] = candidate
+            if candidate is None:
+                return None
+            taken.add(candidate.key)
+        return candidate
+
+    def _evaluate(self, claim: Claim, candidate: Candidate) -> None:
+        net = self.evolution.space.net(candidate.architecture)
+        seed = self.setup.seed
+        began = time.monotonic()
+        try:
+            found = self.evaluator.evaluate(dict(candidate.architecture), net, seed=seed)
+            accuracy = float(found.accuracy)
+            if not math.isfinite(accuracy):
+                raise ValueError(f"the evaluator gave an accuracy of {accuracy}")
+            detail = json.loads(json.dumps(found.detail, default=_plain))
+        except Exception as error:
+            if is_full(error):
+                raise full(self.path) from error
+            traceback.print_exc()
+            self.ledger.fail(claim, last_line(error))
+            return
+        seconds = round(time.monotonic() - began, 3)
+        values = [accuracy, *scores(accuracy, candidate.cost, self.setup.objectives)[1:]]
+        result = {"accuracy": accuracy, "seconds": seconds, "seed": seed, "detail": detail}
+        self.ledger.complete(claim, values, result)
+
+
+def is_done(slots: Sequence[Slot], last: float) -> bool:
+    """Whether no slot up to `last` is left to do."""
+    for slot in slots:
+        if slot.number >= last or slot.exhausted:
+            return True
+        if not slot.finished:
+            return False
+    return len(slots) >= last
+
+
+def failing(path: str, slots: Sequence[Slot]) -> SearchFailed:
+    """That no evaluation succeeds."""
+    failed = [s for s in slots if s.state == FAILED and not s.exhausted]
+    return SearchFailed(
+        path,
+        f"all {len(failed)} evaluations failed, the first with: "
+        f"{failed[0].trial.user_attrs['error']}. The traceback is in {path}/log; resuming tries "
+        "them again",
+        reason="evaluations",
+    )
+
+
+def _rated(slot: Slot, setup: Setup) -> Rated:
+    assert slot.candidate is not None
+    accuracy = slot.trial.user_attrs["result"]["accuracy"]
+    cost = slot.candidate.cost
+    return Rated(slot.candidate.architecture, scores(accuracy, cost, setup.objectives))
+
+
+def last_line(error: BaseException) -> str:
+    """What a traceback ends with, on one line."""
+    said = " ".join(str(error).split())
+    return f"{type(error).__name__}: {said}"[:500] if said else type(error).__name__
+
+
+def _plain(value: Any) -> Any:
+    """NumPy's numbers and arrays as JSON has them, anything else as text."""
+    return value.tolist() if hasattr(value, "tolist") else str(value)
+
+
+def opened(directory: Path, setup: Setup) -> Ledger:
+    """The ledger of a study that exists.
+
+    Raises:
+        StudyError: the database is another study's, or isn't there.
+    """
+    from .folder import DATABASE
+
+    if not setup.storage and not (directory / DATABASE).exists():
+        raise StudyError(str(directory), f"holds no {DATABASE}: the study was never begun")
+    ledger = Ledger(setup.url(directory), setup.name, str(directory))
+    if ledger.facts().get("digest") != setup.digest():
+        raise StudyError(str(directory), "its database is of a study with other settings")
+    return ledger
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a worker; 0 when there is nothing left to do."""
+    parser = argparse.ArgumentParser(prog="python -m tflm_opt.nas.worker", description=__doc__)
+    parser.add_argument("directory", type=Path, help="the study's directory")
+    parser.add_argument("--trials", type=int, help="when to stop (default: as the study says)")
+    parser.add_argument("--until", type=float, help="begin nothing after this (seconds, Unix time)")
+    parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args(arguments)
+    say = _Child() if options.child else _by_hand
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _stop)
+    try:
+        _run(options)
+    except Stopped:
+        return 0
+    except Exception as error:
+        if not isinstance(error, TflmOptError):
+            traceback.print_exc()
+        reason = getattr(error, "reason", "")
+        say({"message": str(error) or last_line(error), "reason": reason})
+        return 1
+    return 0
+
+
+def _run(options: argparse.Namespace) -> None:
+    from .parts import evaluator_of, evolution_of
+
+    directory: Path = options.directory
+    setup = load(directory)
+    ledger = opened(directory, setup)
+    evolution = evolution_of(directory, setup)
+    evaluator = evaluator_of(directory, setup)
+    trials = setup.trials if options.trials is None else options.trials
+    Worker(ledger, setup, evolution, evaluator, str(directory)).run(
+        trials=trials, until=options.until
+    )
+
+
+def _stop(number: int, frame: Any) -> None:
+    """Stop once, by an exception in the main thread; hard, if that doesn't come through."""
+    for other in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(other, signal.SIG_IGN)
+    timer = threading.Timer(_GRACE, os._exit, (1,))
+    timer.daemon = True
+    timer.start()
+    raise Stopped
+
+
+def _by_hand(message: dict[str, str]) -> None:
+    sys.stderr.write(f"{message['message']}\n")
+
+
+class _Child:
+    """The pipes to the process that started us: it ends, we end; what went wrong, it is told."""
+
+    def __init__(self) -> None:
+        # What evaluators print goes where errors go, or nobody would read it and the pipe fill up.
+        self._pipe = os.fdopen(os.dup(1), "w", encoding="utf-8")
+        os.dup2(2, 1)
+        threading.Thread(target=self._watch, name="parent", daemon=True).start()
+
+    def _watch(self) -> None:
+        while os.read(0, 1024):
+            pass
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    def __call__(self, message: dict[str, str]) -> None:
+        with suppress(OSError):
+            self._pipe.write(json.dumps(message) + "\n")
+            self._pipe.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
