@@ -186,7 +186,8 @@ class _Lowering:
         first = start % (len(values) - size + 1)
         data = values[first : first + size].reshape(shape)
         taps = size // channels
-        spread = _scales(self.seed, channels) * np.float32(_gain(taps))
+        wide = _scales(self.seed, 4096 + channels)[start % 4096 :][:channels]
+        spread = wide * np.float32(_gain(taps))
         quant = ir.Quantization(spread, _zeros(channels), axis)
         return ir.Tensor(f"{name}/filters", shape, "int8", quant, data)
 
@@ -421,10 +422,10 @@ def _values(seed: int, size: int) -> np.ndarray:
 
 
 @lru_cache(maxsize=1024)
-def _scales(seed: int, channels: int) -> np.ndarray:
+def _scales(seed: int, count: int) -> np.ndarray:
     """How much channels differ: by a factor of up to two around one."""
-    rng = np.random.default_rng((seed, channels))
-    return np.exp2(rng.uniform(-1, 1, channels)).astype(np.float32)
+    rng = np.random.default_rng((seed, 2))
+    return np.exp2(rng.uniform(-1, 1, count)).astype(np.float32)
 
 
 @lru_cache(maxsize=1024)
