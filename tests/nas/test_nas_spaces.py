@@ -20,7 +20,7 @@ from tflm_opt.nas.spaces import DsCnn, MobileNet, ResNet, Signal, Stage, Staged
 from tflm_opt.nas.subnet import locate
 
 # Everything that a stage can leave open, with widths and expansions that round to the same filters.
-OPEN = Stage(10, 2, (1, 3), (3, 5), (1.1, 1.2, 2), (0.5, 0.55, 1.0), (False, True))
+OPEN = Stage(10, 2, (1, 3), (3, 5), (1, 1.05, 2), (0.5, 0.55, 1.0), (False, True))
 WIDE = (0.4, 0.45, 1.0)
 SPACES: dict[str, Staged] = {
     "mobilenet": MobileNet.default((64, 64, 3), 10),
@@ -354,6 +354,18 @@ def test_ones_own_space_comes_back_by_its_class() -> None:
     again = spaces.from_json(json.loads(json.dumps(Mine(32).to_json())))
     assert isinstance(again, Mine)
     assert again.most == 32
+
+
+def test_what_a_configuration_does_not_say_suits_the_data() -> None:
+    data = {"width": [0.5], "stages": [{"filters": 8, "depths": [1, 2]}]}
+    space = spaces.complete(data, (49, 10, 1), 12)
+    plain = DsCnn.default((49, 10, 1), 12)
+    assert space == dataclasses.replace(plain, width=(0.5,), stages=(Stage(8, depths=(1, 2)),))
+    assert isinstance(spaces.complete({"kind": "resnet"}, (49, 10, 1), 12), ResNet)
+    assert isinstance(spaces.complete(Mine().to_json(), (8, 8, 1), 2), Mine)
+    for wrong, said in (({"kind": "resnt"}, "did you mean"), ({"widths": [1]}, "no 'widths'")):
+        with pytest.raises(ValueError, match=said):
+            spaces.complete(wrong, (49, 10, 1), 12)
 
 
 @pytest.mark.parametrize(

@@ -154,6 +154,11 @@ class Staged:
 
     kind: ClassVar[str]
 
+    @classmethod
+    def default(cls, input_shape: Shape, classes: int) -> Staged:
+        """A space of this kind for data of this shape."""
+        raise NotImplementedError
+
     def __post_init__(self) -> None:
         try:
             shape = tuple(map(operator.index, self.input_shape))
