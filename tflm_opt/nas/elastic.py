@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 
 from .net import Layer, Net
 from .norm import moments_of, normalized
@@ -77,6 +78,11 @@ def logits(
             y = part.activated(layer, y, inputs)
         outputs[layer.name] = y
     return outputs[net.layers[-1].name]
+
+
+def as_numpy(tensor: Any) -> np.ndarray:
+    """A copy, of a variable's value too."""
+    return np.array(ops.convert_to_numpy(ops.convert_to_tensor(tensor)))
 
 
 class Whole:

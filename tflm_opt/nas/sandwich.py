@@ -20,7 +20,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from .elastic import logits
+from .elastic import as_numpy, logits
 from .net import Net
 from .subnet import weight_shapes
 from .training import Steps
@@ -82,7 +82,7 @@ class Sandwich(keras.Model):
         """The weights by "layer/part", as numpy has them."""
         found: dict[str, np.ndarray] = {}
         for pack, variable in zip(self.packs, self.packed, strict=True):
-            found.update(pack.arrays(np.array(ops.convert_to_numpy(variable))))
+            found.update(pack.arrays(as_numpy(variable)))
         return found
 
     def assign(self, weights: Mapping[str, np.ndarray]) -> None:
