@@ -21,7 +21,7 @@ from functools import lru_cache
 import numpy as np
 
 from ..graph import ir, options
-from .net import Layer, Net, Shape
+from .net import Layer, Net, Shape, check_norm
 
 # The ops that a ReLU or ReLU6 becomes part of when it follows one.
 FUSING = (
@@ -208,18 +208,6 @@ class _Lowering:
         data.flags.writeable = False
         quant = ir.Quantization(scale, _zeros(count))
         return ir.Tensor(f"{name}/bias", (count,), "int32", quant, data)
-
-
-def check_norm(layer: Layer) -> None:
-    """Batch norm belongs to layers with weights, where it costs nothing once trained.
-
-    Raises: ValueError, which names the layer.
-    """
-    if layer.norm and layer.kind not in ("conv", "depthwise", "dense"):
-        raise ValueError(
-            f"layer {layer.name!r}, of kind {layer.kind!r}, has norm=True: batch norm follows "
-            "conv, depthwise and dense alone; put it into the layer before"
-        )
 
 
 _KINDS = {

@@ -100,7 +100,7 @@ class Supernet:
         how, progress = how or Training(), progress or Silent()
         _check_data(self.whole, x, y)
         steps = Steps(self.space, x, y, how)
-        model = sandwich.sandwich(self.whole, how, steps.total)
+        model = sandwich.sandwich(steps)
         self.weights = untrained(self.whole, how.seed)
         model.assign(self.weights)
         self.history, start = [], 0
@@ -315,8 +315,9 @@ def _restore(
 ) -> tuple[int, list[float]]:
     """Give the model the state; returns the step that it is of, and the losses so far."""
     optimizer: Any = model.optimizer
-    _check_state(folder, state, model.values())
-    model.assign({name: state[f"weights/{name}"] for name in model.parts})
+    weights = model.values()
+    _check_state(folder, state, weights)
+    model.assign({name: state[f"weights/{name}"] for name in weights})
     for i, variable in enumerate(optimizer.variables):
         if f"optimizer/{i}" not in state:
             raise ValueError(f"the state in {folder} is of another optimizer: train again")
