@@ -5,7 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import shutil
+import subprocess
+import sys
 import time
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
@@ -123,13 +126,41 @@ def test_other_data_are_refused(tmp_path: Path) -> None:
     assert len(Study(tmp_path / "s").trials) == 2
 
 
-def test_going_on_needs_no_more_than_the_directory(copy: Path) -> None:
+def test_goes_on(copy: Path) -> None:
     first = [t.key for t in Study(copy).trials]
     study = searching.search(directory=copy, trials=8, workers=0, verbose=0)
     assert [t.key for t in study.trials][:6] == first
     assert len(study.trials) == 8
     again = searching.search(directory=copy, workers=0, verbose=0)
     assert len(again.trials) == 8
+
+
+def test_a_worker_by_hand(copy: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+    command = [sys.executable, "-m", "tflm_opt.nas.worker", str(copy)]
+    done = subprocess.run([*command, "--trials", "8"], env=environment, check=True)
+    assert done.returncode == 0
+    assert [t.state for t in Study(copy).trials] == [COMPLETE] * 8
+    edited(copy, lambda data: data.update(seed=5))
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "changed by hand" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_trials_can_be_in_a_database_elsewhere(
+    tmp_path: Path, made: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRIALS_FOLDER", str(tmp_path))
+    url = "sqlite:///$TRIALS_FOLDER/trials.db"
+    for name in ("one", "other"):
+        study = searching.search(directory=tmp_path / name, storage=url, trials=6, **SETTINGS)
+        assert [t.key for t in study.trials] == [t.key for t in Study(made).trials]
+    assert (tmp_path / "trials.db").exists()
+    assert not (tmp_path / "one" / "study.db").exists()
+    monkeypatch.setenv("TRIALS_FOLDER", str(tmp_path / "nowhere"))
+    with pytest.raises(StudyError, match="database can't be used"):
+        Study(tmp_path / "one")
 
 
 def edited(path: Path, change: Callable[[dict[str, Any]], Any]) -> None:

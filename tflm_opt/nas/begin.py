@@ -22,7 +22,7 @@ from ..errors import TflmOptError
 from ..export.folder import write_file
 from ..progress import Progress
 from . import folder
-from .cost import INPUTS, Pricer
+from .cost import INPUTS
 from .evaluate import EVALUATORS
 from .folder import Setup
 from .least import require_fit
@@ -136,8 +136,10 @@ def _survey(path: Path, setup: Setup, progress: Progress) -> Any:
     family: Any = space_of(path, setup)
     if not hasattr(family, "subspaces"):
         raise TflmOptError("the space has no subspaces() to choose from: search it as it is")
-    pricer = Pricer(setup.board, input=setup.input)
-    return survey(family, setup.limit(), pricer.price, seed=setup.seed, progress=progress)
+    price = price_of(setup)
+    return survey(
+        family, setup.limit(), lambda net, sram: price(net), seed=setup.seed, progress=progress
+    )
 
 
 def _write(path: Path, dataset: Any, survey: Any) -> None:

@@ -221,6 +221,12 @@ def _plain(value: Any) -> Any:
     return value.tolist() if hasattr(value, "tolist") else str(value)
 
 
+def numerics(threads: int) -> dict[str, str]:
+    """Variables of the environment that numerical libraries take their number of threads from."""
+    names = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
+    return dict.fromkeys(names, str(threads))
+
+
 def opened(directory: Path, setup: Setup) -> Ledger:
     """The ledger of a study that exists.
 
@@ -267,6 +273,8 @@ def _run(
 
     directory: Path = options.directory
     setup = load(directory)
+    for name, value in numerics(setup.threads).items():
+        os.environ.setdefault(name, value)
     ledger = opened(directory, setup)
     evolution = evolution_of(directory, setup)
     with interruptible():
