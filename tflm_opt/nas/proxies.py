@@ -56,7 +56,7 @@ def synflow(model: Any, x: np.ndarray, y: np.ndarray) -> float:
         ones = np.ones((1, *x.shape[1:]), np.float32)
         found = _gradients(logits, lambda: keras.ops.sum(logits(ones, training=False)))
         flow = sum(
-            float(np.sum(np.abs(gradient * keras.ops.convert_to_numpy(variable))))
+            float(np.sum(np.abs(gradient * variable.numpy())))
             for gradient, variable in zip(found, logits.trainable_variables, strict=True)
         )
     finally:
@@ -122,7 +122,7 @@ def zen(model: Any, x: np.ndarray, y: np.ndarray) -> float:
     moved = noise + 0.01 * rng.normal(size=x.shape).astype(np.float32)
     norms = [one for one in model.layers if isinstance(one, keras.layers.BatchNormalization)]
     features = keras.Model(
-        model.inputs, [_features(model), *(one.input for one in norms)], name="features"
+        model.inputs[0], [_features(model), *(one.input for one in norms)], name="features"
     )
     statistics = [variable.numpy() for variable in model.non_trainable_variables]
     try:
@@ -212,7 +212,7 @@ def _activations(model: Any, x: np.ndarray) -> list[np.ndarray]:
         return []
     statistics = [variable.numpy() for variable in model.non_trainable_variables]
     try:  # with the statistics of the batch: those at the start are nobody's
-        outputs = keras.Model(model.inputs, tensors)(x, training=True)
+        outputs = keras.Model(model.inputs[0], tensors)(x, training=True)
     finally:
         for variable, value in zip(model.non_trainable_variables, statistics, strict=True):
             variable.assign(value)
@@ -241,11 +241,11 @@ def _without_last_activation(model: Any) -> Any:
 
     last = model.layers[-1]
     if isinstance(last, (keras.layers.Activation, keras.layers.Softmax)):
-        return keras.Model(model.inputs, last.input)
+        return keras.Model(model.inputs[0], last.input)
     if getattr(last, "activation", None) is None:
         return model
     twin = type(last).from_config({**last.get_config(), "activation": "linear"})
-    logits = keras.Model(model.inputs, twin(last.input))
+    logits = keras.Model(model.inputs[0], twin(last.input))
     twin.set_weights(last.get_weights())
     return logits
 
