@@ -265,9 +265,7 @@ def _fresh(net: Net, seed: int) -> Any:
 
 
 def _copied(model: Any) -> Any:
-    import keras
-
-    copy = keras.models.clone_model(model)
+    copy = type(model).from_config(model.get_config())  # a clone would be compiled as it is
     copy.set_weights(model.get_weights())
     return copy
 
