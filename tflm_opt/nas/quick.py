@@ -12,11 +12,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
+from .. import codegen
+from ..errors import UnsupportedModel
+from ..graph.ir import Graph
 from ..patch_split import cuts
 from ..patch_split.cuts import FAR, Path
-from ..patch_split.search import APART, FRONT
+from ..patch_split.orders import orders
+from ..patch_split.search import APART, FRONT, not_streamable
 from .paths import Paths
-from .shared import Detail, SharedCosts
+from .shared import Detail, Shared, SharedCosts
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +94,7 @@ class Chooser:
     """One graph's choices for several budgets."""
 
     def __init__(self, costs: SharedCosts, slowdown: float) -> None:
-        self._costs = costs
+        self.costs = costs
         self._paths = Paths(costs)
         self._slowdown = slowdown
 
@@ -98,7 +102,7 @@ class Chooser:
     def least(self) -> Choice | None:
         """The schedule of least memory; None where the input can't be streamed."""
         path = self._paths.least()
-        return None if path is None else Choice(self._costs, path)
+        return None if path is None else Choice(self.costs, path)
 
     @cached_property
     def front(self) -> list[Choice]:
@@ -120,7 +124,7 @@ class Chooser:
 
     def _cheapest(self, limit: int) -> Choice | None:
         path = self._paths.cheapest(limit)
-        return None if path is None else Choice(self._costs, path)
+        return None if path is None else Choice(self.costs, path)
 
     def smallest(self) -> Quick:
         """The least memory that isn't too slow."""
@@ -148,3 +152,35 @@ class Chooser:
         if cheapest is not None:
             choices.append(cheapest)
         return min((c.at(room) for c in choices), key=lambda quick: quick.work, default=None)
+
+
+def quickly(
+    graph: Graph, shared: Shared, streamed: bool, slowdown: float, room: int | None
+) -> Quick:
+    """What `furnish.Furnishing` would choose for a graph; `room` is a budget of arena, or None.
+
+    Raises:
+        UnsupportedModel: an input that can't be streamed, or an op that the engine can't run.
+    """
+    found, refused = [], []
+    for ordered in reversed(orders(graph, scratch=codegen.scratch, access=codegen.access)):
+        try:
+            costs = SharedCosts(ordered, shared, streamed=streamed)
+            found.append(_chosen(Chooser(costs, slowdown), room))
+        except UnsupportedModel as error:
+            refused.append(error)
+    if not found:
+        raise refused[0]
+    fitting = [q for q in found if room is not None and q.arena <= room]
+    if fitting:
+        return min(fitting, key=lambda quick: (quick.work, quick.arena))
+    return min(found, key=lambda quick: (quick.arena, quick.work))
+
+
+def _chosen(chooser: Chooser, room: int | None) -> Quick:
+    least = chooser.least
+    if least is None:
+        raise not_streamable(chooser.costs)
+    if room is None:
+        return chooser.smallest()
+    return chooser.within(room) or least.at(least.peak)

@@ -1,10 +1,11 @@
 """Prices of stages, shared by nets that have the same stages.
 
 What a stage costs depends on its ops, on how they are wired, and on which of its tensors others
-want; of the rest of the net it depends on one number only, the bytes that pass it by. So nets of one
-search, which differ in a few blocks, share nearly all prices. A stage is known by its *signature*:
-a number for each op, of all that its costs depend on, with what it reads and who reads it counted
-from where it stands.
+want; of the rest of the net it depends on one number only, the bytes that pass it by. So nets of
+one search, which differ in a few blocks, share nearly all prices. A stage is known by its
+*signature*: a number for each op, of all that its costs depend on, with what it reads and who reads
+it counted from where it stands. Of rows and columns, channels say nothing, so how a stage walks is
+shared by even more nets: by those that have its shape.
 """
 
 from __future__ import annotations
@@ -20,9 +21,11 @@ from ..arena.problem import align_up
 from ..codegen.rooms import Kernels, key
 from ..codegen.uses import Use, uses
 from ..graph.ir import Graph, Op, Tensor
-from ..patch_split.cost import BYTE_WORK, Cost, Costs, Way
+from ..patch_split.columns import ColumnWalk, column_walk, pixel_bytes
+from ..patch_split.cost import BYTE_WORK, Band, Cost, Costs, Way
 from ..patch_split.regions import NotStreamable
-from ..patch_split.schedule import Schedule, Stage
+from ..patch_split.schedule import Columns, Schedule, Stage
+from ..patch_split.walk import Trials, Walk, body_bytes, paced
 
 # Constants of so many values are compared by value: axes, paddings, shapes.
 _SMALL = 16
@@ -61,8 +64,12 @@ class Shared:
         self.tier = tier
         self.ops: dict[Any, int] = {}
         self.stages: dict[tuple[int, int], int] = {}
-        self.estimates: dict[tuple[int, Way], tuple[Cost | None, tuple[int, str] | None]] = {}
+        self.estimates: dict[
+            tuple[int, Way], tuple[Cost | None, tuple[int, NotStreamable] | None]
+        ] = {}
         self.details: dict[tuple[int, Way], Detail | None] = {}
+        self.rows: dict[tuple[int, Band], Trials | NotStreamable] = {}
+        self.columns: dict[tuple[Walk, Columns], ColumnWalk | NotStreamable] = {}
 
     def op(self, signature: Any) -> int:
         """The number of an op's signature."""
@@ -83,7 +90,8 @@ class SharedCosts(Costs):
     def __init__(self, graph: Graph, shared: Shared, *, streamed: bool) -> None:
         self.shared = shared
         super().__init__(graph, streamed=streamed, scratch=codegen.scratch, access=codegen.access)
-        self._numbers = self._signed()
+        self._numbers, self._shapes = self._signed()
+        self._shape_ids: dict[tuple[int, int], int] = {}
         self._stage_ids: dict[tuple[int, int], int] = {}
 
     def detail(self, start: int, stop: int, way: Way) -> Detail | None:
@@ -170,6 +178,34 @@ class SharedCosts(Costs):
             self.reasons.setdefault(self.graph.ops[start + at], error)
         return None if known is None else replace(known, peak=known.peak + passing)
 
+    def _walk(self, start: int, stop: int, band: Band) -> Walk:
+        """The steps of ops [start, stop), from those of a stage of the same shape."""
+        key = start, stop, band
+        if self._walked is None or self._walked[0] != key:
+            ops = self.graph.ops[start:stop]
+            stage = Stage(ops, band)
+            shape = self._shape_id(start, stop), band
+            if shape not in self.shared.rows:
+                self.shared.rows[shape] = Trials(paced(self.graph, stage, streamed=self.streamed))
+            trials = self.shared.rows[shape]
+            self._alike = trials.best(lambda steps: body_bytes(as_stage(steps, stage)))
+            self._walked = key, as_stage(self._alike, stage)
+        return self._walked[1]
+
+    def _column_walk(self, steps: Walk, columns: Columns) -> ColumnWalk:
+        """The columns of the stage that was walked last."""
+        key = self._alike, columns
+        if key not in self.shared.columns:
+            stage = replace(self._alike.stage, columns=columns)
+            try:
+                self.shared.columns[key] = column_walk(replace(self._alike, stage=stage))
+            except NotStreamable as error:
+                self.shared.columns[key] = error
+        found = self.shared.columns[key]
+        if isinstance(found, NotStreamable):
+            raise found
+        return as_columns(found, replace(steps, stage=replace(steps.stage, columns=columns)))
+
     def _planned(self, start: int, stop: int, way: Way) -> int | None:
         found = self.detail(start, stop, way)
         if found is None:
@@ -193,6 +229,14 @@ class SharedCosts(Costs):
         moved = 0.0 if cost is None else cost.moved * BYTE_WORK
         return Detail(tuple(_rooms(alone, schedule, used, self.shared.tier)), moved)
 
+    def _shape_id(self, start: int, stop: int) -> int:
+        known = self._shape_ids.get((start, stop))
+        if known is None:
+            before = self._shape_id(start, stop - 1) if stop > start + 1 else -self.streamed
+            known = self.shared.stage(before, self._shapes[stop - 1])
+            self._shape_ids[start, stop] = known
+        return known
+
     def _stage_id(self, start: int, stop: int) -> int:
         known = self._stage_ids.get((start, stop))
         if known is None:
@@ -201,8 +245,8 @@ class SharedCosts(Costs):
             self._stage_ids[start, stop] = known
         return known
 
-    def _signed(self) -> list[int]:
-        """A number for each op."""
+    def _signed(self) -> tuple[list[int], list[int]]:
+        """A number for each op, and one for what of it rows and columns depend on."""
         ops = self.graph.ops
         readers: dict[Tensor, list[int]] = {}
         for k, op in enumerate(ops):
@@ -212,36 +256,94 @@ class SharedCosts(Costs):
         made = {t: k for k, op in enumerate(ops) for t in op.outputs}
         out = frozenset(self.graph.outputs)
 
-        def seen(k: int, tensor: Tensor) -> Any:
-            at = self._lives.tensors.get(tensor)
-            span = None
-            if at is not None:
-                buffer = self._lives.buffers[at]
-                span = buffer.start - k, buffer.stop - k, self._sizes[at]
+        def wired(k: int, tensor: Tensor) -> Any:
             by = tuple(r - k for r in readers.get(tensor, ()))
-            start = made[tensor] - k if tensor in made else None
-            return tensor.shape, tensor.dtype, span, by, start, tensor in out, tensor.variable
+            return by, made[tensor] - k if tensor in made else None, tensor in out
 
-        def one(k: int, op: Op) -> Any:
+        def held(k: int, tensor: Tensor) -> Any:
+            at = self._lives.tensors.get(tensor)
+            if at is None:
+                return None
+            buffer = self._lives.buffers[at]
+            return buffer.start - k, buffer.stop - k, self._sizes[at]
+
+        numbers, shapes = [], []
+        for k, op in enumerate(ops):
+            tensors = [(t, wired(k, t)) for t in (*op.inputs, *op.outputs) if t and t.data is None]
+            constants = [t for t in op.inputs if t is not None and t.data is not None]
+            places = tuple(t is None or t.data is None for t in op.inputs)
             first = op.outputs[0].quant
-            inputs = tuple(
-                None
-                if t is None
-                else _constant(t)
-                if t.data is not None
-                else (seen(k, t), t.quant is not None and t.quant.same_as(first))
-                for t in op.inputs
+            number = (
+                (op.kind, op.options, places),
+                tuple((t.shape, t.dtype, t.variable, w, held(k, t)) for t, w in tensors),
+                tuple(t.quant is not None and t.quant.same_as(first) for t, _ in tensors),
+                tuple(map(_constant, constants)),
             )
-            return op.kind, op.options, inputs, tuple(seen(k, t) for t in op.outputs)
-
-        return [self.shared.op(one(k, op)) for k, op in enumerate(ops)]
+            shape = (
+                (op.kind, op.options, places),
+                tuple((t.shape[:-1], len(t.shape), t.dtype, w) for t, w in tensors),
+                tuple((t.shape[1:-1], t.dtype, _small(t)) for t in constants),
+            )
+            numbers.append(self.shared.op(number))
+            shapes.append(self.shared.op(shape))
+        return numbers, shapes
 
 
 def _constant(tensor: Tensor) -> Any:
     scales = 0 if tensor.quant is None else len(tensor.quant.scale)
+    return tensor.shape, tensor.dtype, scales, _small(tensor)
+
+
+def _small(tensor: Tensor) -> bytes | None:
+    """The values of axes, paddings and shapes."""
     small = tensor.elements <= _SMALL and tensor.dtype in ("int32", "int64")
-    data = tensor.data.tobytes() if small and tensor.data is not None and not scales else None
-    return tensor.shape, tensor.dtype, scales, data
+    if not small or tensor.data is None or tensor.quant is not None:
+        return None
+    return tensor.data.tobytes()
+
+
+def as_stage(steps: Walk, stage: Stage) -> Walk:
+    """The walk of another stage of the same shape."""
+    swap = _swapped(steps.stage.ops, stage.ops)
+    ops = dict(zip(steps.stage.ops, stage.ops, strict=True))
+    return Walk(
+        stage=stage,
+        steps=steps.steps,
+        made={swap[t]: rows for t, rows in steps.made.items()},
+        needed={swap[t]: rows for t, rows in steps.needed.items()},
+        windows={swap[t]: window for t, window in steps.windows.items()},
+        outside=tuple(swap[t] for t in steps.outside),
+        results=tuple(swap[t] for t in steps.results),
+        source=None if steps.source is None else swap[steps.source],
+        summed=None if steps.summed is None else ops[steps.summed],
+        early=tuple(ops[op] for op in steps.early),
+    )
+
+
+def as_columns(columns: ColumnWalk, steps: Walk) -> ColumnWalk:
+    """The columns of another stage of the same shape, which walks like that."""
+    swap = _swapped(columns.walk.stage.ops, steps.stage.ops)
+    return ColumnWalk(
+        walk=steps,
+        kept=columns.kept,
+        parts=columns.parts,
+        made={swap[t]: found for t, found in columns.made.items()},
+        lowest={swap[t]: found for t, found in columns.lowest.items()},
+        lines={
+            swap[t]: replace(lines, pixel=pixel_bytes(swap[t]))
+            for t, lines in columns.lines.items()
+        },
+    )
+
+
+def _swapped(ops: tuple[Op, ...], others: tuple[Op, ...]) -> dict[Tensor, Tensor]:
+    swap: dict[Tensor, Tensor] = {}
+    for op, other in zip(ops, others, strict=True):
+        for one, another in zip(op.inputs, other.inputs, strict=True):
+            if one is not None and another is not None:
+                swap[one] = another
+        swap.update(zip(op.outputs, other.outputs, strict=True))
+    return swap
 
 
 def _rooms(graph: Graph, schedule: Schedule, used: tuple[Use, ...], tier: str) -> list[Room]:
