@@ -157,7 +157,8 @@ def compared(name: str, net: Net, board_id: str) -> Iterable[dict[str, Any]]:
     """Layer by layer and the least memory that isn't too slow: estimated, and as compiled."""
     board = boards.get(board_id)
     for how, (graph, plan) in cases(net, board, front=False).items():
-        guess = nas.footprint(graph, plan.schedule, board)
+        known = plan.scratch if how == "layers" else None  # else as a search knows it
+        guess = nas.footprint(graph, plan.schedule, board, known)
         sizes, stack = built(graph, plan, board)
         yield {
             "net": name,
@@ -182,7 +183,7 @@ def cases(net: Net, board: Board, *, front: bool) -> dict[str, Case]:
         runs = Furnishing(graph, table.pace_of(board.core), input=input, slowdown=1.3)
         points = runs.found()
         found[input] = (points.chosen.graph, points.chosen.plan)
-        for number, point in enumerate(points.front[::2] if front else ()):
+        for number, point in enumerate(points.front[::3] if front else ()):
             found[f"{input} {number}"] = (point.graph, point.plan)
     return found
 
@@ -255,14 +256,25 @@ def measured_kernels(board: Board) -> dict[str, tuple[Symbols, int]]:
         objects = [str(path) for path in alone.objects]
         usage = [Path(path).with_suffix(".su") for path in objects]
         texts = [path.read_text("utf-8") for path in usage if path.exists()]
-        for name in names:
+        for name, root in roots(names, board, Path(folder)).items():
             target = Path(folder) / "kernel.elf"
-            if not linked(name, objects, board, target):
+            if not linked(root, objects, board, target):
                 continue  # this core's tier has no such kernel
             disassembly = output(board, "objdump", "-d", "--no-show-raw-insn", str(target))
-            stack = worst_case(name, disassembly, texts).size or 0
+            stack = worst_case(root, disassembly, texts).size or 0
             found[name] = (symbols(board, target), stack)
     return found
+
+
+def roots(names: list[str], board: Board, folder: Path) -> dict[str, str]:
+    """What the tier's macros make of kernels' names."""
+    source = folder / "names.c"
+    source.write_text(
+        '#include "tflm_opt_tier.h"\n' + "".join(f"{name} {name}_\n" for name in names)
+    )
+    text = output(board, "gcc", *board.flags, f"-I{table.INCLUDE}", "-E", "-P", str(source))
+    pairs = [line.split() for line in text.splitlines() if line.endswith("_")]
+    return {name: root for root, other in pairs for name in names if f"{name}_" == other}
 
 
 def linked(name: str, objects: list[str], board: Board, target: Path) -> bool:
@@ -294,8 +306,8 @@ def symbols(board: Board, path: Path) -> Symbols:
         sums[constant] += size
         counts[(fields[3].split(".")[0], *((0, size) if constant else (size, 0)))] += 1
     sections = elf.sections(path)
-    rest = (sections.code - sums[0], sections.constants - sums[1])
-    if any(rest):
+    rest = (max(sections.code - sums[0], 0), max(sections.constants - sums[1], 0))
+    if max(rest) > 0:
         counts[(f"rest of {sorted(counts)[0][0]}", *rest)] += 1
     return counts
 
@@ -325,7 +337,7 @@ def fitted(board: Board, core: Mapping[str, Any], models: list[Case]) -> dict[st
     rows, code, constants = [], [], []
     frames: dict[str, list[int]] = {kind: [] for kind in nas.KINDS}
     for graph, plan in models:
-        uses = nas.Uses.of(plan.schedule, pace)
+        uses = nas.Uses.of(plan.schedule, pace, plan.scratch)
         sizes, stack = built(graph, plan, board)
         text, rodata = nas.kernel_bytes(core, uses.functions)
         rows.append([uses.features[name] for name in nas.FEATURES])
