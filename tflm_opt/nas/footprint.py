@@ -40,12 +40,12 @@ FEATURES = (
     "records",
     "row_stages",
     "row_ops",
-    "column_stages",
     "column_ops",
     "steps",
 )
 KINDS = ("layers", "rows", "columns")
 _MOVE = "tflm_opt_move_bytes"
+_SHIFT = "tflm_opt_lines_shift"
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,8 +160,10 @@ class Uses:
         for stage in schedule.stages:
             how = _kind(stage)
             kind = max(kind, how, key=KINDS.index)
+            if how == "columns":
+                functions.add(_SHIFT)
             if how != "layers":
-                counts["row_stages" if how == "rows" else "column_stages"] += 1
+                counts["row_stages"] += 1
                 counts["steps"] += _steps(stage) * len(stage.ops)
             for op in stage.ops:
                 facts = _facts(op, pace, None if scratch is None else op in scratch)
