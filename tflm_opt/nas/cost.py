@@ -20,8 +20,9 @@ from ..furnish import Furnishing
 from ..graph import Graph
 from ..graph.geometry import macs, weights_bytes
 from ..kernels.table import pace_of
-from ..patch_split.search import Point
 from .net import Net
+from .quick import quickly
+from .shared import Shared
 
 INPUTS = ("resident", "streamed", "any")
 
@@ -81,13 +82,15 @@ def exact_cost(
     """
     optimized = _optimized(model)
     budget = sizes.parse(sram, what="an SRAM budget")
-    core = boards.get(board).core
-    runs = Furnishing(optimized, pace_of(core), input=input, slowdown=SLOWDOWN, seed=seed)
-    room = None if budget is None else max(budget - REST, 0)
+    target = boards.get(board)
+    tier = pace_of(target.core)
+    runs = Furnishing(optimized, tier, input=input, slowdown=SLOWDOWN, seed=seed)
+    room = _room(budget)
     chosen = runs.found(room).chosen
     if room is not None and chosen.peak > room:
         chosen = runs.found(0).chosen
-    return _cost(optimized, chosen, board, input)
+    rows = any(stage.band is not None for stage in chosen.schedule.stages)
+    return _cost(optimized, chosen.peak, chosen.work, rows, target, input)
 
 
 class Pricer:
@@ -112,6 +115,7 @@ class Pricer:
             raise TflmOptError(f"input {input!r} is not one of {', '.join(INPUTS)}")
         self.board = boards.get(board)
         self.input = input
+        self._shared = Shared(pace_of(self.board.core))
 
     def price(self, model: bytes | Graph | Net, sram: int | str | None = None) -> Cost:
         """The cost of what `optimize(model, sram=sram)` would ship.
@@ -124,15 +128,25 @@ class Pricer:
             InvalidModel, UnsupportedModel: as `optimize`; TflmOptError: a budget that is no size.
         """
         budget = sizes.parse(sram, what="an SRAM budget")
+        graph = _optimized(model)
         found, refused = [], []
         for input in ("resident", "streamed") if self.input == "any" else (self.input,):
             try:
-                found.append(exact_cost(model, input=input, board=self.board.id, sram=budget))
+                found.append(self._priced(graph, input, budget))
             except UnsupportedModel as error:
                 refused.append(error)
         if not found:
             raise refused[0]
         return better(found, budget)
+
+    def _priced(self, graph: Graph, input: str, budget: int | None) -> Cost:
+        quick = quickly(graph, self._shared, input == "streamed", SLOWDOWN, _room(budget))
+        return _cost(graph, quick.arena, quick.work, quick.rows, self.board, input)
+
+
+def _room(budget: int | None) -> int | None:
+    """Bytes of arena that a budget leaves."""
+    return None if budget is None else max(budget - REST, 0)
 
 
 def better(costs: list[Cost], budget: int | None) -> Cost:
@@ -145,7 +159,7 @@ def better(costs: list[Cost], budget: int | None) -> Cost:
 
 def _optimized(model: bytes | Graph | Net) -> Graph:
     if isinstance(model, Net):
-        from .lower import lower  # pyright: ignore[reportMissingImports]
+        from .lower import lower
 
         return lower(model)
     if not isinstance(model, (bytes, bytearray, memoryview, Graph)):
@@ -155,18 +169,19 @@ def _optimized(model: bytes | Graph | Net) -> Graph:
     return passes.run(read, passes.default_pipeline())
 
 
-def _cost(optimized: Graph, chosen: Point, board: str, input: str) -> Cost:
-    target = boards.get(board)
+def _cost(
+    optimized: Graph, arena: int, work: float, rows: bool, board: boards.Board, input: str
+) -> Cost:
     weights = weights_bytes(optimized)
     return Cost(
-        sram=chosen.peak + REST,
-        arena=chosen.peak,
+        sram=arena + REST,
+        arena=arena,
         stack=REST,
         flash=weights,
         weights=weights,
         macs=macs(optimized),
-        instructions=chosen.work,
-        latency_ms=1000 * chosen.work / target.clock_hz,
+        instructions=round(work),
+        latency_ms=1000 * work / board.clock_hz,
         input=input,
-        rows=any(stage.band is not None for stage in chosen.schedule.stages),
+        rows=rows,
     )

@@ -1,0 +1,186 @@
+"""The schedule that `optimize` would choose, and what it needs, from prices of single stages.
+
+`furnish` plans whole graphs, several for each schedule on the front, since only a plan says for
+sure how buffers fit together. Here a schedule needs what its worst step needs, each op has the most
+scratch that its step can hold, and the front is walked until it is clear which schedule wins. All
+of it are sums and maxima over stages whose prices are known (`shared`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+from .. import codegen
+from ..errors import UnsupportedModel
+from ..graph.ir import Graph
+from ..patch_split import cuts
+from ..patch_split.cuts import FAR, Path
+from ..patch_split.orders import orders
+from ..patch_split.search import APART, FRONT, not_streamable
+from .paths import Paths
+from .shared import Detail, Shared, SharedCosts
+
+
+@dataclass(frozen=True, slots=True)
+class Quick:
+    """What a schedule needs: bytes of arena, estimated instructions, whether it runs on rows."""
+
+    arena: int
+    work: float
+    rows: bool
+
+
+class Choice:
+    """A path with what its ops gain from scratch, as `furnish` sees it."""
+
+    def __init__(self, costs: SharedCosts, path: Path) -> None:
+        self.path = path
+        self.peak = cuts.peak(path)
+        self._costs = costs
+
+    @cached_property
+    def _details(self) -> list[tuple[int, Detail]]:
+        found = []
+        for part in self.path:
+            detail = self._costs.detail(part.start, part.stop, part.way)
+            assert detail is not None
+            found.append((self._costs.around(part.start, part.stop), detail))
+        return found
+
+    @cached_property
+    def _falls(self) -> list[tuple[int, float]]:
+        """(bytes, work saved) of all rooms that help, by rising bytes."""
+        falls = []
+        for around, detail in self._details:
+            for room in detail.rooms:
+                work = room.works[0]
+                for need, less in zip(room.needs[1:], room.works[1:], strict=True):
+                    falls.append((need + around, work - less))
+                    work = less
+        return sorted(falls)
+
+    @cached_property
+    def plain(self) -> float:
+        """Instructions without scratch."""
+        return sum(d.moved + sum(r.works[0] for r in d.rooms) for _, d in self._details)
+
+    @cached_property
+    def fastest(self) -> float:
+        """Instructions with all the scratch that helps."""
+        return self.plain - sum(saved for _, saved in self._falls)
+
+    def at(self, limit: int) -> Quick:
+        """With as much scratch as fits a limit."""
+        work, high = self.plain, self.peak
+        for need, saved in self._falls:
+            if need > limit:
+                break
+            work, high = work - saved, max(high, need)
+        return Quick(high, work, any(part.way.band is not None for part in self.path))
+
+    def least(self, allowed: float) -> int | None:
+        """Bytes with which the work is as low as allowed; None: never."""
+        work, high = self.plain, self.peak
+        for need, saved in self._falls:
+            if work <= allowed and need > self.peak:
+                break
+            work, high = work - saved, max(high, need)
+        return high if work <= allowed else None
+
+
+class Chooser:
+    """One graph's choices for several budgets."""
+
+    def __init__(self, costs: SharedCosts, slowdown: float) -> None:
+        self.costs = costs
+        self._paths = Paths(costs)
+        self._slowdown = slowdown
+
+    @cached_property
+    def least(self) -> Choice | None:
+        """The schedule of least memory; None where the input can't be streamed."""
+        path = self._paths.least()
+        return None if path is None else Choice(self.costs, path)
+
+    @cached_property
+    def front(self) -> list[Choice]:
+        """From the fastest to the smallest, apart as `patch_split.search` has them."""
+        assert self.least is not None
+        return [*self._between(self.least), self.least]
+
+    def _between(self, least: Choice) -> Iterator[Choice]:
+        choice = self._cheapest(FAR)
+        assert choice is not None
+        apart = min((least.peak / max(choice.peak, 1)) ** (1 / (FRONT - 1)), APART)
+        for _ in range(1, FRONT):
+            yield choice
+            limit = int(choice.peak * apart)
+            further = self._cheapest(limit)
+            if further is None or limit < least.peak:
+                return
+            choice = further
+
+    def _cheapest(self, limit: int) -> Choice | None:
+        path = self._paths.cheapest(limit)
+        return None if path is None else Choice(self.costs, path)
+
+    def smallest(self) -> Quick:
+        """The least memory that isn't too slow."""
+        assert self.least is not None
+        first = self._cheapest(FAR)
+        assert first is not None
+        allowed = self._slowdown * first.fastest
+        at_least = self.least.at(self.least.peak)
+        if at_least.work <= allowed:
+            return at_least
+        best = first.at(first.least(allowed) or FAR)
+        # Each schedule on the front adds more work than the one before: one that is too slow with
+        # all the scratch that helps is the last.
+        for choice in self._between(self.least):
+            least = choice.least(allowed)
+            if least is None:
+                break
+            best = min(best, choice.at(least), key=lambda quick: quick.arena)
+        return best
+
+    def within(self, room: int) -> Quick | None:
+        """The fastest within bytes of arena; None if nothing fits."""
+        choices = [c for c in self.front if c.peak <= room]
+        cheapest = self._cheapest(room)
+        if cheapest is not None:
+            choices.append(cheapest)
+        return min((c.at(room) for c in choices), key=lambda quick: quick.work, default=None)
+
+
+def quickly(
+    graph: Graph, shared: Shared, streamed: bool, slowdown: float, room: int | None
+) -> Quick:
+    """What `furnish.Furnishing` would choose for a graph; `room` is a budget of arena, or None.
+
+    Raises:
+        UnsupportedModel: an input that can't be streamed, or an op that the engine can't run.
+    """
+    found, refused = [], []
+    for ordered in reversed(orders(graph, scratch=codegen.scratch, access=codegen.access)):
+        try:
+            costs = SharedCosts(ordered, shared, streamed=streamed)
+            found.append(_chosen(Chooser(costs, slowdown), room))
+        except UnsupportedModel as error:
+            refused.append(error)
+    if not found:
+        raise refused[0]
+    fitting = [q for q in found if room is not None and q.arena <= room]
+    if fitting:
+        return min(fitting, key=lambda quick: (quick.work, quick.arena))
+    return min(found, key=lambda quick: (quick.arena, quick.work))
+
+
+def _chosen(chooser: Chooser, room: int | None) -> Quick:
+    least = chooser.least
+    if least is None:
+        raise not_streamable(chooser.costs)
+    if room is None:
+        return chooser.smallest()
+    return chooser.within(room) or least.at(least.peak)
