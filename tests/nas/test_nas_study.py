@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from toy import ToySpace
+from toy import TinySpace, ToySpace
 
 import tflm_opt.nas.search as searching
 from tflm_opt import nas
@@ -390,6 +390,14 @@ def test_a_trial_is_finished_under_its_study(
 def test_a_search_without_data_can_not_be_finished(made: Path) -> None:
     with pytest.raises(TflmOptError, match="had no data to train on"):
         Study(made).best.optimize()
+
+
+def test_a_search_ends_when_the_space_does(tmp_path: Path) -> None:
+    options = {**SETTINGS, "space": TinySpace()}
+    study = searching.search(directory=tmp_path / "s", trials=50, **options)
+    assert len({t.key for t in study.trials if t.state == COMPLETE}) == len(study.trials) == 6
+    assert len(searching.search(directory=tmp_path / "s", workers=0).trials) == 6
+    assert "failed" not in repr(study)
 
 
 def test_minutes_end_a_search(tmp_path: Path) -> None:
