@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from toy import ToySpace
+from toy import TinySpace, ToySpace
 
 import tflm_opt.nas.search as searching
 from tflm_opt import nas
@@ -354,3 +354,57 @@ def test_a_claim_shows_signs_of_life(
         while ledger.slots()[6].trial.user_attrs.get("beat", 0) < 2:
             assert time.monotonic() < limit
             time.sleep(0.02)
+
+
+def test_a_trial_is_finished_under_its_study(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tflm_opt.nas import finish
+
+    rng = np.random.default_rng(0)
+    train, val = [(rng.random((40, 8, 8, 1), np.float32), np.arange(40) % 2) for _ in range(2)]
+    study = searching.search(
+        train, val, directory=tmp_path / "2 dogs", trials=3, seed=7, **{**SETTINGS, "flash": "64kB"}
+    )
+    asked: dict[str, Any] = {}
+
+    def finished(model: Any, data: Any, **options: Any) -> str:
+        asked.update(options, model=model, data=data)
+        return "result"
+
+    monkeypatch.setattr(finish, "finish", finished)
+    best = study.best
+    assert best.optimize(epochs=4, qat=True, verbose=0) == "result"
+    assert asked["model"] == study.space.net(best.architecture)
+    assert (asked["data"].x_train == train[0]).all()
+    assert (asked["sram"], asked["flash"], asked["seed"]) == (30_000, 64_000, 7)
+    assert asked["recipe"].epochs == 4
+    assert asked["qat"]
+    assert asked["name"] is None  # "2_dogs" is no name in C
+    assert asked["directory"] == tmp_path / "2 dogs" / "best"
+    other = next(t for t in study.trials if t != best)
+    other.optimize(verbose=0)
+    assert asked["directory"] == tmp_path / "2 dogs" / f"trial{other.number}"
+
+
+def test_a_search_without_data_can_not_be_finished(made: Path) -> None:
+    with pytest.raises(TflmOptError, match="had no data to train on"):
+        Study(made).best.optimize()
+
+
+def test_a_search_ends_when_the_space_does(tmp_path: Path) -> None:
+    options = {**SETTINGS, "space": TinySpace()}
+    study = searching.search(directory=tmp_path / "s", trials=50, **options)
+    assert len({t.key for t in study.trials if t.state == COMPLETE}) == len(study.trials) == 6
+    assert len(searching.search(directory=tmp_path / "s", workers=0).trials) == 6
+    assert "failed" not in repr(study)
+
+
+def test_minutes_end_a_search(tmp_path: Path) -> None:
+    study = searching.search(directory=tmp_path / "s", minutes=1e-9, **SETTINGS)
+    assert study.trials == []
+    assert study.pareto() == []
+    with pytest.raises(TflmOptError, match="no trial is complete yet"):
+        _ = study.best
+    assert ElementTree.fromstring(study.plot()).tag.endswith("svg")
+    assert len(searching.search(directory=tmp_path / "s", generations=1, workers=0).trials) == 4

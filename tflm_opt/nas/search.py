@@ -23,7 +23,7 @@ from .limits import Limits
 from .parts import evaluator_of, evolution_of, space_of
 from .pool import Pool
 from .space import Space
-from .study import Study, check_objectives, described
+from .study import Study, by_accuracy, check_objectives, described
 from .trials import COMPLETE, Trial
 from .worker import Worker, failing
 
@@ -321,6 +321,6 @@ class _Run:
             self._said = (generation, best)
             words = f"generation {generation + 1}"
             if complete:
-                words += f": best {described(self.study.best)}"
+                words += f": best {described(min(complete, key=by_accuracy))}"
             self.progress.step(words)
         self.progress.detail(len(finished), self.goal or len(finished))
