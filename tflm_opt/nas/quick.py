@@ -99,26 +99,29 @@ class Chooser:
         self._slowdown = slowdown
 
     @cached_property
-    def least(self) -> Choice | None:
-        """The schedule of least memory; None where the input can't be streamed."""
-        path = self._paths.least()
-        return None if path is None else Choice(self.costs, path)
+    def least(self) -> int | None:
+        """Bytes of the schedule of least memory; None where the input can't be streamed."""
+        return self._paths.least()
 
     @cached_property
-    def front(self) -> list[Choice]:
-        """From the fastest to the smallest, apart as `patch_split.search` has them."""
+    def smallest(self) -> Choice:
+        """The schedule of least memory."""
         assert self.least is not None
-        return [*self._between(self.least), self.least]
+        found = self._cheapest(self.least)
+        assert found is not None
+        return found
 
-    def _between(self, least: Choice) -> Iterator[Choice]:
+    def front(self) -> Iterator[Choice]:
+        """From the fastest to nearly the smallest, apart as `patch_split.search` has them."""
+        assert self.least is not None
         choice = self._cheapest(FAR)
         assert choice is not None
-        apart = min((least.peak / max(choice.peak, 1)) ** (1 / (FRONT - 1)), APART)
+        apart = min((self.least / max(choice.peak, 1)) ** (1 / (FRONT - 1)), APART)
         for _ in range(1, FRONT):
             yield choice
             limit = int(choice.peak * apart)
-            further = self._cheapest(limit)
-            if further is None or limit < least.peak:
+            further = self._cheapest(limit) if limit >= self.least else None
+            if further is None:
                 return
             choice = further
 
@@ -126,32 +129,31 @@ class Chooser:
         path = self._paths.cheapest(limit)
         return None if path is None else Choice(self.costs, path)
 
-    def smallest(self) -> Quick:
+    def unlimited(self) -> Quick:
         """The least memory that isn't too slow."""
         assert self.least is not None
-        first = self._cheapest(FAR)
-        assert first is not None
+        front = self.front()
+        first = next(front)
         allowed = self._slowdown * first.fastest
-        at_least = self.least.at(self.least.peak)
-        if at_least.work <= allowed:
-            return at_least
-        best = first.at(first.least(allowed) or FAR)
-        # Each schedule on the front adds more work than the one before: one that is too slow with
-        # all the scratch that helps is the last.
-        for choice in self._between(self.least):
+        best = first.at(FAR)
+        for choice in (first, *front):
             least = choice.least(allowed)
-            if least is None:
-                break
-            best = min(best, choice.at(least), key=lambda quick: quick.arena)
+            if least is not None and choice.at(least).arena < best.arena:
+                best = choice.at(least)
+        if best.arena > self.least:
+            least = self.smallest.least(allowed)
+            if least is not None and self.smallest.at(least).arena < best.arena:
+                best = self.smallest.at(least)
         return best
 
-    def within(self, room: int) -> Quick | None:
-        """The fastest within bytes of arena; None if nothing fits."""
-        choices = [c for c in self.front if c.peak <= room]
+    def within(self, room: int) -> Quick:
+        """The fastest within bytes of arena; the smallest if nothing fits."""
         cheapest = self._cheapest(room)
-        if cheapest is not None:
-            choices.append(cheapest)
-        return min((c.at(room) for c in choices), key=lambda quick: quick.work, default=None)
+        if cheapest is None:
+            return self.smallest.at(self.smallest.peak)
+        # Those of less memory have more calls and moves to do, but more room for scratch.
+        choices = (cheapest, *(choice for choice in self.front() if choice.peak <= room))
+        return min((choice.at(room) for choice in choices), key=lambda quick: quick.work)
 
 
 def quickly(
@@ -178,9 +180,6 @@ def quickly(
 
 
 def _chosen(chooser: Chooser, room: int | None) -> Quick:
-    least = chooser.least
-    if least is None:
+    if chooser.least is None:
         raise not_streamable(chooser.costs)
-    if room is None:
-        return chooser.smallest()
-    return chooser.within(room) or least.at(least.peak)
+    return chooser.unlimited() if room is None else chooser.within(room)
