@@ -32,14 +32,17 @@ def search(
     SOURCE is a TOML file (docs/search.md), or the directory of a study to go on with. Ctrl-C loses
     the evaluations in flight at most; the same command goes on.
     """
-    from .nas import config, parts
+    from . import nas
+    from .nas import config
     from .nas.search import Interrupted
     from .nas.search import search as run
 
     options = {"workers": workers, "trials": trials, "minutes": minutes}
     arguments: dict[str, Any] = {"directory": source}
     described = None
-    if not source.is_dir():
+    if source.is_dir():
+        nas.load(source)  # or an error that says that it is no study
+    else:
         described = config.read(source)
         sys.path.insert(0, str(source.parent.resolve()))  # for functions and spaces of one's own
         arguments = dict(described.search)
@@ -51,7 +54,6 @@ def search(
         click.echo(f"tflm-opt: {_stopped(stopped.study, source)}", err=True)
         sys.exit(_INTERRUPTED)
     if described is not None and described.finish is not None:
-        parts.check_options(described.path, described.finish)
         result = study.best.optimize(**described.finish, verbose=0 if quiet else 1)
         if not as_json:
             click.echo(str(result))
@@ -91,17 +93,9 @@ def _stopped(found: Any, source: Path) -> str:
 
 
 def _show(found: Any, as_json: bool) -> None:
-    front = found.pareto() if found.complete else []
-    if as_json:
-        click.echo(json.dumps({**found.to_dict(), "front": [t.number for t in front]}, indent=2))
-        return
-    click.echo(repr(found).strip("<>"))
-    for trial in front:
-        cost = trial.cost
-        click.echo(
-            f"{trial.number:6}  {trial.accuracy:.4f}  {cost.sram:10,} B SRAM  {cost.flash:11,} B "
-            f"flash  {cost.latency_ms:8.1f} ms  {cost.macs / 1e6:7.2f}M MACs  {cost.input}"
-        )
+    from .report.search import search_data, search_text
+
+    click.echo(json.dumps(search_data(found), indent=2) if as_json else search_text(found))
 
 
 COMMANDS = (search, study)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tflm_opt.errors import DataError, TflmOptError
+from tflm_opt.errors import DataError, TflmOptError, ToolFailed
+from tflm_opt.nas.child import ChildEvaluator
 from tflm_opt.nas.data import Dataset, checked
 from tflm_opt.nas.evaluate import Evaluation, Evaluator, TrainEvaluator, make_evaluator
 from tflm_opt.nas.net import Layer, Net
@@ -100,12 +102,88 @@ def test_evaluators_of_a_study(tmp_path: Path, data: Dataset) -> None:
         make_evaluator({"evaluator": "train"}, tmp_path)
     data.save(tmp_path)
     recipe = Recipe(epochs=7, augment=("flip",))
-    made = make_evaluator(
-        {"evaluator": "train", "training": recipe.to_json(), "int8": True}, tmp_path
-    )
+    settings = {"evaluator": "train", "training": recipe.to_json(), "int8": True}
+    made = make_evaluator({**settings, "processes": False}, tmp_path)
     assert isinstance(made, TrainEvaluator)
     assert (made.recipe, made.int8) == (recipe, True)
     assert (made.data.x_val == data.x_val).all()
+
+
+@pytest.mark.tensorflow
+def test_a_child_answers_as_the_evaluator_does(tmp_path: Path, data: Dataset) -> None:
+    data.save(tmp_path)
+    training = Recipe(epochs=1, batch=32, rate=0.01)
+    here = TrainEvaluator(data, training).evaluate({"width": 8}, net(12), seed=3)
+    there = make_evaluator({"training": training.to_json()}, tmp_path)
+    assert isinstance(there, ChildEvaluator)
+    assert there.evaluate({"width": 8}, net(12), seed=3) == here
+    there.close()
+
+
+CHILD = """
+import os, sys
+
+class Counting:
+    def __init__(self, settings, directory):
+        self.asked = 0
+    def evaluate(self, architecture, net, *, seed):
+        from tflm_opt.errors import DataError
+        from tflm_opt.nas.evaluate import Evaluation
+        print("chatter")
+        self.asked += 1
+        if architecture.get("end"):
+            os._exit(3)
+        if architecture.get("bad") == "data":
+            raise DataError("no data")
+        if architecture.get("bad"):
+            raise KeyError("what")
+        if architecture.get("sleep"):
+            __import__("time").sleep(60)
+        return Evaluation(seed / 10, {"asked": self.asked, "pid": os.getpid()})
+"""
+
+
+def test_children_are_replaced_and_their_ends_are_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "counting_evaluator.py").write_text(CHILD)
+    monkeypatch.syspath_prepend(tmp_path)
+    made = ChildEvaluator({"evaluator": "counting_evaluator:Counting"}, tmp_path, trials=2)
+    found = [made.evaluate({}, net(), seed=n) for n in range(3)]
+    assert [one.accuracy for one in found] == [0.0, 0.1, 0.2]
+    assert [one.detail["asked"] for one in found] == [1, 2, 1]
+    assert found[0].detail["pid"] == found[1].detail["pid"] != found[2].detail["pid"]
+    with pytest.raises(DataError, match="no data"):
+        made.evaluate({"bad": "data"}, net(), seed=0)
+    with pytest.raises(ToolFailed, match="KeyError: 'what'"):
+        made.evaluate({"bad": True}, net(), seed=0)
+    with pytest.raises(ToolFailed, match="status 3"):
+        made.evaluate({"end": True}, net(), seed=0)
+    assert made.evaluate({}, net(), seed=5).accuracy == 0.5
+    child = made._child
+    assert child is not None
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("json.loads", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        made.evaluate({}, net(), seed=5)
+    assert child.returncode is not None
+
+
+def test_a_child_ends_with_its_parent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "counting_evaluator.py").write_text(CHILD)
+    monkeypatch.syspath_prepend(tmp_path)
+    made = ChildEvaluator({"evaluator": "counting_evaluator:Counting"}, tmp_path)
+    made.evaluate({}, net(), seed=0)
+    child = made._child
+    assert child is not None
+    assert child.stdin is not None
+    question = {"architecture": {"sleep": True}, "net": net().to_json(), "seed": 0}
+    child.stdin.write(json.dumps(question) + "\n")
+    child.stdin.close()
+    assert child.wait(timeout=20) == 0
 
 
 OWN = """

@@ -42,6 +42,7 @@ from .space import Space
 
 _LIMITS = ("board", "sram", "flash", "latency_ms")
 _OWN = ("data", "limits", "search", "space", "finish")
+_FINISH = ("epochs", "qat", "seed")
 # What a file can't hold, or has a table for.
 _NOT_SEARCH = {*_LIMITS, "train", "val", "space", "callbacks", "verbose"}
 
@@ -121,6 +122,7 @@ def read(path: Path) -> Config:
     if "space" in text:
         arguments["space"] = _space(path, _table(path, text, "space"))
     finish = _table(path, text, "finish") if "finish" in text else None
+    _check_words(path, "finish", finish or {}, _FINISH)
     return Config(path, data, arguments, finish)
 
 

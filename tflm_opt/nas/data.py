@@ -75,7 +75,7 @@ class Dataset:
         """Write `data.npz`, whole or not at all."""
         path = Path(directory) / FILE
         arrays: dict[str, Any] = {name: getattr(self, name) for name in _ARRAYS}
-        with _written(path) as file:
+        with written(path) as file:
             arrays["classes"] = np.array(self.classes)
             arrays["warnings"] = np.array(self.warnings, dtype=np.str_)
             np.savez(file, **arrays)
@@ -379,7 +379,7 @@ def _digests(x: np.ndarray) -> Iterator[bytes]:
 
 
 @contextmanager
-def _written(path: Path) -> Iterator[BinaryIO]:
+def written(path: Path) -> Iterator[BinaryIO]:
     """A file under another name, which takes the place of `path` if the block ends well."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with failing_as(path):

@@ -19,7 +19,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from ..errors import TflmOptError
-from .data import Dataset
+from .data import FILE, Dataset
 from .net import Net
 from .recipe import Recipe, accuracy, train
 
@@ -193,7 +193,8 @@ def make_evaluator(settings: Mapping[str, Any], directory: str | Path) -> Evalua
         settings: "evaluator" is "train", "supernet", or "module:function" of the user's: a
             function of (settings, directory) that returns an evaluator, or a function of
             (architecture, net, seed) that returns the accuracy. "train" takes "training", a recipe
-            as `Recipe.to_json` gives it, and "int8".
+            as `Recipe.to_json` gives it, and "int8"; it trains in a child process (see `child`)
+            unless "processes" is false.
         directory: of the study.
 
     Raises:
@@ -203,6 +204,10 @@ def make_evaluator(settings: Mapping[str, Any], directory: str | Path) -> Evalua
     name = settings.get("evaluator", "train")
     if name == "train":
         recipe = Recipe.from_json(settings.get("training") or {})
+        if settings.get("processes", True) and (Path(directory) / FILE).exists():
+            from .child import ChildEvaluator
+
+            return ChildEvaluator(settings, directory)
         return TrainEvaluator(
             Dataset.load(directory), recipe, int8=bool(settings.get("int8", False))
         )

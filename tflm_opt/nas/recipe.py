@@ -105,7 +105,7 @@ def train(
             layer.momentum = min(layer.momentum, _MOMENTUM)
     size = min(recipe.batch, len(x))
     steps = len(x) // size
-    loss, targets = _loss(model, recipe.smoothing)
+    loss, targets = loss_of(model, recipe.smoothing)
     model.compile(_optimizer(recipe, steps), loss, jit_compile=False)
     history = model.fit(
         batches(x, targets(y), recipe, np.random.default_rng(seed)),
@@ -129,7 +129,7 @@ def predicted(model: Any, x: np.ndarray) -> np.ndarray:
 
     # Called, not `predict`, which traces and compiles the net anew for each model.
     parts = [model(x[i : i + _PREDICT], training=False) for i in range(0, len(x), _PREDICT)]
-    outputs = np.concatenate([keras.ops.convert_to_numpy(part) for part in parts])
+    outputs = np.concatenate([np.asarray(keras.ops.convert_to_numpy(part)) for part in parts])
     outputs = outputs.reshape(len(x), -1)
     if outputs.shape[1] > 1:
         return outputs.argmax(1)
@@ -178,7 +178,7 @@ def _optimizer(recipe: Recipe, steps: int) -> Any:
     return keras.optimizers.Adam(schedule)
 
 
-def _loss(model: Any, smoothing: float) -> tuple[Any, Callable[[np.ndarray], np.ndarray]]:
+def loss_of(model: Any, smoothing: float = 0.0) -> tuple[Any, Callable[[np.ndarray], np.ndarray]]:
     """What suits the outputs, and what makes class numbers its targets."""
     import keras
 

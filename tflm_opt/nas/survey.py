@@ -13,19 +13,24 @@ nets through than memory layer by layer does, and so may change the space.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 
-from ..errors import NothingFits
+from ..errors import NothingFits, TflmOptError
 from ..progress import Progress, Silent
+from .cost import Cost
+from .evolution import Prices
+from .limits import Limits
 from .net import Net
-from .space import Space, key, sample, smallest
+from .space import Architecture, Space, sample, smallest
 
 MEASURES = ("p80", "mean")
-# A subspace in which hardly anything fits says nothing by the few that do, and is bad to search.
-ENOUGH = 0.05
+# Of the largest share that fits in any subspace, what another needs to be chosen. The paper has no
+# such rule. But where time is limited, too, a subspace of ever larger nets has few that fit, those
+# just below the limit: a good score, hardly any choice, and a search that mostly draws in vain.
+ENOUGH = 0.2
 
 
 class Family(Space, Protocol):
@@ -36,15 +41,8 @@ class Family(Space, Protocol):
         ...
 
 
-class _Cost(Protocol):
-    @property
-    def macs(self) -> int: ...
-
-
-class _Limits(Protocol):
-    def broken(self, cost: Any) -> Sequence[Any]: ...
-
-    def to_json(self) -> Mapping[str, Any]: ...
+# Of a net, given the limit of SRAM or None.
+Price = Callable[[Net, Any], Cost]
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,8 +154,8 @@ class Survey:
 
 def survey(
     family: Family,
-    limits: _Limits,
-    price: Callable[[Net, Any], _Cost],
+    limits: Limits,
+    price: Price,
     *,
     samples: int = 100,
     seed: int = 0,
@@ -176,18 +174,41 @@ def survey(
         family: a space with `subspaces()`.
         limits: that nets have to meet.
         price: of a net, given the limit of SRAM (or None), as `Pricer.price`.
-        samples: nets drawn in each subspace; those drawn twice are priced once.
+        samples: nets drawn in each subspace; those drawn twice are priced once, and those that
+            can't be made or run don't fit.
         seed: of the draws. They are the same in all subspaces, but for width and resolution: so
             differences between the curves are of these, and less of chance.
         by: "p80", the MACs that a fifth of the fitting nets exceed, or "mean".
         progress: is told of each subspace.
 
-    Subspaces where fewer than 5% of the nets fit are chosen only where no other has more.
+    Only subspaces count where at least a fifth as many nets fit as where most do.
 
     Raises:
         NothingFits: in no subspace a net fits, not even the smallest.
-        ValueError: parameters that make no sense.
+        TflmOptError, ValueError: no net at all can be made or run, or parameters make no sense.
     """
+    _check(family, samples, by)
+    told = progress or Silent()
+    sram = limits.sram
+    parts = [
+        _Part(f, space, Prices(space, lambda net: price(net, sram)), limits)
+        for f, space in family.subspaces()
+    ]
+    for index, part in enumerate(parts):
+        told.step(f"survey {index + 1} of {len(parts)}: {named(part.fixed)}")
+        part.draw(samples, seed, told)
+    if not any(part.fitting() for part in parts):
+        told.step("survey: no sample fits, trying the smallest nets")
+        for part in parts:
+            part.add(smallest(part.space))
+    have = {name: value for name, value in limits.to_json().items() if value is not None}
+    rows = tuple(part.row(have) for part in parts)
+    if not any(row.macs for row in rows):
+        raise _nothing(parts, rows, have)
+    return Survey(rows, _chosen(rows, by), by, have, samples, seed)
+
+
+def _check(family: Any, samples: int, by: str) -> None:
     if samples < 1:
         raise ValueError(f"samples is {samples}: at least 1 is needed")
     if by not in MEASURES:
@@ -197,95 +218,94 @@ def survey(
             "a space without subspaces() can't be surveyed: give it a method that returns pairs "
             'such as ({"width": 0.5}, space), or search it as it is'
         )
-    told = progress or Silent()
-    have = {k: v for k, v in limits.to_json().items() if v is not None}
-    parts = list(family.subspaces())
-    priced = []
-    for index, (fixed, space) in enumerate(parts):
-        told.step(f"survey {index + 1} of {len(parts)}: {named(fixed)}")
-        priced.append(_prices(space, limits, price, samples, seed, told))
-    if not any(_fits(limits, cost) for costs in priced for cost in costs):
-        told.step("survey: no sample fits, trying the smallest nets")
-        for (_, space), costs in zip(parts, priced, strict=True):
-            costs.append(price(space.net(smallest(space)), have.get("sram")))
-    rows = tuple(
-        Row(
-            dict(fixed),
-            space,
-            len(costs),
-            tuple(sorted(cost.macs for cost in costs if _fits(limits, cost))),
-            {name: min(getattr(cost, name) for cost in costs) for name in have},
-        )
-        for (fixed, space), costs in zip(parts, priced, strict=True)
-    )
-    if not any(row.macs for row in rows):
-        raise _nothing(rows, [cost for costs in priced for cost in costs], have)
-    return Survey(rows, _chosen(rows, by), by, have, samples, seed)
 
 
-def _fits(limits: _Limits, cost: _Cost) -> bool:
-    return not limits.broken(cost)
+@dataclass(slots=True)
+class _Part:
+    """A subspace while it is sampled; costs are None where a net can't be made or run."""
 
+    fixed: Mapping[str, Any]
+    space: Space
+    prices: Prices
+    limits: Limits
+    costs: list[Cost | None] = field(default_factory=list)
 
-def _prices(
-    space: Space,
-    limits: _Limits,
-    price: Callable[[Net, Any], _Cost],
-    samples: int,
-    seed: int,
-    progress: Progress,
-) -> list[_Cost]:
-    rng = np.random.default_rng(seed)
-    known: dict[str, _Cost] = {}
-    costs = []
-    for done in range(samples):
-        architecture = sample(space, rng)
-        name = key(architecture)
-        if name not in known:
-            known[name] = price(space.net(architecture), limits.to_json().get("sram"))
-        costs.append(known[name])
-        progress.detail(done + 1, samples)
-    return costs
+    def add(self, architecture: Architecture) -> None:
+        self.costs.append(self.prices.of(architecture))
+
+    def draw(self, samples: int, seed: int, progress: Progress) -> None:
+        rng = np.random.default_rng(seed)
+        for done in range(samples):
+            self.add(sample(self.space, rng))
+            progress.detail(done + 1, samples)
+
+    def priced(self) -> list[Cost]:
+        return [cost for cost in self.costs if cost is not None]
+
+    def fitting(self) -> list[Cost]:
+        return [cost for cost in self.priced() if not self.limits.broken(cost)]
+
+    def row(self, have: Mapping[str, float]) -> Row:
+        macs = tuple(sorted(cost.macs for cost in self.fitting()))
+        priced = self.priced()
+        least = {n: min(getattr(cost, n) for cost in priced) for n in have} if priced else {}
+        return Row(dict(self.fixed), self.space, len(self.costs), macs, least)
 
 
 def _chosen(rows: Sequence[Row], by: str) -> Row:
-    enough = [row for row in rows if row.fraction >= ENOUGH] or [row for row in rows if row.macs]
+    most = max(row.fraction for row in rows)
+    enough = [row for row in rows if row.fraction >= ENOUGH * most]
     return max(enough, key=lambda row: (row.score(by), row.fraction))
 
 
-def _nothing(rows: Sequence[Row], costs: Sequence[Any], have: Mapping[str, float]) -> NothingFits:
+def _nothing(parts: Sequence[_Part], rows: Sequence[Row], have: Mapping[str, float]) -> Exception:
     """The error, with what would have to change: smaller subspaces, or a streamed input."""
+    costs = [cost for part in parts for cost in part.priced()]
+    if not costs:
+        errors = [part.prices.error for part in parts if part.prices.error]
+        return errors[0] if errors else TflmOptError("the space has no subspaces to survey")
     needs = [{name: getattr(cost, name) for name in have} for cost in costs]
     first = named({name: min(row.fixed[name] for row in rows) for name in rows[0].fixed})
     remedies = [f"let the space have smaller nets: it begins at {first}"]
-    if {getattr(cost, "input", "") for cost in costs} == {"resident"} and "sram" in have:
+    if {cost.input for cost in costs} == {"resident"} and "sram" in have:
         remedies.append("stream the input, where it needn't be in RAM whole: input='streamed'")
     return NothingFits(needs, have, remedies=remedies)
+
+
+def limits_text(limits: Mapping[str, float]) -> str:
+    """
+    >>> limits_text({"sram": 65536, "latency_ms": 12.5}), limits_text({})
+    ('sram ≤ 65,536 bytes, latency ≤ 12.5 ms', 'no limits')
+    """
+    words = [
+        f"latency ≤ {value:,g} ms" if name == "latency_ms" else f"{name} ≤ {value:,} bytes"
+        for name, value in limits.items()
+    ]
+    return ", ".join(words) or "no limits"
+
+
+_LEAST = {"sram": "least SRAM", "flash": "least flash", "latency_ms": "least ms"}
 
 
 def _table(found: Survey) -> Iterator[str]:
     """A line for each subspace; the chosen one has an arrow."""
     names = list(found.rows[0].fixed)
-    heads = [*names, "fit", "median", "p80", "mean", *(f"least {n}" for n in found.limits)]
-    cells = [heads]
-    for row in found.rows:
-        figures = [
-            *(str(row.fixed[name]) for name in names),
-            f"{row.fraction:.0%}",
-            *(f"{n / 1e6:.2f}" if row.macs else "–" for n in _middles(row)),
-            *(
-                f"{value:,.10g}" if value == int(value) else f"{value:,.2f}"
-                for value in row.least.values()
-            ),
-        ]
-        cells.append(figures)
+    heads = [*names, "fit", "median", "p80", "mean", *(_LEAST[name] for name in found.limits)]
+    cells = [heads, *(_cells(row, found.limits) for row in found.rows)]
     widths = [max(len(line[i]) for line in cells) + 2 for i in range(len(heads))]
-    limits = ", ".join(f"{name} {value:,.10g}" for name, value in found.limits.items()) or "none"
-    yield f"limits: {limits}; {found.samples} nets each; median, p80 and mean in million MACs"
+    yield f"{limits_text(found.limits)}; {found.samples} nets in each subspace"
     for line, row in zip(cells, (None, *found.rows), strict=True):
         arrow = "  <- chosen" if row is found.chosen else ""
         yield "".join(f"{cell:>{width}}" for cell, width in zip(line, widths, strict=True)) + arrow
+    yield "median, p80 and mean: million MACs of the nets that fit; a fifth has more than p80"
 
 
-def _middles(row: Row) -> tuple[float, float, float]:
-    return (row.quantile(0.5), row.quantile(0.8), row.mean)
+def _cells(row: Row, limits: Mapping[str, float]) -> list[str]:
+    middles = (row.quantile(0.5), row.quantile(0.8), row.mean)
+    needs = [row.least.get(name) for name in limits]
+    return [
+        *map(str, row.fixed.values()),
+        f"{row.fraction:.0%}",
+        *(f"{macs / 1e6:.2f}" if row.macs else "–" for macs in middles),
+        *("–" if n is None else f"{n:,}" if isinstance(n, int) else f"{n:,.1f}" for n in needs),
+    ]

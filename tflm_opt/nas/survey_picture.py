@@ -1,7 +1,7 @@
 """A survey as a picture: how MACs are distributed among the nets that fit, by subspace.
 
     share |          ___----===    one line a subspace: its colour is of the width, its dashes
-     80%  |- - - ---/- - / - - -   of the resolution; the chosen one is thick
+     80%  |- - - ---/- - / - - -   of the resolution; the chosen one is thick and solid
           |    _/     __/
           |___/______/________ MACs
 
@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..svg import escape, line, round_step, text
+from .survey import limits_text
 
 if TYPE_CHECKING:
     from .survey import Row, Survey
@@ -89,10 +90,10 @@ def _lines(found: Survey, style: bool) -> Iterator[str]:
     if style:
         yield f"<style>\n{_STYLE}\n</style>"
     yield f'<rect class="paper" width="{_WIDTH}" height="{scale.height}"/>'
-    limits = ", ".join(f"{name} ≤ {value:,.10g}" for name, value in found.limits.items())
-    yield text(_LEFT, 22, f"{title}: {limits}" if limits else title, "title")
+    yield text(_LEFT, 22, f"{title}: {limits_text(found.limits)}", "title")
     yield from _axes(scale)
     looks = _looks(found.rows)
+    looks[id(found.chosen)] = (looks[id(found.chosen)][0], "")
     # The chosen one last, so that it lies above the others.
     for row in sorted(found.rows, key=lambda row: row is found.chosen):
         if row.macs:
@@ -154,7 +155,8 @@ def _legend(found: Survey, looks: dict[int, tuple[str, str]]) -> Iterator[str]:
         values = ", ".join(str(value) for value in row.fixed.values())
         yield text(x + 34, at, f"{values} (chosen)" if chosen else values, kind)
         yield text(_WIDTH - 62, at, f"{row.fraction:.0%}", kind, anchor="end")
-        yield text(_WIDTH - 12, at, _short(row.score(found.by)), kind, anchor="end")
+        score = _short(row.score(found.by)) if row.macs else "–"
+        yield text(_WIDTH - 12, at, score, kind, anchor="end")
 
 
 def _axes(scale: _Scale) -> Iterator[str]:
