@@ -14,22 +14,37 @@ from functools import cached_property
 
 from .. import codegen
 from ..errors import UnsupportedModel
-from ..graph.ir import Graph
+from ..graph.ir import Graph, Op
 from ..patch_split import cuts
 from ..patch_split.cuts import FAR, Path
 from ..patch_split.orders import orders
+from ..patch_split.schedule import Schedule
 from ..patch_split.search import APART, FRONT, not_streamable
 from .paths import Paths
 from .shared import Detail, Shared, SharedCosts
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Quick:
-    """What a schedule needs: bytes of arena, estimated instructions, whether it runs on rows."""
+    """What a schedule needs.
+
+    Attributes:
+        arena: bytes.
+        work: estimated instructions.
+        graph, schedule: what runs.
+        scratch: ops that get scratch.
+    """
 
     arena: int
     work: float
-    rows: bool
+    graph: Graph
+    schedule: Schedule
+    scratch: frozenset[Op]
+
+    @property
+    def rows(self) -> bool:
+        """Whether any stage runs on rows."""
+        return any(stage.band is not None for stage in self.schedule.stages)
 
 
 class Choice:
@@ -50,15 +65,16 @@ class Choice:
         return found
 
     @cached_property
-    def _falls(self) -> list[tuple[int, float]]:
-        """(bytes, work saved) of all rooms that help, by rising bytes."""
-        falls = []
+    def _falls(self) -> list[tuple[int, float, int]]:
+        """(bytes, work saved, position of the op) of all scratch that helps, by rising bytes."""
+        falls, op = [], 0
         for around, detail in self._details:
             for room in detail.rooms:
                 work = room.works[0]
                 for need, less in zip(room.needs[1:], room.works[1:], strict=True):
-                    falls.append((need + around, work - less))
+                    falls.append((need + around, work - less, op))
                     work = less
+                op += 1
         return sorted(falls)
 
     @cached_property
@@ -69,21 +85,24 @@ class Choice:
     @cached_property
     def fastest(self) -> float:
         """Instructions with all the scratch that helps."""
-        return self.plain - sum(saved for _, saved in self._falls)
+        return self.plain - sum(saved for _, saved, _ in self._falls)
 
     def at(self, limit: int) -> Quick:
         """With as much scratch as fits a limit."""
-        work, high = self.plain, self.peak
-        for need, saved in self._falls:
+        work, high, given = self.plain, self.peak, set[int]()
+        for need, saved, op in self._falls:
             if need > limit:
                 break
             work, high = work - saved, max(high, need)
-        return Quick(high, work, any(part.way.band is not None for part in self.path))
+            given.add(op)
+        graph = self._costs.graph
+        ops = frozenset(graph.ops[k] for k in given)
+        return Quick(high, work, graph, cuts.schedule(self._costs, self.path), ops)
 
     def least(self, allowed: float) -> int | None:
         """Bytes with which the work is as low as allowed; None: never."""
         work, high = self.plain, self.peak
-        for need, saved in self._falls:
+        for need, saved, _ in self._falls:
             if work <= allowed and need > self.peak:
                 break
             work, high = work - saved, max(high, need)
@@ -156,30 +175,33 @@ class Chooser:
         return min((choice.at(room) for choice in choices), key=lambda quick: quick.work)
 
 
-def quickly(
-    graph: Graph, shared: Shared, streamed: bool, slowdown: float, room: int | None
-) -> Quick:
-    """What `furnish.Furnishing` would choose for a graph; `room` is a budget of arena, or None.
+class Choosers:
+    """One graph's choices for several budgets, in every order of its ops that may be the best.
 
     Raises:
         UnsupportedModel: an input that can't be streamed, or an op that the engine can't run.
     """
-    found, refused = [], []
-    for ordered in reversed(orders(graph, scratch=codegen.scratch, access=codegen.access)):
-        try:
-            costs = SharedCosts(ordered, shared, streamed=streamed)
-            found.append(_chosen(Chooser(costs, slowdown), room))
-        except UnsupportedModel as error:
-            refused.append(error)
-    if not found:
-        raise refused[0]
-    fitting = [q for q in found if room is not None and q.arena <= room]
-    if fitting:
-        return min(fitting, key=lambda quick: (quick.work, quick.arena))
-    return min(found, key=lambda quick: (quick.arena, quick.work))
 
+    def __init__(self, graph: Graph, shared: Shared, *, streamed: bool, slowdown: float) -> None:
+        self._runs: list[Chooser] = []
+        refused: list[UnsupportedModel] = []
+        for ordered in reversed(orders(graph, scratch=codegen.scratch, access=codegen.access)):
+            try:
+                run = Chooser(SharedCosts(ordered, shared, streamed=streamed), slowdown)
+                if run.least is None:
+                    raise not_streamable(run.costs)
+                self._runs.append(run)
+            except UnsupportedModel as error:
+                refused.append(error)
+        if not self._runs:
+            raise refused[0]
 
-def _chosen(chooser: Chooser, room: int | None) -> Quick:
-    if chooser.least is None:
-        raise not_streamable(chooser.costs)
-    return chooser.unlimited() if room is None else chooser.within(room)
+    def chosen(self, room: int | None) -> Quick:
+        """What `furnish.Furnishing` would choose within bytes of arena; None for the smallest."""
+        if room is None:
+            return min((run.unlimited() for run in self._runs), key=lambda q: (q.arena, q.work))
+        found = [run.within(room) for run in self._runs]
+        fitting = [quick for quick in found if quick.arena <= room]
+        if fitting:
+            return min(fitting, key=lambda quick: (quick.work, quick.arena))
+        return min(found, key=lambda quick: (quick.arena, quick.work))
