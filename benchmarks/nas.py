@@ -186,8 +186,8 @@ def show(found: dict[str, Any]) -> None:
     for one in found.get("correlation", []):
         low, high = one["interval"]
         print(
-            f"\n{one['task']}: rank correlation of supernet and training alone, {one['nets']} nets: "
-            f"{one['spearman']:.2f} (95% {low:.2f} to {high:.2f}; goal 0.6); of MACs alone "
+            f"\n{one['task']}: rank correlation of supernet and training alone, "
+            f"{one['nets']} nets: {one['spearman']:.2f} (95% {low:.2f} to {high:.2f}; goal 0.6); of MACs alone "
             f"{one['macs_alone']:.2f}; {one['seconds_a_net']:.2f} s a net"
         )
     for name in ("workers", "firmware"):
@@ -200,7 +200,7 @@ def show(found: dict[str, Any]) -> None:
 def _budget_table(rows: Sequence[dict[str, Any]]) -> str:
     lines = [
         "",
-        "| task | SRAM, ms | variant | net's input | SRAM | ms | MACs | test % (95%) | gain of search |",
+        "| task | SRAM, ms | variant | input | SRAM | ms | MACs | test % (95%) | search gains |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:

@@ -177,15 +177,16 @@ class Entry:
 
 
 def family(task: nas_tasks.Task, limits: Limits, pricer: Pricer) -> list[Entry]:
-    """MobileNetV2 of all widths and resolutions that fit."""
+    """MobileNetV2 of all widths and resolutions that fit; its head as published, or scaled too."""
     found = []
     rows, _, channels = task.shape
     for width in WIDTHS:
         for size in sorted({rows, rows * 3 // 4, rows // 2}):
-            net = zoo.mobilenet_v2(width, size, task.classes, channels, head=None)
-            cost = pricer.price(net, sram=limits.sram)
-            if not limits.broken(cost):
-                found.append(Entry(f"MobileNetV2 {width} at {size}", net, cost))
+            for head in sorted({1280, zoo.make_divisible(1280 * min(width, 1))}):
+                net = zoo.mobilenet_v2(width, size, task.classes, channels, head)
+                cost = pricer.price(net, sram=limits.sram)
+                if not limits.broken(cost):
+                    found.append(Entry(f"MobileNetV2 {width} at {size}, head {head}", net, cost))
     return found
 
 
