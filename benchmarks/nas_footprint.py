@@ -137,20 +137,28 @@ def main() -> None:
     if arguments.write:
         write()
         return
-    rows = [row for name, net in COMPARED.items() for row in compared(name, net, arguments.board)]
+    rows = []
+    for name, net in COMPARED.items():
+        for row in compared(name, net, arguments.board):
+            rows.append(row)
+            if not arguments.json:
+                show(row)
     if arguments.json:
         print(json.dumps({"board": arguments.board, "rows": rows}, indent=1))
         return
-    for row in rows:
-        print(
-            f"{row['net']:26} {row['schedule']:8} flash {row['flash']:>9,} "
-            f"estimated {row['flash_estimated']:>9,} {row['flash_error']:+7.2%}  "
-            f"stack {row['stack']:>5} estimated {row['stack_estimated']:>5}"
-        )
     errors = [abs(row["flash_error"]) for row in rows]
     stacks = [abs(row["stack_estimated"] - row["stack"]) for row in rows]
     print(f"flash: median {statistics.median(errors):.2%}, most {max(errors):.2%}")
     print(f"stack: median {statistics.median(stacks):.0f} bytes, most {max(stacks):.0f}")
+
+
+def show(row: Mapping[str, Any]) -> None:
+    print(
+        f"{row['net']:26} {row['schedule']:8} flash {row['flash']:>9,} "
+        f"estimated {row['flash_estimated']:>9,} {row['flash_error']:+7.2%}  "
+        f"stack {row['stack']:>5} estimated {row['stack_estimated']:>5}",
+        flush=True,
+    )
 
 
 def compared(name: str, net: Net, board_id: str) -> Iterable[dict[str, Any]]:
@@ -169,7 +177,6 @@ def compared(name: str, net: Net, board_id: str) -> Iterable[dict[str, Any]]:
             "stack": stack,
             "stack_estimated": guess.stack,
         }
-        sys.stdout.flush()
 
 
 def cases(net: Net, board: Board, *, streamed: bool = False) -> dict[str, Case]:

@@ -78,7 +78,9 @@ def test_kernels_without_scratch_are_smaller() -> None:
     fast = nas.footprint(graph, plan.schedule, board)
     without = nas.footprint(graph, plan.schedule, board, ())
     assert without.code < fast.code
-    assert without.weights == pytest.approx(fast.weights, rel=0.001)
+    # They take the same arguments: only constants inside of kernels differ.
+    every = [nas.Uses.of(plan.schedule, "dsp", scratch).constants for scratch in (None, ())]
+    assert every[0] == every[1]
 
 
 def test_stages_take_code_and_stack() -> None:

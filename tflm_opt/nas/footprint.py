@@ -216,7 +216,10 @@ _known: dict[Any, _Facts] = {}
 
 def _facts(op: Op, pace: str, fast: bool | None) -> _Facts:
     """The facts of an op; ops that differ only in the values of weights have the same."""
-    name = (pace, fast, op.kind, op.options, *map(_seen, op.inputs), *map(_seen, op.outputs))
+    tensors = (*op.inputs, *op.outputs)
+    scales = [_scale(tensor) for tensor in tensors]
+    alike = tuple(scales.index(one) for one in scales)  # some ops are simpler where scales agree
+    name = (pace, fast, op.kind, op.options, alike, *map(_seen, tensors))
     if name not in _known:
         if len(_known) >= 65536:
             _known.clear()
@@ -224,14 +227,15 @@ def _facts(op: Op, pace: str, fast: bool | None) -> _Facts:
     return _known[name]
 
 
-def _seen(tensor: Tensor | None) -> Any:
-    """What lowerings look at in a tensor, but for the values of weights."""
-    if tensor is None:
+def _scale(tensor: Tensor | None) -> Any:
+    if tensor is None or tensor.constant or tensor.quant is None or tensor.quant.per_channel:
         return None
-    quant = tensor.quant
-    single = quant is not None and quant.scale.size == 1
-    scales = (float(quant.scale[0]), int(quant.zero_point[0])) if single and quant else None
-    return tensor.shape, tensor.dtype, tensor.constant, scales if not tensor.constant else None
+    return float(tensor.quant.scale[0]), int(tensor.quant.zero_point[0])
+
+
+def _seen(tensor: Tensor | None) -> Any:
+    """What the choice of a kernel may depend on, but for scales."""
+    return None if tensor is None else (tensor.shape, tensor.dtype, tensor.constant)
 
 
 def _found(op: Op, fast: bool) -> _Facts:
