@@ -57,7 +57,8 @@ class Supernet:
         space: whose nets it holds.
         whole: the largest net.
         weights: of the largest net, by "layer/part".
-        history: mean loss of each epoch that was trained.
+        history: mean loss of each epoch that was trained; of one that was resumed in its middle,
+            of the steps since.
 
     Raises:
         ValueError: the space's largest and smallest nets aren't nested, or don't end in scores.
