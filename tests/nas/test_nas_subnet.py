@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import ast
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from elastic_space import ElasticSpace
 
+from tflm_opt import nas
 from tflm_opt.nas import spaces
 from tflm_opt.nas.net import Layer, Net
 from tflm_opt.nas.space import largest, sample, smallest
@@ -126,6 +131,29 @@ def test_a_kernel_with_padding_valid_is_not_the_middle_of_a_larger_one() -> None
 
     with pytest.raises(ValueError, match="padding 'valid'"):
         locate(one(5), one(3))
+
+
+def test_supernets_are_imported_without_a_framework() -> None:
+    code = "import sys, tflm_opt.nas.supernet; print({'keras', 'tensorflow'} & set(sys.modules))"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "set()"
+
+
+def test_only_keras_is_asked_so_that_any_backend_will_do() -> None:
+    for name in ("elastic", "norm", "sandwich", "supernet"):
+        tree = ast.parse((Path(nas.__file__).parent / f"{name}.py").read_text("utf-8"))
+        imported = {
+            one.name.partition(".")[0]
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Import)
+            for one in node.names
+        }
+        modules = {
+            str(node.module).partition(".")[0]
+            for node in ast.walk(tree)
+            if isinstance(node, ast.ImportFrom) and not node.level
+        }
+        assert not (imported | modules) & {"tensorflow", "jax", "torch"}
 
 
 def test_flatten_would_tie_weights_to_a_resolution() -> None:

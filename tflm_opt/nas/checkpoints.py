@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -77,15 +76,15 @@ def save_state(folder: Path, state: Mapping[str, np.ndarray]) -> None:
     """Replace the state, whole or not at all."""
     path = folder / STATE
     with failing_as(path):
-        handle, temporary = tempfile.mkstemp(dir=folder, prefix=f".{STATE}.")
+        temporary = folder / f".{STATE}.{os.getpid()}"
         try:
-            with os.fdopen(handle, "wb") as file:
+            with open(temporary, "wb") as file:
                 np.savez(file, **state)  # pyright: ignore[reportArgumentType]
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(temporary, path)
         except BaseException:
-            Path(temporary).unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
             raise
 
 

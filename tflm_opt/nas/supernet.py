@@ -3,12 +3,15 @@ in a fraction of a second, and any subnet comes out as a plain Keras model.
 
     supernet = Supernet(space)
     supernet.train(x_train, y_train, Training(epochs=40), directory="study/supernet")
-    supernet.accuracy(architecture, x_train[:512], x_val, y_val)
-    model = supernet.extract(architecture, x_train[:512])     # recalibrated, ready to fine-tune
+    supernet.accuracy(architecture, x_train[:256], x_val, y_val)
+    model = supernet.extract(architecture, x_train[:256])     # recalibrated, ready to fine-tune
 
 Weights are shared as in Once-for-All (Cai et al., 2020): `subnet` says how; `sandwich` trains.
 Batch norm's statistics are not shared, as no statistics suit all subnets: they are measured for
 each one on a few hundred training images (Yu & Huang, 2019).
+
+It is data parallel where `keras.distribution.set_distribution(DataParallel())` was called before:
+each batch is then split over the devices, by whose number it must be divisible.
 
 Keras is imported when something is computed, not before.
 """
@@ -47,14 +50,15 @@ class Supernet:
 
     Example:
         >>> supernet = Supernet(space).train(x, y, Training(epochs=20))
-        >>> supernet.accuracy(space.sample, x[:512], x_val, y_val)
+        >>> supernet.accuracy(smallest(space), x[:256], x_val, y_val)
         0.947
 
     Attributes:
         space: whose nets it holds.
         whole: the largest net.
         weights: of the largest net, by "layer/part".
-        history: mean loss of each epoch that was trained.
+        history: mean loss of each epoch that was trained; of one that was resumed in its middle,
+            of the steps since.
 
     Raises:
         ValueError: the space's largest and smallest nets aren't nested, or don't end in scores.
