@@ -156,8 +156,9 @@ def main() -> None:
 def compared(name: str, net: Net, board_id: str) -> Iterable[dict[str, Any]]:
     """Layer by layer and the least memory that isn't too slow: estimated, and as compiled."""
     board = boards.get(board_id)
-    for how, (graph, plan) in cases(net, board, front=False).items():
-        guess = nas.footprint(graph, plan.schedule, board)
+    for how, (graph, plan) in cases(net, board).items():
+        known = plan.scratch if how == "layers" else None  # else as a search knows it
+        guess = nas.footprint(graph, plan.schedule, board, known)
         sizes, stack = built(graph, plan, board)
         yield {
             "net": name,
@@ -171,19 +172,19 @@ def compared(name: str, net: Net, board_id: str) -> Iterable[dict[str, Any]]:
         sys.stdout.flush()
 
 
-def cases(net: Net, board: Board, *, front: bool) -> dict[str, Case]:
-    """Schedules of a net, planned: layer by layer, what `optimize` takes, and the whole front."""
+def cases(net: Net, board: Board, *, streamed: bool = False) -> dict[str, Case]:
+    """Schedules of a net, planned: layer by layer; the smallest; what `optimize` takes."""
     graph = lower(net)
     whole = arena.plan(graph, layer_by_layer(graph), scratch=codegen.scratch, access=codegen.access)
     found: dict[str, Case] = {"layers": (graph, whole)}
-    for input in ("resident", "streamed"):
-        if input == "streamed" and (not front or net.input_shape[0] == 1):
-            continue
+    inputs = ("resident", "streamed") if streamed and net.input_shape[0] > 1 else ("resident",)
+    for input in inputs:
         runs = Furnishing(graph, table.pace_of(board.core), input=input, slowdown=1.3)
         points = runs.found()
         found[input] = (points.chosen.graph, points.chosen.plan)
-        for number, point in enumerate(points.front[::2] if front else ()):
-            found[f"{input} {number}"] = (point.graph, point.plan)
+        if streamed:
+            least = min(points.front, key=lambda point: point.peak)
+            found[f"{input}, least"] = (least.graph, least.plan)
     return found
 
 
@@ -207,14 +208,14 @@ def write() -> None:
     )
     for board in map(boards.get, CORES):
         try:
-            text += core_text(board, [case for one in planned.values() for case in one.values()])
+            text += core_text(board, planned)
         except MissingTool as error:
             sys.exit(f"nothing was written: {board.core} has no compiler here ({error})")
     nas.TABLE.write_text(text, encoding="utf-8")
     print(f"wrote {nas.TABLE.name}, {len(text):,} bytes")
 
 
-def core_text(board: Board, models: list[Case]) -> str:
+def core_text(board: Board, models: Mapping[str, Case]) -> str:
     """One core's section of the table."""
     kernels = measured_kernels(board)
     parts, needs = parted({name: one[0] for name, one in kernels.items()})
@@ -225,16 +226,22 @@ def core_text(board: Board, models: list[Case]) -> str:
         },
     }
     core.update(fitted(board, core, models))
-    lines = [f"\n[{board.core}]", "parts = ["]
+    return section(board.core, core)
+
+
+def section(name: str, core: Mapping[str, Any]) -> str:
+    """A core's figures as TOML."""
+    parts = core["parts"]
+    lines = [f"\n[{name}]", "parts = ["]
     for first in range(0, len(parts), 8):
         lines.append("    " + " ".join(f"[{a}, {b}]," for a, b in parts[first : first + 8]))
     lines.append("]")
     for title in ("code", "constants", "frames"):
         pairs = ", ".join(f"{name} = {value:g}" for name, value in core[title].items())
         lines.append(f"{title} = {{ {pairs} }}")
-    lines.append(f"\n[{board.core}.kernels]")
-    for name, one in core["kernels"].items():
-        lines.append(f"{name} = {{ stack = {one['stack']}, parts = {one['parts']} }}")
+    lines.append(f"\n[{name}.kernels]")
+    for kernel, one in core["kernels"].items():
+        lines.append(f"{kernel} = {{ stack = {one['stack']}, parts = {one['parts']} }}")
     return "\n".join(lines) + "\n"
 
 
@@ -255,14 +262,25 @@ def measured_kernels(board: Board) -> dict[str, tuple[Symbols, int]]:
         objects = [str(path) for path in alone.objects]
         usage = [Path(path).with_suffix(".su") for path in objects]
         texts = [path.read_text("utf-8") for path in usage if path.exists()]
-        for name in names:
+        for name, root in roots(names, board, Path(folder)).items():
             target = Path(folder) / "kernel.elf"
-            if not linked(name, objects, board, target):
+            if not linked(root, objects, board, target):
                 continue  # this core's tier has no such kernel
             disassembly = output(board, "objdump", "-d", "--no-show-raw-insn", str(target))
-            stack = worst_case(name, disassembly, texts).size or 0
+            stack = worst_case(root, disassembly, texts).size or 0
             found[name] = (symbols(board, target), stack)
     return found
+
+
+def roots(names: list[str], board: Board, folder: Path) -> dict[str, str]:
+    """What the tier's macros make of kernels' names."""
+    source = folder / "names.c"
+    source.write_text(
+        '#include "tflm_opt_tier.h"\n' + "".join(f"{name} {name}_\n" for name in names)
+    )
+    text = output(board, "gcc", *board.flags, f"-I{table.INCLUDE}", "-E", "-P", str(source))
+    pairs = [line.split() for line in text.splitlines() if line.endswith("_")]
+    return {name: root for root, other in pairs for name in names if f"{name}_" == other}
 
 
 def linked(name: str, objects: list[str], board: Board, target: Path) -> bool:
@@ -294,8 +312,8 @@ def symbols(board: Board, path: Path) -> Symbols:
         sums[constant] += size
         counts[(fields[3].split(".")[0], *((0, size) if constant else (size, 0)))] += 1
     sections = elf.sections(path)
-    rest = (sections.code - sums[0], sections.constants - sums[1])
-    if any(rest):
+    rest = (max(sections.code - sums[0], 0), max(sections.constants - sums[1], 0))
+    if max(rest) > 0:
         counts[(f"rest of {sorted(counts)[0][0]}", *rest)] += 1
     return counts
 
@@ -319,29 +337,30 @@ def parted(kernels: Mapping[str, Symbols]) -> tuple[list[list[int]], dict[str, l
     return list(groups.values()), needs
 
 
-def fitted(board: Board, core: Mapping[str, Any], models: list[Case]) -> dict[str, Any]:
+def fitted(board: Board, core: Mapping[str, Any], models: Mapping[str, Case]) -> dict[str, Any]:
     """What models take beside kernels and constants, by what they consist of."""
     pace = table.pace_of(board.core)
     rows, code, constants = [], [], []
     frames: dict[str, list[int]] = {kind: [] for kind in nas.KINDS}
-    for graph, plan in models:
-        uses = nas.Uses.of(plan.schedule, pace)
+    for graph, plan in models.values():
+        uses = nas.Uses.of(plan.schedule, pace, plan.scratch)
         sizes, stack = built(graph, plan, board)
         text, rodata = nas.kernel_bytes(core, uses.functions)
         rows.append([uses.features[name] for name in nas.FEATURES])
         code.append(sizes.code - text)
         constants.append(sizes.weights - rodata - uses.constants)
         frames[uses.kind].append(stack - nas.deepest(core, uses.functions))
-    found = {}
+    found: dict[str, Any] = {}
     for title, values in (("code", code), ("constants", constants)):
         weights, *_ = np.linalg.lstsq(np.array(rows, float), np.array(values, float), rcond=None)
         found[title] = {
             name: round(float(one), 1) for name, one in zip(nas.FEATURES, weights, strict=True)
         }
         off = np.array(rows) @ weights - np.array(values)
+        worst = list(models)[int(np.abs(off).argmax())]
         print(
             f"{board.core} {title}: off by {np.abs(off).mean():.0f} bytes, at most "
-            f"{np.abs(off).max():.0f}",
+            f"{np.abs(off).max():.0f} ({worst})",
             flush=True,
         )
     most = max((value for values in frames.values() for value in values), default=0)

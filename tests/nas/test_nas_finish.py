@@ -17,6 +17,8 @@ from tflm_opt.nas.data import Dataset, checked
 from tflm_opt.nas.finish import finish, spread, tune
 from tflm_opt.nas.recipe import Recipe, accuracy
 
+# Keras's own, when it saves a model.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 RECIPE = Recipe(epochs=3, batch=32, rate=0.02)
 
 

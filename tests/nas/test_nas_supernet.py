@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from elastic_space import ElasticSpace
+from elastic_space import ElasticSpace, TinySpace
 
 from tflm_opt.nas.data import Dataset, resized
 from tflm_opt.nas.space import largest, sample, smallest
 from tflm_opt.nas.supernet import Supernet, SupernetEvaluator
 from tflm_opt.nas.training import Steps, Training, augmented, size_of
+from tflm_opt.progress import Silent
 
 pytestmark = [
     pytest.mark.tensorflow,
@@ -24,18 +25,17 @@ pytestmark = [
 ]
 
 SPACE = ElasticSpace()
-HOW = Training(epochs=4, batch=32, drawn=1, rate=1e-2, shift=1, seed=3)
+HOW = Training(epochs=12, batch=32, drawn=1, rate=3e-2, smoothing=0.0, shift=1, seed=3)
 
 
 def data(count: int = 320, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """A bright quarter in noise: which quarter is the class."""
+    """Stripes in noise: across, down, diagonal, or a checkerboard."""
     rng = np.random.default_rng(seed)
+    row, column = np.mgrid[:16, :16]
+    kinds = (row // 2, column // 2, (row + column) // 2, row // 2 + column // 2)
     y = rng.integers(0, 4, count)
-    x = rng.normal(0, 0.5, (count, 16, 16, 1)).astype(np.float32)
-    for image, label in zip(x, y, strict=True):
-        top, left = 8 * (label // 2), 8 * (label % 2)
-        image[top : top + 8, left : left + 8] += 1
-    return x, y
+    x = np.stack(kinds)[y] % 2 + rng.normal(0, 0.3, (count, 16, 16))
+    return x[..., None].astype(np.float32), y
 
 
 @pytest.fixture(scope="module")
@@ -152,28 +152,29 @@ def test_training_teaches_small_nets_too(trained: tuple[Supernet, Path]) -> None
         assert supernet.accuracy(architecture, data(64)[0], x, y) > 0.6  # by chance 0.25
 
 
-def test_a_resumed_training_ends_as_one_that_was_not_interrupted(
-    trained: tuple[Supernet, Path], tmp_path: Path
-) -> None:
+def test_a_resumed_training_ends_as_one_that_was_not_interrupted(tmp_path: Path) -> None:
     class Stop(Exception):
         pass
 
-    class AfterAnEpoch:
-        def step(self, text: str) -> None: ...
-
+    class StopAfterAnEpoch(Silent):
         def detail(self, done: int, total: int) -> None:
-            if done == 1 and stop:
+            if done == 1:
                 raise Stop
 
-    stop = True
+    space, how = TinySpace(), Training(epochs=3, batch=32, shift=1, seed=5)
+    whole = Supernet(space).train(*data(), how)
     with pytest.raises(Stop):
-        Supernet(SPACE).train(*data(), HOW, directory=tmp_path, seconds=0, progress=AfterAnEpoch())
+        Supernet(space).train(
+            *data(), how, directory=tmp_path, seconds=0, progress=StopAfterAnEpoch()
+        )
     with np.load(tmp_path / "state.npz") as state:
-        assert int(state["step"]) == 9  # of ten in an epoch: the next was never saved
-    stop = False
-    resumed = Supernet(SPACE).train(*data(), HOW, directory=tmp_path, progress=AfterAnEpoch())
-    for name, weight in trained[0].weights.items():
+        assert int(state["step"]) == 9  # of ten in an epoch: the tenth was done, and not saved
+        assert np.abs(state["weights/stem/kernel"] - whole.weights["stem/kernel"]).max() > 1e-3
+    resumed = Supernet(space).train(*data(), how, directory=tmp_path)
+    for name, weight in whole.weights.items():
         np.testing.assert_allclose(resumed.weights[name], weight, rtol=1e-5, atol=1e-6)
+    assert len(resumed.history) == len(whole.history) == 3
+    assert resumed.history[1:] == pytest.approx(whole.history[1:], rel=1e-5)
 
 
 def test_a_trained_directory_is_loaded_and_not_trained_again(
@@ -268,6 +269,8 @@ def test_a_loss_that_is_no_number_ends_the_training() -> None:
     from tflm_opt.nas import sandwich
 
     class Diverges:
+        optimizer: Any = type("", (), {})()
+
         def train_on_batch(self, x: Any, y: Any, return_dict: bool) -> dict[str, float]:
             return {"loss": float("nan")}
 
@@ -282,6 +285,14 @@ def test_a_loss_that_is_no_number_ends_the_training() -> None:
 def test_trainings_that_make_no_sense_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError):
         Training(**wrong)
+
+
+def test_the_rate_rises_and_falls_to_zero() -> None:
+    rates = [HOW.rate_at(step / 1000) for step in range(1001)]
+    assert max(rates) == rates[50] == HOW.rate
+    assert rates[:51] == sorted(rates[:51])
+    assert rates[50:] == sorted(rates[50:], reverse=True)
+    assert rates[-1] == pytest.approx(0)
 
 
 def test_steps_are_a_function_of_the_seed() -> None:

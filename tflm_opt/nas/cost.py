@@ -10,18 +10,22 @@ to the byte. `Pricer` is for searches: what stages cost is shared by all nets th
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass
 
 from .. import boards, graph, passes, sizes
 from ..api import DEFAULT_BOARD, SLOWDOWN
 from ..errors import TflmOptError, UnsupportedModel
-from ..fit import REST
+from ..fit import CLOSE, REST
 from ..furnish import Furnishing
-from ..graph import Graph
+from ..graph import Graph, Op
 from ..graph.geometry import macs, weights_bytes
 from ..kernels.table import pace_of
+from ..patch_split.search import Point
+from .footprint import footprint
 from .net import Net
-from .quick import quickly
+from .pace import cycles, others
+from .quick import Choosers, Quick
 from .shared import Shared
 
 INPUTS = ("resident", "streamed", "any")
@@ -85,12 +89,11 @@ def exact_cost(
     target = boards.get(board)
     tier = pace_of(target.core)
     runs = Furnishing(optimized, tier, input=input, slowdown=SLOWDOWN, seed=seed)
-    room = _room(budget)
+    room = None if budget is None else max(budget - REST, 0)
     chosen = runs.found(room).chosen
     if room is not None and chosen.peak > room:
         chosen = runs.found(0).chosen
-    rows = any(stage.band is not None for stage in chosen.schedule.stages)
-    return _cost(optimized, chosen.peak, chosen.work, rows, target, input)
+    return _cost(chosen, chosen.plan.scratch, input, target)
 
 
 class Pricer:
@@ -140,13 +143,20 @@ class Pricer:
         return better(found, budget)
 
     def _priced(self, graph: Graph, input: str, budget: int | None) -> Cost:
-        quick = quickly(graph, self._shared, input == "streamed", SLOWDOWN, _room(budget))
-        return _cost(graph, quick.arena, quick.work, quick.rows, self.board, input)
+        runs = Choosers(graph, self._shared, streamed=input == "streamed", slowdown=SLOWDOWN)
 
+        def cost(room: int | None) -> Cost:
+            found = runs.chosen(room)
+            return _cost(found, found.scratch, input, self.board)
 
-def _room(budget: int | None) -> int | None:
-    """Bytes of arena that a budget leaves."""
-    return None if budget is None else max(budget - REST, 0)
+        if budget is None:
+            return cost(None)
+        first = cost(max(budget - REST, 0))
+        # As `fit` does: once more with what the stack leaves, if that is another room.
+        if first.sram > budget or first.stack < REST - CLOSE:
+            second = cost(max(budget - first.stack, 0))
+            return better([first, second], budget)
+        return first
 
 
 def better(costs: list[Cost], budget: int | None) -> Cost:
@@ -169,19 +179,20 @@ def _optimized(model: bytes | Graph | Net) -> Graph:
     return passes.run(read, passes.default_pipeline())
 
 
-def _cost(
-    optimized: Graph, arena: int, work: float, rows: bool, board: boards.Board, input: str
-) -> Cost:
-    weights = weights_bytes(optimized)
+def _cost(chosen: Point | Quick, scratch: Container[Op], input: str, board: boards.Board) -> Cost:
+    graph, schedule = chosen.graph, chosen.schedule
+    arena = chosen.arena if isinstance(chosen, Quick) else chosen.peak
+    beside = footprint(graph, schedule, board)
+    instructions = chosen.work + others(graph)
     return Cost(
-        sram=arena + REST,
+        sram=arena + beside.stack,
         arena=arena,
-        stack=REST,
-        flash=weights,
-        weights=weights,
-        macs=macs(optimized),
-        instructions=round(work),
-        latency_ms=1000 * work / board.clock_hz,
+        stack=beside.stack,
+        flash=beside.flash,
+        weights=weights_bytes(graph),
+        macs=macs(graph),
+        instructions=round(instructions),
+        latency_ms=1000 * cycles(instructions, board) / board.clock_hz,
         input=input,
-        rows=rows,
+        rows=any(stage.band is not None for stage in schedule.stages),
     )

@@ -11,8 +11,8 @@ these estimates are from compiled models.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Container, Iterable, Mapping
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,11 @@ from ..codegen.call import Argument, Call, Constant, Field, Null, Scratch, Struc
 from ..codegen.calls import FEW
 from ..codegen.rooms import form, key, lowered
 from ..codegen.uses import Use
+from ..errors import UnsupportedModel
 from ..graph.ir import Graph, Op, Tensor
+from ..graph.options import RowSumOptions
 from ..kernels import table
+from ..patch_split.regions import is_pixelwise, sum_reaches
 from ..patch_split.schedule import Schedule, Stage
 
 TABLE = Path(__file__).parent / "footprint.toml"
@@ -37,12 +40,12 @@ FEATURES = (
     "records",
     "row_stages",
     "row_ops",
-    "column_stages",
     "column_ops",
     "steps",
 )
 KINDS = ("layers", "rows", "columns")
 _MOVE = "tflm_opt_move_bytes"
+_SHIFT = "tflm_opt_lines_shift"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +68,9 @@ class Footprint:
         return self.weights + self.code
 
 
-def footprint(graph: Graph, schedule: Schedule, board: Board) -> Footprint:
+def footprint(
+    graph: Graph, schedule: Schedule, board: Board, scratch: Container[Op] | None = None
+) -> Footprint:
     """What a graph's engine takes under a schedule.
 
     Example:
@@ -74,14 +79,16 @@ def footprint(graph: Graph, schedule: Schedule, board: Board) -> Footprint:
 
     Args:
         graph: after the default passes, as `lower` gives it.
-        schedule: of its ops. Kernels that are faster with scratch are taken to have it.
+        schedule: of its ops.
         board: whose core counts.
+        scratch: ops whose kernels have scratch, `plan.scratch`; others call smaller and slower
+            ones. None: all that are faster with it.
 
     Raises:
         UnsupportedModel: an op that the engine has no kernel for.
     """
     core = measured(board.core)
-    uses = Uses.of(schedule, table.pace_of(board.core))
+    uses = Uses.of(schedule, table.pace_of(board.core), scratch)
     text, rodata = kernel_bytes(core, uses.functions)
     features = uses.features
     code = text + round(_dot(core["code"], features))
@@ -143,8 +150,8 @@ class Uses:
     kind: str
 
     @staticmethod
-    def of(schedule: Schedule, pace: str) -> Uses:
-        """Count them; `pace` as `table.pace_of` says."""
+    def of(schedule: Schedule, pace: str, scratch: Container[Op] | None = None) -> Uses:
+        """Count them; `pace` as `table.pace_of` says, `scratch` as for `footprint`."""
         functions, records = {_MOVE}, set()
         counts: dict[str, int] = dict.fromkeys(FEATURES, 0)
         counts["model"] = 1
@@ -153,11 +160,13 @@ class Uses:
         for stage in schedule.stages:
             how = _kind(stage)
             kind = max(kind, how, key=KINDS.index)
+            if how == "columns":
+                functions.add(_SHIFT)
             if how != "layers":
-                counts["row_stages" if how == "rows" else "column_stages"] += 1
+                counts["row_stages"] += 1
                 counts["steps"] += _steps(stage) * len(stage.ops)
             for op in stage.ops:
-                facts = _facts(op, pace)
+                facts = _facts(op, pace, None if scratch is None else op in scratch)
                 constants += facts.constants
                 functions.update(facts.called[how])
                 if how != "layers":
@@ -205,13 +214,13 @@ class _Facts:
 _known: dict[Any, _Facts] = {}
 
 
-def _facts(op: Op, pace: str) -> _Facts:
+def _facts(op: Op, pace: str, fast: bool | None) -> _Facts:
     """The facts of an op; ops that differ only in the values of weights have the same."""
-    name = (pace, op.kind, op.options, *map(_seen, op.inputs), *map(_seen, op.outputs))
+    name = (pace, fast, op.kind, op.options, *map(_seen, op.inputs), *map(_seen, op.outputs))
     if name not in _known:
         if len(_known) >= 65536:
             _known.clear()
-        _known[name] = _found(op, pace)
+        _known[name] = _found(op, _gets_scratch(op, pace) if fast is None else fast)
     return _known[name]
 
 
@@ -225,22 +234,31 @@ def _seen(tensor: Tensor | None) -> Any:
     return tensor.shape, tensor.dtype, tensor.constant, scales if not tensor.constant else None
 
 
-def _found(op: Op, pace: str) -> _Facts:
-    found = lowered(op)
-    fast = _gets_scratch(op, pace)
-    functions = tuple(_function(call.function, fast) for call in found.calls)
-    recorded = [len(call.arguments) >= FEW for call in found.calls]
+def _found(op: Op, fast: bool) -> _Facts:
+    calls = lowered(op).calls
+    functions = tuple(_function(call.function, fast) for call in calls)
+    recorded = [len(call.arguments) >= FEW for call in calls]
     return _Facts(
-        constants=sum(_constants(a) for call in found.calls for a in call.arguments),
-        records=sum(_record(call) for call, one in zip(found.calls, recorded, strict=True) if one),
+        constants=sum(_constants(a) for call in calls for a in call.arguments),
+        records=sum(_record(call) for call, one in zip(calls, recorded, strict=True) if one),
         recorded=tuple(f for f, one in zip(functions, recorded, strict=True) if one),
         calls=len(functions),
         called={
             "layers": functions,
-            "rows": functions,
-            "columns": tuple(_on_pixels(call.function, fast) for call in found.calls),
+            "rows": _on_rows(op) or functions,
+            "columns": _on_rows(op) or tuple(_on_part(op, call.function, fast) for call in calls),
         },
     )
+
+
+def _on_rows(op: Op) -> tuple[str, ...]:
+    """The kernels of an op that adds rows to running sums; empty for others."""
+    if sum_reaches(op) is None:
+        return ()
+    source = op.inputs[0]
+    assert source is not None
+    part = RowSumOptions(op.options, True, True, source.shape[1] * source.shape[2])
+    return tuple(call.function for call in lowered(replace(op, options=part)).calls)
 
 
 def _gets_scratch(op: Op, pace: str) -> bool:
@@ -253,11 +271,20 @@ def _function(name: str, fast: bool) -> str:
     return name if fast or without is None else without
 
 
-def _on_pixels(name: str, fast: bool) -> str:
-    """The kernel that makes parts of rows, where there is another one."""
-    kernel = table.kernels()[name]
-    general = table.kernels()[kernel.general] if kernel.general else kernel
-    return _function(kernel.lines or general.lines or name, fast)
+def _on_part(op: Op, name: str, fast: bool) -> str:
+    """The kernel that makes some pixels of a row, where there is another one."""
+    rows = table.kernels()
+    kernel = rows[name]
+    if key(op) is None or kernel.lines is None or _is_pixelwise(op):
+        return rows[kernel.without or name].pixels or _function(name, fast)
+    return _function(kernel.lines, fast)
+
+
+def _is_pixelwise(op: Op) -> bool:
+    try:
+        return is_pixelwise(op)
+    except UnsupportedModel:
+        return False
 
 
 def _constants(item: Argument | Field) -> int:

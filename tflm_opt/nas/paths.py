@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..patch_split.cost import CALL_WORK, Way
+from ..patch_split.cost import BYTE_WORK, CALL_WORK, PIXELS_WORK, Way
 from ..patch_split.cuts import FAR, Part, Path
 from .shared import SharedCosts
 
@@ -36,12 +36,15 @@ class Paths:
         self._bounds = costs.bounds(self._longest)  # [start, length - 1]
         self._least = self._bounds.copy()
         self._shape = costs.shape(self._longest)
+        self._inside = np.tri(self._longest, dtype=bool)[None]
+        twice = 2 * self._shape.rows[:, None, :] - 1
+        self._by_columns = (twice * self._inside).sum(axis=2) * PIXELS_WORK
         self._floors = np.zeros_like(self._bounds)
         self._seen_at = 0
         self._settled: dict[tuple[int, int], Part | None] = {}
 
-    def least(self) -> Path | None:
-        """The path of least peak, and of those, of least work; None if there is none."""
+    def least(self) -> int | None:
+        """The least peak of all paths; None if there is no path."""
         while True:
             peak = self._bottleneck()
             if peak >= FAR:
@@ -51,7 +54,7 @@ class Paths:
             for start, stop in doubtful or cover:
                 self._settle(start, stop, exact=not doubtful)
             if not doubtful and all(self._least[a, b - a - 1] <= peak for a, b in cover):
-                return self.cheapest(peak)
+                return peak
 
     def cheapest(self, limit: int) -> Path | None:
         """The path of least work whose stages need `limit` bytes or less; None if there is none."""
@@ -133,16 +136,17 @@ class Paths:
     # ---- least work ----
 
     def _least_works(self, limit: int) -> np.ndarray:
-        """Estimated instructions that stages add at least, within a limit: of their calls.
+        """Estimated instructions that stages add at least, within a limit: of calls and moves.
 
         A stage makes its largest tensor in as many steps as that is larger than the room for it.
         """
-        ends, inner, rows = self._shape
-        steps = inner / np.maximum(limit - ends, 1)
-        every = np.minimum(np.maximum(steps[:, :, None], 2), rows[:, None, :]) - 1
-        inside = np.tri(self._longest, dtype=bool)[None]
-        calls = np.maximum((every * inside).sum(axis=2), 0)
-        works = np.maximum((calls * CALL_WORK).astype(np.int64), self._floors)
+        shape = self._shape
+        steps = np.maximum(shape.inner / np.maximum(limit - shape.ends, 1), 2)
+        every = np.minimum(steps[:, :, None], shape.rows[:, None, :]) - 1
+        calls = np.maximum((every * self._inside).sum(axis=2), 0)
+        of_rows = calls * CALL_WORK + shape.between * (steps - 1) * BYTE_WORK
+        works = np.minimum(of_rows, self._by_columns).astype(np.int64)
+        works = np.maximum(works, self._floors)
         return np.where((self._bounds <= limit) & (self._least <= limit), works, FAR)
 
     def _fitting(self, start: int, stop: int, limit: int) -> Part | None:

@@ -14,22 +14,37 @@ from functools import cached_property
 
 from .. import codegen
 from ..errors import UnsupportedModel
-from ..graph.ir import Graph
+from ..graph.ir import Graph, Op
 from ..patch_split import cuts
 from ..patch_split.cuts import FAR, Path
 from ..patch_split.orders import orders
+from ..patch_split.schedule import Schedule
 from ..patch_split.search import APART, FRONT, not_streamable
 from .paths import Paths
 from .shared import Detail, Shared, SharedCosts
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Quick:
-    """What a schedule needs: bytes of arena, estimated instructions, whether it runs on rows."""
+    """What a schedule needs.
+
+    Attributes:
+        arena: bytes.
+        work: estimated instructions.
+        graph, schedule: what runs.
+        scratch: ops that get scratch.
+    """
 
     arena: int
     work: float
-    rows: bool
+    graph: Graph
+    schedule: Schedule
+    scratch: frozenset[Op]
+
+    @property
+    def rows(self) -> bool:
+        """Whether any stage runs on rows."""
+        return any(stage.band is not None for stage in self.schedule.stages)
 
 
 class Choice:
@@ -50,15 +65,16 @@ class Choice:
         return found
 
     @cached_property
-    def _falls(self) -> list[tuple[int, float]]:
-        """(bytes, work saved) of all rooms that help, by rising bytes."""
-        falls = []
+    def _falls(self) -> list[tuple[int, float, int]]:
+        """(bytes, work saved, position of the op) of all scratch that helps, by rising bytes."""
+        falls, op = [], 0
         for around, detail in self._details:
             for room in detail.rooms:
                 work = room.works[0]
                 for need, less in zip(room.needs[1:], room.works[1:], strict=True):
-                    falls.append((need + around, work - less))
+                    falls.append((need + around, work - less, op))
                     work = less
+                op += 1
         return sorted(falls)
 
     @cached_property
@@ -69,21 +85,24 @@ class Choice:
     @cached_property
     def fastest(self) -> float:
         """Instructions with all the scratch that helps."""
-        return self.plain - sum(saved for _, saved in self._falls)
+        return self.plain - sum(saved for _, saved, _ in self._falls)
 
     def at(self, limit: int) -> Quick:
         """With as much scratch as fits a limit."""
-        work, high = self.plain, self.peak
-        for need, saved in self._falls:
+        work, high, given = self.plain, self.peak, set[int]()
+        for need, saved, op in self._falls:
             if need > limit:
                 break
             work, high = work - saved, max(high, need)
-        return Quick(high, work, any(part.way.band is not None for part in self.path))
+            given.add(op)
+        graph = self._costs.graph
+        ops = frozenset(graph.ops[k] for k in given)
+        return Quick(high, work, graph, cuts.schedule(self._costs, self.path), ops)
 
     def least(self, allowed: float) -> int | None:
         """Bytes with which the work is as low as allowed; None: never."""
         work, high = self.plain, self.peak
-        for need, saved in self._falls:
+        for need, saved, _ in self._falls:
             if work <= allowed and need > self.peak:
                 break
             work, high = work - saved, max(high, need)
@@ -99,26 +118,29 @@ class Chooser:
         self._slowdown = slowdown
 
     @cached_property
-    def least(self) -> Choice | None:
-        """The schedule of least memory; None where the input can't be streamed."""
-        path = self._paths.least()
-        return None if path is None else Choice(self.costs, path)
+    def least(self) -> int | None:
+        """Bytes of the schedule of least memory; None where the input can't be streamed."""
+        return self._paths.least()
 
     @cached_property
-    def front(self) -> list[Choice]:
-        """From the fastest to the smallest, apart as `patch_split.search` has them."""
+    def smallest(self) -> Choice:
+        """The schedule of least memory."""
         assert self.least is not None
-        return [*self._between(self.least), self.least]
+        found = self._cheapest(self.least)
+        assert found is not None
+        return found
 
-    def _between(self, least: Choice) -> Iterator[Choice]:
+    def front(self) -> Iterator[Choice]:
+        """From the fastest to nearly the smallest, apart as `patch_split.search` has them."""
+        assert self.least is not None
         choice = self._cheapest(FAR)
         assert choice is not None
-        apart = min((least.peak / max(choice.peak, 1)) ** (1 / (FRONT - 1)), APART)
+        apart = min((self.least / max(choice.peak, 1)) ** (1 / (FRONT - 1)), APART)
         for _ in range(1, FRONT):
             yield choice
             limit = int(choice.peak * apart)
-            further = self._cheapest(limit)
-            if further is None or limit < least.peak:
+            further = self._cheapest(limit) if limit >= self.least else None
+            if further is None:
                 return
             choice = further
 
@@ -126,61 +148,60 @@ class Chooser:
         path = self._paths.cheapest(limit)
         return None if path is None else Choice(self.costs, path)
 
-    def smallest(self) -> Quick:
+    def unlimited(self) -> Quick:
         """The least memory that isn't too slow."""
         assert self.least is not None
-        first = self._cheapest(FAR)
-        assert first is not None
+        front = self.front()
+        first = next(front)
         allowed = self._slowdown * first.fastest
-        at_least = self.least.at(self.least.peak)
-        if at_least.work <= allowed:
-            return at_least
-        best = first.at(first.least(allowed) or FAR)
-        # Each schedule on the front adds more work than the one before: one that is too slow with
-        # all the scratch that helps is the last.
-        for choice in self._between(self.least):
+        best = first.at(FAR)
+        for choice in (first, *front):
             least = choice.least(allowed)
-            if least is None:
-                break
-            best = min(best, choice.at(least), key=lambda quick: quick.arena)
+            if least is not None and choice.at(least).arena < best.arena:
+                best = choice.at(least)
+        if best.arena > self.least:
+            least = self.smallest.least(allowed)
+            if least is not None and self.smallest.at(least).arena < best.arena:
+                best = self.smallest.at(least)
         return best
 
-    def within(self, room: int) -> Quick | None:
-        """The fastest within bytes of arena; None if nothing fits."""
-        choices = [c for c in self.front if c.peak <= room]
+    def within(self, room: int) -> Quick:
+        """The fastest within bytes of arena; the smallest if nothing fits."""
         cheapest = self._cheapest(room)
-        if cheapest is not None:
-            choices.append(cheapest)
-        return min((c.at(room) for c in choices), key=lambda quick: quick.work, default=None)
+        if cheapest is None:
+            return self.smallest.at(self.smallest.peak)
+        # Those of less memory have more calls and moves to do, but more room for scratch.
+        choices = (cheapest, *(choice for choice in self.front() if choice.peak <= room))
+        return min((choice.at(room) for choice in choices), key=lambda quick: quick.work)
 
 
-def quickly(
-    graph: Graph, shared: Shared, streamed: bool, slowdown: float, room: int | None
-) -> Quick:
-    """What `furnish.Furnishing` would choose for a graph; `room` is a budget of arena, or None.
+class Choosers:
+    """One graph's choices for several budgets, in every order of its ops that may be the best.
 
     Raises:
         UnsupportedModel: an input that can't be streamed, or an op that the engine can't run.
     """
-    found, refused = [], []
-    for ordered in reversed(orders(graph, scratch=codegen.scratch, access=codegen.access)):
-        try:
-            costs = SharedCosts(ordered, shared, streamed=streamed)
-            found.append(_chosen(Chooser(costs, slowdown), room))
-        except UnsupportedModel as error:
-            refused.append(error)
-    if not found:
-        raise refused[0]
-    fitting = [q for q in found if room is not None and q.arena <= room]
-    if fitting:
-        return min(fitting, key=lambda quick: (quick.work, quick.arena))
-    return min(found, key=lambda quick: (quick.arena, quick.work))
 
+    def __init__(self, graph: Graph, shared: Shared, *, streamed: bool, slowdown: float) -> None:
+        self._runs: list[Chooser] = []
+        refused: list[UnsupportedModel] = []
+        for ordered in reversed(orders(graph, scratch=codegen.scratch, access=codegen.access)):
+            try:
+                run = Chooser(SharedCosts(ordered, shared, streamed=streamed), slowdown)
+                if run.least is None:
+                    raise not_streamable(run.costs)
+                self._runs.append(run)
+            except UnsupportedModel as error:
+                refused.append(error)
+        if not self._runs:
+            raise refused[0]
 
-def _chosen(chooser: Chooser, room: int | None) -> Quick:
-    least = chooser.least
-    if least is None:
-        raise not_streamable(chooser.costs)
-    if room is None:
-        return chooser.smallest()
-    return chooser.within(room) or least.at(least.peak)
+    def chosen(self, room: int | None) -> Quick:
+        """What `furnish.Furnishing` would choose within bytes of arena; None for the smallest."""
+        if room is None:
+            return min((run.unlimited() for run in self._runs), key=lambda q: (q.arena, q.work))
+        found = [run.within(room) for run in self._runs]
+        fitting = [quick for quick in found if quick.arena <= room]
+        if fitting:
+            return min(fitting, key=lambda quick: (quick.work, quick.arena))
+        return min(found, key=lambda quick: (quick.arena, quick.work))

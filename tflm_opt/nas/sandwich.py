@@ -114,13 +114,9 @@ def sandwich(steps: Steps) -> Sandwich:
     """A model that is ready to train, with untrained weights."""
     how = steps.how
     model = Sandwich(steps.whole, steps.batch, how.smoothing)
-    warm = max(1, steps.total // 20)
-    rate: Any = keras.optimizers.schedules.CosineDecay(
-        how.rate / warm, max(1, steps.total - warm), warmup_target=how.rate, warmup_steps=warm
-    )
     members = how.drawn + 2
     optimizer = keras.optimizers.AdamW(
-        rate, weight_decay=how.decay, gradient_accumulation_steps=members
+        how.rate, weight_decay=how.decay, gradient_accumulation_steps=members
     )
     optimizer.exclude_from_weight_decay(var_names=["factors"])
     # TensorFlow would compile for minutes what it then runs no faster; JAX always compiles.
@@ -155,6 +151,8 @@ def run(
     saved, losses = time.monotonic(), []
     for step in range(start, steps.total):
         members, labels = steps(step)
+        # Not a schedule of Keras's: those count calls, not steps, where gradients are added up.
+        model.optimizer.learning_rate = steps.how.rate_at(step / steps.total)
         logs: list[Any] = [model.train_on_batch(x, labels, return_dict=True) for x in members]
         losses.append(float(np.mean([one["loss"] for one in logs])))
         if not np.isfinite(losses[-1]):

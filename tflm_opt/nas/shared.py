@@ -57,6 +57,23 @@ class Detail:
         return max((room.needs[0] for room in self.rooms), default=0)
 
 
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What the work of stages depends on, by [start, length - 1].
+
+    Attributes:
+        ends: bytes around the stage.
+        inner: of the largest tensor inside, or of those together of which rows stay.
+        rows: by [start, position in the stage]: rows that the op makes at least.
+        between: bytes that stay from one step to the next.
+    """
+
+    ends: np.ndarray
+    inner: np.ndarray
+    rows: np.ndarray
+    between: np.ndarray
+
+
 class Shared:
     """What is known of stages. `tier`: of the core, `kernels.table.pace_of`."""
 
@@ -68,7 +85,7 @@ class Shared:
             tuple[int, Way], tuple[Cost | None, tuple[int, NotStreamable] | None]
         ] = {}
         self.details: dict[tuple[int, Way], Detail | None] = {}
-        self.rows: dict[tuple[int, Band], Trials | NotStreamable] = {}
+        self.rows: dict[tuple[int, Band], Trials] = {}
         self.columns: dict[tuple[Walk, Columns], ColumnWalk | NotStreamable] = {}
 
     def op(self, signature: Any) -> int:
@@ -123,12 +140,9 @@ class SharedCosts(Costs):
         possible = no_columns[stops] == no_columns[first[:, :, 0] - 1]
         return passing + np.where(possible, np.minimum(of_columns, of_rows), of_rows)
 
-    def shape(self, longest: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """By [start, length - 1]: bytes around a stage, and of its largest tensor inside.
-
-        And by [start, position in the stage]: rows that the ops make at least.
-        """
-        _, _, passing, consumed, results = self._edges(longest)
+    def shape(self, longest: int) -> Shape:
+        """What the work of stages depends on."""
+        first, after, passing, consumed, results = self._edges(longest)
         count = len(self.graph.ops)
         inner, rows = (np.zeros((count, longest), np.int64) for _ in range(2))
         outs = [sum(t.nbytes for t in op.outputs) for op in self.graph.ops]
@@ -136,7 +150,9 @@ class SharedCosts(Costs):
             stop = min(start + longest, count)
             inner[start, 1 : stop - start] = np.maximum.accumulate(outs[start : stop - 1])
             rows[start, : stop - start] = self._rows[start:stop]
-        return passing + np.maximum(consumed, results), inner, rows
+        inner = np.maximum(inner, self._surely_kept(first, after, outs))
+        ends = passing + np.maximum(consumed, results)
+        return Shape(ends, inner, rows, self._surely_kept(first, after, 1))
 
     def _edges(self, longest: int) -> tuple[np.ndarray, ...]:
         """Steps of stages, first and behind the last, and bytes passing, consumed and left."""
@@ -151,12 +167,18 @@ class SharedCosts(Costs):
         results = (~before & (begin < after) & (end > after)) @ sizes
         return first, after, passing, consumed, results
 
-    def _surely_kept(self, first: np.ndarray, after: np.ndarray, which: int) -> np.ndarray:
-        """Bytes of tensors inside of which rows stay: as `Costs.bound` has them."""
+    def _surely_kept(
+        self, first: np.ndarray, after: np.ndarray, which: int | list[int]
+    ) -> np.ndarray:
+        """Bytes of tensors inside of which rows stay, in or between steps: as `Costs.bound`.
+
+        Or by a list of bytes by the op that makes them.
+        """
         kept: dict[tuple[int, int], int] = {}
         for row in self._least:
             for maker, last, *both in row:
-                kept[maker, last] = max(kept.get((maker, last), 0), both[which])
+                size = both[which] if isinstance(which, int) else which[maker]
+                kept[maker, last] = max(kept.get((maker, last), 0), size)
         if not kept:
             return np.zeros((1, 1), np.int64)
         makers, lasts = (np.array([key[i] for key in kept]) + 1 for i in (0, 1))

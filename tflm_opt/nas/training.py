@@ -6,6 +6,7 @@ that is resumed goes on as it would have.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,8 @@ from .data import resized
 from .net import Net
 from .space import Space, largest, sample, smallest
 from .subnet import Subnet, locate
+
+_WARM = 0.05  # of the steps: the rate rises
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,12 @@ class Training:
             raise ValueError("epochs and batch are at least 1, drawn and shift at least 0")
         if not (self.rate > 0 and self.decay >= 0 and 0 <= self.smoothing < 1):
             raise ValueError("rate is above 0, decay at least 0, smoothing in 0..1 (1 excluded)")
+
+    def rate_at(self, done: float) -> float:
+        """The rate after this part of the training, 0 to 1."""
+        if done < _WARM:
+            return self.rate * (0.1 + 0.9 * done / _WARM)
+        return self.rate * 0.5 * (1 + math.cos(math.pi * (done - _WARM) / (1 - _WARM)))
 
 
 class Steps:
