@@ -301,7 +301,7 @@ def test_failures_that_are_forgiven_are_open() -> None:
 @pytest.fixture
 def ledger(copy: Path) -> ledgers.Ledger:
     setup = Study(copy).setup
-    return ledgers.Ledger(setup.url(copy), setup.name, str(copy))
+    return ledgers.Ledger(setup.database(copy), setup.name, str(copy))
 
 
 def test_two_that_want_one_stale_slot(ledger: ledgers.Ledger, copy: Path) -> None:
@@ -310,7 +310,7 @@ def test_two_that_want_one_stale_slot(ledger: ledgers.Ledger, copy: Path) -> Non
     assert not ledger.stale(ledger.slots()[6])
     ledgers._at_work.clear()  # as if whoever claimed it were gone
     setup = Study(copy).setup
-    other = ledgers.Ledger(setup.url(copy), setup.name, str(copy))
+    other = ledgers.Ledger(setup.database(copy), setup.name, str(copy))
     mine, theirs = ledger.slots()[6], other.slots()[6]
     assert ledger.stale(mine)
     assert other.stale(theirs)
@@ -398,6 +398,20 @@ def test_a_search_ends_when_the_space_does(tmp_path: Path) -> None:
     assert len({t.key for t in study.trials if t.state == COMPLETE}) == len(study.trials) == 6
     assert len(searching.search(directory=tmp_path / "s", workers=0).trials) == 6
     assert "failed" not in repr(study)
+
+
+@pytest.mark.parametrize("name", ["100% {new}", "what?mode=ro", "ünder#way"])
+def test_directories_may_be_called_anything(tmp_path: Path, name: str) -> None:
+    searching.search(directory=tmp_path / name, trials=1, **SETTINGS)
+    assert len(nas.load(tmp_path / name).complete) == 1
+    assert [p.name for p in tmp_path.iterdir()] == [name]
+
+
+def test_a_url_that_is_none_is_said(tmp_path: Path) -> None:
+    with pytest.raises(StudyError, match="database"):
+        searching.search(directory=tmp_path / "s", storage="my{database", **SETTINGS)
+    study = searching.search(directory=tmp_path / "s", storage="", trials=1, workers=0)
+    assert len(study.trials) == 1
 
 
 def test_minutes_end_a_search(tmp_path: Path) -> None:

@@ -70,11 +70,9 @@ class Setup:
     family: dict[str, Any] = field(default_factory=dict)
     trials: int | None = None
 
-    def url(self, directory: Path) -> str:
-        """Of the database, as SQLAlchemy takes it."""
-        if self.storage:
-            return os.path.expandvars(self.storage)
-        return f"sqlite:///{(directory / DATABASE).absolute()}"
+    def database(self, directory: Path) -> str | Path:
+        """A URL as SQLAlchemy takes it, or the path of SQLite's file."""
+        return os.path.expandvars(self.storage) if self.storage else directory / DATABASE
 
     def directions(self) -> list[str]:
         """Of the objectives, as Optuna calls them."""

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import errno
 import logging
+import sqlite3
 import threading
 import time
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from ..errors import MissingTool, SearchFailed, StudyError
@@ -43,7 +45,7 @@ class Ledger:
     """One study of a storage.
 
     Args:
-        url: of the database, as SQLAlchemy takes it.
+        database: a URL, as SQLAlchemy takes it, or the path of a file for SQLite.
         name: of the study in it.
         path: of the study's directory, for messages.
         directions: of the objectives, to create it where it isn't there yet: "maximize", ….
@@ -54,24 +56,19 @@ class Ledger:
     """
 
     def __init__(
-        self, url: str, name: str, path: str, *, directions: Sequence[str] | None = None
+        self,
+        database: str | Path,
+        name: str,
+        path: str,
+        *,
+        directions: Sequence[str] | None = None,
     ) -> None:
         self._optuna = _optuna()
         self._path = path
         self._silent: dict[int, tuple[int, float]] = {}
-        engine: dict[str, Any] = {}
-        if url.startswith("sqlite"):
-            from sqlalchemy.pool import NullPool  # a file is open while it is used, and no longer
-
-            engine = {"connect_args": {"timeout": _BUSY}, "poolclass": NullPool}
         with self._told(), _quiet():
             existing = directions is None
-            self._storage = self._optuna.storages.RDBStorage(
-                url,
-                engine_kwargs=engine,
-                skip_table_creation=existing,
-                skip_compatibility_check=existing,
-            )
+            self._storage = self._storage_of(database, existing)
             try:
                 if directions is not None:
                     self._optuna.create_study(
@@ -86,6 +83,30 @@ class Ledger:
                     path, f"its database has no study {name!r}: it is that of another study"
                 ) from None
             self._id = self._storage.get_study_id_from_name(name)
+
+    def _storage_of(self, database: str | Path, existing: bool) -> Any:
+        from sqlalchemy.pool import NullPool  # a file is open while it is used, and no longer
+
+        engine: dict[str, Any] = {}
+        if isinstance(database, Path):  # which may hold what means something in a URL
+            file = str(database.absolute())
+            engine = {"creator": lambda: sqlite3.connect(file, timeout=_BUSY)}
+        elif database.startswith("sqlite"):
+            engine = {"connect_args": {"timeout": _BUSY}}
+        if engine:
+            engine["poolclass"] = NullPool
+        url = "sqlite://" if isinstance(database, Path) else database
+        try:
+            return self._optuna.storages.RDBStorage(
+                url,
+                engine_kwargs=engine,
+                skip_table_creation=existing,
+                skip_compatibility_check=existing,
+            )
+        except (ValueError, LookupError) as error:
+            raise StudyError(
+                self._path, f"the URL of its database can't be read: {error}"
+            ) from error
 
     def close(self) -> None:
         """Give the connections back."""

@@ -212,7 +212,7 @@ def _goal(
 
 def _created(path: Path, setup: Setup) -> Ledger:
     """The database's tables and study, where they aren't there yet."""
-    ledger = Ledger(setup.url(path), setup.name, str(path), directions=setup.directions())
+    ledger = Ledger(setup.database(path), setup.name, str(path), directions=setup.directions())
     if "digest" not in ledger.facts():
         ledger.note("space", setup.space)
         ledger.note("limits", setup.limits)

@@ -237,7 +237,7 @@ def opened(directory: Path, setup: Setup) -> Ledger:
 
     if not setup.storage and not (directory / DATABASE).exists():
         raise StudyError(str(directory), f"holds no {DATABASE}: the study was never begun")
-    ledger = Ledger(setup.url(directory), setup.name, str(directory))
+    ledger = Ledger(setup.database(directory), setup.name, str(directory))
     if ledger.facts().get("digest") != setup.digest():
         raise StudyError(str(directory), "its database is of a study with other settings")
     return ledger
