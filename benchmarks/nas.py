@@ -26,8 +26,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import nas_tasks
 import nas_experiments as experiments
+import nas_tasks
 import nas_workers
 import numpy as np
 from nas_experiments import Effort, Entry, Job, Kept

@@ -61,9 +61,18 @@ PAGES = (  # heading, what it is about, and the names under it
         ("tflm_opt.audio:MelFrontEnd", "tflm_opt.audio:write_c"),
     ),
     (
-        "Costs without TensorFlow",
-        "For searches: what a candidate needs.",
-        ("tflm_opt.nas:cost", "tflm_opt.nas:Cost"),
+        "Searching",
+        "For nets that fit a board ([search.md](search.md)).",
+        (
+            *("tflm_opt:search", "tflm_opt.nas:load", "tflm_opt.nas:Study", "tflm_opt.nas:Trial"),
+            *("tflm_opt.nas:Cost", "tflm_opt.nas:Pricer", "tflm_opt.nas:exact_cost"),
+            *("tflm_opt.nas:Limits", "tflm_opt.nas.survey:survey", "tflm_opt.nas.survey:Survey"),
+            *("tflm_opt.nas.space:Space", "tflm_opt.nas.spaces:default"),
+            *("tflm_opt.nas.spaces:MobileNet", "tflm_opt.nas.spaces:DsCnn"),
+            *("tflm_opt.nas.spaces:Signal", "tflm_opt.nas.spaces:ResNet"),
+            *("tflm_opt.nas.spaces:check_space", "tflm_opt.nas.supernet:Supernet"),
+            *("tflm_opt.nas.net:Net", "tflm_opt.nas.net:Layer", "tflm_opt.nas.build:build"),
+        ),
     ),
 )
 _SECTION = re.compile(r"(Args|Attributes|Returns|Raises|Example|Yields):\s*(.*)")

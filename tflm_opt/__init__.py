@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .api import optimize
     from .boards import Board
     from .errors import TflmOptError
+    from .nas.search import search
     from .profiling import Profile, profile
     from .result import Result
 
@@ -26,6 +27,7 @@ __version__ = "0.1.0"
 
 _HOME = {
     "optimize": ".api",
+    "search": ".nas.search",
     "Profile": ".profiling",
     "profile": ".profiling",
     "Result": ".result",
@@ -33,10 +35,20 @@ _HOME = {
     "TflmOptError": ".errors",
 }
 _ROOMS = frozenset(
-    {"arena", "boards", "codegen", "errors", "export", "graph", "passes", "quant", "runtime"}
+    {"arena", "boards", "codegen", "errors", "export", "graph", "nas", "passes", "quant", "runtime"}
 )
 
-__all__ = ["Board", "Profile", "Result", "TflmOptError", "boards", "errors", "optimize", "profile"]
+__all__ = [
+    "Board",
+    "Profile",
+    "Result",
+    "TflmOptError",
+    "boards",
+    "errors",
+    "optimize",
+    "profile",
+    "search",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -18,7 +18,7 @@ from typing import Any
 
 import click
 
-from . import __version__, cli_more, cli_tables
+from . import __version__, cli_more, cli_search, cli_tables
 
 DIFFERS, BAD_INPUT, DOES_NOT_FIT, INTERRUPTED = 1, 2, 3, 130
 
@@ -455,7 +455,7 @@ def _arrays(path: str) -> Any:
     return next(iter(arrays.values())) if len(arrays) == 1 else arrays
 
 
-for _command in (*cli_tables.COMMANDS, cli_more.report, cli_more.doctor, cli_more.completion):
+for _command in (*cli_tables.COMMANDS, *cli_more.COMMANDS, *cli_search.COMMANDS):
     cli.add_command(_command)
 
 

@@ -89,3 +89,6 @@ def completion(shell: str) -> None:
     made = get_completion_class(shell)
     assert made is not None  # the three that Choice allows are click's own
     click.echo(made(cli, {}, "tflm-opt", "_TFLM_OPT_COMPLETE").source())
+
+
+COMMANDS = (report, doctor, completion)

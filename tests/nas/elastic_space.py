@@ -105,3 +105,28 @@ class ElasticSpace:
 
     def to_json(self) -> dict[str, Any]:
         return {"kind": "elastic_space:ElasticSpace", "sizes": list(self.sizes)}
+
+
+@dataclass(frozen=True)
+class TinySpace:
+    """One convolution whose filters and kernel vary: traced in a second."""
+
+    choices = {"filters": (2, 4, 6), "kernel": (1, 3)}  # noqa: RUF012
+
+    def net(self, architecture: Mapping[str, Any]) -> Net:
+        kernel = (architecture["kernel"],) * 2
+        return Net(
+            (
+                Layer("image", "input", shape=(16, 16, 1)),
+                Layer("stem", "conv", ("image",), architecture["filters"], kernel, norm=True,
+                      activation="relu"),
+                Layer("pool", "global_pool", ("stem",)),
+                Layer("scores", "dense", ("pool",), 4),
+            )
+        )  # fmt: skip
+
+    def canonical(self, architecture: Mapping[str, Any]) -> dict[str, Any]:
+        return dict(architecture)
+
+    def to_json(self) -> dict[str, Any]:
+        return {"kind": "elastic_space:TinySpace"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections.abc import Mapping
 from itertools import pairwise
@@ -11,7 +12,7 @@ from typing import Any
 
 from tflm_opt.nas import Cost
 from tflm_opt.nas.net import Layer, Net
-from tflm_opt.nas.space import Architecture
+from tflm_opt.nas.space import Architecture, key
 
 
 class ToySpace:
@@ -75,10 +76,36 @@ def accuracy(architecture: Mapping[str, Any], net: Net, *, seed: int) -> float:
 
 
 def logged(architecture: Mapping[str, Any], net: Net, *, seed: int) -> float:
-    """`accuracy`, with a line a call in the file that TOY_LOG names, and pauses of TOY_SECONDS."""
-    from tflm_opt.nas.space import key
+    """`accuracy`, with a line a call in the file that TOY_LOG names, and what TOY_… say.
 
-    with Path(os.environ["TOY_LOG"]).open("a", encoding="utf-8") as file:
+    TOY_SECONDS: how long it takes. TOY_FATAL: in which call, of all processes, everybody is killed
+    who is named: "worker", "parent" or both. TOY_FAIL: which choice it can't take, "deep=1".
+    """
+    path = Path(os.environ["TOY_LOG"])
+    with path.open("a", encoding="utf-8") as file:
         file.write(f"{key(architecture)} {os.getpid()}\n")
     time.sleep(float(os.environ.get("TOY_SECONDS", "0")))
+    fatal, _, victims = os.environ.get("TOY_FATAL", "").partition(" ")
+    if fatal and len(path.read_text("utf-8").splitlines()) in map(int, fatal.split(",")):
+        if "parent" in victims:
+            os.kill(os.getppid(), signal.SIGKILL)
+        os.kill(os.getpid(), signal.SIGKILL)
+    name, _, value = os.environ.get("TOY_FAIL", "").partition("=")
+    if name and (name == "all" or str(architecture[name]) == value):
+        raise RuntimeError(f"can't do {name}")
     return accuracy(architecture, net, seed=seed)
+
+
+def guess(architecture: Mapping[str, Any], net: Net, *, seed: int) -> float:
+    """For any net: larger ones are better."""
+    return 1 - 1 / (2 + net.macs / 1e6)
+
+
+class TinySpace(ToySpace):
+    """Six nets."""
+
+    def __init__(self) -> None:
+        super().__init__((4,))
+
+    def to_json(self) -> dict[str, Any]:
+        return {"kind": "toy:TinySpace"}

@@ -16,17 +16,19 @@ from typing import Any
 
 import numpy as np
 
+from .. import boards
 from ..api import DEFAULT_BOARD
 from ..errors import TflmOptError
 from ..export.folder import write_file
 from ..progress import Progress
 from . import folder
-from .cost import Pricer
+from .cost import INPUTS
+from .evaluate import EVALUATORS
 from .folder import Setup
 from .least import require_fit
 from .ledger import full, is_full
 from .limits import Limits
-from .parts import price_of, space_of
+from .parts import named, price_of, space_of
 
 OBJECTIVES = ("accuracy", "sram", "latency")
 SURVEY, CURVES = "survey.json", "survey.svg"
@@ -70,12 +72,15 @@ def begun(
         NothingFits, DataError: see `search`.
         StudyError, SearchFailed: nothing can be written there.
     """
+    _check(asked)
     dataset = None
     if data[0] is not None:
         progress.step("looking at the data")
         dataset = _checked(*data)
     elif ":" not in asked.get("evaluator", ""):
         raise TflmOptError("a search needs data: give train and val, each (inputs, labels)")
+    elif "space" not in asked:
+        raise TflmOptError("a search without data needs a space: give space=")
     setup = Setup(
         **{
             "board": DEFAULT_BOARD,
@@ -105,6 +110,19 @@ def begun(
     return setup
 
 
+def _check(asked: Mapping[str, Any]) -> None:
+    """Names that would otherwise be noticed by workers, or never."""
+    boards.get(asked.get("board", DEFAULT_BOARD))
+    if (input := asked.get("input", "any")) not in INPUTS:
+        raise TflmOptError(f"input {input!r} is not one of {', '.join(INPUTS)}")
+    if (evaluator := asked.get("evaluator", "supernet")) in EVALUATORS:
+        return
+    if ":" not in evaluator:
+        known = ", ".join(EVALUATORS)
+        raise TflmOptError(f"evaluator {evaluator!r} is not one of {known}, nor 'module:function'")
+    named(evaluator, "evaluator")
+
+
 def _default_space(dataset: Any) -> dict[str, Any]:
     from . import spaces
 
@@ -113,11 +131,14 @@ def _default_space(dataset: Any) -> dict[str, Any]:
 
 def _survey(path: Path, setup: Setup, progress: Progress) -> Any:
     """TinyNAS's first stage: which widths and resolutions to search."""
-    from .survey import survey  # pyright: ignore[reportMissingImports]
+    from .survey import survey
 
-    pricer = Pricer(setup.board, input=setup.input)
+    family: Any = space_of(path, setup)
+    if not hasattr(family, "subspaces"):
+        raise TflmOptError("the space has no subspaces() to choose from: search it as it is")
+    price = price_of(setup)
     return survey(
-        space_of(path, setup), setup.limit(), pricer.price, seed=setup.seed, progress=progress
+        family, setup.limit(), lambda net, sram: price(net), seed=setup.seed, progress=progress
     )
 
 

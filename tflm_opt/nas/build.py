@@ -7,9 +7,10 @@ one layer of the net is made of beside that has a suffix: `<name>_norm` is its b
 
 from __future__ import annotations
 
+import zlib
 from typing import Any
 
-from .net import Layer, Net
+from .net import Layer, Net, check_norm
 
 
 def build(net: Net, *, seed: int | None = None) -> Any:
@@ -28,9 +29,14 @@ def build(net: Net, *, seed: int | None = None) -> Any:
     Returns:
         keras.Model: float32, (n, rows, columns, channels) in. Softmax is part of the model where
             the net has it.
+
+    Raises:
+        ValueError: batch norm after a layer that has no weights to take it.
     """
     import keras
 
+    for layer in net.layers:
+        check_norm(layer)
     made: dict[str, Any] = {}
     for layer in net.layers:
         made[layer.name] = _add(keras, layer, [made[name] for name in layer.inputs], seed)
@@ -63,8 +69,6 @@ def _initializer(keras: Any, layer: Layer, seed: int | None) -> Any:
 
 def _number(name: str) -> int:
     """The same on every machine and in every process, unlike `hash`."""
-    import zlib
-
     return zlib.crc32(name.encode())
 
 

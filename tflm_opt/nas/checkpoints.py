@@ -97,7 +97,8 @@ def read_state(folder: Path) -> dict[str, np.ndarray] | None:
     """
     path = folder / STATE
     try:
-        with np.load(path, allow_pickle=False) as file:
+        # Opened here, since numpy leaves a file open that it can't read.
+        with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
     except FileNotFoundError:
         return None

@@ -10,18 +10,23 @@ to the byte. `Pricer` is for searches: what stages cost is shared by all nets th
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass
 
 from .. import boards, graph, passes, sizes
 from ..api import DEFAULT_BOARD, SLOWDOWN
 from ..errors import TflmOptError, UnsupportedModel
-from ..fit import REST
+from ..fit import CLOSE, REST
 from ..furnish import Furnishing
-from ..graph import Graph
+from ..graph import Graph, Op
 from ..graph.geometry import macs, weights_bytes
 from ..kernels.table import pace_of
 from ..patch_split.search import Point
+from .footprint import footprint
 from .net import Net
+from .pace import cycles, others
+from .quick import Choosers, Quick
+from .shared import Shared
 
 INPUTS = ("resident", "streamed", "any")
 
@@ -81,13 +86,14 @@ def exact_cost(
     """
     optimized = _optimized(model)
     budget = sizes.parse(sram, what="an SRAM budget")
-    core = boards.get(board).core
-    runs = Furnishing(optimized, pace_of(core), input=input, slowdown=SLOWDOWN, seed=seed)
+    target = boards.get(board)
+    tier = pace_of(target.core)
+    runs = Furnishing(optimized, tier, input=input, slowdown=SLOWDOWN, seed=seed)
     room = None if budget is None else max(budget - REST, 0)
     chosen = runs.found(room).chosen
     if room is not None and chosen.peak > room:
         chosen = runs.found(0).chosen
-    return _cost(optimized, chosen, board, input)
+    return _cost(chosen, chosen.plan.scratch, input, target)
 
 
 class Pricer:
@@ -112,6 +118,7 @@ class Pricer:
             raise TflmOptError(f"input {input!r} is not one of {', '.join(INPUTS)}")
         self.board = boards.get(board)
         self.input = input
+        self._shared = Shared(pace_of(self.board.core))
 
     def price(self, model: bytes | Graph | Net, sram: int | str | None = None) -> Cost:
         """The cost of what `optimize(model, sram=sram)` would ship.
@@ -124,15 +131,32 @@ class Pricer:
             InvalidModel, UnsupportedModel: as `optimize`; TflmOptError: a budget that is no size.
         """
         budget = sizes.parse(sram, what="an SRAM budget")
+        graph = _optimized(model)
         found, refused = [], []
         for input in ("resident", "streamed") if self.input == "any" else (self.input,):
             try:
-                found.append(exact_cost(model, input=input, board=self.board.id, sram=budget))
+                found.append(self._priced(graph, input, budget))
             except UnsupportedModel as error:
                 refused.append(error)
         if not found:
             raise refused[0]
         return better(found, budget)
+
+    def _priced(self, graph: Graph, input: str, budget: int | None) -> Cost:
+        runs = Choosers(graph, self._shared, streamed=input == "streamed", slowdown=SLOWDOWN)
+
+        def cost(room: int | None) -> Cost:
+            found = runs.chosen(room)
+            return _cost(found, found.scratch, input, self.board)
+
+        if budget is None:
+            return cost(None)
+        first = cost(max(budget - REST, 0))
+        # As `fit` does: once more with what the stack leaves, if that is another room.
+        if first.sram > budget or first.stack < REST - CLOSE:
+            second = cost(max(budget - first.stack, 0))
+            return better([first, second], budget)
+        return first
 
 
 def better(costs: list[Cost], budget: int | None) -> Cost:
@@ -145,7 +169,7 @@ def better(costs: list[Cost], budget: int | None) -> Cost:
 
 def _optimized(model: bytes | Graph | Net) -> Graph:
     if isinstance(model, Net):
-        from .lower import lower  # pyright: ignore[reportMissingImports]
+        from .lower import lower
 
         return lower(model)
     if not isinstance(model, (bytes, bytearray, memoryview, Graph)):
@@ -155,18 +179,20 @@ def _optimized(model: bytes | Graph | Net) -> Graph:
     return passes.run(read, passes.default_pipeline())
 
 
-def _cost(optimized: Graph, chosen: Point, board: str, input: str) -> Cost:
-    target = boards.get(board)
-    weights = weights_bytes(optimized)
+def _cost(chosen: Point | Quick, scratch: Container[Op], input: str, board: boards.Board) -> Cost:
+    graph, schedule = chosen.graph, chosen.schedule
+    arena = chosen.arena if isinstance(chosen, Quick) else chosen.peak
+    beside = footprint(graph, schedule, board)
+    instructions = chosen.work + others(graph)
     return Cost(
-        sram=chosen.peak + REST,
-        arena=chosen.peak,
-        stack=REST,
-        flash=weights,
-        weights=weights,
-        macs=macs(optimized),
-        instructions=chosen.work,
-        latency_ms=1000 * chosen.work / target.clock_hz,
+        sram=arena + beside.stack,
+        arena=arena,
+        stack=beside.stack,
+        flash=beside.flash,
+        weights=weights_bytes(graph),
+        macs=macs(graph),
+        instructions=round(instructions),
+        latency_ms=1000 * cycles(instructions, board) / board.clock_hz,
         input=input,
-        rows=any(stage.band is not None for stage in chosen.schedule.stages),
+        rows=any(stage.band is not None for stage in schedule.stages),
     )

@@ -1,11 +1,13 @@
 """The function of a net, in plain `keras.ops`, with weights that may be larger than it needs.
 
-Under *sizes* (`subnet.Subnet.sizes`) the largest net computes what a subnet does: channels that the
-subnet lacks are exactly zero after each layer, kernels are zero around their middle, and an "add"
-that it lacks hands on its first input. Sizes are data, so one traced step trains every subnet.
+Under *sizes* (`subnet.Subnet.sizes`) the largest net computes what a subnet does. Sizes are data,
+not code, so one traced step trains every subnet. There are two ways to it, with the same result:
 
-Masks cost next to nothing: they multiply weights and the factors of batch norm, not activations.
-What they can't save is time: a small subnet takes as long as the largest net.
+- `Sliced` takes the subnet's part of each weight. It costs what the subnet costs, and needs a
+  backend whose tensors may have sizes that are only known when it runs: TensorFlow and PyTorch.
+- `Masked` computes the largest net, with channels that the subnet lacks exactly zero after each
+  layer, and kernels zero around their middle. XLA, so JAX, knows nothing else. The masks multiply
+  weights and batch norm's factors, so they are free, but each subnet takes the largest one's time.
 
 Importing this module imports Keras.
 """
@@ -16,13 +18,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 
 from .net import Layer, Net
-from .subnet import WEIGHTED
+from .norm import moments_of, normalized
+from .subnet import WEIGHTED, by_name, channels
 
 ops: Any = keras.ops  # whose types name every backend's tensors
 
-EPSILON = 1e-3  # of batch norm: what Keras's layer adds to the variance, too
 _KEEP_ZERO = ("", "relu", "relu6", "hard_swish")  # activations that are 0 at 0
 _ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
     "": lambda x: x,
@@ -43,6 +46,7 @@ def logits(
     x: Any,
     *,
     sizes: Any = None,
+    masked: bool | None = None,
     moments: Mapping[str, tuple[Any, Any]] | None = None,
     seen: Moments | None = None,
 ) -> Any:
@@ -53,107 +57,122 @@ def logits(
         weights: by "layer/part".
         x: images, (n, rows, columns, channels); the size need not be the net's.
         sizes: (layers, 3), of the subnet to compute; None computes the whole net.
+        masked: which way; by default the one that suits the backend.
         moments: mean and variance of each layer with norm; None takes those of this batch.
         seen: gets the batch's moments.
     """
-    run = _Run(net, weights, sizes, moments, seen)
-    outputs: dict[str, Any] = {}
-    for index, layer in enumerate(net.layers):
+    if sizes is None:
+        part = Whole(net, weights)
+    elif masked if masked is not None else keras.backend.backend() == "jax":
+        part = Masked(net, weights, sizes)
+    else:
+        part = Sliced(net, weights, sizes)
+    outputs: dict[str, Any] = {net.layers[0].name: x}
+    for layer in net.layers[1:]:
+        part.enter(layer)
         inputs = [outputs[name] for name in layer.inputs]
-        last = index == len(net.layers) - 1
-        outputs[layer.name] = run.layer(index, layer, inputs, last) if inputs else x
+        y = _linear(part, layer, inputs)
+        if layer.norm:
+            y = _norm(part, layer, y, moments, seen)
+        if layer is not net.layers[-1] or layer.activation != "softmax":
+            y = part.activated(layer, y, inputs)
+        outputs[layer.name] = y
     return outputs[net.layers[-1].name]
 
 
-class _Run:
-    """One pass. `masks` has a vector of ones and zeros for each layer's channels."""
+def as_numpy(tensor: Any) -> np.ndarray:
+    """A copy, of a variable's value too."""
+    return np.array(ops.convert_to_numpy(ops.convert_to_tensor(tensor)))
 
-    def __init__(
-        self,
-        net: Net,
-        weights: Tensors,
-        sizes: Any,
-        moments: Mapping[str, tuple[Any, Any]] | None,
-        seen: Moments | None,
-    ) -> None:
-        self.weights, self.sizes, self.moments, self.seen = weights, sizes, moments, seen
-        self.activations = {layer.name: layer.activation for layer in net.layers}
+
+class Whole:
+    """All of a net's weights."""
+
+    def __init__(self, net: Net, weights: Tensors) -> None:
+        self.net, self.weights, self.layers = net, weights, by_name(net)
+
+    def enter(self, layer: Layer) -> None:
+        """The layer comes next."""
+
+    def kernel(self, layer: Layer) -> Any:
+        return self.weights[f"{layer.name}/kernel"]
+
+    def vector(self, layer: Layer, part: str) -> Any:
+        """bias, gamma or beta."""
+        return self.weights[f"{layer.name}/{part}"]
+
+    def joined(self, layer: Layer, first: Any, second: Any) -> Any:
+        """Of an "add" or "multiply"."""
+        return first + second if layer.kind == "add" else first * second
+
+    def activated(self, layer: Layer, y: Any, inputs: Sequence[Any]) -> Any:
+        return _ACTIVATIONS[layer.activation](y)
+
+
+class _Subnet(Whole):
+    """A part of a net's weights, as sizes say."""
+
+    def __init__(self, net: Net, weights: Tensors, sizes: Any) -> None:
+        super().__init__(net, weights)
+        self.sizes = dict(
+            zip(self.layers, (sizes[i] for i in range(len(self.layers))), strict=True)
+        )
+
+    def present(self, layer: Layer) -> Any:
+        return self.sizes[layer.name][0] > 0
+
+    def activated(self, layer: Layer, y: Any, inputs: Sequence[Any]) -> Any:
+        active = super().activated(layer, y, inputs)
+        if not layer.activation or layer.kind not in ("add", "multiply"):
+            return active
+        before = self.layers[layer.inputs[0]].activation
+        if layer.activation in ("relu", "relu6") and before == layer.activation:
+            return active  # a relu leaves as it is what the same relu has made
+        return ops.where(self.present(layer), active, inputs[0])
+
+
+class Masked(_Subnet):
+    """`masks` has a vector of ones and zeros for each layer's channels."""
+
+    def __init__(self, net: Net, weights: Tensors, sizes: Any) -> None:
+        super().__init__(net, weights, sizes)
         first = net.layers[0]
         self.masks: dict[str, Any] = {first.name: ops.ones(first.shape[2])}
 
-    def layer(self, index: int, layer: Layer, inputs: Sequence[Any], last: bool) -> Any:
-        present = None
-        if self.sizes is not None:
-            present = ops.cast(self.sizes[index, 0] > 0, "float32")
-            self.masks[layer.name] = self._mask(index, layer, present)
-        x = self._linear(index, layer, inputs, present)
-        if layer.norm:
-            x = self._norm(layer, x)
-        if last and layer.activation == "softmax":
-            return x
-        return self._activated(layer, x, inputs, present)
-
-    def _mask(self, index: int, layer: Layer, present: Any) -> Any:
+    def enter(self, layer: Layer) -> None:
         if layer.kind in ("conv", "dense"):
-            return ops.cast(ops.arange(layer.filters) < self.sizes[index, 0], "float32")
-        if layer.kind == "concat":
-            return ops.concatenate([self.masks[name] for name in layer.inputs])
-        mask = self.masks[layer.inputs[0]]
-        return mask * present if layer.kind in WEIGHTED else mask
+            mask = ops.cast(ops.arange(layer.filters) < self.sizes[layer.name][0], "float32")
+        elif layer.kind == "concat":
+            mask = ops.concatenate([self.masks[name] for name in layer.inputs])
+        else:
+            mask = self.masks[layer.inputs[0]]
+            if layer.kind == "depthwise":
+                mask = mask * ops.cast(self.present(layer), "float32")
+        self.masks[layer.name] = mask
 
-    def _linear(self, index: int, layer: Layer, inputs: Sequence[Any], present: Any) -> Any:
-        """The layer without norm and activation."""
-        if layer.kind in WEIGHTED:
-            return self._weighted(index, layer, inputs[0])
-        if layer.kind == "add":
-            return inputs[0] + (inputs[1] if present is None else inputs[1] * present)
-        if layer.kind == "multiply":
-            second = inputs[1] if present is None else inputs[1] * present + (1 - present)
-            return inputs[0] * second
-        return _PLAIN[layer.kind](layer, inputs)
-
-    def _weighted(self, index: int, layer: Layer, x: Any) -> Any:
-        kernel = self.weights[f"{layer.name}/kernel"]
-        if self.sizes is not None and layer.kind != "dense":
+    def kernel(self, layer: Layer) -> Any:
+        kernel = super().kernel(layer)
+        if layer.kind != "dense":
             for axis, size in enumerate(layer.kernel):
                 if size > 1:
-                    kernel = kernel * _middle(size, self.sizes[index, axis + 1], axis)
-        bias = None if layer.norm else self.weights[f"{layer.name}/bias"]
-        if self.sizes is not None and bias is not None:
-            # With norm, it is norm's factors that are masked.
-            bias = bias * self.masks[layer.name]
-            if layer.kind != "depthwise":
-                kernel = kernel * self.masks[layer.name]
-            else:
-                kernel = kernel * ops.reshape(self.masks[layer.name], (1, 1, -1, 1))
-        x = _PRODUCTS[layer.kind](layer, x, kernel)
-        return x if bias is None else x + bias
+                    kernel = kernel * _middle(size, self.sizes[layer.name][axis + 1], axis)
+        if layer.norm:  # whose factors are masked
+            return kernel
+        mask = self.masks[layer.name]
+        return kernel * (ops.reshape(mask, (-1, 1)) if layer.kind == "depthwise" else mask)
 
-    def _norm(self, layer: Layer, x: Any) -> Any:
-        if self.moments is not None:
-            mean, variance = self.moments[layer.name]
-        else:
-            mean, variance = ops.moments(x, tuple(range(len(x.shape) - 1)))
-        if self.seen is not None:
-            self.seen[layer.name] = mean, variance
-        gamma = self.weights[f"{layer.name}/gamma"]
-        beta = self.weights[f"{layer.name}/beta"]
-        if self.sizes is not None:
-            gamma, beta = gamma * self.masks[layer.name], beta * self.masks[layer.name]
-        scale = gamma * ops.rsqrt(variance + EPSILON)
-        return x * scale + (beta - mean * scale)
+    def vector(self, layer: Layer, part: str) -> Any:
+        return super().vector(layer, part) * self.masks[layer.name]
 
-    def _activated(self, layer: Layer, x: Any, inputs: Sequence[Any], present: Any) -> Any:
-        y = _ACTIVATIONS[layer.activation](x)
-        if present is None or not layer.activation:
-            return y
-        if layer.kind in ("add", "multiply"):
-            # Relu of what a relu made changes nothing; other activations must be bypassed.
-            once = layer.activation in ("relu", "relu6")
-            if once and self.activations[layer.inputs[0]] == layer.activation:
-                return y
-            return ops.where(present > 0, y, inputs[0])
-        return y if layer.activation in _KEEP_ZERO else y * self.masks[layer.name]
+    def joined(self, layer: Layer, first: Any, second: Any) -> Any:
+        present = ops.cast(self.present(layer), "float32")
+        if layer.kind == "add":
+            return first + second * present
+        return first * (second * present + (1 - present))
+
+    def activated(self, layer: Layer, y: Any, inputs: Sequence[Any]) -> Any:
+        active = super().activated(layer, y, inputs)
+        return active if layer.activation in _KEEP_ZERO else active * self.masks[layer.name]
 
 
 def _middle(size: int, used: Any, axis: int) -> Any:
@@ -162,6 +181,87 @@ def _middle(size: int, used: Any, axis: int) -> Any:
     start = (size - used) // 2
     inside = ops.cast((at >= start) & (at < start + used), "float32")
     return ops.reshape(inside, (-1, 1, 1, 1) if axis == 0 else (1, -1, 1, 1))
+
+
+class Sliced(_Subnet):
+    """`runs` has, for each layer's channels, where runs of them start, and how many they are.
+
+    Layers that the subnet lacks run with one filter, and their "add" leaves them out.
+    """
+
+    def __init__(self, net: Net, weights: Tensors, sizes: Any) -> None:
+        super().__init__(net, weights, sizes)
+        first = net.layers[0]
+        self.runs: dict[str, list[tuple[int, Any]]] = {first.name: [(0, first.shape[2])]}
+
+    def enter(self, layer: Layer) -> None:
+        if layer is self.net.layers[-1] and layer.kind in ("conv", "dense"):
+            runs = [(0, layer.filters)]  # the classes: known, and the same in all nets
+        elif layer.kind in ("conv", "dense"):
+            runs = [(0, ops.maximum(self.sizes[layer.name][0], 1))]
+        elif layer.kind == "concat":
+            runs, offset = [], 0
+            for name in layer.inputs:
+                runs += [(offset + start, count) for start, count in self.runs[name]]
+                offset += channels(self.layers, name)
+        else:
+            runs = self.runs[layer.inputs[0]]
+        self.runs[layer.name] = runs
+
+    def kernel(self, layer: Layer) -> Any:
+        kernel = super().kernel(layer)
+        read, own = self.runs[layer.inputs[0]], self.runs[layer.name]
+        if layer.kind == "dense":
+            return _taken(_taken(kernel, 0, read), 1, own)
+        for axis, size in enumerate(layer.kernel):
+            if size > 1:
+                used = ops.maximum(self.sizes[layer.name][axis + 1], 1)
+                start = (size - used) // 2
+                index = (slice(None),) * axis + (slice(start, start + used),)
+                kernel = kernel[index]
+        kernel = _taken(kernel, 2, read)
+        return kernel if layer.kind == "depthwise" else _taken(kernel, 3, own)
+
+    def vector(self, layer: Layer, part: str) -> Any:
+        return _taken(super().vector(layer, part), 0, self.runs[layer.name])
+
+    def joined(self, layer: Layer, first: Any, second: Any) -> Any:
+        join = super().joined
+        return ops.cond(
+            self.present(layer), lambda: join(layer, first, second), lambda: first * 1.0
+        )
+
+
+def _taken(x: Any, axis: int, runs: Sequence[tuple[int, Any]]) -> Any:
+    before = (slice(None),) * axis
+    parts = [x[(*before, slice(start, start + count))] for start, count in runs]
+    return parts[0] if len(parts) == 1 else ops.concatenate(parts, axis=axis)
+
+
+def _linear(part: Whole, layer: Layer, inputs: Sequence[Any]) -> Any:
+    """The layer without norm and activation."""
+    if layer.kind in WEIGHTED:
+        x = _PRODUCTS[layer.kind](layer, inputs[0], part.kernel(layer))
+        return x if layer.norm else x + part.vector(layer, "bias")
+    if layer.kind in ("add", "multiply"):
+        return part.joined(layer, *inputs)
+    return _PLAIN[layer.kind](layer, inputs)
+
+
+def _norm(
+    part: Whole,
+    layer: Layer,
+    x: Any,
+    moments: Mapping[str, tuple[Any, Any]] | None,
+    seen: Moments | None,
+) -> Any:
+    gamma, beta = part.vector(layer, "gamma"), part.vector(layer, "beta")
+    if moments is None and seen is None:
+        return normalized(x, gamma, beta)
+    mean, variance = moments_of(x) if moments is None else moments[layer.name]
+    if seen is not None:
+        seen[layer.name] = mean, variance
+    return normalized(x, gamma, beta, (mean, variance))
 
 
 def _conv(layer: Layer, x: Any, kernel: Any) -> Any:
@@ -189,6 +289,6 @@ _PLAIN: dict[str, Callable[[Layer, Sequence[Any]], Any]] = {
     "average_pool": _pool,
     "concat": lambda layer, inputs: ops.concatenate(list(inputs), axis=-1),
     "global_pool": lambda layer, inputs: ops.mean(inputs[0], axis=(1, 2), keepdims=layer.keep),
-    "flatten": lambda layer, inputs: ops.reshape(inputs[0], (-1, inputs[0].shape[-1])),
+    "flatten": lambda layer, inputs: ops.squeeze(inputs[0], (1, 2)),
     "activation": lambda layer, inputs: inputs[0],
 }

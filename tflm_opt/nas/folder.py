@@ -44,6 +44,7 @@ class Setup:
         objectives: of which the front is sought; the first is "accuracy".
         population: candidates a generation.
         options: for evaluators: epochs, batch size, ….
+        threads: of each worker's numerics.
         data: a digest of the data, "" for a search without.
         pricer: "" for `Pricer`, or "module:function" that takes a net and gives its `Cost`.
         storage: the URL of a database, "" for `study.db`; $NAMES are those of the environment.
@@ -61,6 +62,7 @@ class Setup:
     objectives: tuple[str, ...] = ("accuracy",)
     population: int = 50
     options: dict[str, Any] = field(default_factory=dict)
+    threads: int = 1
     data: str = ""
     pricer: str = ""
     storage: str = ""

@@ -61,7 +61,9 @@ class Ledger:
         self._silent: dict[int, tuple[int, float]] = {}
         engine: dict[str, Any] = {}
         if url.startswith("sqlite"):
-            engine = {"connect_args": {"timeout": _BUSY}}
+            from sqlalchemy.pool import NullPool  # a file is open while it is used, and no longer
+
+            engine = {"connect_args": {"timeout": _BUSY}, "poolclass": NullPool}
         with self._told(), _quiet():
             existing = directions is None
             self._storage = self._optuna.storages.RDBStorage(
@@ -138,12 +140,16 @@ class Ledger:
         label = uuid.uuid4().hex
         _at_work.add(label)
         attributes = {**attributes, "worker": {**here(), "label": label}}
-        trial_id = self._create("RUNNING", attributes)
-        with self._told():
-            number = self._storage.get_trial(trial_id).number
-            if slot is None:
-                stored = self._study.get_trials(deepcopy=False)
-                slot = sum("retry_of" not in t.user_attrs for t in stored if t.number < number)
+        try:
+            trial_id = self._create("RUNNING", attributes)
+            with self._told():
+                number = self._storage.get_trial(trial_id).number
+                if slot is None:
+                    stored = self._study.get_trials(deepcopy=False)
+                    slot = sum("retry_of" not in t.user_attrs for t in stored if t.number < number)
+        except BaseException:
+            _at_work.discard(label)
+            raise
         return Claim(trial_id, number, slot, label)
 
     def _create(self, state: str, attributes: dict[str, Any]) -> int:

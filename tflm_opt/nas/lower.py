@@ -21,7 +21,7 @@ from functools import lru_cache
 import numpy as np
 
 from ..graph import ir, options
-from .net import Layer, Net, Shape
+from .net import Layer, Net, Shape, check_norm
 
 # The ops that a ReLU or ReLU6 becomes part of when it follows one.
 FUSING = (
@@ -37,7 +37,7 @@ _FUSED = {"": "NONE", "relu": "RELU", "relu6": "RELU6"}
 _UNIT = ir.Quantization.per_tensor(1 / 256, -128)  # of LOGISTIC and SOFTMAX: TFLite fixes it
 _IMAGE = ir.Quantization.per_tensor(1 / 255, -128)
 _POSITIVE = ir.Quantization.per_tensor(6 / 255, -128)
-_SIGNED = ir.Quantization.per_tensor(12 / 255, 4)
+_SIGNED_SCALE = 12 / 255
 _SWISHED = ir.Quantization.per_tensor(6.375 / 255, -113)
 _BLOCK = 65_521  # a prime: rows of repeated filters don't line up
 
@@ -186,7 +186,8 @@ class _Lowering:
         first = start % (len(values) - size + 1)
         data = values[first : first + size].reshape(shape)
         taps = size // channels
-        spread = _scales(self.seed, channels) * np.float32(_gain(taps))
+        wide = _scales(self.seed, 4096 + channels)[start % 4096 :][:channels]
+        spread = wide * np.float32(_gain(taps))
         quant = ir.Quantization(spread, _zeros(channels), axis)
         return ir.Tensor(f"{name}/filters", shape, "int8", quant, data)
 
@@ -208,18 +209,6 @@ class _Lowering:
         data.flags.writeable = False
         quant = ir.Quantization(scale, _zeros(count))
         return ir.Tensor(f"{name}/bias", (count,), "int32", quant, data)
-
-
-def check_norm(layer: Layer) -> None:
-    """Batch norm belongs to layers with weights, where it costs nothing once trained.
-
-    Raises: ValueError, which names the layer.
-    """
-    if layer.norm and layer.kind not in ("conv", "depthwise", "dense"):
-        raise ValueError(
-            f"layer {layer.name!r}, of kind {layer.kind!r}, has norm=True: batch norm follows "
-            "conv, depthwise and dense alone; put it into the layer before"
-        )
 
 
 _KINDS = {
@@ -395,7 +384,9 @@ def _own_quant(layer: Layer, known: Mapping[str, ir.Quantization]) -> ir.Quantiz
     if layer.kind in _SAME_SCALE or layer.kind in ("global_pool", "multiply"):
         given = [known[name] for name in layer.inputs]
         return next((quant for quant in given if quant is not _UNIT), given[0])
-    return _SIGNED
+    # Each its own, or activations that follow would share their tables, as they never do.
+    own = 1 + zlib.crc32(layer.name.encode()) % 4096 / 16384
+    return ir.Quantization.per_tensor(own * _SIGNED_SCALE, 4)
 
 
 _BY_ACTIVATION = {
@@ -433,10 +424,10 @@ def _values(seed: int, size: int) -> np.ndarray:
 
 
 @lru_cache(maxsize=1024)
-def _scales(seed: int, channels: int) -> np.ndarray:
+def _scales(seed: int, count: int) -> np.ndarray:
     """How much channels differ: by a factor of up to two around one."""
-    rng = np.random.default_rng((seed, channels))
-    return np.exp2(rng.uniform(-1, 1, channels)).astype(np.float32)
+    rng = np.random.default_rng((seed, 2))
+    return np.exp2(rng.uniform(-1, 1, count)).astype(np.float32)
 
 
 @lru_cache(maxsize=1024)

@@ -167,6 +167,18 @@ class Net:
         return Net(tuple(Layer.from_json(one) for one in data))
 
 
+def check_norm(layer: Layer) -> None:
+    """Batch norm belongs to layers with weights, where it costs nothing once trained.
+
+    Raises: ValueError, which names the layer.
+    """
+    if layer.norm and layer.kind not in ("conv", "depthwise", "dense"):
+        raise ValueError(
+            f"layer {layer.name!r}, of kind {layer.kind!r}, has norm=True: batch norm follows "
+            "conv, depthwise and dense alone; put it into the layer before"
+        )
+
+
 def _shape(layer: Layer, inputs: Sequence[Shape]) -> Shape:
     where = f"layer {layer.name!r}"
     if layer.kind not in KINDS:

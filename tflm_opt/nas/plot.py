@@ -97,8 +97,9 @@ class _Picture:
         return _HEIGHT - _BOTTOM - (_HEIGHT - _TOP - _BOTTOM) * part
 
     def lines(self) -> Iterator[str]:
-        title = f"accuracy against {self.against}"
-        title = f"{self.name}: {title}" if self.name else title.capitalize()
+        short = {"sram": "SRAM", "macs": "MACs"}.get(self.against, self.against)
+        title = f"{self.name}: accuracy" if self.name else "Accuracy"
+        title += f" against {short}"
         count = len(self.trials)
         yield (
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" '
@@ -153,7 +154,8 @@ class _Picture:
         x, y = self.x(self.need(best)), self.y(best.accuracy or 0)
         yield f'<circle class="chosen" cx="{x:.1f}" cy="{y:.1f}" r="9"/>'
         words = f"{100 * (best.accuracy or 0):.2f}% at {_exact(self.need(best))}"
-        yield text(x - 12, y - 10, words, "chosen-text", anchor="end")
+        left = x > _WIDTH / 2
+        yield text(x - 12 if left else x + 12, y - 10, words, "chosen-text", anchor="end" * left)
 
 
 def _facts(trial: Trial) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 from ..errors import SearchFailed
 from .folder import LOG, unwritable
 from .ledger import full, is_full
+from .worker import numerics
 
 _GRACE = 12.0  # seconds until a worker that was told to stop is killed; its own limit is shorter
 _DEATHS = 6  # workers that die without any trial being finished, until the search gives up
@@ -156,9 +157,5 @@ def _how(code: int) -> str:
 def _environment(threads: int) -> dict[str, str]:
     """Ours, with the modules that we could import, and threads unless somebody chose them."""
     paths = [str(Path(entry or ".").absolute()) for entry in sys.path]
-    plain = {
-        "PYTHONPATH": os.pathsep.join(paths),
-        "PYTHONUNBUFFERED": "1",
-    }
-    shared = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
-    return {**dict.fromkeys(shared, str(threads)), **os.environ, **plain}
+    ours = {"PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"}
+    return {**numerics(threads), **os.environ, **ours}

@@ -4,8 +4,9 @@ This is the sandwich rule of Yu & Huang ("Universally Slimmable Networks", 2019)
 distillation: the labels teach the largest net, and its outputs of the same step teach the others.
 Yu et al. ("BigNAS", 2020) train single-stage supernets so.
 
-All members of a step are one graph. Which subnets they are is an *input* of it (`subnet.Subnet`'s
-sizes), so there is one trace for each resolution and no other.
+Which subnet is trained is an *input* (`subnet.Subnet`'s sizes), so one traced function serves them
+all. A step calls it once for each member, the largest first; the optimizer adds the gradients up,
+and moves the weights after the last.
 
 Importing this module imports Keras.
 """
@@ -19,33 +20,46 @@ from typing import Any
 import keras
 import numpy as np
 
-from .elastic import logits
+from .elastic import as_numpy, logits
 from .net import Net
 from .subnet import weight_shapes
-from .training import Steps, Training
+from .training import Steps
 
 ops: Any = keras.ops
 
+_NAMES = ("kernels", "factors")  # of the variables; only kernels decay
+
 
 class Sandwich(keras.Model):
-    """The members of a step, as one model: (n, members, classes) logits, the largest net first."""
+    """The supernet, one member at a time: (n, classes) logits of the subnet that `sizes` says.
 
-    def __init__(self, whole: Net, members: int, smoothing: float) -> None:
+    Inputs are images, (n, rows, columns, channels), and "sizes", (n, layers × 3), and "teaches",
+    (n, 1): what is the same for all images is repeated, so that batches can be split over devices.
+    """
+
+    def __init__(self, whole: Net, batch: int, smoothing: float) -> None:
         super().__init__(name="supernet")
-        self.whole, self.members, self.smoothing = whole, members, smoothing
-        self.parts = {
-            name: self.add_weight(shape=shape, name=name.replace("/", "_"))
-            for name, shape in weight_shapes(whole).items()
-        }
+        self.whole, self.smoothing = whole, smoothing
+        # Two variables, not hundreds: the optimizer's part of the graph takes seconds to trace.
+        shapes = weight_shapes(whole)
+        self.packs = [
+            _Pack({k: shape for k, shape in shapes.items() if k.endswith("/kernel") == kernels})
+            for kernels in (True, False)
+        ]
+        self.packed = [
+            self.add_weight(shape=(pack.length,), name=name)
+            for pack, name in zip(self.packs, _NAMES, strict=True)
+        ]
+        classes = whole.shapes()[whole.layers[-1].name][0]
+        self.taught = self.add_weight(shape=(batch, classes), trainable=False, name="taught")
         self.built = True
 
     def call(self, inputs: Mapping[str, Any]) -> Any:
-        sizes = ops.reshape(inputs["sizes"][0], (self.members, len(self.whole.layers), 3))
-        found = [logits(self.whole, self.parts, inputs["largest"])]
-        for i in range(self.members):
-            x = inputs["drawn" if i else "smallest"]
-            found.append(logits(self.whole, self.parts, x, sizes=sizes[i]))
-        return ops.stack(found, axis=1)
+        sizes = ops.reshape(inputs["sizes"][0], (len(self.whole.layers), 3))
+        parts: dict[str, Any] = {}
+        for pack, variable in zip(self.packs, self.packed, strict=True):
+            parts.update(pack.parts(ops.convert_to_tensor(variable)))
+        return logits(self.whole, parts, inputs["images"], sizes=sizes)
 
     def compute_loss(
         self,
@@ -55,38 +69,56 @@ class Sandwich(keras.Model):
         sample_weight: Any = None,
         training: bool = True,
     ) -> Any:
-        """Cross-entropy with the labels for the largest net, with its outputs for the others."""
-        classes = y_pred.shape[-1]
+        """Cross-entropy: of the net that teaches with the labels, of others with its outputs."""
+        classes = self.taught.shape[-1]
         labels = ops.one_hot(y, classes) * (1 - self.smoothing) + self.smoothing / classes
-        loss = _cross_entropy(labels, y_pred[:, 0])
-        if self.members:
-            taught = ops.stop_gradient(ops.softmax(y_pred[:, :1]))
-            loss = loss + self.members * _cross_entropy(taught, y_pred[:, 1:])
-        return loss
+        teaches = ops.cast(x["teaches"], "float32")
+        targets = teaches * labels + (1 - teaches) * self.taught
+        said = ops.stop_gradient(ops.softmax(y_pred))
+        self.taught.assign(teaches * said + (1 - teaches) * self.taught)
+        return -ops.mean(ops.sum(targets * ops.log_softmax(y_pred), axis=-1))
 
     def values(self) -> dict[str, np.ndarray]:
-        """The weights, as numpy has them."""
-        return {name: np.array(ops.convert_to_numpy(v)) for name, v in self.parts.items()}
+        """The weights by "layer/part", as numpy has them."""
+        found: dict[str, np.ndarray] = {}
+        for pack, variable in zip(self.packs, self.packed, strict=True):
+            found.update(pack.arrays(as_numpy(variable)))
+        return found
 
     def assign(self, weights: Mapping[str, np.ndarray]) -> None:
         """Take these weights."""
-        for name, variable in self.parts.items():
-            variable.assign(weights[name])
+        for pack, variable in zip(self.packs, self.packed, strict=True):
+            variable.assign(np.concatenate([np.ravel(weights[name]) for name in pack.shapes]))
 
 
-def _cross_entropy(targets: Any, scores: Any) -> Any:
-    return -ops.mean(ops.sum(targets * ops.log_softmax(scores), axis=-1))
+class _Pack:
+    """Weights one after another in a vector."""
+
+    def __init__(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
+        self.shapes = dict(shapes)
+        self.ends = np.cumsum([int(np.prod(shape)) for shape in shapes.values()]).tolist()
+        self.length: int = self.ends[-1]
+
+    def parts(self, vector: Any) -> dict[str, Any]:
+        pieces = ops.split(vector, self.ends[:-1])
+        named = zip(self.shapes.items(), pieces, strict=True)
+        return {name: ops.reshape(piece, shape) for (name, shape), piece in named}
+
+    def arrays(self, vector: np.ndarray) -> dict[str, np.ndarray]:
+        pieces = np.split(vector, self.ends[:-1])
+        named = zip(self.shapes.items(), pieces, strict=True)
+        return {name: piece.reshape(shape) for (name, shape), piece in named}
 
 
-def sandwich(whole: Net, how: Training, steps: int) -> Sandwich:
+def sandwich(steps: Steps) -> Sandwich:
     """A model that is ready to train, with untrained weights."""
-    model = Sandwich(whole, how.drawn + 1, how.smoothing)
-    warm = max(1, steps // 20)
-    rate: Any = keras.optimizers.schedules.CosineDecay(
-        how.rate / warm, max(1, steps - warm), warmup_target=how.rate, warmup_steps=warm
+    how = steps.how
+    model = Sandwich(steps.whole, steps.batch, how.smoothing)
+    members = how.drawn + 2
+    optimizer = keras.optimizers.AdamW(
+        how.rate, weight_decay=how.decay, gradient_accumulation_steps=members
     )
-    optimizer = keras.optimizers.AdamW(rate, weight_decay=how.decay)
-    optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
+    optimizer.exclude_from_weight_decay(var_names=["factors"])
     # TensorFlow would compile for minutes what it then runs no faster; JAX always compiles.
     jit: Any = keras.backend.backend() == "jax"
     model.compile(optimizer, jit_compile=jit)
@@ -118,9 +150,11 @@ def run(
     """
     saved, losses = time.monotonic(), []
     for step in range(start, steps.total):
-        inputs, labels = steps(step)
-        logs: Any = model.train_on_batch(inputs, labels, return_dict=True)
-        losses.append(float(logs["loss"]))
+        members, labels = steps(step)
+        # Not a schedule of Keras's: those count calls, not steps, where gradients are added up.
+        model.optimizer.learning_rate = steps.how.rate_at(step / steps.total)
+        logs: list[Any] = [model.train_on_batch(x, labels, return_dict=True) for x in members]
+        losses.append(float(np.mean([one["loss"] for one in logs])))
         if not np.isfinite(losses[-1]):
             raise ValueError(
                 f"the loss of step {step} is {losses[-1]}: lower the rate ({steps.how.rate:g}), "

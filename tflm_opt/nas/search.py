@@ -23,7 +23,7 @@ from .limits import Limits
 from .parts import evaluator_of, evolution_of, space_of
 from .pool import Pool
 from .space import Space
-from .study import Study, check_objectives, described
+from .study import Study, by_accuracy, check_objectives, described
 from .trials import COMPLETE, Trial
 from .worker import Worker, failing
 
@@ -59,6 +59,7 @@ def search(
     generations: int | None = None,
     minutes: float | None = None,
     workers: int = 1,
+    threads: int | None = None,
     seed: int | None = None,
     evaluator: str | None = None,
     input: str | None = None,
@@ -97,6 +98,8 @@ def search(
         minutes: no evaluation begins after so long in this call.
         workers: processes that evaluate; 0 for none but this one, for debugging. More may be
             started by hand: `python -m tflm_opt.nas.worker DIRECTORY`, also on other machines.
+        threads: of each worker's numerics; by default the cores are shared out when a study
+            begins. It is fixed then, as sums of floats can differ with it.
         seed: of all draws (0).
         evaluator: "supernet", "train", or "module:function" of your own, a function of
             (architecture, net, seed) that returns the accuracy. Workers import it by that name.
@@ -126,6 +129,7 @@ def search(
         evaluator=evaluator,
         input=input,
         population=population,
+        threads=threads,
         options=options,
         pricer=pricer,
         objectives=None if objectives is None else list(check_objectives(objectives)),
@@ -138,6 +142,7 @@ def search(
         generations=generations,
         minutes=minutes,
         workers=workers,
+        threads=threads,
     )
     path = Path(directory if directory is not None else _new_directory())
     began = time.time()
@@ -145,6 +150,7 @@ def search(
         if folder.exists(path):
             setup = resumed(path, asked, (train, val), storage)
         else:
+            asked.setdefault("threads", max(1, (os.cpu_count() or 1) // max(1, workers)))
             setup = begun(path, asked, (train, val), storage, survey, progress)
         goal = _goal(setup, trials, generations, minutes)
         if goal != setup.trials:
@@ -219,23 +225,24 @@ def _created(path: Path, setup: Setup) -> Ledger:
 
 def _prepare(path: Path, setup: Setup, ledger: Ledger, progress: Progress) -> None:
     """What an evaluator needs before the first trial: a supernet, trained."""
-    if setup.evaluator != "supernet" or ledger.facts().get("supernet"):
+    folder = path / "supernet"
+    if setup.evaluator != "supernet" or (ledger.facts().get("supernet") and folder.exists()):
         return
     from .data import Dataset
     from .supernet import Supernet
     from .training import Training
 
-    how = Training(**{"seed": setup.seed, **setup.options.get("supernet", {})})
     data = Dataset.load(path)
-    supernet = Supernet(space_of(path, setup), seed=setup.seed)
     try:
-        supernet.train(
-            data.x_train, data.y_train, how, directory=path / "supernet", progress=progress
-        )
+        how = Training(**{"seed": setup.seed, **setup.options.get("supernet", {})})
+        supernet = Supernet(space_of(path, setup), seed=setup.seed)
+        supernet.train(data.x_train, data.y_train, how, directory=folder, progress=progress)
     except OSError as error:
         if is_full(error):
             raise full(str(path)) from error
         raise
+    except (ValueError, TypeError) as error:
+        raise TflmOptError(f"no supernet can be trained: {error}") from error
     ledger.note("supernet", True)
 
 
@@ -257,12 +264,7 @@ class _Run:
         arguments = [] if until is None else ["--until", str(until)]
         pool: Pool | None = None
         try:
-            pool = Pool(
-                self.study.directory,
-                workers,
-                arguments,
-                threads=max(1, (os.cpu_count() or 1) // workers),
-            )
+            pool = Pool(self.study.directory, workers, arguments, self.study.setup.threads)
             while pool.check():
                 if self.tell():
                     pool.progressed()
@@ -319,6 +321,6 @@ class _Run:
             self._said = (generation, best)
             words = f"generation {generation + 1}"
             if complete:
-                words += f": best {described(self.study.best)}"
+                words += f": best {described(min(complete, key=by_accuracy))}"
             self.progress.step(words)
         self.progress.detail(len(finished), self.goal or len(finished))

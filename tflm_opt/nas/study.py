@@ -80,7 +80,7 @@ class Study:
         """
         if not (complete := self.complete):
             raise TflmOptError(f"{self.directory}: no trial is complete yet")
-        return min(complete, key=_by_accuracy)
+        return min(complete, key=by_accuracy)
 
     def pareto(self, objectives: Sequence[str] | None = None) -> list[Trial]:
         """Trials that no other is better than, by accuracy first.
@@ -99,7 +99,7 @@ class Study:
             return []
         points = np.array([t.scores(chosen) for t in complete])
         front = [t for t, best in zip(complete, nondominated(points), strict=True) if best]
-        return sorted(front, key=_by_accuracy)
+        return sorted(front, key=by_accuracy)
 
     def plot(self, against: str = "sram") -> str:
         """Accuracy against a cost, as SVG text: all trials, the front as stairs, the best marked.
@@ -138,7 +138,7 @@ class Study:
             parts.append(f"{failed} failed")
         parts.append(f"{sum(t.rejected for t in trials)} nets over a limit")
         if complete:
-            parts.append(f"best {described(min(complete, key=_by_accuracy))}")
+            parts.append(f"best {described(min(complete, key=by_accuracy))}")
         return f"<Study {', '.join(parts)}>"
 
 
@@ -155,7 +155,8 @@ _COSTS = (
 )
 
 
-def _by_accuracy(trial: Trial) -> tuple[float, ...]:
+def by_accuracy(trial: Trial) -> tuple[float, ...]:
+    """What complete trials are sorted by, best first."""
     return *trial.scores(("accuracy", "sram", "latency")), trial.number
 
 

@@ -45,7 +45,7 @@ def locate(whole: Net, net: Net) -> Subnet:
     Raises:
         ValueError: it isn't nested; names the layer, and what would have to be the same.
     """
-    large, small = _by_name(whole), _by_name(net)
+    large, small = by_name(whole), by_name(net)
     if unknown := [name for name in small if name not in large]:
         raise ValueError(f"layer {unknown[0]!r} is not in the largest net of the space")
     if net.layers[-1].name != whole.layers[-1].name:
@@ -63,7 +63,8 @@ def locate(whole: Net, net: Net) -> Subnet:
     return Subnet(net, sizes, active)
 
 
-def _by_name(net: Net) -> dict[str, Layer]:
+def by_name(net: Net) -> dict[str, Layer]:
+    """The layers, in their order."""
     return {layer.name: layer for layer in net.layers}
 
 
@@ -172,7 +173,7 @@ def channels(layers: Mapping[str, Layer], name: str) -> int:
 
 def weight_shapes(net: Net) -> dict[str, tuple[int, ...]]:
     """What a net has to learn, by "layer/part", in Keras's layouts."""
-    layers, found = _by_name(net), {}
+    layers, found = by_name(net), {}
     for layer in net.layers:
         if layer.kind == "input":
             continue
@@ -192,7 +193,7 @@ def weight_shapes(net: Net) -> dict[str, tuple[int, ...]]:
 
 def cut(whole: Net, subnet: Subnet, weights: Weights) -> dict[str, np.ndarray]:
     """The subnet's own weights: copies of parts of the largest net's."""
-    large, cuts = _by_name(whole), {}
+    large, cuts = by_name(whole), {}
     for layer in subnet.net.layers:
         own = subnet.active[layer.name]
         for part in ("bias", "gamma", "beta"):

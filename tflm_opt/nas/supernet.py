@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from .evaluate import Evaluation
     from .sandwich import Sandwich
 
-CALIBRATION = 512  # images that batch norm's statistics are measured on
+CALIBRATION = 256  # images that batch norm's statistics are measured on
 _CHUNK = 256  # images in a pass
 
 Architecture = Mapping[str, Any]
@@ -100,7 +100,7 @@ class Supernet:
         how, progress = how or Training(), progress or Silent()
         _check_data(self.whole, x, y)
         steps = Steps(self.space, x, y, how)
-        model = sandwich.sandwich(self.whole, how, steps.total)
+        model = sandwich.sandwich(steps)
         self.weights = untrained(self.whole, how.seed)
         model.assign(self.weights)
         self.history, start = [], 0
@@ -175,7 +175,7 @@ class Supernet:
         """
         import keras
 
-        from .elastic import logits
+        from .elastic import as_numpy, logits
 
         weights = cut(self.whole, subnet, self.weights)
         tensors = {name: keras.ops.convert_to_tensor(w) for name, w in weights.items()}
@@ -183,7 +183,7 @@ class Supernet:
         for x in _chunks(resized(images, size_of(subnet.net))):
             seen: dict[str, Any] = {}
             logits(subnet.net, tensors, x, seen=seen)
-            passes.append({k: (_numpy(mean), _numpy(var)) for k, (mean, var) in seen.items()})
+            passes.append({k: (as_numpy(mean), as_numpy(var)) for k, (mean, var) in seen.items()})
         return weights, _pooled(passes)
 
     def scores(
@@ -192,14 +192,14 @@ class Supernet:
         """Logits of a subnet, (n, classes), after its batch norm was calibrated."""
         import keras
 
-        from .elastic import logits
+        from .elastic import as_numpy, logits
 
         subnet = self.locate(architecture)
         weights, moments = self.calibrated(subnet, calibration)
         tensors = {name: keras.ops.convert_to_tensor(w) for name, w in weights.items()}
         images = resized(x, size_of(subnet.net))
         return np.concatenate(
-            [_numpy(logits(subnet.net, tensors, c, moments=moments)) for c in _chunks(images)]
+            [as_numpy(logits(subnet.net, tensors, c, moments=moments)) for c in _chunks(images)]
         )
 
     def accuracy(
@@ -301,12 +301,14 @@ def _check_data(net: Net, x: np.ndarray, y: np.ndarray) -> None:
 
 
 def _state(model: Sandwich, done: int, history: list[float]) -> dict[str, np.ndarray]:
+    from .elastic import as_numpy
+
     optimizer: Any = model.optimizer
     return {
         "step": np.array(done),
         "history": np.array(history, np.float64),
         **{f"weights/{name}": w for name, w in model.values().items()},
-        **{f"optimizer/{i}": _numpy(v) for i, v in enumerate(optimizer.variables)},
+        **{f"optimizer/{i}": as_numpy(v) for i, v in enumerate(optimizer.variables)},
     }
 
 
@@ -315,8 +317,9 @@ def _restore(
 ) -> tuple[int, list[float]]:
     """Give the model the state; returns the step that it is of, and the losses so far."""
     optimizer: Any = model.optimizer
-    _check_state(folder, state, model.values())
-    model.assign({name: state[f"weights/{name}"] for name in model.parts})
+    weights = model.values()
+    _check_state(folder, state, weights)
+    model.assign({name: state[f"weights/{name}"] for name in weights})
     for i, variable in enumerate(optimizer.variables):
         if f"optimizer/{i}" not in state:
             raise ValueError(f"the state in {folder} is of another optimizer: train again")
@@ -332,12 +335,6 @@ def _check_state(folder: Path, state: Mapping[str, np.ndarray], weights: Weights
                 f"the supernet in {folder} has not the weights of {name!r} that the space's "
                 "largest net has now: the space's code has changed since; train again"
             )
-
-
-def _numpy(tensor: Any) -> np.ndarray:
-    import keras
-
-    return np.array(keras.ops.convert_to_numpy(tensor))
 
 
 def _chunks(images: np.ndarray) -> list[np.ndarray]:

@@ -6,8 +6,8 @@ that is resumed goes on as it would have.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from .net import Net
 from .space import Space, largest, sample, smallest
 from .subnet import Subnet, locate
 
-_TRIES = 64  # to draw a second net of the same resolution
+_WARM = 0.05  # of the steps: the rate rises
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +52,12 @@ class Training:
         if not (self.rate > 0 and self.decay >= 0 and 0 <= self.smoothing < 1):
             raise ValueError("rate is above 0, decay at least 0, smoothing in 0..1 (1 excluded)")
 
+    def rate_at(self, done: float) -> float:
+        """The rate after this part of the training, 0 to 1."""
+        if done < _WARM:
+            return self.rate * (0.1 + 0.9 * done / _WARM)
+        return self.rate * 0.5 * (1 + math.cos(math.pi * (done - _WARM) / (1 - _WARM)))
+
 
 class Steps:
     """What each step trains on: step number to batch, a function of the seed."""
@@ -62,39 +68,29 @@ class Steps:
         self.per_epoch = len(x) // self.batch
         self.total = self.per_epoch * how.epochs
         self.whole = space.net(largest(space))
+        self.large = locate(self.whole, self.whole)
         self.small = locate(self.whole, space.net(smallest(space)))
 
-    def __call__(self, step: int) -> tuple[dict[str, Any], np.ndarray]:
-        """Inputs and labels of `Sandwich`."""
+    def __call__(self, step: int) -> tuple[list[dict[str, np.ndarray]], np.ndarray]:
+        """Inputs of each member of the step, and labels, as `Sandwich` takes them."""
         epoch, at = divmod(step, self.per_epoch)
         order = np.random.default_rng((self.how.seed, 0, epoch)).permutation(len(self.x))
         chosen = order[at * self.batch : (at + 1) * self.batch]
         rng = np.random.default_rng((self.how.seed, 1, step))
         images = augmented(self.x[chosen], rng, shift=self.how.shift, flip=self.how.flip)
-        drawn = self.draw(rng)
-        nets = {"largest": self.whole, "smallest": self.small.net}
-        nets["drawn"] = drawn[0].net if drawn else self.small.net
-        inputs = {name: resized(images, size_of(net)) for name, net in nets.items()}
-        sizes = np.stack([one.sizes for one in (self.small, *drawn)]).reshape(1, -1)
-        # A row an image, though all are alike: what has no batch can't be split over devices.
-        inputs["sizes"] = np.repeat(sizes, len(images), axis=0)
-        return inputs, self.y[chosen]
+        drawn = [self.space.net(sample(self.space, rng)) for _ in range(self.how.drawn)]
+        subnets = [self.large, self.small, *(locate(self.large.net, net) for net in drawn)]
+        return [inputs(one, images, one is self.large) for one in subnets], self.y[chosen]
 
-    def draw(self, rng: np.random.Generator) -> list[Subnet]:
-        """The step's random subnets: all of one resolution, which the first of them decides."""
-        drawn: list[Subnet] = []
-        size = None
-        for _ in range(self.how.drawn):
-            net = self.space.net(sample(self.space, rng))
-            for _ in range(_TRIES):
-                if size in (None, net.input_shape):
-                    break
-                net = self.space.net(sample(self.space, rng))
-            else:
-                net = drawn[0].net
-            size = net.input_shape
-            drawn.append(locate(self.whole, net))
-        return drawn
+
+def inputs(subnet: Subnet, images: np.ndarray, teaches: bool = False) -> dict[str, np.ndarray]:
+    """What `Sandwich` reads. A row an image, though all are alike."""
+    n = len(images)
+    return {
+        "images": resized(images, size_of(subnet.net)),
+        "sizes": np.repeat(subnet.sizes.reshape(1, -1), n, axis=0),
+        "teaches": np.full((n, 1), teaches, np.float32),
+    }
 
 
 def augmented(

@@ -24,6 +24,7 @@ from .evolution import Candidate, scores
 from .space import Architecture
 
 if TYPE_CHECKING:
+    from ..result import Result
     from .study import Study
 
 COMPLETE, FAILED, RUNNING, OPEN = "complete", "failed", "running", "open"
@@ -75,18 +76,27 @@ class Trial:
             raise TflmOptError(f"trial {self.number} is {self.state}: it has no results")
         return scores(self.accuracy, self.cost, objectives)
 
-    def optimize(self, **options: Any) -> Any:
+    def optimize(self, **options: Any) -> Result:
         """Fine-tune, quantize and optimize this net: the `Result` that ships.
 
         Example:
             >>> study.best.optimize().export("platformio", "firmware", board="disco_f746ng")
 
-        Args:
-            options: as `nas.finish.finish` takes them.
-        """
-        from .finish import finish  # pyright: ignore[reportMissingImports]
+        The net comes out of the supernet, if that is what judged it, and is trained on; otherwise
+        it is trained from scratch. Board, limits and input are the study's; `best/` in its
+        directory gets the model, the `.tflite` and what was measured.
 
-        return finish(self.study, self, **options)
+        Args:
+            options: `epochs`, `recipe` (a `nas.recipe.Recipe`), `qat`, `seed`, `verbose`, and
+                whatever else `nas.finish.finish` takes.
+
+        Raises:
+            DoesNotFit: the limits can't be met after all.
+            TflmOptError: a search without data.
+        """
+        from .best import optimized
+
+        return optimized(self, **options)
 
 
 class Stored(Protocol):

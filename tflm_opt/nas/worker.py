@@ -17,8 +17,8 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -46,16 +46,24 @@ class Worker:
         evolution: the list of candidates.
         evaluator: how good one is.
         path: the study's directory, for messages.
+        interruptible: in this context, a signal may stop the worker; elsewhere that waits.
     """
 
     def __init__(
-        self, ledger: Ledger, setup: Setup, evolution: Evolution, evaluator: Any, path: str
+        self,
+        ledger: Ledger,
+        setup: Setup,
+        evolution: Evolution,
+        evaluator: Any,
+        path: str,
+        interruptible: Callable[[], AbstractContextManager[object]] = nullcontext,
     ) -> None:
         self.ledger = ledger
         self.setup = setup
         self.evolution = evolution
         self.evaluator = evaluator
         self.path = path
+        self.interruptible = interruptible
         self._proposed: dict[int, Candidate | None] = {}
 
     def run(
@@ -86,7 +94,8 @@ class Worker:
                 return
             claim = self._next(slots, last)
             if claim is None:
-                time.sleep(_POLL)
+                with self.interruptible():
+                    time.sleep(_POLL)
                 continue
             self._work(claim, last)
             after()
@@ -154,7 +163,8 @@ class Worker:
         seed = self.setup.seed
         began = time.monotonic()
         try:
-            found = self.evaluator.evaluate(dict(candidate.architecture), net, seed=seed)
+            with self.interruptible():
+                found = self.evaluator.evaluate(dict(candidate.architecture), net, seed=seed)
             accuracy = float(found.accuracy)
             if not math.isfinite(accuracy):
                 raise ValueError(f"the evaluator gave an accuracy of {accuracy}")
@@ -211,6 +221,12 @@ def _plain(value: Any) -> Any:
     return value.tolist() if hasattr(value, "tolist") else str(value)
 
 
+def numerics(threads: int) -> dict[str, str]:
+    """Variables of the environment that numerical libraries take their number of threads from."""
+    names = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
+    return dict.fromkeys(names, str(threads))
+
+
 def opened(directory: Path, setup: Setup) -> Ledger:
     """The ledger of a study that exists.
 
@@ -235,11 +251,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--until", type=float, help="begin nothing after this (seconds, Unix time)")
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
+    stops = _Stops()
     say = _Child() if options.child else _by_hand
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _stop)
     try:
-        _run(options)
+        _run(options, stops.interruptible)
     except Stopped:
         return 0
     except Exception as error:
@@ -251,28 +266,55 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _run(options: argparse.Namespace) -> None:
+def _run(
+    options: argparse.Namespace, interruptible: Callable[[], AbstractContextManager[object]]
+) -> None:
     from .parts import evaluator_of, evolution_of
 
     directory: Path = options.directory
     setup = load(directory)
+    for name, value in numerics(setup.threads).items():
+        os.environ.setdefault(name, value)
     ledger = opened(directory, setup)
     evolution = evolution_of(directory, setup)
-    evaluator = evaluator_of(directory, setup)
+    with interruptible():
+        evaluator = evaluator_of(directory, setup)
+    worker = Worker(ledger, setup, evolution, evaluator, str(directory), interruptible)
     trials = setup.trials if options.trials is None else options.trials
-    Worker(ledger, setup, evolution, evaluator, str(directory)).run(
-        trials=trials, until=options.until
-    )
+    worker.run(trials=trials, until=options.until)
 
 
-def _stop(number: int, frame: Any) -> None:
-    """Stop once, by an exception in the main thread; hard, if that doesn't come through."""
-    for other in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(other, signal.SIG_IGN)
-    timer = threading.Timer(_GRACE, os._exit, (1,))
-    timer.daemon = True
-    timer.start()
-    raise Stopped
+class _Stops:
+    """SIGTERM and Ctrl-C: the first one stops the worker where that may be, the rest is ignored.
+
+    Between a claim and its evaluation nothing may be interrupted, or the claim would be lost.
+    """
+
+    def __init__(self) -> None:
+        self._asked = False
+        self._open = False
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._stop)
+
+    def _stop(self, number: int, frame: Any) -> None:
+        if self._asked:
+            return
+        self._asked = True
+        timer = threading.Timer(_GRACE, os._exit, (1,))  # an evaluation that doesn't end
+        timer.daemon = True
+        timer.start()
+        if self._open:
+            raise Stopped
+
+    @contextmanager
+    def interruptible(self) -> Iterator[None]:
+        self._open = True
+        try:
+            if self._asked:
+                raise Stopped
+            yield
+        finally:
+            self._open = False
 
 
 def _by_hand(message: dict[str, str]) -> None:

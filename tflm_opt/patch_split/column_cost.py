@@ -12,10 +12,12 @@ from tflm_opt.patch_split.regions import COLUMN_AXIS
 def column_bytes(columns: ColumnWalk) -> int:
     """Bytes of rings and fronts at the worst op of the stage, at least."""
     ops = columns.walk.stage.ops
+    made = {t: k for k, op in enumerate(ops) for t in op.outputs}
+    read = {t: k for k, op in enumerate(ops) for t in op.inputs}
     always, spans = 0, []
     for tensor, lines in columns.lines.items():
-        first = next((k for k, op in enumerate(ops) if tensor in op.outputs), 0)
-        last = max((k for k, op in enumerate(ops) if tensor in op.inputs), default=first)
+        first = made.get(tensor, 0)
+        last = read.get(tensor, first)
         ring = align_up(lines.ring_bytes, ALIGNMENT)
         front = align_up(lines.front_bytes, ALIGNMENT)
         if lines.rows_kept:
@@ -58,6 +60,8 @@ def column_moves(columns: ColumnWalk) -> int:
 def macs_again(columns: ColumnWalk) -> int:
     """Multiply-accumulates that strips compute beyond once."""
     again = 0
+    if columns.kept:
+        return again
     for op in columns.walk.stage.ops:
         count = OPS[op.kind].macs
         made = columns.made[op.outputs[0]]

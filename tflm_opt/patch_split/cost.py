@@ -374,8 +374,7 @@ class Costs:
             if way.columns is None:
                 peak = passing + self._ends(edge, steps) + body_bytes(steps, ALIGNMENT)
                 return Cost(peak, extra_calls(steps), moved_bytes(steps))
-            stage = replace(steps.stage, columns=way.columns)
-            parts = column_walk(replace(steps, stage=stage))
+            parts = self._column_walk(steps, way.columns)
         except NotStreamable as error:
             if way.columns is None:
                 self.reasons.setdefault(error.at, error)
@@ -399,6 +398,9 @@ class Costs:
             )
             self._walked = key, steps
         return self._walked[1]
+
+    def _column_walk(self, steps: Walk, columns: Columns) -> ColumnWalk:
+        return column_walk(replace(steps, stage=replace(steps.stage, columns=columns)))
 
     def _spread(self, edge: Boundary, parts: ColumnWalk) -> int:
         """Bytes of everything in and around a stage, less what may lie over what it eats."""

@@ -46,10 +46,4 @@ def extra_calls(steps: Walk) -> int:
 
 def moved_bytes(steps: Walk) -> int:
     """Bytes of kept rows that move to the start of their window."""
-    total = 0
-    for tensor, window in steps.windows.items():
-        if window.kept:
-            shifts = window.starts[1:] > window.starts[:-1]
-            stay = np.maximum(steps.made[tensor][1:-1] - window.starts[1:], 0)
-            total += int(stay[shifts].sum()) * row_bytes(tensor)
-    return total
+    return sum(window.moved * row_bytes(tensor) for tensor, window in steps.windows.items())

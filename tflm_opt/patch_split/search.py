@@ -199,7 +199,7 @@ class Search:
         self.progress.detail(0, FRONT)
         path = cuts.least(self.costs)
         if path is None:
-            raise _not_streamable(self.costs)
+            raise not_streamable(self.costs)
         self.bound = cuts.peak(path)
         least = self._improved(path)
         return [*self._between(least), least]
@@ -367,7 +367,7 @@ def pareto(points: list[Point]) -> tuple[Point, ...]:
     return tuple(front)
 
 
-def _not_streamable(costs: Costs) -> UnsupportedModel:
+def not_streamable(costs: Costs) -> UnsupportedModel:
     """Why there is no schedule with a streamed input."""
     (tensor,) = costs.graph.inputs
     for op in costs.graph.ops:

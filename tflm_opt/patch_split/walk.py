@@ -27,7 +27,7 @@ MCUNetV2's patches (Lin et al., 2021) without their recomputed halos.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -48,11 +48,15 @@ class Window:
         kept: whether rows stay from one step to the next. If not, it is transient.
         starts: int64 (steps,): the tensor's row at the window's start, in each step; below 0
             where the window begins with room for padding that nobody writes.
+        dead: rows of a kept window that no later step reads, at most.
+        moved: rows that move to the start of a kept window, in all steps together.
     """
 
     capacity: int
     kept: bool
     starts: np.ndarray
+    dead: int = 0
+    moved: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -144,24 +148,47 @@ def walk(
     """
     if stage.band is None:
         raise ValueError("a stage without a band has no steps to walk")
+    pace = paced(graph, stage, streamed=streamed)
+    return walked(pace, early) if early is not None else Trials(pace).best(body_bytes)
+
+
+class Trials:
+    """The walks of one stage with other ops early, each made when it is asked for."""
+
+    def __init__(self, pace: Pace) -> None:
+        self._pace = pace
+        self._walks: dict[tuple[Op, ...], Walk] = {}
+        self._candidates: dict[tuple[Op, ...], list[Op]] = {}
+
+    def best(self, bytes_of: Callable[[Walk], int]) -> Walk:
+        """The one of fewest bytes: ops become early one after the other, as long as that helps."""
+        best = self._walk(())
+        while left := self._left(best.early):
+            # Nearly always there is none.
+            found = min((self._walk((*best.early, op)) for op in left), key=bytes_of)
+            if bytes_of(found) >= bytes_of(best):
+                break
+            best = found
+        return best
+
+    def _walk(self, early: tuple[Op, ...]) -> Walk:
+        if early not in self._walks:
+            self._walks[early] = walked(self._pace, early)
+        return self._walks[early]
+
+    def _left(self, early: tuple[Op, ...]) -> list[Op]:
+        if early not in self._candidates:
+            self._candidates[early] = self._pace.candidates(early)
+        return self._candidates[early]
+
+
+def paced(graph: Graph, stage: Stage, *, streamed: bool) -> Pace:
+    """How far the ops of a stage come in each step. Arguments and errors: as `walk`."""
     source = _source(graph, stage) if streamed else None
-    results = results_of(graph, stage.ops)
-    reaches = stage_reaches(stage, source)
-    pace = Pace(stage, results, reaches, source)
-    if early is not None:
-        return _walked(pace, early)
-    best, left = _walked(pace, ()), pace.candidates()
-    # One after the other, and nearly always there is none.
-    while left:
-        trials = [_walked(pace, (*best.early, op)) for op in left]
-        found = min(trials, key=body_bytes)
-        if body_bytes(found) >= body_bytes(best):
-            break
-        best, left = found, pace.candidates(found.early)
-    return best
+    return Pace(stage, results_of(graph, stage.ops), stage_reaches(stage, source), source)
 
 
-def _walked(pace: Pace, early: tuple[Op, ...]) -> Walk:
+def walked(pace: Pace, early: tuple[Op, ...]) -> Walk:
     """The walk in which these ops are early."""
     stage = pace.stage
     made = pace.made(early)
@@ -243,7 +270,11 @@ def _window(
         above = np.maximum(np.min(readers, axis=0)[:steps], after - capacity)
         starts = np.where(starts == 0, np.minimum(above, 0), starts)
         starts = np.maximum.accumulate(np.where(works, starts, starts[np.argmax(works)]))
-    return Window(capacity, kept, starts)
+    if not kept:
+        return Window(capacity, kept, starts)
+    dead = int((np.minimum(needed[1:], after) - starts).max(initial=0))
+    stay = np.maximum(made[1:-1] - starts[1:], 0)
+    return Window(capacity, kept, starts, max(dead, 0), int(stay[starts[1:] > starts[:-1]].sum()))
 
 
 def body_bytes(steps: Walk, alignment: int = 1) -> int:
@@ -253,14 +284,16 @@ def body_bytes(steps: Walk, alignment: int = 1) -> int:
     kept ones that nobody reads again.
     """
     ops = steps.stage.ops
+    made = {t: k for k, op in enumerate(ops) for t in op.outputs}
+    read = {t: k for k, op in enumerate(ops) for t in op.inputs}
     kept, spans = 0, []
     for tensor, window in steps.windows.items():
         size = steps.window_bytes(tensor)
         if window.kept:
             kept += -(-size // alignment) * alignment
             continue
-        first = next((k for k, op in enumerate(ops) if tensor in op.outputs), None)
-        last = max((k for k, op in enumerate(ops) if tensor in op.inputs), default=first or 0)
+        first = made.get(tensor)
+        last = read.get(tensor, first or 0)
         over = 0 if first is None else _dead_bytes(steps, ops[first])
         alone = -(-max(size - over, 0) // alignment) * alignment
         # A streamed input is there before its first reader, which may write over it.
@@ -280,7 +313,5 @@ def _dead_bytes(steps: Walk, op: Op) -> int:
     for tensor in dict.fromkeys(op.inputs):
         window = None if tensor is None else steps.windows.get(tensor)
         if tensor is not None and window is not None and window.kept:
-            alive = np.minimum(steps.needed[tensor][1:], steps.made[tensor][1:])
-            dead = int((alive - window.starts).max(initial=0))
-            total += max(dead, 0) * row_bytes(tensor)
+            total += window.dead * row_bytes(tensor)
     return total

@@ -24,6 +24,7 @@ __all__ = [
     "Staged",
     "check_nested",
     "check_space",
+    "complete",
     "default",
     "from_json",
 ]
@@ -89,6 +90,30 @@ def from_json(data: Mapping[str, Any]) -> Space:
         hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(KINDS)}"
         raise ValueError(f"no kind of space is called {kind!r}: {hint}")
     return _own(kind, data)
+
+
+def complete(data: Mapping[str, Any], input_shape: Shape, classes: int) -> Space:
+    """A space of which only some is said, as in a configuration; the rest suits the data.
+
+    Example:
+        >>> complete({"kind": "resnet", "width": [0.5]}, (32, 32, 3), 10).choices["width"]
+        (0.5,)
+        >>> complete({}, (32, 32, 3), 10) == default((32, 32, 3), 10)
+        True
+
+    What isn't said is that of the kind's own default, and the kind that of `default`. A space of
+    your own has to be said whole.
+
+    Raises: ValueError, as `from_json` and `default`.
+    """
+    kind = data.get("kind")
+    if kind is None:
+        plain: Staged = default(input_shape, classes)
+    elif kind in KINDS:
+        plain = KINDS[kind].default(input_shape, classes)
+    else:
+        return from_json(data)
+    return plain.from_json({**plain.to_json(), **data})
 
 
 def _own(kind: str, data: Mapping[str, Any]) -> Space:

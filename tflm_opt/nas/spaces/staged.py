@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -153,14 +154,27 @@ class Staged:
 
     kind: ClassVar[str]
 
+    @classmethod
+    def default(cls, input_shape: Shape, classes: int) -> Staged:
+        """A space of this kind for data of this shape."""
+        raise NotImplementedError
+
     def __post_init__(self) -> None:
-        shape = self.input_shape
-        if not isinstance(shape, tuple) or len(shape) != 3 or not all(map(is_whole, shape)):
+        try:
+            shape = tuple(map(operator.index, self.input_shape))
+            object.__setattr__(self, "classes", operator.index(self.classes))
+        except TypeError as error:
+            raise ValueError(
+                f"input_shape and classes are whole numbers, and not {self.input_shape!r} and "
+                f"{self.classes!r}"
+            ) from error
+        if len(shape) != 3:
             raise ValueError(f"input_shape is {shape!r}: rows, columns, channels")
         if min(shape) < 1:
             raise ValueError(f"input_shape is {shape!r}: nothing to see")
-        if not is_whole(self.classes) or self.classes < 2:
-            raise ValueError(f"classes is {self.classes!r}: at least 2 are needed to tell apart")
+        object.__setattr__(self, "input_shape", shape)
+        if self.classes < 2:
+            raise ValueError(f"classes is {self.classes}: at least 2 are needed to tell apart")
         if not is_whole(self.divisor) or self.divisor < 1:
             raise ValueError(f"divisor is {self.divisor!r}: a whole number from 1")
         if not self.stages or not all(isinstance(one, Stage) for one in self.stages):
@@ -187,15 +201,15 @@ class Staged:
     def _choices(self) -> dict[str, tuple[Any, ...]]:
         found: dict[str, tuple[Any, ...]] = {"resolution": self.resolution, "width": self.width}
         found |= self._more_choices()
-        for index, stage in enumerate(self.stages):
-            prefix = stage_name(index)
+        for place, stage in enumerate(self.stages):
+            prefix = stage_name(place)
             own: dict[str, tuple[Any, ...]] = {
                 f"{prefix}_depth": stage.depths,
                 f"{prefix}_width": stage.widths,
                 f"{prefix}_squeeze": stage.squeeze,
             }
             for block in range(stage.depths[-1]):
-                name = block_name(index, block)
+                name = block_name(place, block)
                 own |= {f"{name}_kernel": stage.kernels, f"{name}_expansion": stage.expansions}
             found |= {name: values for name, values in own.items() if len(values) > 1}
         return found
@@ -213,11 +227,11 @@ class Staged:
         check(self, architecture)
         # The space's own value: JSON and Optuna may have made 1 of 1.0, and keys tell them apart.
         found = {k: v[v.index(architecture[k])] for k, v in self.choices.items()}
-        for index, stage in enumerate(self.stages):
-            depth = self._value(found, f"{stage_name(index)}_depth", stage.depths)
+        for place, stage in enumerate(self.stages):
+            depth = self._value(found, f"{stage_name(place)}_depth", stage.depths)
             for block in range(depth, stage.depths[-1]):
                 for what in ("kernel", "expansion"):
-                    name = f"{block_name(index, block)}_{what}"
+                    name = f"{block_name(place, block)}_{what}"
                     if name in found:
                         found[name] = self.choices[name][0]
         self._narrow_widths(found)
@@ -232,10 +246,10 @@ class Staged:
         filters, ends = self._widths(found), self._ends(found)
         for width in self.width:
             trial = {**found, "width": width}
-            for index, stage in enumerate(self.stages):
+            for place, stage in enumerate(self.stages):
                 if len(stage.widths) > 1:
-                    same = (w for w in stage.widths if self._at(stage, width, w) == filters[index])
-                    trial[f"{stage_name(index)}_width"] = next(same, stage.widths[0])
+                    same = (w for w in stage.widths if self._at(stage, width, w) == filters[place])
+                    trial[f"{stage_name(place)}_width"] = next(same, stage.widths[0])
             if (self._widths(trial), self._ends(trial)) == (filters, ends):
                 found.update(trial)
                 return
@@ -259,8 +273,8 @@ class Staged:
     def _widths(self, architecture: Mapping[str, Any]) -> list[int]:
         """Filters by stage."""
         found = []
-        for index, stage in enumerate(self.stages):
-            own = self._value(architecture, f"{stage_name(index)}_width", stage.widths)
+        for place, stage in enumerate(self.stages):
+            own = self._value(architecture, f"{stage_name(place)}_width", stage.widths)
             found.append(self._at(stage, architecture["width"], own))
         return found
 
@@ -277,19 +291,19 @@ class Staged:
         """The blocks that an architecture has, from input to output."""
         found = []
         source = self._ends(architecture)[0]
-        for index, (stage, filters) in enumerate(
+        for place, (stage, filters) in enumerate(
             zip(self.stages, self._widths(architecture), strict=True)
         ):
-            prefix = stage_name(index)
+            prefix = stage_name(place)
             depth = self._value(architecture, f"{prefix}_depth", stage.depths)
             squeeze = self._value(architecture, f"{prefix}_squeeze", stage.squeeze)
             for position in range(depth):
-                name = block_name(index, position)
+                name = block_name(place, position)
                 kernel = self._value(architecture, f"{name}_kernel", stage.kernels)
                 expansion = self._value(architecture, f"{name}_expansion", stage.expansions)
                 block = Block(
                     name,
-                    index,
+                    place,
                     position,
                     source,
                     filters,
@@ -361,7 +375,9 @@ class Staged:
             )
         if missing := sorted({"input_shape", "classes", "stages"} - set(values)):
             raise ValueError(f"a {cls.kind} space needs {', '.join(missing)}")
-        values["stages"] = tuple(_stage(one) for one in values["stages"])
+        if not isinstance(values["stages"], tuple):
+            raise ValueError(f"stages is {values['stages']!r}: a list of stages")
+        values["stages"] = tuple(map(_stage, values["stages"]))
         return cls(**values)
 
 

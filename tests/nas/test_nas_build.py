@@ -1,0 +1,118 @@
+"""The Keras model of a net and the graph that is priced for it are one net."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+import pytest
+from net_cases import NETS, image, pool
+
+from tflm_opt import graph, passes, quant
+from tflm_opt.graph.ir import Graph, Tensor
+from tflm_opt.nas import zoo
+from tflm_opt.nas.build import build
+from tflm_opt.nas.lower import lower
+from tflm_opt.nas.net import Net
+
+pytestmark = [
+    pytest.mark.tensorflow,
+    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::tflm_opt.quant.CalibrationWarning"),
+]
+keras = pytest.importorskip("keras")
+pytest.importorskip("tensorflow")
+
+CONVERTED = {**NETS, "mlperf_tiny_ic": zoo.mlperf_tiny_ic()}
+
+
+def structure(g: Graph) -> Any:
+    """Kinds, options, shapes and who reads whom, from the output back; no names, no order."""
+    makers = {op.output: op for op in g.ops}
+    known: dict[Tensor, Any] = {}
+
+    def of(tensor: Tensor | None) -> Any:
+        if tensor is None:
+            return None
+        if tensor not in known:
+            op = makers.get(tensor)
+            what = (tensor.shape, tensor.dtype, len(tensor.quant.scale) if tensor.quant else 0)
+            # Axes are part of what an op does; weights are not.
+            values = tensor.data.tolist() if tensor.constant and tensor.quant is None else None
+            read = tuple(of(t) for t in op.inputs) if op else ()
+            known[tensor] = (op and (op.kind, op.options), *what, values, read)
+        return known[tensor]
+
+    return len(g.ops), [of(t) for t in g.inputs], [of(t) for t in g.outputs]
+
+
+def awake(model: Any) -> Any:
+    """The model with biases that training would have given it; the converter drops zeros."""
+    rng = np.random.default_rng(0)
+    for weight in model.weights:
+        if weight.path.endswith(("bias", "beta")):
+            weight.assign(rng.normal(0, 0.1, weight.shape))
+    return model
+
+
+@pytest.mark.parametrize("name", CONVERTED)
+def test_the_converter_makes_the_same_graph(name: str) -> None:
+    net = CONVERTED[name]
+    data = np.random.default_rng(0).normal(size=(8, *net.input_shape)).astype(np.float32)
+    converted = quant.quantize(awake(build(net, seed=1)), data).tflite
+    ours = lower(net)
+    theirs = passes.run(graph.read(converted), passes.default_pipeline())
+    assert structure(ours) == structure(theirs)
+
+
+@pytest.mark.parametrize("name", CONVERTED)
+def test_shapes_and_names_are_the_net_s(name: str) -> None:
+    net = CONVERTED[name]
+    model = build(net)
+    shapes = net.shapes()
+    for layer in net.layers:
+        made = model.get_layer(layer.name)
+        if layer.kind != "input":
+            assert made.output.shape[1:] == shapes[layer.name]
+        assert not (layer.norm and made.use_bias)
+    assert model.output.shape[1:] == shapes[net.layers[-1].name]
+    norms = [one for one in model.layers if isinstance(one, keras.layers.BatchNormalization)]
+    assert {one.name for one in norms} == {f"{one.name}_norm" for one in net.layers if one.norm}
+
+
+def test_the_seed_decides_layer_by_layer() -> None:
+    net = NETS["sigmoids"]
+    one, same, other = (build(net, seed=seed) for seed in (0, 0, 1))
+    pairs = list(zip(one.get_weights(), same.get_weights(), strict=True))
+    assert all(np.array_equal(a, b) for a, b in pairs)
+    assert not np.array_equal(one.get_weights()[0], other.get_weights()[0])
+    shorter = build(Net(net.layers[:2]), seed=0)  # the same first layer in another net
+    assert np.array_equal(one.get_weights()[0], shorter.get_weights()[0])
+
+
+def test_norm_needs_weights() -> None:
+    with pytest.raises(ValueError, match=r"layer 'p'.*norm=True"):
+        build(Net((image(8, 8, 2), pool("max", "p", "image", 2, 2, norm=True))))
+
+
+@pytest.mark.skipif(find_spec("jax") is None, reason="Keras's other backends need JAX or PyTorch")
+def test_another_backend() -> None:
+    code = """
+import sys, numpy as np
+from net_cases import NETS
+from tflm_opt.nas.build import build
+model = build(NETS["every kind, odd sizes"], seed=0)
+out = np.asarray(model(np.ones((2, 33, 30, 3), "float32")))
+assert out.shape == (2, 5) and np.allclose(out.sum(1), 1, atol=1e-5)
+assert "tensorflow" not in sys.modules, "TensorFlow"
+"""
+    search = os.pathsep.join((os.path.dirname(__file__), *sys.path))
+    environment = {**os.environ, "KERAS_BACKEND": "jax", "PYTHONPATH": search}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,32 @@
+"""From estimated work to instructions and time: constants that were measured."""
+
+from __future__ import annotations
+
+from ..boards import Board
+from ..graph.geometry import op_macs
+from ..graph.ir import Graph, Op
+
+# Cycles an instruction takes, by core: what `tflm_opt.measure` estimates for nets of a search, as
+# `python benchmarks/nas_cost.py --pace` prints. Waits for the flash memory are not in it.
+CYCLES = {"cortex-m4": 1.6}
+_USUAL = 1.6
+
+# Instructions an output element, of ops without weights.
+PER_ELEMENT = {"ADD": 12.5}
+_PER_ELEMENT = 12.0
+
+
+def others(graph: Graph) -> float:
+    """Estimated instructions of the ops that the planner's own estimate leaves out."""
+    return sum(_alone(op) for op in graph.ops if not op_macs(op))
+
+
+def _alone(op: Op) -> float:
+    source = op.inputs[0] if op.inputs else None
+    elements = max(op.outputs[0].elements, 0 if source is None else source.elements)
+    return PER_ELEMENT.get(op.kind, _PER_ELEMENT) * elements
+
+
+def cycles(instructions: float, board: Board) -> float:
+    """Estimated cycles."""
+    return instructions * CYCLES.get(board.core, _USUAL)

@@ -1,0 +1,222 @@
+"""The paths of `patch_split.cuts`, found with few prices.
+
+All stages begin with a lower bound, from sizes alone; a shortest path is found among those, the
+stages on it are priced, and so on until all stages of a shortest path are priced exactly (LazySP,
+Dellin and Srinivasa, 2016). Single ops, which are free where they fit, are never in doubt, so few
+stages are ever asked for.
+
+A family of ways is sorted by memory. So the first way of a family is all that the least peak asks
+for, and for the least work under a limit the last way that fits is looked for by halving. Stages
+are no longer than `LONGEST` ops: longer ones are all but never best.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..patch_split.cost import BYTE_WORK, CALL_WORK, PIXELS_WORK, Way
+from ..patch_split.cuts import FAR, Part, Path
+from .shared import SharedCosts
+
+# Ops of the longest stage that is looked at.
+LONGEST = 16
+
+
+class Paths:
+    """Shortest paths of one graph."""
+
+    def __init__(self, costs: SharedCosts) -> None:
+        self._costs = costs
+        self._count = len(costs.graph.ops)
+        self._longest = min(LONGEST, self._count)
+        found = (costs.whole(k) for k in range(self._count))
+        self._alone = [FAR if cost is None else cost.peak for cost in found]
+        self._bounds = costs.bounds(self._longest)  # [start, length - 1]
+        self._least = self._bounds.copy()
+        self._shape = costs.shape(self._longest)
+        self._inside = np.tri(self._longest, dtype=bool)[None]
+        twice = 2 * self._shape.rows[:, None, :] - 1
+        self._by_columns = (twice * self._inside).sum(axis=2) * PIXELS_WORK
+        self._floors = np.zeros_like(self._bounds)
+        self._seen_at = 0
+        self._settled: dict[tuple[int, int], Part | None] = {}
+
+    def least(self) -> int | None:
+        """The least peak of all paths; None if there is no path."""
+        while True:
+            peak = self._bottleneck()
+            if peak >= FAR:
+                return None
+            cover = self._cover(peak)
+            doubtful = [key for key in cover if key not in self._settled]
+            for start, stop in doubtful or cover:
+                self._settle(start, stop, exact=not doubtful)
+            if not doubtful and all(self._least[a, b - a - 1] <= peak for a, b in cover):
+                return peak
+
+    def cheapest(self, limit: int) -> Path | None:
+        """The path of least work whose stages need `limit` bytes or less; None if there is none."""
+        known: dict[tuple[int, int], Part | None] = {}
+        if limit > self._seen_at:
+            self._floors[:] = 0
+        self._seen_at = limit
+        works = self._least_works(limit)
+        fits = [peak <= limit and peak < FAR for peak in self._alone]
+        while True:
+            path = self._shortest(works, fits)
+            if path is None:
+                return None
+            doubtful = [key for key in path if key not in known and not self._free(key, fits)]
+            if not doubtful:
+                parts = [self._single(k) if self._free(k, fits) else _sure(known[k]) for k in path]
+                before = [part.cost.exact for part in parts]
+                for part in parts:
+                    self._costs.exact(part.start, part.stop, part.way)
+                if all(before):
+                    return tuple(parts)
+                doubtful = [k for k, sure in zip(path, before, strict=True) if not sure]
+            for start, stop in doubtful:
+                part = known[start, stop] = self._fitting(start, stop, limit)
+                work = FAR if part is None else part.cost.work
+                works[start, stop - start - 1] = work
+                if limit <= self._seen_at:  # with less memory, it is no less
+                    self._floors[start, stop - start - 1] = work
+
+    # ---- least peak ----
+
+    def _bottleneck(self) -> int:
+        """The least peak by the prices known so far."""
+        best = [FAR] * (self._count + 1)
+        best[0] = 0
+        rows = self._least.tolist()
+        for start in range(self._count):
+            floor = best[start]
+            if floor >= FAR:
+                continue
+            alone = max(floor, self._alone[start])
+            if alone < best[start + 1]:
+                best[start + 1] = alone
+            for stop, price in enumerate(rows[start], start + 1):
+                if stop > self._count:
+                    break
+                high = price if price > floor else floor
+                if high < best[stop]:
+                    best[stop] = high
+        return best[-1]
+
+    def _cover(self, peak: int) -> list[tuple[int, int]]:
+        """Stages of several ops of a path that needs no more than that, by what is known."""
+        fits = [alone <= peak for alone in self._alone]
+        works = np.where(self._least <= peak, 1000, FAR)
+        for start, stop in self._settled:
+            if works[start, stop - start - 1] < FAR:
+                works[start, stop - start - 1] = 1
+        path = self._shortest(works, fits)
+        assert path is not None
+        return [key for key in path if not self._free(key, fits)]
+
+    def _settle(self, start: int, stop: int, *, exact: bool) -> None:
+        """The least price of a stage: the best estimate, or if that is known, exactly."""
+        best: Part | None = None
+        if exact:
+            part = self._settled[start, stop]
+            assert part is not None
+            self._costs.exact(start, stop, part.way)
+        for family in self._costs.families(start, stop):
+            high = FAR if best is None else best.cost.peak
+            if self._costs.least(start, stop, family) < high:
+                cost = self._costs.of(start, stop, family[0])
+                if cost is not None and cost.peak < high:
+                    best = Part(start, stop, family[0], cost)
+        self._settled[start, stop] = best
+        self._least[start, stop - start - 1] = FAR if best is None else best.cost.peak
+
+    # ---- least work ----
+
+    def _least_works(self, limit: int) -> np.ndarray:
+        """Estimated instructions that stages add at least, within a limit: of calls and moves.
+
+        A stage makes its largest tensor in as many steps as that is larger than the room for it.
+        """
+        shape = self._shape
+        steps = np.maximum(shape.inner / np.maximum(limit - shape.ends, 1), 2)
+        every = np.minimum(steps[:, :, None], shape.rows[:, None, :]) - 1
+        calls = np.maximum((every * self._inside).sum(axis=2), 0)
+        of_rows = calls * CALL_WORK + shape.between * (steps - 1) * BYTE_WORK
+        works = np.minimum(of_rows, self._by_columns).astype(np.int64)
+        works = np.maximum(works, self._floors)
+        return np.where((self._bounds <= limit) & (self._least <= limit), works, FAR)
+
+    def _fitting(self, start: int, stop: int, limit: int) -> Part | None:
+        """The way of least work that fits a limit, by the prices known so far."""
+        best: Part | None = None
+        for family in self._costs.families(start, stop):
+            if self._costs.least(start, stop, family) > limit:
+                continue
+            if best is not None and best.cost.work <= self._costs.least_work(
+                start, stop, family[-1]
+            ):
+                continue
+            part = self._last_that_fits(start, stop, family, limit)
+            if part is not None and (best is None or part.cost.work < best.cost.work):
+                best = part
+        return best
+
+    def _last_that_fits(
+        self, start: int, stop: int, family: Sequence[Way], limit: int
+    ) -> Part | None:
+        low, high = 0, len(family)
+        found: Part | None = None
+        while low < high:
+            middle = (low + high) // 2 if found else low
+            cost = self._costs.of(start, stop, family[middle])
+            if cost is not None and cost.peak <= limit:
+                found, low = Part(start, stop, family[middle], cost), middle + 1
+            else:
+                high = middle
+        return found
+
+    def _shortest(self, works: np.ndarray, fits: Sequence[bool]) -> list[tuple[int, int]] | None:
+        """A path of least sum, as (start, stop); single ops that fit are free."""
+        count = self._count
+        best = [FAR] * (count + 1)
+        back = [0] * (count + 1)
+        best[0] = 0
+        last = max((k for k in range(count) if not fits[k]), default=-1)
+        rows = works[: last + 1].tolist()
+        for start in range(last + 1):
+            floor = best[start]
+            if floor >= FAR:
+                continue
+            if fits[start] and floor < best[start + 1]:
+                best[start + 1], back[start + 1] = floor, start
+            for stop, work in enumerate(rows[start], start + 1):
+                if stop > count:
+                    break
+                if floor + work < best[stop]:
+                    best[stop], back[stop] = floor + work, start
+        ends = [k for k in range(last + 1, count + 1) if best[k] < FAR]
+        if not ends:
+            return None
+        end = min(ends, key=best.__getitem__)
+        path = [(k, k + 1) for k in range(end, count)]
+        while end:
+            path.append((back[end], end))
+            end = back[end]
+        return sorted(path)
+
+    @staticmethod
+    def _free(key: tuple[int, int], fits: Sequence[bool]) -> bool:
+        return key[1] == key[0] + 1 and fits[key[0]]
+
+    def _single(self, key: tuple[int, int]) -> Part:
+        cost = self._costs.whole(key[0])
+        assert cost is not None
+        return Part(*key, Way(), cost)
+
+
+def _sure(part: Part | None) -> Part:
+    assert part is not None
+    return part

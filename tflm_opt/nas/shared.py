@@ -1,0 +1,396 @@
+"""Prices of stages, shared by nets that have the same stages.
+
+What a stage costs depends on its ops, on how they are wired, and on which of its tensors others
+want; of the rest of the net it depends on one number only, the bytes that pass it by. So nets of
+one search, which differ in a few blocks, share nearly all prices. A stage is known by its
+*signature*: a number for each op, of all that its costs depend on, with what it reads and who reads
+it counted from where it stands. Of rows and columns, channels say nothing, so how a stage walks is
+shared by even more nets: by those that have its shape.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from .. import codegen
+from ..arena.plan import ALIGNMENT, Spacing, spacing
+from ..arena.problem import align_up
+from ..codegen.rooms import Kernels, key
+from ..codegen.uses import Use, uses
+from ..graph.ir import Graph, Op, Tensor
+from ..patch_split.columns import ColumnWalk, column_walk, pixel_bytes
+from ..patch_split.cost import BYTE_WORK, Band, Cost, Costs, Way
+from ..patch_split.regions import NotStreamable
+from ..patch_split.schedule import Columns, Schedule, Stage
+from ..patch_split.walk import Trials, Walk, body_bytes, paced
+
+# Constants of so many values are compared by value: axes, paddings, shapes.
+_SMALL = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What an op's kernels gain from scratch in a stage.
+
+    Attributes:
+        needs: by size of scratch, from none on: bytes that the step needs, without what passes by.
+        works: estimated instructions with each of them.
+    """
+
+    needs: tuple[int, ...]
+    works: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Detail:
+    """A stage in one way, op by op. `moved` is the work of moving kept rows."""
+
+    rooms: tuple[Room, ...]
+    moved: float
+
+    @property
+    def need(self) -> int:
+        """Bytes of the worst step without optional scratch."""
+        return max((room.needs[0] for room in self.rooms), default=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What the work of stages depends on, by [start, length - 1].
+
+    Attributes:
+        ends: bytes around the stage.
+        inner: of the largest tensor inside, or of those together of which rows stay.
+        rows: by [start, position in the stage]: rows that the op makes at least.
+        between: bytes that stay from one step to the next.
+    """
+
+    ends: np.ndarray
+    inner: np.ndarray
+    rows: np.ndarray
+    between: np.ndarray
+
+
+class Shared:
+    """What is known of stages. `tier`: of the core, `kernels.table.pace_of`."""
+
+    def __init__(self, tier: str) -> None:
+        self.tier = tier
+        self.ops: dict[Any, int] = {}
+        self.stages: dict[tuple[int, int], int] = {}
+        self.estimates: dict[
+            tuple[int, Way], tuple[Cost | None, tuple[int, NotStreamable] | None]
+        ] = {}
+        self.details: dict[tuple[int, Way], Detail | None] = {}
+        self.rows: dict[tuple[int, Band], Trials] = {}
+        self.columns: dict[tuple[Walk, Columns], ColumnWalk | NotStreamable] = {}
+
+    def op(self, signature: Any) -> int:
+        """The number of an op's signature."""
+        return self.ops.setdefault(signature, len(self.ops))
+
+    def stage(self, before: int, op: int) -> int:
+        """The number of a stage: of the one without its last op, and that op."""
+        return self.stages.setdefault((before, op), len(self.stages) + 1)
+
+
+class SharedCosts(Costs):
+    """Prices of one graph's stages, as `Costs` has them, but for one thing.
+
+    Its exact prices are those of the worst step, without the planner's proof that buffers can't
+    fit together as well as each step allows: a few bytes less, in a hundredth of the time.
+    """
+
+    def __init__(self, graph: Graph, shared: Shared, *, streamed: bool) -> None:
+        self.shared = shared
+        super().__init__(graph, streamed=streamed, scratch=codegen.scratch, access=codegen.access)
+        self._numbers, self._shapes = self._signed()
+        self._shape_ids: dict[tuple[int, int], int] = {}
+        self._stage_ids: dict[tuple[int, int], int] = {}
+
+    def detail(self, start: int, stop: int, way: Way) -> Detail | None:
+        """A stage op by op; None if it can't run that way."""
+        key = self._stage_id(start, stop), way
+        if key not in self.shared.details:
+            self.shared.details[key] = self._detailed(start, stop, way)
+        return self.shared.details[key]
+
+    def around(self, start: int, stop: int) -> int:
+        """Bytes that pass ops [start, stop) by and that they don't read."""
+        inside = {
+            self._lives.tensors[t]
+            for op in self.graph.ops[start:stop]
+            for t in op.inputs
+            if t is not None and t in self._lives.tensors
+        }
+        passing = self.boundary(start, stop).passing
+        return self._bytes([i for i in passing if i not in inside])
+
+    def bounds(self, longest: int) -> np.ndarray:
+        """Bytes that stages need whatever the way: int64 [start, length - 1]."""
+        first, after, passing, consumed, results = self._edges(longest)
+        whole, between = (self._surely_kept(first, after, which) for which in (0, 1))
+        of_rows = np.maximum(consumed, results) + whole
+        of_columns = np.maximum(consumed, results + between)
+        no_columns = np.concatenate([[0], np.cumsum(~np.array(self._columns))])
+        stops = np.minimum(after[:, :, 0], len(self.graph.ops))
+        possible = no_columns[stops] == no_columns[first[:, :, 0] - 1]
+        return passing + np.where(possible, np.minimum(of_columns, of_rows), of_rows)
+
+    def shape(self, longest: int) -> Shape:
+        """What the work of stages depends on."""
+        first, after, passing, consumed, results = self._edges(longest)
+        count = len(self.graph.ops)
+        inner, rows = (np.zeros((count, longest), np.int64) for _ in range(2))
+        outs = [sum(t.nbytes for t in op.outputs) for op in self.graph.ops]
+        for start in range(count):
+            stop = min(start + longest, count)
+            inner[start, 1 : stop - start] = np.maximum.accumulate(outs[start : stop - 1])
+            rows[start, : stop - start] = self._rows[start:stop]
+        inner = np.maximum(inner, self._surely_kept(first, after, outs))
+        ends = passing + np.maximum(consumed, results)
+        return Shape(ends, inner, rows, self._surely_kept(first, after, 1))
+
+    def _edges(self, longest: int) -> tuple[np.ndarray, ...]:
+        """Steps of stages, first and behind the last, and bytes passing, consumed and left."""
+        lives = [b for i, b in enumerate(self._lives.buffers) if i != self._source]
+        sizes = np.array([s for i, s in enumerate(self._sizes) if i != self._source])
+        begin, end = (np.array([getattr(b, k) for b in lives]) for k in ("start", "stop"))
+        first = np.arange(1, len(self.graph.ops) + 1)[:, None, None]
+        after = first + np.arange(1, longest + 1)[None, :, None]
+        before = begin < first
+        passing = (before & (end > after)) @ sizes
+        consumed = (before & (end > first) & (end <= after)) @ sizes
+        results = (~before & (begin < after) & (end > after)) @ sizes
+        return first, after, passing, consumed, results
+
+    def _surely_kept(
+        self, first: np.ndarray, after: np.ndarray, which: int | list[int]
+    ) -> np.ndarray:
+        """Bytes of tensors inside of which rows stay, in or between steps: as `Costs.bound`.
+
+        Or by a list of bytes by the op that makes them.
+        """
+        kept: dict[tuple[int, int], int] = {}
+        for row in self._least:
+            for maker, last, *both in row:
+                size = both[which] if isinstance(which, int) else which[maker]
+                kept[maker, last] = max(kept.get((maker, last), 0), size)
+        if not kept:
+            return np.zeros((1, 1), np.int64)
+        makers, lasts = (np.array([key[i] for key in kept]) + 1 for i in (0, 1))
+        return ((makers >= first) & (lasts < after)) @ np.array(list(kept.values()))
+
+    def _estimate(self, start: int, stop: int, way: Way) -> Cost | None:
+        key = self._stage_id(start, stop), way
+        passing = self._bytes(self.boundary(start, stop).passing)
+        if key not in self.shared.estimates:
+            before = dict(self.reasons)
+            found = super()._estimate(start, stop, way)
+            alone = None if found is None else replace(found, peak=found.peak - passing)
+            ops = self.graph.ops[start:stop]
+            new = [(ops.index(op), e) for op, e in self.reasons.items() if op not in before]
+            self.shared.estimates[key] = alone, new[0] if new else None
+        known, reason = self.shared.estimates[key]
+        if reason is not None:
+            at, error = reason
+            self.reasons.setdefault(self.graph.ops[start + at], error)
+        return None if known is None else replace(known, peak=known.peak + passing)
+
+    def _walk(self, start: int, stop: int, band: Band) -> Walk:
+        """The steps of ops [start, stop), from those of a stage of the same shape."""
+        key = start, stop, band
+        if self._walked is None or self._walked[0] != key:
+            ops = self.graph.ops[start:stop]
+            stage = Stage(ops, band)
+            shape = self._shape_id(start, stop), band
+            if shape not in self.shared.rows:
+                self.shared.rows[shape] = Trials(paced(self.graph, stage, streamed=self.streamed))
+            trials = self.shared.rows[shape]
+            self._alike = trials.best(lambda steps: body_bytes(as_stage(steps, stage)))
+            self._walked = key, as_stage(self._alike, stage)
+        return self._walked[1]
+
+    def _column_walk(self, steps: Walk, columns: Columns) -> ColumnWalk:
+        """The columns of the stage that was walked last."""
+        key = self._alike, columns
+        if key not in self.shared.columns:
+            stage = replace(self._alike.stage, columns=columns)
+            try:
+                self.shared.columns[key] = column_walk(replace(self._alike, stage=stage))
+            except NotStreamable as error:
+                self.shared.columns[key] = error
+        found = self.shared.columns[key]
+        if isinstance(found, NotStreamable):
+            raise found
+        return as_columns(found, replace(steps, stage=replace(steps.stage, columns=columns)))
+
+    def _planned(self, start: int, stop: int, way: Way) -> int | None:
+        found = self.detail(start, stop, way)
+        if found is None:
+            return None
+        return self.around(start, stop) + align_up(found.need, ALIGNMENT)
+
+    def _detailed(self, start: int, stop: int, way: Way) -> Detail | None:
+        ops = self.graph.ops[start:stop]
+        alone = self._alone(self.boundary(start, stop), ops)
+        streamed = self._source is not None and any(
+            self._lives.tensors[t] == self._source for t in alone.inputs
+        )
+        kind = "streamed" if streamed else "resident"
+        schedule = Schedule((Stage(ops, way.band, way.columns),), kind)
+        try:
+            used = uses(alone, schedule)
+        except NotStreamable as error:
+            self.reasons.setdefault(error.at, error)
+            return None
+        cost = self.of(start, stop, way)
+        moved = 0.0 if cost is None else cost.moved * BYTE_WORK
+        return Detail(tuple(_rooms(alone, schedule, used, self.shared.tier)), moved)
+
+    def _shape_id(self, start: int, stop: int) -> int:
+        known = self._shape_ids.get((start, stop))
+        if known is None:
+            before = self._shape_id(start, stop - 1) if stop > start + 1 else -self.streamed
+            known = self.shared.stage(before, self._shapes[stop - 1])
+            self._shape_ids[start, stop] = known
+        return known
+
+    def _stage_id(self, start: int, stop: int) -> int:
+        known = self._stage_ids.get((start, stop))
+        if known is None:
+            before = self._stage_id(start, stop - 1) if stop > start + 1 else -self.streamed
+            known = self.shared.stage(before, self._numbers[stop - 1])
+            self._stage_ids[start, stop] = known
+        return known
+
+    def _signed(self) -> tuple[list[int], list[int]]:
+        """A number for each op, and one for what of it rows and columns depend on."""
+        ops = self.graph.ops
+        readers: dict[Tensor, list[int]] = {}
+        for k, op in enumerate(ops):
+            for tensor in op.inputs:
+                if tensor is not None and tensor.data is None:
+                    readers.setdefault(tensor, []).append(k)
+        made = {t: k for k, op in enumerate(ops) for t in op.outputs}
+        out = frozenset(self.graph.outputs)
+
+        def wired(k: int, tensor: Tensor) -> Any:
+            by = tuple(r - k for r in readers.get(tensor, ()))
+            return by, made[tensor] - k if tensor in made else None, tensor in out
+
+        def held(k: int, tensor: Tensor) -> Any:
+            at = self._lives.tensors.get(tensor)
+            if at is None:
+                return None
+            buffer = self._lives.buffers[at]
+            return buffer.start - k, buffer.stop - k, self._sizes[at]
+
+        numbers, shapes = [], []
+        for k, op in enumerate(ops):
+            tensors = [(t, wired(k, t)) for t in (*op.inputs, *op.outputs) if t and t.data is None]
+            constants = [t for t in op.inputs if t is not None and t.data is not None]
+            places = tuple(t is None or t.data is None for t in op.inputs)
+            first = op.outputs[0].quant
+            number = (
+                (op.kind, op.options, places),
+                tuple((t.shape, t.dtype, t.variable, w, held(k, t)) for t, w in tensors),
+                tuple(t.quant is not None and t.quant.same_as(first) for t, _ in tensors),
+                tuple(map(_constant, constants)),
+            )
+            shape = (
+                (op.kind, op.options, places),
+                tuple((t.shape[:-1], len(t.shape), t.dtype, w) for t, w in tensors),
+                tuple((t.shape[1:-1], t.dtype, _small(t)) for t in constants),
+            )
+            numbers.append(self.shared.op(number))
+            shapes.append(self.shared.op(shape))
+        return numbers, shapes
+
+
+def _constant(tensor: Tensor) -> Any:
+    scales = 0 if tensor.quant is None else len(tensor.quant.scale)
+    return tensor.shape, tensor.dtype, scales, _small(tensor)
+
+
+def _small(tensor: Tensor) -> bytes | None:
+    """The values of axes, paddings and shapes."""
+    small = tensor.elements <= _SMALL and tensor.dtype in ("int32", "int64")
+    if not small or tensor.data is None or tensor.quant is not None:
+        return None
+    return tensor.data.tobytes()
+
+
+def as_stage(steps: Walk, stage: Stage) -> Walk:
+    """The walk of another stage of the same shape."""
+    swap = _swapped(steps.stage.ops, stage.ops)
+    ops = dict(zip(steps.stage.ops, stage.ops, strict=True))
+    return Walk(
+        stage=stage,
+        steps=steps.steps,
+        made={swap[t]: rows for t, rows in steps.made.items()},
+        needed={swap[t]: rows for t, rows in steps.needed.items()},
+        windows={swap[t]: window for t, window in steps.windows.items()},
+        outside=tuple(swap[t] for t in steps.outside),
+        results=tuple(swap[t] for t in steps.results),
+        source=None if steps.source is None else swap[steps.source],
+        summed=None if steps.summed is None else ops[steps.summed],
+        early=tuple(ops[op] for op in steps.early),
+    )
+
+
+def as_columns(columns: ColumnWalk, steps: Walk) -> ColumnWalk:
+    """The columns of another stage of the same shape, which walks like that."""
+    swap = _swapped(columns.walk.stage.ops, steps.stage.ops)
+    return ColumnWalk(
+        walk=steps,
+        kept=columns.kept,
+        parts=columns.parts,
+        made={swap[t]: found for t, found in columns.made.items()},
+        lowest={swap[t]: found for t, found in columns.lowest.items()},
+        lines={
+            swap[t]: replace(lines, pixel=pixel_bytes(swap[t]))
+            for t, lines in columns.lines.items()
+        },
+    )
+
+
+def _swapped(ops: tuple[Op, ...], others: tuple[Op, ...]) -> dict[Tensor, Tensor]:
+    swap: dict[Tensor, Tensor] = {}
+    for op, other in zip(ops, others, strict=True):
+        for one, another in zip(op.inputs, other.inputs, strict=True):
+            if one is not None and another is not None:
+                swap[one] = another
+        swap.update(zip(op.outputs, other.outputs, strict=True))
+    return swap
+
+
+def _rooms(graph: Graph, schedule: Schedule, used: tuple[Use, ...], tier: str) -> list[Room]:
+    """For each op the needs of its step, by levels as `furnish` has them."""
+    sizes = [use.sizes(tier) for use in used]
+    needs: list[dict[int, int]] = []
+    for level in range(max(len(s) for s in sizes)):
+        tried = {use.op: s[min(level, len(s) - 1)] for use, s in zip(used, sizes, strict=True)}
+        needs.append(_spacing(graph, schedule, used, tried).needs())
+    rooms = []
+    for step, (use, own) in enumerate(zip(used, sizes, strict=True), start=1):
+        by_level = tuple(needs[level].get(step, 0) for level in range(len(own)))
+        # Steps at which no buffer begins aren't listed; those around them need no less.
+        rooms.append(Room(by_level, tuple(use.work(size, tier) for size in own)))
+    return rooms
+
+
+def _spacing(
+    graph: Graph, schedule: Schedule, used: tuple[Use, ...], tried: dict[Op, int]
+) -> Spacing:
+    found: dict[Tensor, int] = {}
+    for use in used:
+        weights, size = key(use.op), tried[use.op]
+        if weights is not None:
+            size = min(found.get(weights, size), size)
+            found[weights] = 0 if size < use.least else size
+    kernels = Kernels(found)
+    return spacing(graph, schedule, scratch=kernels.scratch, access=kernels.access)
