@@ -21,7 +21,7 @@ import numpy as np
 from ..errors import TflmOptError
 from .data import FILE, Dataset
 from .net import Net
-from .recipe import Recipe, accuracy, train
+from .recipe import Recipe, accuracy, threshold, train
 
 EVALUATORS = ("supernet", "train")
 _SIZES_KEPT = 3  # data sets resized for nets before
@@ -156,10 +156,14 @@ def int8_accuracy(model: Any, data: Dataset, *, seed: int = 0) -> float:
     from .. import quant
 
     made = quant.quantize(model, data.x_train[:: max(1, len(data.x_train) // _CALIBRATION)])
-    return float(np.mean(_classes(made.tflite, data.x_val) == data.y_val))
+    outputs = _outputs(made.tflite, data.x_val)
+    if outputs.shape[1] > 1:
+        return float(np.mean(outputs.argmax(1) == data.y_val))
+    return float(np.mean((outputs[:, 0] > threshold(model)) == data.y_val))
 
 
-def _classes(tflite: bytes, x: np.ndarray) -> np.ndarray:
+def _outputs(tflite: bytes, x: np.ndarray) -> np.ndarray:
+    """(n, values), float."""
     from ai_edge_litert.interpreter import Interpreter
 
     from ..quant.isolate import quiet
@@ -179,11 +183,8 @@ def _classes(tflite: bytes, x: np.ndarray) -> np.ndarray:
         interpreter.set_tensor(given["index"], padded)
         interpreter.invoke()
         outputs.append(interpreter.get_tensor(made["index"]).reshape(size, -1)[: len(part)])
-    all_outputs = np.concatenate(outputs)
-    if all_outputs.shape[1] > 1:
-        return all_outputs.argmax(1)
     scale, zero = made["quantization"]
-    return ((all_outputs[:, 0].astype(np.float64) - zero) * scale > 0.5).astype(np.int64)
+    return (np.concatenate(outputs).astype(np.float64) - zero) * scale
 
 
 def make_evaluator(settings: Mapping[str, Any], directory: str | Path) -> Evaluator:

@@ -107,43 +107,11 @@ def jacob_cov(model: Any, x: np.ndarray, y: np.ndarray) -> float:
     return float(-np.sum(np.log(values) + 1 / values))
 
 
-def zen(model: Any, x: np.ndarray, y: np.ndarray) -> float:
-    """How far a net's features move when its input does, in logarithms; for noise, not for data.
-
-    Batch norms with statistics of the batch hide the scale of what is before them; so the
-    logarithms of their standard deviations are added again.
-
-    Source: Lin et al., "Zen-NAS: A Zero-Shot NAS for High-Performance Image Recognition", 2021.
-    """
-    import keras
-
-    rng = np.random.default_rng(0)
-    noise = rng.normal(size=x.shape).astype(np.float32)
-    moved = noise + 0.01 * rng.normal(size=x.shape).astype(np.float32)
-    norms = [one for one in model.layers if isinstance(one, keras.layers.BatchNormalization)]
-    features = keras.Model(
-        model.inputs[0], [_features(model), *(one.input for one in norms)], name="features"
-    )
-    statistics = [variable.numpy() for variable in model.non_trainable_variables]
-    try:
-        one, *scales = features(noise, training=True)
-        other, *_ = features(moved, training=True)
-    finally:
-        for variable, value in zip(model.non_trainable_variables, statistics, strict=True):
-            variable.assign(value)
-    distance = float(np.mean(np.abs(_numpy(one) - _numpy(other))))
-    if not 0 < distance < math.inf:
-        return -math.inf
-    deviations = [float(np.sqrt(np.mean(np.var(_numpy(s), axis=(0, 1, 2))))) for s in scales]
-    return math.log(distance) + sum(math.log(d) if d > 0 else -math.inf for d in deviations)
-
-
 PROXIES: Mapping[str, Proxy] = {
     "grad_norm": grad_norm,
     "synflow": synflow,
     "naswot": naswot,
     "jacob_cov": jacob_cov,
-    "zen": zen,
 }
 
 
@@ -222,17 +190,6 @@ def _activations(model: Any, x: np.ndarray) -> list[np.ndarray]:
 def _is_relu(layer: Any) -> bool:
     name = getattr(getattr(layer, "activation", None), "__name__", type(layer).__name__).lower()
     return name in ("relu", "relu6", "hard_swish", "hard_silu")
-
-
-def _features(model: Any) -> Any:
-    """What is before the global pool, or before the last layer where there is none."""
-    import keras
-
-    kinds = (keras.layers.GlobalAveragePooling2D, keras.layers.Flatten)
-    for layer in reversed(model.layers):
-        if isinstance(layer, kinds):
-            return layer.input
-    return model.layers[-1].input
 
 
 def _without_last_activation(model: Any) -> Any:

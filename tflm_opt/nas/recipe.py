@@ -133,7 +133,12 @@ def predicted(model: Any, x: np.ndarray) -> np.ndarray:
     outputs = outputs.reshape(len(x), -1)
     if outputs.shape[1] > 1:
         return outputs.argmax(1)
-    return (outputs[:, 0] > (0.5 if _activation(model) == "sigmoid" else 0.0)).astype(np.int64)
+    return (outputs[:, 0] > threshold(model)).astype(np.int64)
+
+
+def threshold(model: Any) -> float:
+    """What a single output must exceed for class 1: half as a probability, zero as a logit."""
+    return 0.5 if _activation(model) == "sigmoid" else 0.0
 
 
 def batches(
