@@ -133,6 +133,8 @@ class Pricer:
         """
         budget = sizes.parse(sram, what="an SRAM budget")
         graph = _optimized(model)
+        if self._shared.full:
+            self._shared = Shared(self._shared.tier)
         found, refused = [], []
         for input in ("resident", "streamed") if self.input == "any" else (self.input,):
             try:

@@ -28,6 +28,8 @@ from ..patch_split.regions import NotStreamable
 from ..patch_split.schedule import Columns, Schedule, Stage
 from ..patch_split.walk import Trials, Walk, body_bytes, paced
 
+# Prices that are kept: some hundred megabytes.
+_MOST = 200_000
 # Constants of so many values are compared by value: axes, paddings, shapes.
 _SMALL = 16
 
@@ -90,6 +92,11 @@ class Shared:
         self.details: dict[tuple[int, Way], Detail | None] = {}
         self.rows: dict[tuple[int, Band], Trials] = {}
         self.columns: dict[tuple[Walk, Columns], ColumnWalk | NotStreamable] = {}
+
+    @property
+    def full(self) -> bool:
+        """Whether it is time to begin anew, lest memory runs out."""
+        return len(self.estimates) > _MOST
 
     def op(self, signature: Any) -> int:
         """The number of an op's signature."""
