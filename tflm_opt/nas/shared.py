@@ -146,7 +146,7 @@ class SharedCosts(Costs):
         of_rows = np.maximum(consumed, results) + whole
         of_columns = np.maximum(consumed, results + between)
         no_columns = np.concatenate([[0], np.cumsum(~np.array(self._columns))])
-        stops = np.minimum(after[:, :, 0], len(self.graph.ops))
+        stops = np.minimum(after[:, :, 0] - 1, len(self.graph.ops))
         possible = no_columns[stops] == no_columns[first[:, :, 0] - 1]
         return passing + np.where(possible, np.minimum(of_columns, of_rows), of_rows)
 
