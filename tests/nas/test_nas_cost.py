@@ -178,4 +178,4 @@ def test_limits_of_time_that_are_none(wrong: Any) -> None:
 @pytest.mark.parametrize("what", ["sram", "flash"])
 def test_limits_of_size_that_are_none(what: str) -> None:
     with pytest.raises(TflmOptError, match=f"a limit of {what}"):
-        Limits(**{what: "64 apples"})
+        Limits(**{what: "64 apples"})  # type: ignore[arg-type]
