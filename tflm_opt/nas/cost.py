@@ -10,23 +10,24 @@ to the byte. `Pricer` is for searches: what stages cost is shared by all nets th
 
 from __future__ import annotations
 
-from collections.abc import Container
 from dataclasses import dataclass
 
 from .. import boards, graph, passes, sizes
 from ..api import DEFAULT_BOARD, SLOWDOWN
+from ..codegen.uses import uses
 from ..errors import TflmOptError, UnsupportedModel
 from ..fit import CLOSE, REST
 from ..furnish import Furnishing
-from ..graph import Graph, Op
+from ..graph import Graph
 from ..graph.geometry import macs, weights_bytes
 from ..kernels.table import pace_of
+from ..patch_split.cost import BYTE_WORK
 from ..patch_split.search import Point
 from .footprint import footprint
 from .net import Net
 from .pace import cycles, others
 from .quick import Choosers, Quick
-from .shared import Shared
+from .shared import Shared, counted
 
 INPUTS = ("resident", "streamed", "any")
 
@@ -93,7 +94,7 @@ def exact_cost(
     chosen = runs.found(room).chosen
     if room is not None and chosen.peak > room:
         chosen = runs.found(0).chosen
-    return _cost(chosen, chosen.plan.scratch, input, target)
+    return _cost(chosen, input, target)
 
 
 class Pricer:
@@ -132,6 +133,8 @@ class Pricer:
         """
         budget = sizes.parse(sram, what="an SRAM budget")
         graph = _optimized(model)
+        if self._shared.full:
+            self._shared = Shared(self._shared.tier)
         found, refused = [], []
         for input in ("resident", "streamed") if self.input == "any" else (self.input,):
             try:
@@ -146,8 +149,7 @@ class Pricer:
         runs = Choosers(graph, self._shared, streamed=input == "streamed", slowdown=SLOWDOWN)
 
         def cost(room: int | None) -> Cost:
-            found = runs.chosen(room)
-            return _cost(found, found.scratch, input, self.board)
+            return _cost(runs.chosen(room), input, self.board)
 
         if budget is None:
             return cost(None)
@@ -179,11 +181,18 @@ def _optimized(model: bytes | Graph | Net) -> Graph:
     return passes.run(read, passes.default_pipeline())
 
 
-def _cost(chosen: Point | Quick, scratch: Container[Op], input: str, board: boards.Board) -> Cost:
+def _cost(chosen: Point | Quick, input: str, board: boards.Board) -> Cost:
     graph, schedule = chosen.graph, chosen.schedule
     arena = chosen.arena if isinstance(chosen, Quick) else chosen.peak
     beside = footprint(graph, schedule, board)
-    instructions = chosen.work + others(graph)
+    tier = pace_of(board.core)
+    if isinstance(chosen, Quick):
+        work = chosen.counted
+    else:
+        used = uses(graph, schedule)
+        work = sum(counted(use, chosen.plan.scratch.get(use.op, (0, 0))[1], tier) for use in used)
+        work += chosen.moved * BYTE_WORK
+    instructions = work + others(graph)
     return Cost(
         sram=arena + beside.stack,
         arena=arena,

@@ -61,7 +61,7 @@ class Limits:
         flash: int | str | None = None,
         latency_ms: float | None = None,
     ) -> None:
-        self.sram = sizes.parse(sram, what="a limit of SRAM")
+        self.sram = sizes.parse(sram, what="a limit of sram")
         self.flash = sizes.parse(flash, what="a limit of flash")
         self.latency_ms = _time(latency_ms)
 

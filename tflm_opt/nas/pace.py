@@ -7,12 +7,12 @@ from ..graph.geometry import op_macs
 from ..graph.ir import Graph, Op
 
 # Cycles an instruction takes, by core: what `tflm_opt.measure` estimates for nets of a search, as
-# `python benchmarks/nas_cost.py --pace` prints. Waits for the flash memory are not in it.
-CYCLES = {"cortex-m4": 1.6}
+# `python benchmarks/nas_cost.py` prints. Waits for the flash memory are not in it.
+CYCLES = {"cortex-m4": 1.6, "cortex-m7": 1.13, "cortex-m55": 1.58}
 _USUAL = 1.6
 
 # Instructions an output element, of ops without weights.
-PER_ELEMENT = {"ADD": 12.5}
+PER_ELEMENT = {"ADD": 12.6, "MEAN": 7.0}
 _PER_ELEMENT = 12.0
 
 

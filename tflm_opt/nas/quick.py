@@ -30,13 +30,15 @@ class Quick:
 
     Attributes:
         arena: bytes.
-        work: estimated instructions.
+        work: estimated instructions, as the planner chooses by them.
+        counted: estimated instructions of ops with weights, and of moves.
         graph, schedule: what runs.
         scratch: ops that get scratch.
     """
 
     arena: int
     work: float
+    counted: float
     graph: Graph
     schedule: Schedule
     scratch: frozenset[Op]
@@ -65,15 +67,14 @@ class Choice:
         return found
 
     @cached_property
-    def _falls(self) -> list[tuple[int, float, int]]:
-        """(bytes, work saved, position of the op) of all scratch that helps, by rising bytes."""
+    def _falls(self) -> list[tuple[int, float, float, int]]:
+        """(bytes, work saved, instructions saved, op) of scratch that helps, by rising bytes."""
         falls, op = [], 0
         for around, detail in self._details:
             for room in detail.rooms:
-                work = room.works[0]
-                for need, less in zip(room.needs[1:], room.works[1:], strict=True):
-                    falls.append((need + around, work - less, op))
-                    work = less
+                for k, need in enumerate(room.needs[1:]):
+                    work = room.works[k] - room.works[k + 1]
+                    falls.append((need + around, work, room.counted[k] - room.counted[k + 1], op))
                 op += 1
         return sorted(falls)
 
@@ -85,24 +86,25 @@ class Choice:
     @cached_property
     def fastest(self) -> float:
         """Instructions with all the scratch that helps."""
-        return self.plain - sum(saved for _, saved, _ in self._falls)
+        return self.plain - sum(fall[1] for fall in self._falls)
 
     def at(self, limit: int) -> Quick:
         """With as much scratch as fits a limit."""
         work, high, given = self.plain, self.peak, set[int]()
-        for need, saved, op in self._falls:
+        counted = sum(d.moved + sum(r.counted[0] for r in d.rooms) for _, d in self._details)
+        for need, saved, less, op in self._falls:
             if need > limit:
                 break
-            work, high = work - saved, max(high, need)
+            work, counted, high = work - saved, counted - less, max(high, need)
             given.add(op)
         graph = self._costs.graph
         ops = frozenset(graph.ops[k] for k in given)
-        return Quick(high, work, graph, cuts.schedule(self._costs, self.path), ops)
+        return Quick(high, work, counted, graph, cuts.schedule(self._costs, self.path), ops)
 
     def least(self, allowed: float) -> int | None:
         """Bytes with which the work is as low as allowed; None: never."""
         work, high = self.plain, self.peak
-        for need, saved, _ in self._falls:
+        for need, saved, _, _ in self._falls:
             if work <= allowed and need > self.peak:
                 break
             work, high = work - saved, max(high, need)

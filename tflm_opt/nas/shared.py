@@ -18,7 +18,8 @@ import numpy as np
 from .. import codegen
 from ..arena.plan import ALIGNMENT, Spacing, spacing
 from ..arena.problem import align_up
-from ..codegen.rooms import Kernels, key
+from ..codegen.forms import Depthwise
+from ..codegen.rooms import CALL, Kernels, form, key
 from ..codegen.uses import Use, uses
 from ..graph.ir import Graph, Op, Tensor
 from ..patch_split.columns import ColumnWalk, column_walk, pixel_bytes
@@ -27,6 +28,8 @@ from ..patch_split.regions import NotStreamable
 from ..patch_split.schedule import Columns, Schedule, Stage
 from ..patch_split.walk import Trials, Walk, body_bytes, paced
 
+# Prices that are kept: some hundred megabytes.
+_MOST = 200_000
 # Constants of so many values are compared by value: axes, paddings, shapes.
 _SMALL = 16
 
@@ -37,11 +40,13 @@ class Room:
 
     Attributes:
         needs: by size of scratch, from none on: bytes that the step needs, without what passes by.
-        works: estimated instructions with each of them.
+        works: instructions with each of them, as the planner estimates them: it chooses by them.
+        counted: the same, nearer to what is counted (see `counted`).
     """
 
     needs: tuple[int, ...]
     works: tuple[float, ...]
+    counted: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +92,11 @@ class Shared:
         self.details: dict[tuple[int, Way], Detail | None] = {}
         self.rows: dict[tuple[int, Band], Trials] = {}
         self.columns: dict[tuple[Walk, Columns], ColumnWalk | NotStreamable] = {}
+
+    @property
+    def full(self) -> bool:
+        """Whether it is time to begin anew, lest memory runs out."""
+        return len(self.estimates) > _MOST
 
     def op(self, signature: Any) -> int:
         """The number of an op's signature."""
@@ -136,7 +146,7 @@ class SharedCosts(Costs):
         of_rows = np.maximum(consumed, results) + whole
         of_columns = np.maximum(consumed, results + between)
         no_columns = np.concatenate([[0], np.cumsum(~np.array(self._columns))])
-        stops = np.minimum(after[:, :, 0], len(self.graph.ops))
+        stops = np.minimum(after[:, :, 0] - 1, len(self.graph.ops))
         possible = no_columns[stops] == no_columns[first[:, :, 0] - 1]
         return passing + np.where(possible, np.minimum(of_columns, of_rows), of_rows)
 
@@ -379,8 +389,22 @@ def _rooms(graph: Graph, schedule: Schedule, used: tuple[Use, ...], tier: str) -
     for step, (use, own) in enumerate(zip(used, sizes, strict=True), start=1):
         by_level = tuple(needs[level].get(step, 0) for level in range(len(own)))
         # Steps at which no buffer begins aren't listed; those around them need no less.
-        rooms.append(Room(by_level, tuple(use.work(size, tier) for size in own)))
+        works = tuple(use.work(size, tier) for size in own)
+        rooms.append(Room(by_level, works, tuple(counted(use, size, tier) for size in own)))
     return rooms
+
+
+def counted(use: Use, size: int, tier: str) -> float:
+    """Estimated instructions of an op.
+
+    The planner takes each call on some rows of a depthwise convolution for a small image with
+    padding around it, and so for less taps than it has: here a layer has as many in parts as whole.
+    """
+    work = use.work(size, tier)
+    whole = form(use.op)
+    if not isinstance(whole, Depthwise) or not use.forms:
+        return work
+    return max(work, whole.work(size, tier) + CALL * sum(use.forms.values()))
 
 
 def _spacing(
