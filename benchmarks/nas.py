@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -187,8 +188,8 @@ def show(found: dict[str, Any]) -> None:
         low, high = one["interval"]
         print(
             f"\n{one['task']}: rank correlation of supernet and training alone, "
-            f"{one['nets']} nets: {one['spearman']:.2f} (95% {low:.2f} to {high:.2f}; goal 0.6); of MACs alone "
-            f"{one['macs_alone']:.2f}; {one['seconds_a_net']:.2f} s a net"
+            f"{one['nets']} nets: {one['spearman']:.2f} (95% {low:.2f} to {high:.2f}; goal 0.6); "
+            f"of MACs alone {one['macs_alone']:.2f}; {one['seconds_a_net']:.2f} s a net"
         )
     for name in ("workers", "firmware"):
         for one in found.get(name, []):
@@ -236,6 +237,8 @@ def main() -> None:
     sections = asked.only.split(",")
     if unknown := set(sections) - set(SECTIONS):
         parser.error(f"--only: no section {sorted(unknown)[0]!r}; there are {', '.join(SECTIONS)}")
+    # For the processes of a study, which import pricers and tasks by name.
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), *sys.path])
     found: dict[str, Any] = {}
     for name in asked.task or ["shapes"]:
         run = Run(name, asked.minutes, asked.workers, asked.directory)

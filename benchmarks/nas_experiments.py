@@ -19,7 +19,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
@@ -233,9 +232,6 @@ def searched(
     """The best few of a study."""
     import tflm_opt
 
-    directory.mkdir(parents=True, exist_ok=True)
-    if not (directory / "supernet").exists():
-        shutil.copytree(supernet, directory / "supernet")
     study = tflm_opt.search(
         (task.x_train, task.y_train),
         (task.x_val, task.y_val),
@@ -247,6 +243,7 @@ def searched(
         # Of one generation, all are drawn evenly: random search.
         population=effort.trials if variant == "random" else max(12, effort.trials // 10),
         evaluator="supernet",
+        supernet=supernet,
         options={"supernet": nas_tasks.training(task, effort.supernet_epochs)},
         objectives=("accuracy",),
         pricer="nas_experiments:layered_price" if variant == "layers" else None,

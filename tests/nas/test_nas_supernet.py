@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import resource
+import shutil
 import signal
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,10 @@ import numpy as np
 import pytest
 from elastic_space import ElasticSpace, TinySpace
 
+from tflm_opt.nas import checkpoints
 from tflm_opt.nas.data import Dataset, resized
 from tflm_opt.nas.space import largest, sample, smallest
-from tflm_opt.nas.supernet import Supernet, SupernetEvaluator
+from tflm_opt.nas.supernet import Supernet, SupernetEvaluator, adopt
 from tflm_opt.nas.training import Steps, Training, augmented, size_of
 from tflm_opt.progress import Silent
 
@@ -321,3 +323,28 @@ def test_images_are_moved_by_a_pixel_and_mirrored() -> None:
     }
     many = augmented(np.repeat(image, 500, 0), np.random.default_rng(0), shift=1, flip=True)
     assert {places[tuple(np.ravel(one))] for one in many} == set(places.values())
+
+
+def test_a_study_takes_over_a_supernet_of_its_own_space_and_data(
+    trained: tuple[Supernet, Path], tmp_path: Path
+) -> None:
+    supernet, folder = trained
+    x, y = data()
+    of_study = Dataset(x, y, x[:8], y[:8], int(y.max()) + 1)
+    adopt(folder, tmp_path / "taken", SPACE, of_study)
+    taken = Supernet.load(tmp_path / "taken", space=SPACE)
+    for name, weight in supernet.weights.items():
+        np.testing.assert_array_equal(taken.weights[name], weight)
+
+    others = Dataset(x[::-1].copy(), y, x[:8], y[:8], of_study.classes)
+    with pytest.raises(ValueError, match="trained on other data"):
+        adopt(folder, tmp_path / "other", SPACE, others)
+    with pytest.raises(ValueError, match="holds no supernet"):
+        adopt(tmp_path, tmp_path / "other", SPACE, of_study)
+    state = checkpoints.read_state(folder)
+    assert state is not None
+    half = Path(shutil.copytree(folder, tmp_path / "half"))
+    checkpoints.save_state(half, {**state, "step": state["step"] - 1})
+    with pytest.raises(ValueError, match="go on there"):
+        adopt(half, tmp_path / "other", SPACE, of_study)
+    assert not (tmp_path / "other").exists()

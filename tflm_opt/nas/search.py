@@ -65,6 +65,7 @@ def search(
     input: str | None = None,
     storage: str | None = None,
     survey: bool | None = None,
+    supernet: str | Path | None = None,
     callbacks: Sequence[Callback] = (),
     objectives: Sequence[str] | None = None,
     options: dict[str, Any] | None = None,
@@ -108,6 +109,8 @@ def search(
             $PASSWORD in it are those of the environment. `study.db` in the directory by default.
         survey: whether the widths and resolutions to search are chosen first, by what fits
             (`nas.survey`); by default where no space is given.
+        supernet: the directory of one that was trained before, `STUDY/supernet` say, on the same
+            data and space: a study with other limits needs no other. It is copied.
         callbacks: called with the study and each trial that is finished, in this process.
         objectives: of which the front is sought: "accuracy", then any of "sram", "latency",
             "flash", "macs". ("accuracy",) alone for the best net within the limits.
@@ -159,7 +162,7 @@ def search(
         ledger = _created(path, setup)
         study = Study(path)
         try:
-            _prepare(path, setup, ledger, progress)
+            _prepare(path, setup, ledger, progress, supernet)
         except KeyboardInterrupt as interrupt:
             raise Interrupted(study) from interrupt
         finally:
@@ -223,17 +226,23 @@ def _created(path: Path, setup: Setup) -> Ledger:
     return ledger
 
 
-def _prepare(path: Path, setup: Setup, ledger: Ledger, progress: Progress) -> None:
+def _prepare(
+    path: Path, setup: Setup, ledger: Ledger, progress: Progress, given: str | Path | None
+) -> None:
     """What an evaluator needs before the first trial: a supernet, trained."""
     folder = path / "supernet"
     if setup.evaluator != "supernet" or (ledger.facts().get("supernet") and folder.exists()):
         return
     from .data import Dataset
-    from .supernet import Supernet
+    from .supernet import Supernet, adopt
     from .training import Training
 
     data = Dataset.load(path)
     try:
+        if given is not None:
+            adopt(given, folder, space_of(path, setup), data)
+            ledger.note("supernet", True)
+            return
         how = Training(**{"seed": setup.seed, **setup.options.get("supernet", {})})
         supernet = Supernet(space_of(path, setup), seed=setup.seed)
         supernet.train(data.x_train, data.y_train, how, directory=folder, progress=progress)
@@ -242,7 +251,7 @@ def _prepare(path: Path, setup: Setup, ledger: Ledger, progress: Progress) -> No
             raise full(str(path)) from error
         raise
     except (ValueError, TypeError) as error:
-        raise TflmOptError(f"no supernet can be trained: {error}") from error
+        raise TflmOptError(f"no supernet can be had: {error}") from error
     ledger.note("supernet", True)
 
 

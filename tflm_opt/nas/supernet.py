@@ -234,6 +234,28 @@ class Supernet:
         return model
 
 
+def adopt(given: str | Path, folder: Path, space: Space, data: Dataset) -> None:
+    """Copy a supernet that was trained before to a study's directory.
+
+    Raises:
+        ValueError: there is none, its training isn't done, or it is of another space or of other
+            training data.
+    """
+    source = Path(given)
+    supernet = Supernet.load(source, space=space)
+    settings, state = checkpoints.read_settings(source), checkpoints.read_state(source)
+    assert settings is not None  # both were read just now
+    assert state is not None
+    how = Training(**settings["training"])
+    if settings["data"] != checkpoints.digest(data.x_train, data.y_train):
+        raise ValueError(f"the supernet in {source} was trained on other data")
+    done, total = int(state["step"]), Steps(supernet.space, data.x_train, data.y_train, how).total
+    if done < total:
+        raise ValueError(f"the supernet in {source} has done {done} of {total} steps: go on there")
+    checkpoints.open_folder(folder, {k: v for k, v in settings.items() if k != "format"})
+    checkpoints.save_state(folder, state)
+
+
 class SupernetEvaluator:
     """Accuracy of a candidate from a trained supernet: what a search's workers ask.
 
