@@ -65,8 +65,14 @@ PAGES = (  # heading, what it is about, and the names under it
         "For nets that fit a board ([search.md](search.md)).",
         (
             *("tflm_opt:search", "tflm_opt.nas:load", "tflm_opt.nas:Study", "tflm_opt.nas:Trial"),
+            "tflm_opt.nas:Interrupted",
             *("tflm_opt.nas:Cost", "tflm_opt.nas:Pricer", "tflm_opt.nas:exact_cost"),
-            *("tflm_opt.nas:Limits", "tflm_opt.nas.survey:survey", "tflm_opt.nas.survey:Survey"),
+            *(
+                "tflm_opt.nas:Limits",
+                "tflm_opt.nas:Broken",
+                "tflm_opt.nas.survey:survey",
+                "tflm_opt.nas.survey:Survey",
+            ),
             *("tflm_opt.nas.space:Space", "tflm_opt.nas.spaces:default"),
             *("tflm_opt.nas.spaces:MobileNet", "tflm_opt.nas.spaces:DsCnn"),
             *("tflm_opt.nas.spaces:Signal", "tflm_opt.nas.spaces:ResNet"),

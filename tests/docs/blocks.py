@@ -152,9 +152,15 @@ def unnamed(block: Block) -> list[str]:
     """Words of a block's commands that the test it is left to doesn't name; all if there is none.
 
     Places and comments are the reader's own. Uploading needs a board on the desk: of that, the env
-    must be one of the table's.
+    must be one of the table's. Of Python, what is called and its keywords must be named; of TOML,
+    the keys.
     """
-    said = _constants(*block.by.split("::"))
+    said, used = _said(*block.by.split("::"))
+    if block.language == "python":
+        return sorted(_called(block.text) - used)
+    if block.language == "toml":
+        keys = re.findall(r"^(\w+) =", block.text, re.MULTILINE)
+        return [key for key in keys if not any(key in one for one in said)]
     missing = []
     for command, _ in commands(block.text):
         words = command.partition("#")[0].split()
@@ -180,30 +186,49 @@ def _names(said: set[str], word: str) -> bool:
     return any(one == word or one == option + equals or one.endswith(f"/{word}") for one in said)
 
 
-def _functions(path: Path) -> dict[str, ast.FunctionDef]:
-    if not path.is_file():
-        return {}
-    body = ast.parse(path.read_text("utf-8")).body
-    return {node.name: node for node in body if isinstance(node, ast.FunctionDef)}
+def _defined(path: Path) -> dict[str, ast.AST]:
+    """Functions of a module, and its constants."""
+    found: dict[str, ast.AST] = {}
+    for node in ast.parse(path.read_text("utf-8")).body if path.is_file() else ():
+        if isinstance(node, ast.FunctionDef):
+            found[node.name] = node
+        elif isinstance(node, ast.Assign):
+            found |= {one.id: node.value for one in node.targets if isinstance(one, ast.Name)}
+    return found
 
 
-def _constants(file: str, test: str) -> set[str]:
-    """The strings in a test, and in what it calls of its file and of those beside it."""
+def _called(text: str) -> set[str]:
+    """Functions and methods that a block calls, and the keywords that it gives them."""
+    calls = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Call)]
+    keywords = {keyword.arg for call in calls for keyword in call.keywords if keyword.arg}
+    methods = {call.func.attr for call in calls if isinstance(call.func, ast.Attribute)}
+    return keywords | methods
+
+
+def _said(file: str, test: str) -> tuple[set[str], set[str]]:
+    """The strings in a test, and in what it uses of its file and of those beside it; and names."""
     path = ROOT / file
-    functions = {**_functions(path.parent / "projects.py"), **_functions(path)}
+    defined = {**_defined(path.parent / "projects.py"), **_defined(path)}
     found: set[str] = set()
+    used: set[str] = set()
     open_, seen = [test], set()
     while open_:
         name = open_.pop()
-        if name in seen or name not in functions:
+        if name in seen or name not in defined:
             continue
         seen.add(name)
-        for node in ast.walk(functions[name]):
+        for node in ast.walk(defined[name]):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 found.add(node.value)
-            elif isinstance(node, (ast.Name, ast.Attribute)):
-                open_.append(node.id if isinstance(node, ast.Name) else node.attr)
-    return found
+            elif isinstance(node, ast.Name):
+                open_.append(node.id)
+            elif isinstance(node, ast.Attribute):
+                open_.append(node.attr)
+                used.add(node.attr)
+            elif isinstance(node, (ast.arg, ast.keyword)) and node.arg:
+                open_ += [node.arg] if isinstance(node, ast.arg) else []  # a fixture
+                used.add(node.arg)
+    return found, used
 
 
 def _c(block: Block, folder: Path, names: dict[str, Any]) -> None:

@@ -63,7 +63,9 @@ def test_search_from_a_file(file: Path) -> None:
     done = run("search", file, "-q")
     assert "6 trials" in done.stdout
     directory = file.parent / "faces"
-    more = json.loads(run("search", directory, "--trials", 8, "-q", "--json").stdout)
+    more = json.loads(
+        run("search", directory, "--minutes", "60", "--trials", 8, "-q", "--json").stdout
+    )
     assert [trial["state"] for trial in more["trials"]] == ["complete"] * 8
     accuracies = [trial["accuracy"] for trial in more["trials"]]
     assert accuracies[more["best"]] == max(accuracies)

@@ -77,6 +77,7 @@ def test_a_search_ends_with_firmware(study: tflm_opt.nas.Study, tmp_path: Path) 
     assert kept["accuracy"]["of"] == "test"
     assert kept["accuracy"]["engine"]["share"] > 0.6
 
+    result.export("platformio", tmp_path / "firmware", board="disco_f746ng")
     result.save(tmp_path / "out")
     measured = measure(tmp_path / "out", "qemu_m4")
     assert measured["bit_exact"]
