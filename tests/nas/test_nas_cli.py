@@ -12,9 +12,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from tflm_opt import nas
+from tflm_opt.cli import cli
 from tflm_opt.errors import TflmOptError
-from tflm_opt.nas import config
+from tflm_opt.nas import Trial, config
 
 HERE = Path(__file__).parent
 
@@ -26,6 +29,7 @@ val = "val.npz"
 [limits]
 board = "disco_f746ng"
 sram = 30_000
+latency_ms = 200
 
 [search]
 directory = "faces"
@@ -77,6 +81,24 @@ def test_search_from_a_file(file: Path) -> None:
     rows = run("study", directory, "--csv").stdout.splitlines()
     assert len(rows) == 1 + 8
     assert json.loads(run("study", directory, "--json").stdout)["trials"] == more["trials"]
+
+
+def test_the_best_net_is_finished(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[dict[str, object]] = []
+
+    def optimize(trial: Trial, **options: object) -> str:
+        asked.append({"number": trial.number, **options})
+        return "what ships"
+
+    monkeypatch.setattr(Trial, "optimize", optimize)
+    monkeypatch.syspath_prepend(HERE)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(HERE), *sys.path]))
+    file.write_text(TEXT + "\n[finish]\nepochs = 30\n")
+    done = CliRunner().invoke(cli, ["search", str(file), "-q"])
+    assert done.exit_code == 0, done.output
+    best = nas.load(file.parent / "faces").best
+    assert asked == [{"number": best.number, "epochs": 30, "verbose": 0}]
+    assert "what ships" in done.output
 
 
 def test_interrupted(file: Path) -> None:
