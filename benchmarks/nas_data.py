@@ -227,9 +227,10 @@ def digits(seed: int = 0) -> tuple[Part, Part, Part]:
 
 
 def words(seed: int = 0, voices: int | None = None) -> tuple[Part, Part, Part]:
-    """Train, val and test of spoken words as log-mel features; voices of test are in no other part.
+    """Train, val and test of spoken words as log-mel features.
 
-    Those of val are: noisy copies of one utterance lie side by side and are not torn apart.
+    The voices of test are in no other part. Val has voices of train, but other utterances of them:
+    the noisy copies of one utterance are all in the same part.
 
     Raises:
         FileNotFoundError: no espeak-ng.

@@ -84,6 +84,7 @@ _PACKAGES = (
     _Package("pyelftools", "elftools", "measured flash and stack", "pip install pyelftools"),
     _Package("platformio", "platformio", "to build PlatformIO projects", "pip install platformio"),
     _Package("scons", "SCons", "to build PlatformIO projects", "pip install scons"),
+    _Package("optuna", "optuna", "search for nets", "pip install 'tflm-opt[search]'"),
     _Package("matplotlib", "matplotlib", "plots of examples", "pip install matplotlib"),
     _Package("scikit-learn", "sklearn", "data of examples", "pip install scikit-learn"),
     _Package("pytest", "pytest", "tests", "pip install 'tflm-opt[dev]'"),

@@ -72,14 +72,14 @@ def write_file(path: Path, text: str) -> None:
         try:
             with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
                 file.write(text)
-            os.chmod(temporary, 0o666 & ~_mask())
+            os.chmod(temporary, 0o666 & ~mask())
             os.replace(temporary, path)
         except BaseException:
             Path(temporary).unlink(missing_ok=True)
             raise
 
 
-def _mask() -> int:
+def mask() -> int:
     """The bits that new files don't get; asking for it means setting it."""
     mask = os.umask(0)
     os.umask(mask)

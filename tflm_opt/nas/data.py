@@ -20,7 +20,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from ..errors import DataError
-from ..export.folder import failing_as
+from ..export.folder import failing_as, mask
 
 FILE = "data.npz"
 KINDS = ("image", "signal")
@@ -389,6 +389,7 @@ def written(path: Path) -> Iterator[BinaryIO]:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
+            os.chmod(temporary, 0o666 & ~mask())  # workers may be another user's
             os.replace(temporary, path)
         except BaseException:
             Path(temporary).unlink(missing_ok=True)
