@@ -178,7 +178,7 @@ class Run:
         self.entries("search", 1)
         study = nas.load(self.directory / "study-search-1")
         self.told("firmware of the best net")
-        return nas_workers.firmware(study, self.task)
+        return nas_workers.firmware(study, self.task, self.effort.final_epochs)
 
 
 def show(found: dict[str, Any]) -> None:
