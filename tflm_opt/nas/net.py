@@ -94,12 +94,14 @@ class Net:
     """Layers in an order in which they can run: the first is the input, the last the output.
 
     Example:
-        >>> net = Net((
-        ...     Layer("image", "input", shape=(32, 32, 3)),
-        ...     Layer("stem", "conv", ("image",), 8, (3, 3), (2, 2), norm=True, activation="relu6"),
-        ...     Layer("pool", "global_pool", ("stem",)),
-        ...     Layer("scores", "dense", ("pool",), 10, activation="softmax"),
-        ... ))
+        >>> net = Net(
+        ...     (
+        ...         Layer("image", "input", shape=(32, 32, 3)),
+        ...         Layer("stem", "conv", ("image",), 8, (3, 3), (2, 2), norm=True),
+        ...         Layer("pool", "global_pool", ("stem",)),
+        ...         Layer("scores", "dense", ("pool",), 10, activation="softmax"),
+        ...     )
+        ... )
         >>> net.shapes()["stem"], net.macs
         ((16, 16, 8), 55376)
 

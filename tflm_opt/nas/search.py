@@ -76,9 +76,14 @@ def search(
 
     Example:
         >>> study = tflm_opt.search(
-        ...     (x_train, y_train), (x_val, y_val),
-        ...     board="disco_f746ng", sram="256KiB", flash="1MiB", latency_ms=200,
-        ...     directory="faces", workers=2,
+        ...     (x_train, y_train),
+        ...     (x_val, y_val),
+        ...     board="disco_f746ng",
+        ...     sram="256KiB",
+        ...     flash="1MiB",
+        ...     latency_ms=200,
+        ...     directory="faces",
+        ...     workers=2,
         ... )
         >>> study.best.accuracy, study.best.cost.sram
         (0.934, 251904)

@@ -27,9 +27,13 @@ class Space(Protocol):
     Example:
         >>> class Mlp:
         ...     choices = {"width": (8, 16, 32)}
+        ...
         ...     def net(self, architecture): ...
-        ...     def canonical(self, architecture): return architecture
-        ...     def to_json(self): return {"kind": "my_package:Mlp"}
+        ...     def canonical(self, architecture):
+        ...         return architecture
+        ...
+        ...     def to_json(self):
+        ...         return {"kind": "my_package:Mlp"}
 
     Nets of one space are *nested*: where two nets have layers of the same name, the smaller layer
     uses the first filters and the middle of the kernel of the larger one; a layer that the smaller
