@@ -243,7 +243,7 @@ def test_a_file_is_whole_or_what_it_was(
 ) -> None:
     target = tmp_path / "data.c"
     write_file(target, "one")
-    assert target.stat().st_mode & 0o777 == 0o666 & ~folder_module._mask()
+    assert target.stat().st_mode & 0o777 == 0o666 & ~folder_module.mask()
 
     def failing(*_: object) -> None:
         raise error
