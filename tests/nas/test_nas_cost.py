@@ -79,9 +79,9 @@ def test_alike_nets_share_prices() -> None:
     shared = Shared("dsp")
 
     def added(net: Net) -> tuple[int, int]:
-        before = len(shared.estimates), len(shared.rows)
+        before = len(shared.estimates), len(shared.tails)
         Choosers(lower(net), shared, streamed=False, slowdown=1.3).chosen(None)
-        return len(shared.estimates) - before[0], len(shared.rows) - before[1]
+        return len(shared.estimates) - before[0], len(shared.tails) - before[1]
 
     first = added(blocks())
     assert min(first) > 0

@@ -76,15 +76,15 @@ def _lowest_reads(columns: ColumnWalk, sources: Sequence[Tensor]) -> np.ndarray 
                 return None
             made = walk.made[op.outputs[0]]
             pixel = pixel_bytes(tensor)
-            rows = _lows(row, made[:-1], made[1:])
-            parts = _lows(column, *columns.made[op.outputs[0]].T)
+            rows = lows(row, made[:-1], made[1:])
+            parts = lows(column, *columns.made[op.outputs[0]].T)
             place = rows[:, None] * tensor.shape[COLUMN_AXIS] + parts[None, :]
             some = (rows[:, None] < NEVER) & (parts[None, :] < NEVER)
             found = np.where(some, np.minimum(found, place * pixel), found)
     return found
 
 
-def _lows(reach: RowReach, starts: np.ndarray, stops: np.ndarray) -> np.ndarray:
+def lows(reach: RowReach, starts: np.ndarray, stops: np.ndarray) -> np.ndarray:
     """The lowest place that each range of places or a later place reads; NEVER for no places.
 
     Later ranges are read later anyway.

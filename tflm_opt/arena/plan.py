@@ -213,10 +213,15 @@ def spacing(
     target: str = "engine",
     scratch: Callable[[Op], int] | None = None,
     access: Access | None = None,
+    stages: Sequence[Streamed] | None = None,
 ) -> Spacing:
-    """Buffers and safe distances of a schedule. Arguments and errors: as `plan`."""
+    """Buffers and safe distances of a schedule. Arguments and errors: as `plan`.
+
+    `stages` are those of the schedule that have a band, if they are known.
+    """
     stock = target == "tflm"
-    stages = streamed_stages(schedule, walks(graph, schedule))
+    if stages is None:
+        stages = streamed_stages(schedule, walks(graph, schedule))
     if stock and stages:
         raise ValueError("stock TFLM runs whole ops; a schedule with bands is rewritten first")
     lives = lifetimes(

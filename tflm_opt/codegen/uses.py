@@ -14,7 +14,7 @@ from tflm_opt.codegen.forms import Depthwise, Form, Products
 from tflm_opt.codegen.rooms import CALL, WORTH, form, key, lowered, needed
 from tflm_opt.graph.ir import Graph, Op
 from tflm_opt.patch_split.columns import ColumnWalk, column_walk
-from tflm_opt.patch_split.schedule import Schedule
+from tflm_opt.patch_split.schedule import Schedule, Stage
 from tflm_opt.patch_split.slices import turns
 from tflm_opt.patch_split.walk import Walk, walks
 
@@ -54,14 +54,16 @@ class Use:
         return tuple(found)
 
 
-def uses(graph: Graph, schedule: Schedule) -> tuple[Use, ...]:
-    """All ops of a schedule, in its order.
+def uses(
+    graph: Graph, schedule: Schedule, banded: Mapping[Stage, Walk] | None = None
+) -> tuple[Use, ...]:
+    """All ops of a schedule, in its order; `banded` are its `walks`, if they are known.
 
     Example:
         >>> [sum(use.forms.values()) for use in uses(graph, schedule)]
         [1, 40, 40, 20]
     """
-    banded = walks(graph, schedule)
+    banded = walks(graph, schedule) if banded is None else banded
     found = []
     for stage in schedule.stages:
         walk = banded.get(stage)

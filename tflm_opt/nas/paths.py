@@ -22,6 +22,8 @@ from .shared import SharedCosts
 
 # Ops of the longest stage that is looked at.
 LONGEST = 16
+# And of stages that are looked at first.
+SHORT = 5
 
 
 class Paths:
@@ -33,22 +35,34 @@ class Paths:
         self._longest = min(LONGEST, self._count)
         found = (costs.whole(k) for k in range(self._count))
         self._alone = [FAR if cost is None else cost.peak for cost in found]
+        self._surely = max(self._alone)
         self._bounds = costs.bounds(self._longest)  # [start, length - 1]
         self._least = self._bounds.copy()
         self._shape = costs.shape(self._longest)
         self._inside = np.tri(self._longest, dtype=bool)[None]
-        twice = 2 * self._shape.rows[:, None, :] - 1
-        self._by_columns = (twice * self._inside).sum(axis=2) * PIXELS_WORK
+        self._by_columns = costs.column_calls(self._longest) * PIXELS_WORK
         self._floors = np.zeros_like(self._bounds)
         self._seen_at = 0
         self._settled: dict[tuple[int, int], Part | None] = {}
+        self._least_peak: int | None = None
 
     def least(self) -> int | None:
         """The least peak of all paths; None if there is no path."""
+        if self._least_peak is None:
+            # The best path nearly always has short stages only. Long ones that need as much are
+            # told from their last ops.
+            long = self._least[:, SHORT:].copy()
+            self._least[:, SHORT:] = FAR
+            self._surely = min(self._surely, self._found_least())
+            self._least[:, SHORT:] = long
+            self._least_peak = self._found_least()
+        return None if self._least_peak >= FAR else self._least_peak
+
+    def _found_least(self) -> int:
         while True:
             peak = self._bottleneck()
-            if peak >= FAR:
-                return None
+            if peak >= self._surely:
+                return self._surely
             cover = self._cover(peak)
             doubtful = [key for key in cover if key not in self._settled]
             for start, stop in doubtful or cover:
@@ -59,6 +73,7 @@ class Paths:
     def cheapest(self, limit: int) -> Path | None:
         """The path of least work whose stages need `limit` bytes or less; None if there is none."""
         known: dict[tuple[int, int], Part | None] = {}
+        of_rows: dict[tuple[int, int], Part | None] = {}
         if limit > self._seen_at:
             self._floors[:] = 0
         self._seen_at = limit
@@ -77,12 +92,26 @@ class Paths:
                 if all(before):
                     return tuple(parts)
                 doubtful = [k for k, sure in zip(path, before, strict=True) if not sure]
+                for key in doubtful:
+                    of_rows.pop(key, None)
+                    known.pop(key, None)
             for start, stop in doubtful:
-                part = known[start, stop] = self._fitting(start, stop, limit)
-                work = FAR if part is None else part.cost.work
-                works[start, stop - start - 1] = work
+                at = start, stop - start - 1
+                if (start, stop) not in of_rows:
+                    part = of_rows[start, stop] = self._of_rows(start, stop, limit)
+                    work = FAR if part is None else part.cost.work
+                    # Columns are looked at if the stage is still on a shortest path then.
+                    if self._by_columns[at] < work and len(self._costs.families(start, stop)) > 1:
+                        works[at] = max(works[at], self._by_columns[at])
+                        continue
+                    known[start, stop] = part
+                else:
+                    part = self._fitting(start, stop, limit, of_rows[start, stop])
+                    known[start, stop] = part
+                    work = FAR if part is None else part.cost.work
+                works[at] = work
                 if limit <= self._seen_at:  # with less memory, it is no less
-                    self._floors[start, stop - start - 1] = work
+                    self._floors[at] = work
 
     # ---- least peak ----
 
@@ -125,13 +154,14 @@ class Paths:
             assert part is not None
             self._costs.exact(start, stop, part.way)
         for family in self._costs.families(start, stop):
-            high = FAR if best is None else best.cost.peak
+            high = self._surely if best is None else best.cost.peak
             if self._costs.least(start, stop, family) < high:
-                cost = self._costs.of(start, stop, family[0])
-                if cost is not None and cost.peak < high:
+                cost = self._costs.within(start, stop, family[0], high - 1)
+                if cost is not None:
                     best = Part(start, stop, family[0], cost)
         self._settled[start, stop] = best
-        self._least[start, stop - start - 1] = FAR if best is None else best.cost.peak
+        # More than what is needed without any stage is of no interest.
+        self._least[start, stop - start - 1] = self._surely if best is None else best.cost.peak
 
     # ---- least work ----
 
@@ -149,10 +179,16 @@ class Paths:
         works = np.maximum(works, self._floors)
         return np.where((self._bounds <= limit) & (self._least <= limit), works, FAR)
 
-    def _fitting(self, start: int, stop: int, limit: int) -> Part | None:
-        """The way of least work that fits a limit, by the prices known so far."""
-        best: Part | None = None
-        for family in self._costs.families(start, stop):
+    def _of_rows(self, start: int, stop: int, limit: int) -> Part | None:
+        """The largest band of whole rows that fits a limit, by the prices known so far."""
+        families = self._costs.families(start, stop)
+        if not families or self._costs.least(start, stop, families[0]) > limit:
+            return None
+        return self._last_that_fits(start, stop, families[0], limit)
+
+    def _fitting(self, start: int, stop: int, limit: int, best: Part | None) -> Part | None:
+        """The way of least work that fits a limit: `best`, of whole rows, or some columns."""
+        for family in self._costs.families(start, stop)[1:]:
             if self._costs.least(start, stop, family) > limit:
                 continue
             if best is not None and best.cost.work <= self._costs.least_work(
@@ -171,8 +207,8 @@ class Paths:
         found: Part | None = None
         while low < high:
             middle = (low + high) // 2 if found else low
-            cost = self._costs.of(start, stop, family[middle])
-            if cost is not None and cost.peak <= limit:
+            cost = self._costs.within(start, stop, family[middle], limit)
+            if cost is not None:
                 found, low = Part(start, stop, family[middle], cost), middle + 1
             else:
                 high = middle

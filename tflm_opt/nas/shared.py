@@ -10,7 +10,9 @@ shared by even more nets: by those that have its shape.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -18,15 +20,18 @@ import numpy as np
 from .. import codegen
 from ..arena.plan import ALIGNMENT, Spacing, spacing
 from ..arena.problem import align_up
+from ..arena.streams import Streamed, streamed_stages
 from ..codegen.forms import Depthwise
 from ..codegen.rooms import CALL, Kernels, form, key
 from ..codegen.uses import Use, uses
 from ..graph.ir import Graph, Op, Tensor
-from ..patch_split.columns import ColumnWalk, column_walk, pixel_bytes
-from ..patch_split.cost import BYTE_WORK, Band, Cost, Costs, Way
+from ..patch_split.columns import pixel_bytes
+from ..patch_split.cost import BYTE_WORK, WIDTHS, Band, Cost, Costs, Way
 from ..patch_split.regions import NotStreamable
-from ..patch_split.schedule import Columns, Schedule, Stage
-from ..patch_split.walk import Trials, Walk, body_bytes, paced
+from ..patch_split.schedule import Schedule, Stage
+from ..patch_split.walk import walks
+from .stages import ColumnStage, Image, Layout, RowStage, surely_kept
+from .tails import ColumnNode, RowNode, Spot, Tails
 
 # Prices that are kept: some hundred megabytes.
 _MOST = 200_000
@@ -90,8 +95,8 @@ class Shared:
             tuple[int, Way], tuple[Cost | None, tuple[int, NotStreamable] | None]
         ] = {}
         self.details: dict[tuple[int, Way], Detail | None] = {}
-        self.rows: dict[tuple[int, Band], Trials] = {}
-        self.columns: dict[tuple[Walk, Columns], ColumnWalk | NotStreamable] = {}
+        self.spots: dict[int, Spot] = {}
+        self.tails = Tails()
 
     @property
     def full(self) -> bool:
@@ -118,8 +123,10 @@ class SharedCosts(Costs):
         self.shared = shared
         super().__init__(graph, streamed=streamed, scratch=codegen.scratch, access=codegen.access)
         self._numbers, self._shapes = self._signed()
-        self._shape_ids: dict[tuple[int, int], int] = {}
         self._stage_ids: dict[tuple[int, int], int] = {}
+        self._rows_of: dict[tuple[int, Band], list[RowNode | None]] = {}
+        self._columns_of: dict[tuple[int, int], list[ColumnNode]] = {}
+        self.layout = self._laid_out()
 
     def detail(self, start: int, stop: int, way: Way) -> Detail | None:
         """A stage op by op; None if it can't run that way."""
@@ -142,6 +149,7 @@ class SharedCosts(Costs):
     def bounds(self, longest: int) -> np.ndarray:
         """Bytes that stages need whatever the way: int64 [start, length - 1]."""
         first, after, passing, consumed, results = self._edges(longest)
+        self._passing, self._consumed, self._results = passing, consumed, results
         whole, between = (self._surely_kept(first, after, which) for which in (0, 1))
         of_rows = np.maximum(consumed, results) + whole
         of_columns = np.maximum(consumed, results + between)
@@ -163,6 +171,24 @@ class SharedCosts(Costs):
         inner = np.maximum(inner, self._surely_kept(first, after, outs))
         ends = passing + np.maximum(consumed, results)
         return Shape(ends, inner, rows, self._surely_kept(first, after, 1))
+
+    def column_calls(self, longest: int) -> np.ndarray:
+        """Calls that stages add at least if they make columns: int64 [start, length - 1]."""
+        count = len(self.graph.ops)
+        found = np.zeros((count, longest), np.int64)
+        rows, widths = np.array(self._rows), np.array(self._widths)
+        for stop in range(1, count + 1):
+            start = max(stop - longest, 0)
+            parts = self._fewest_parts(stop - 1)
+            calls = rows[start:stop] * np.minimum(parts, widths[start:stop]) - 1
+            at = np.arange(start, stop)
+            found[at, stop - at - 1] = np.cumsum(calls[::-1])[::-1]
+        return np.maximum(found, 0)
+
+    def _fewest_parts(self, op: int) -> int:
+        """Into which an op's output is cut if it ends a stage of columns."""
+        width = self.layout.images[op][1]
+        return -(-width // max((w for w in WIDTHS if w < width), default=1))
 
     def _edges(self, longest: int) -> tuple[np.ndarray, ...]:
         """Steps of stages, first and behind the last, and bytes passing, consumed and left."""
@@ -199,8 +225,12 @@ class SharedCosts(Costs):
         passing = self._bytes(self.boundary(start, stop).passing)
         if key not in self.shared.estimates:
             before = dict(self.reasons)
-            found = super()._estimate(start, stop, way)
-            alone = None if found is None else replace(found, peak=found.peak - passing)
+            stage = self._stage(start, stop, way)
+            if stage is not None:
+                alone: Cost | None = stage.cost(0)
+            else:
+                found = super()._estimate(start, stop, way)
+                alone = None if found is None else replace(found, peak=found.peak - passing)
             ops = self.graph.ops[start:stop]
             new = [(ops.index(op), e) for op, e in self.reasons.items() if op not in before]
             self.shared.estimates[key] = alone, new[0] if new else None
@@ -210,33 +240,87 @@ class SharedCosts(Costs):
             self.reasons.setdefault(self.graph.ops[start + at], error)
         return None if known is None else replace(known, peak=known.peak + passing)
 
-    def _walk(self, start: int, stop: int, band: Band) -> Walk:
-        """The steps of ops [start, stop), from those of a stage of the same shape."""
-        key = start, stop, band
-        if self._walked is None or self._walked[0] != key:
-            ops = self.graph.ops[start:stop]
-            stage = Stage(ops, band)
-            shape = self._shape_id(start, stop), band
-            if shape not in self.shared.rows:
-                self.shared.rows[shape] = Trials(paced(self.graph, stage, streamed=self.streamed))
-            trials = self.shared.rows[shape]
-            self._alike = trials.best(lambda steps: body_bytes(as_stage(steps, stage)))
-            self._walked = key, as_stage(self._alike, stage)
-        return self._walked[1]
+    def _stage(self, start: int, stop: int, way: Way) -> RowStage | ColumnStage | None:
+        """A stage by its nodes; None if it is left to `patch_split`."""
+        if way.band is None or (way.columns is not None and not way.columns.kept):
+            return None
+        first = self._row(start, stop, way.band)
+        if first is None:
+            return None
+        nodes = first, *first.behind
+        rows = RowStage(self.layout, start, way.band, nodes, self.boundary(start, stop))
+        if way.columns is None:
+            return rows
+        if nodes[-1].spot.sums:
+            return None
+        front = self._column(start, stop, way.columns.width)
+        return ColumnStage(rows, (front, *front.behind))
 
-    def _column_walk(self, steps: Walk, columns: Columns) -> ColumnWalk:
-        """The columns of the stage that was walked last."""
-        key = self._alike, columns
-        if key not in self.shared.columns:
-            stage = replace(self._alike.stage, columns=columns)
-            try:
-                self.shared.columns[key] = column_walk(replace(self._alike, stage=stage))
-            except NotStreamable as error:
-                self.shared.columns[key] = error
-        found = self.shared.columns[key]
-        if isinstance(found, NotStreamable):
-            raise found
-        return as_columns(found, replace(steps, stage=replace(steps.stage, columns=columns)))
+    def within(self, start: int, stop: int, way: Way, limit: int) -> Cost | None:
+        """The price of a stage if it needs `limit` bytes or less; None if not.
+
+        Most stages that need more are told from fewer of their ops.
+        """
+        if (start, stop, way) not in self._found and self._is_more(start, stop, way, limit):
+            return None
+        found = self.of(start, stop, way)
+        return None if found is None or found.peak > limit else found
+
+    def _is_more(self, start: int, stop: int, way: Way, limit: int) -> bool:
+        """Whether a stage surely needs more: windows of its last ops alone may be too much."""
+        if way.band is None or (way.columns is not None and not way.columns.kept):
+            return False
+        if (self._stage_id(start, stop), way) in self.shared.estimates:
+            return False
+        at = start, stop - start - 1
+        consumed, results = (int(table[at]) for table in (self._consumed, self._results))
+        left = limit - int(self._passing[at])
+        if way.columns is not None:
+            width = way.columns.width
+            if consumed > left:
+                return True
+            for back in range(1, stop - start + 1):
+                row, column = (
+                    self._row(stop - back, stop, way.band),
+                    self._column(stop - back, stop, width),
+                )
+                if row is None:
+                    return False
+                results += surely_kept(self.layout, stop - back, row, column)
+                if results > left:
+                    return True
+            stage = self._stage(start, stop, way)
+            return isinstance(stage, ColumnStage) and stage.sketch > left
+        every = consumed if self.layout.spots[stop - 1].sums else max(consumed, results)
+        for back in range(1, stop - start + 1):
+            row = self._row(stop - back, stop, way.band)
+            if row is None:
+                return False
+            every += surely_kept(self.layout, stop - back, row)
+            if every > left:
+                return True
+        return False
+
+    def _row(self, start: int, stop: int, band: int | Fraction) -> RowNode | None:
+        """The node of the first op of a stage; None if it is left to `patch_split`."""
+        known = self._rows_of.setdefault((stop, band), [])
+        while len(known) < stop - start:
+            spot = self.layout.spots[stop - 1 - len(known)]
+            if not known:
+                node = self.shared.tails.last_rows(spot, band)
+            else:
+                node = known[-1] and self.shared.tails.rows(known[-1], spot, band)
+            known.append(node)
+        return known[stop - start - 1]
+
+    def _column(self, start: int, stop: int, width: int) -> ColumnNode:
+        known = self._columns_of.setdefault((stop, width), [])
+        while len(known) < stop - start:
+            spot = self.layout.spots[stop - 1 - len(known)]
+            tails = self.shared.tails
+            node = tails.columns(known[-1], spot) if known else tails.last_columns(spot, width)
+            known.append(node)
+        return known[stop - start - 1]
 
     def _planned(self, start: int, stop: int, way: Way) -> int | None:
         found = self.detail(start, stop, way)
@@ -253,21 +337,41 @@ class SharedCosts(Costs):
         kind = "streamed" if streamed else "resident"
         schedule = Schedule((Stage(ops, way.band, way.columns),), kind)
         try:
-            used = uses(alone, schedule)
+            banded = walks(alone, schedule)
+            used = uses(alone, schedule, banded)
         except NotStreamable as error:
             self.reasons.setdefault(error.at, error)
             return None
         cost = self.of(start, stop, way)
         moved = 0.0 if cost is None else cost.moved * BYTE_WORK
-        return Detail(tuple(_rooms(alone, schedule, used, self.shared.tier)), moved)
+        stages = streamed_stages(schedule, banded)
+        return Detail(tuple(_rooms(alone, schedule, stages, used, self.shared.tier)), moved)
 
-    def _shape_id(self, start: int, stop: int) -> int:
-        known = self._shape_ids.get((start, stop))
-        if known is None:
-            before = self._shape_id(start, stop - 1) if stop > start + 1 else -self.streamed
-            known = self.shared.stage(before, self._shapes[stop - 1])
-            self._shape_ids[start, stop] = known
-        return known
+    def _laid_out(self) -> Layout:
+        ops, held = self.graph.ops, self._lives.tensors
+        made = {t: k for k, op in enumerate(ops) for t in op.outputs}
+        readers: dict[Tensor, list[int]] = {}
+        for k, op in enumerate(ops):
+            for tensor in op.inputs:
+                if tensor is not None:
+                    readers.setdefault(tensor, []).append(k)
+        spots = []
+        for k, (op, number) in enumerate(zip(ops, self._shapes, strict=True)):
+            if number not in self.shared.spots:
+                back = tuple(k - made[t] if t in made else 0 for t in op.inputs)
+                by = readers.get(op.outputs[0], ())
+                self.shared.spots[number] = Spot.of(self.graph, k, number, by, back)
+            spots.append(self.shared.spots[number])
+        return Layout(
+            spots=spots,
+            images=[_image(op.outputs[0]) for op in ops],
+            outs=[held.get(op.outputs[0], -1) for op in ops],
+            ins=[
+                tuple((held[t], _image(t)) if t in held else None for t in op.inputs) for op in ops
+            ],
+            sizes=self._sizes,
+            source=self._source,
+        )
 
     def _stage_id(self, start: int, stop: int) -> int:
         known = self._stage_ids.get((start, stop))
@@ -334,57 +438,25 @@ def _small(tensor: Tensor) -> bytes | None:
     return tensor.data.tobytes()
 
 
-def as_stage(steps: Walk, stage: Stage) -> Walk:
-    """The walk of another stage of the same shape."""
-    swap = _swapped(steps.stage.ops, stage.ops)
-    ops = dict(zip(steps.stage.ops, stage.ops, strict=True))
-    return Walk(
-        stage=stage,
-        steps=steps.steps,
-        made={swap[t]: rows for t, rows in steps.made.items()},
-        needed={swap[t]: rows for t, rows in steps.needed.items()},
-        windows={swap[t]: window for t, window in steps.windows.items()},
-        outside=tuple(swap[t] for t in steps.outside),
-        results=tuple(swap[t] for t in steps.results),
-        source=None if steps.source is None else swap[steps.source],
-        summed=None if steps.summed is None else ops[steps.summed],
-        early=tuple(ops[op] for op in steps.early),
-    )
+def _image(tensor: Tensor) -> Image:
+    """Of tensors of other ranks too: nobody asks."""
+    _, rows, columns, _ = (1, 1, 1, *tensor.shape)[-4:]
+    return rows, columns, pixel_bytes(tensor) if len(tensor.shape) == 4 else tensor.nbytes
 
 
-def as_columns(columns: ColumnWalk, steps: Walk) -> ColumnWalk:
-    """The columns of another stage of the same shape, which walks like that."""
-    swap = _swapped(columns.walk.stage.ops, steps.stage.ops)
-    return ColumnWalk(
-        walk=steps,
-        kept=columns.kept,
-        parts=columns.parts,
-        made={swap[t]: found for t, found in columns.made.items()},
-        lowest={swap[t]: found for t, found in columns.lowest.items()},
-        lines={
-            swap[t]: replace(lines, pixel=pixel_bytes(swap[t]))
-            for t, lines in columns.lines.items()
-        },
-    )
-
-
-def _swapped(ops: tuple[Op, ...], others: tuple[Op, ...]) -> dict[Tensor, Tensor]:
-    swap: dict[Tensor, Tensor] = {}
-    for op, other in zip(ops, others, strict=True):
-        for one, another in zip(op.inputs, other.inputs, strict=True):
-            if one is not None and another is not None:
-                swap[one] = another
-        swap.update(zip(op.outputs, other.outputs, strict=True))
-    return swap
-
-
-def _rooms(graph: Graph, schedule: Schedule, used: tuple[Use, ...], tier: str) -> list[Room]:
+def _rooms(
+    graph: Graph,
+    schedule: Schedule,
+    stages: Sequence[Streamed],
+    used: tuple[Use, ...],
+    tier: str,
+) -> list[Room]:
     """For each op the needs of its step, by levels as `furnish` has them."""
     sizes = [use.sizes(tier) for use in used]
     needs: list[dict[int, int]] = []
     for level in range(max(len(s) for s in sizes)):
         tried = {use.op: s[min(level, len(s) - 1)] for use, s in zip(used, sizes, strict=True)}
-        needs.append(_spacing(graph, schedule, used, tried).needs())
+        needs.append(_spacing(graph, schedule, stages, used, tried).needs())
     rooms = []
     for step, (use, own) in enumerate(zip(used, sizes, strict=True), start=1):
         by_level = tuple(needs[level].get(step, 0) for level in range(len(own)))
@@ -408,7 +480,11 @@ def counted(use: Use, size: int, tier: str) -> float:
 
 
 def _spacing(
-    graph: Graph, schedule: Schedule, used: tuple[Use, ...], tried: dict[Op, int]
+    graph: Graph,
+    schedule: Schedule,
+    stages: Sequence[Streamed],
+    used: tuple[Use, ...],
+    tried: dict[Op, int],
 ) -> Spacing:
     found: dict[Tensor, int] = {}
     for use in used:
@@ -417,4 +493,4 @@ def _spacing(
             size = min(found.get(weights, size), size)
             found[weights] = 0 if size < use.least else size
     kernels = Kernels(found)
-    return spacing(graph, schedule, scratch=kernels.scratch, access=kernels.access)
+    return spacing(graph, schedule, scratch=kernels.scratch, access=kernels.access, stages=stages)

@@ -173,7 +173,7 @@ class Pace:
         possible = np.full(late.size, total, np.int64)
         wanted = np.zeros(late.size, np.int64)
         for tensor, reach in inside:
-            possible = np.minimum(possible, _possible(reach, total, rows[tensor]))
+            possible = np.minimum(possible, possible_rows(reach, total, rows[tensor]))
             needed = np.full(late.size, NEVER, np.int64)
             for other, other_reach in self.readers[tensor]:
                 if other not in early:
@@ -251,7 +251,7 @@ class Pace:
         return rows
 
 
-def _possible(reach: RowReach, total: int, made: np.ndarray) -> np.ndarray:
+def possible_rows(reach: RowReach, total: int, made: np.ndarray) -> np.ndarray:
     """Output rows that can be made of the first `made` input rows."""
     read = reach.starts[:total] < reach.stops[:total]
     first = int(np.argmax(read))

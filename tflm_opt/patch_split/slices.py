@@ -9,6 +9,7 @@ them into a few *variants*, typically the first, the steady one and the last.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from functools import lru_cache
 
 import numpy as np
 
@@ -140,6 +141,7 @@ def _shape(op: Op, reach: RowReach | None, a: int, b: int) -> tuple[int, ...]:
     return (hi - lo, *(reach.padding(a, b) if line is None else line.at(a, lo)))
 
 
+@lru_cache(maxsize=8192)
 def op_rows(op: Op, a: int, b: int) -> Op:
     """The op that makes output rows [a, b) of `op` from the input rows that they read.
 

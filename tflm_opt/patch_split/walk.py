@@ -206,7 +206,7 @@ def walked(pace: Pace, early: tuple[Op, ...]) -> Walk:
         steps=steps,
         made=made,
         needed=needed,
-        windows={t: _window(made[t], needed[t], pace.edges(t, made), steps) for t in inner},
+        windows={t: window_of(made[t], needed[t], pace.edges(t, made), steps) for t in inner},
         outside=tuple(outside),
         results=tuple(t for op in stage.ops for t in op.outputs if t in pace.results),
         source=pace.source,
@@ -254,7 +254,7 @@ def _needed(
     return needed
 
 
-def _window(
+def window_of(
     made: np.ndarray, needed: np.ndarray, readers: Sequence[np.ndarray], steps: int
 ) -> Window:
     """The window of rows `made` and `needed`; `readers` are lines above which they read padding."""

@@ -130,14 +130,27 @@ def channel_multipliers(
     One filter scale stands for all channels. Products in float64, as in
     PopulateConvolutionQuantizationParams.
     """
-    scales = [float(s) for s in filter_scales]
-    pairs = [
-        quantize_multiplier(float(input_scale) * scale / float(output_scale)) for scale in scales
-    ]
-    if len(pairs) == 1:
-        pairs *= channels
-    multipliers, shifts = zip(*pairs, strict=True)
-    return np.array(multipliers, np.int32), np.array(shifts, np.int32)
+    scales = np.array([float(s) for s in filter_scales], np.float64)
+    with np.errstate(all="ignore"):
+        reals = float(input_scale) * scales / float(output_scale)
+    multipliers, shifts = _quantize_multipliers(reals)
+    if len(reals) == 1:
+        multipliers, shifts = np.repeat(multipliers, channels), np.repeat(shifts, channels)
+    return multipliers, shifts
+
+
+def _quantize_multipliers(reals: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """`quantize_multiplier` of each, int32."""
+    fractions, shifts = np.frexp(reals)
+    with np.errstate(all="ignore"):
+        fixed = np.floor(fractions * 2.0**31 + 0.5)  # exact: a fraction has 53 bits
+    whole = fixed == 2.0**31
+    fixed, shifts = np.where(whole, 2.0**30, fixed), shifts + whole
+    odd = ~(np.isfinite(reals) & (reals > 0) & (shifts >= -31) & (shifts <= 31))
+    fixed, shifts = np.where(odd, 0, fixed).astype(np.int32), shifts.astype(np.int32)
+    for k in np.flatnonzero(odd).tolist():
+        fixed[k], shifts[k] = quantize_multiplier(float(reals[k]))
+    return fixed, shifts
 
 
 def product_multiplier(
