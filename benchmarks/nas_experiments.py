@@ -2,7 +2,7 @@
 
 A *variant* is a way to come by nets for a budget:
 
-- `family`: MobileNetV2, all widths and resolutions of a grid; what a person would try first.
+- `family`: MobileNetV2, of each resolution the widest that fits; what a person would try first.
 - `random`: nets of the space that fit, drawn evenly; as many are asked of the supernet as below.
 - `search`: evolution, with the memory of streamed schedules.
 - `layers`: the same evolution, with the memory of nets that run layer by layer.
@@ -60,7 +60,7 @@ class Effort:
     def of(minutes: float) -> Effort:
         part = minutes / 60
         return Effort(
-            supernet_epochs=max(1, round(30 * part)),
+            supernet_epochs=max(1, round(60 * part)),
             trials=max(12, round(300 * part)),
             final_epochs=max(1, round(12 * part**0.5)),
             seeds=3,
@@ -176,17 +176,18 @@ class Entry:
 
 
 def family(task: nas_tasks.Task, limits: Limits, pricer: Pricer) -> list[Entry]:
-    """MobileNetV2 of all widths and resolutions that fit; its head as published, or scaled too."""
-    found = []
+    """MobileNetV2, the widest that fits of each resolution, its head as published and scaled."""
+    found = {}
     rows, _, channels = task.shape
-    for width in WIDTHS:
-        for size in sorted({rows, rows * 3 // 4, rows // 2}):
-            for head in sorted({1280, zoo.make_divisible(1280 * min(width, 1))}):
+    for size in sorted({rows, rows * 3 // 4, rows // 2}):
+        for width in WIDTHS:
+            for head in (1280, zoo.make_divisible(1280 * min(width, 1))):
                 net = zoo.mobilenet_v2(width, size, task.classes, channels, head)
                 cost = pricer.price(net, sram=limits.sram)
                 if not limits.broken(cost):
-                    found.append(Entry(f"MobileNetV2 {width} at {size}, head {head}", net, cost))
-    return found
+                    label = f"MobileNetV2 {width} at {size}, head {head}"
+                    found[size, head == 1280] = Entry(label, net, cost)
+    return list(found.values())
 
 
 def layered_price(net: Net) -> Cost:
