@@ -13,6 +13,7 @@ are no longer than `LONGEST` ops: longer ones are all but never best.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -24,6 +25,15 @@ from .shared import SharedCosts
 LONGEST = 16
 # And of stages that are looked at first.
 SHORT = 5
+
+
+@dataclass(frozen=True, slots=True)
+class _Fitting:
+    """A stage under a limit: its best way so far, its work at least, and whether that is sure."""
+
+    part: Part | None
+    work: int
+    sure: bool
 
 
 class Paths:
@@ -72,46 +82,39 @@ class Paths:
 
     def cheapest(self, limit: int) -> Path | None:
         """The path of least work whose stages need `limit` bytes or less; None if there is none."""
-        known: dict[tuple[int, int], Part | None] = {}
-        of_rows: dict[tuple[int, int], Part | None] = {}
         if limit > self._seen_at:
             self._floors[:] = 0
         self._seen_at = limit
         works = self._least_works(limit)
         fits = [peak <= limit and peak < FAR for peak in self._alone]
+        known: dict[tuple[int, int], _Fitting] = {}
         while True:
             path = self._shortest(works, fits)
             if path is None:
                 return None
-            doubtful = [key for key in path if key not in known and not self._free(key, fits)]
+            stages = [key for key in path if not self._free(key, fits)]
+            doubtful = [key for key in stages if key not in known or not known[key].sure]
             if not doubtful:
-                parts = [self._single(k) if self._free(k, fits) else _sure(known[k]) for k in path]
-                before = [part.cost.exact for part in parts]
-                for part in parts:
-                    self._costs.exact(part.start, part.stop, part.way)
-                if all(before):
-                    return tuple(parts)
-                doubtful = [k for k, sure in zip(path, before, strict=True) if not sure]
+                parts = [self._single(k) if self._free(k, fits) else known[k].part for k in path]
+                doubtful = [
+                    k for k, part in zip(path, parts, strict=True) if self._settled_now(part)
+                ]
+                if not doubtful:
+                    return tuple(_sure(part) for part in parts)
                 for key in doubtful:
-                    of_rows.pop(key, None)
-                    known.pop(key, None)
-            for start, stop in doubtful:
-                at = start, stop - start - 1
-                if (start, stop) not in of_rows:
-                    part = of_rows[start, stop] = self._of_rows(start, stop, limit)
-                    work = FAR if part is None else part.cost.work
-                    # Columns are looked at if the stage is still on a shortest path then.
-                    if self._by_columns[at] < work and len(self._costs.families(start, stop)) > 1:
-                        works[at] = max(works[at], self._by_columns[at])
-                        continue
-                    known[start, stop] = part
-                else:
-                    part = self._fitting(start, stop, limit, of_rows[start, stop])
-                    known[start, stop] = part
-                    work = FAR if part is None else part.cost.work
-                works[at] = work
-                if limit <= self._seen_at:  # with less memory, it is no less
-                    self._floors[at] = work
+                    del known[key]
+            for key in doubtful:
+                known[key] = self._fitting(*key, limit, known.get(key))
+                at = key[0], key[1] - key[0] - 1
+                works[at] = known[key].work
+                # With less memory, it is no less.
+                self._floors[at] = works[at]
+
+    def _settled_now(self, part: Part | None) -> bool:
+        """Whether a part's price was an estimate, and is exact now."""
+        found = _sure(part)
+        self._costs.exact(found.start, found.stop, found.way)
+        return not found.cost.exact
 
     # ---- least peak ----
 
@@ -179,26 +182,34 @@ class Paths:
         works = np.maximum(works, self._floors)
         return np.where((self._bounds <= limit) & (self._least <= limit), works, FAR)
 
-    def _of_rows(self, start: int, stop: int, limit: int) -> Part | None:
-        """The largest band of whole rows that fits a limit, by the prices known so far."""
-        families = self._costs.families(start, stop)
-        if not families or self._costs.least(start, stop, families[0]) > limit:
-            return None
-        return self._last_that_fits(start, stop, families[0], limit)
+    def _fitting(self, start: int, stop: int, limit: int, before: _Fitting | None) -> _Fitting:
+        """The way of least work that fits a limit, by the prices known so far.
 
-    def _fitting(self, start: int, stop: int, limit: int, best: Part | None) -> Part | None:
-        """The way of least work that fits a limit: `best`, of whole rows, or some columns."""
-        for family in self._costs.families(start, stop)[1:]:
-            if self._costs.least(start, stop, family) > limit:
-                continue
-            if best is not None and best.cost.work <= self._costs.least_work(
-                start, stop, family[-1]
-            ):
-                continue
-            part = self._last_that_fits(start, stop, family, limit)
-            if part is not None and (best is None or part.cost.work < best.cost.work):
-                best = part
-        return best
+        First of whole rows. Columns are much more work, and are looked at if the stage is still on
+        a shortest path with the least that they would be.
+        """
+        rows, *others = self._costs.families(start, stop) or ((),)
+        if before is None:
+            part = self._of_family(start, stop, rows, limit, None)
+            work = FAR if part is None else part.cost.work
+            least = int(self._by_columns[start, stop - start - 1])
+            return _Fitting(part, min(work, least) if others else work, not others or work <= least)
+        best = before.part
+        for family in others:
+            best = self._of_family(start, stop, family, limit, best)
+        return _Fitting(best, FAR if best is None else best.cost.work, True)
+
+    def _of_family(
+        self, start: int, stop: int, family: Sequence[Way], limit: int, best: Part | None
+    ) -> Part | None:
+        """The best of a family, or the best so far if that is less work."""
+        if not family or self._costs.least(start, stop, family) > limit:
+            return best
+        most = FAR if best is None else best.cost.work
+        if most <= self._costs.least_work(start, stop, family[-1]):
+            return best
+        part = self._last_that_fits(start, stop, family, limit)
+        return part if part is not None and part.cost.work < most else best
 
     def _last_that_fits(
         self, start: int, stop: int, family: Sequence[Way], limit: int

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -242,9 +241,7 @@ class SharedCosts(Costs):
 
     def _stage(self, start: int, stop: int, way: Way) -> RowStage | ColumnStage | None:
         """A stage by its nodes; None if it is left to `patch_split`."""
-        if way.band is None or (way.columns is not None and not way.columns.kept):
-            return None
-        first = self._row(start, stop, way.band)
+        first = self._row(start, stop, way.band) if _by_nodes(way) else None
         if first is None:
             return None
         nodes = first, *first.behind
@@ -261,48 +258,37 @@ class SharedCosts(Costs):
 
         Most stages that need more are told from fewer of their ops.
         """
-        if (start, stop, way) not in self._found and self._is_more(start, stop, way, limit):
+        known = (start, stop, way) in self._found or (
+            (self._stage_id(start, stop), way) in self.shared.estimates
+        )
+        if not known and _by_nodes(way) and self._is_more(start, stop, way, limit):
             return None
         found = self.of(start, stop, way)
         return None if found is None or found.peak > limit else found
 
     def _is_more(self, start: int, stop: int, way: Way, limit: int) -> bool:
         """Whether a stage surely needs more: windows of its last ops alone may be too much."""
-        if way.band is None or (way.columns is not None and not way.columns.kept):
-            return False
-        if (self._stage_id(start, stop), way) in self.shared.estimates:
-            return False
-        at = start, stop - start - 1
-        consumed, results = (int(table[at]) for table in (self._consumed, self._results))
+        at, columns = (start, stop - start - 1), way.columns
+        consumed, need = (int(table[at]) for table in (self._consumed, self._results))
         left = limit - int(self._passing[at])
-        if way.columns is not None:
-            width = way.columns.width
-            if consumed > left:
-                return True
-            for back in range(1, stop - start + 1):
-                row, column = (
-                    self._row(stop - back, stop, way.band),
-                    self._column(stop - back, stop, width),
-                )
-                if row is None:
-                    return False
-                results += surely_kept(self.layout, stop - back, row, column)
-                if results > left:
-                    return True
-            stage = self._stage(start, stop, way)
-            return isinstance(stage, ColumnStage) and stage.sketch > left
-        every = consumed if self.layout.spots[stop - 1].sums else max(consumed, results)
-        for back in range(1, stop - start + 1):
-            row = self._row(stop - back, stop, way.band)
+        if columns is None:
+            need = consumed if self.layout.spots[stop - 1].sums else max(consumed, need)
+        if max(consumed, need) > left:
+            return True
+        for first in range(stop - 1, start - 1, -1):
+            row = self._row(first, stop, way.band)
             if row is None:
                 return False
-            every += surely_kept(self.layout, stop - back, row)
-            if every > left:
+            column = None if columns is None else self._column(first, stop, columns.width)
+            need += surely_kept(self.layout, first, row, column)
+            if need > left:
                 return True
-        return False
+        stage = None if columns is None else self._stage(start, stop, way)
+        return isinstance(stage, ColumnStage) and stage.sketch > left
 
-    def _row(self, start: int, stop: int, band: int | Fraction) -> RowNode | None:
+    def _row(self, start: int, stop: int, band: Band) -> RowNode | None:
         """The node of the first op of a stage; None if it is left to `patch_split`."""
+        assert band is not None
         known = self._rows_of.setdefault((stop, band), [])
         while len(known) < stop - start:
             spot = self.layout.spots[stop - 1 - len(known)]
@@ -423,6 +409,11 @@ class SharedCosts(Costs):
             numbers.append(self.shared.op(number))
             shapes.append(self.shared.op(shape))
         return numbers, shapes
+
+
+def _by_nodes(way: Way) -> bool:
+    """Whether a way is one that nodes know of: strips aren't, which compute columns twice."""
+    return way.band is not None and (way.columns is None or way.columns.kept)
 
 
 def _constant(tensor: Tensor) -> Any:

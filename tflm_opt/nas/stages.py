@@ -174,7 +174,7 @@ class RowStage:
         return (k for k, n in enumerate(self.nodes) if n.spot.is_result(count - 1 - k))
 
     def reading(self, buffer: int) -> Iterator[tuple[int, int, Image]]:
-        """Ops in the stage, which of their inputs, and its image, that read a buffer from outside."""
+        """Reads of a buffer from outside: op in the stage, position of the input, its image."""
         for k, node in enumerate(self.nodes):
             for position, held in enumerate(self.layout.ins[self.start + k]):
                 if held is not None and held[0] == buffer and not 0 < node.spot.back[position] <= k:

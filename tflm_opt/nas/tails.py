@@ -322,9 +322,9 @@ def _any_early(chain: tuple[RowNode, ...]) -> bool:
         node = chain[at]
         inside = [at - back if 0 < back <= at else None for back in node.spot.back]
         makers = [maker for maker in inside if maker is not None]
-        if 0 in makers and node.window is not None and any(shared[m] for m in makers):
-            if _is_early(chain, at, inside):
-                return True
+        waits = 0 in makers and node.window is not None and any(shared[m] for m in makers)
+        if waits and _is_early(chain, at, inside):
+            return True
     return False
 
 
