@@ -13,7 +13,8 @@ evolution does; the last half of these is called warm.
 and plans, for both inputs, without a budget, with one that is a fifth above the least, and with
 one that is a little below it.
 
-**SRAM, flash and instructions** against the artifact: compiled, and run on an emulated core.
+**SRAM, flash and instructions** against the artifact: compiled, and run on an emulated core,
+without a budget and with a tenth and a third more than the least.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from typing import Any
 import numpy as np
 
 from tflm_opt import graph, measure, optimize
-from tflm_opt.nas import Pricer, exact_cost, space
+from tflm_opt.nas import Cost, Pricer, exact_cost, space
 from tflm_opt.nas.lower import lower
 from tflm_opt.nas.net import Net
 from tflm_opt.nas.spaces.mobilenet import MobileNet
@@ -104,28 +105,37 @@ def planned(drawn: list[Net], board: str) -> list[dict[str, Any]]:
 
 
 def built(drawn: list[Net], board: str) -> list[dict[str, Any]]:
-    """Prices against what was compiled and run."""
+    """Prices against what was compiled and run, without a budget and with some to spare."""
     rows = []
     for index, net in enumerate(drawn):
         data = graph.write(lower(net))
         for input in INPUTS:
-            price = Pricer(board, input=input).price(net)
-            result = optimize(data, input=input, vectors=1, verbose=0)
-            with tempfile.TemporaryDirectory() as folder:
-                result.save(folder)
-                found = measure.measure(folder, board)
-            cycles = (found["cycles_estimate"] or {}).get("cycles")
-            real = {
-                "arena": result.sram.arena,
-                "sram": result.sram.total,
-                "flash": found["flash"]["total"],
-                "instructions": found["instructions"],
-            }
-            row: dict[str, Any] = {"net": index, "input": input, "real": real}
-            row |= {what: getattr(price, what) / value - 1 for what, value in real.items()}
-            row["cycles_an_instruction"] = cycles and cycles / found["instructions"]
-            rows.append(row)
+            pricer = Pricer(board, input=input)
+            least = pricer.price(net)
+            for part in (None, 1.1, 1.3):
+                budget = None if part is None else int(least.sram * part)
+                price = least if budget is None else pricer.price(net, sram=budget)
+                result = optimize(data, sram=budget, input=input, vectors=1, verbose=0)
+                row = {"net": index, "input": input, "budget": part}
+                rows.append(row | _against(result, price, board))
     return rows
+
+
+def _against(result: Any, price: Cost, board: str) -> dict[str, Any]:
+    """What was built and run, and how far off the price was."""
+    with tempfile.TemporaryDirectory() as folder:
+        result.save(folder)
+        found = measure.measure(folder, board)
+    cycles = (found["cycles_estimate"] or {}).get("cycles")
+    real = {
+        "arena": result.sram.arena,
+        "sram": result.sram.total,
+        "flash": found["flash"]["total"],
+        "instructions": found["instructions"],
+    }
+    off = {what: getattr(price, what) / value - 1 for what, value in real.items()}
+    pace = cycles and cycles / found["instructions"]
+    return {"real": real, "cycles_an_instruction": pace, **off}
 
 
 def errors(rows: list[dict[str, Any]], what: str) -> str:

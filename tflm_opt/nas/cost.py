@@ -10,6 +10,7 @@ to the byte. `Pricer` is for searches: what stages cost is shared by all nets th
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from .. import boards, graph, passes, sizes
@@ -90,11 +91,14 @@ def exact_cost(
     target = boards.get(board)
     tier = pace_of(target.core)
     runs = Furnishing(optimized, tier, input=input, slowdown=SLOWDOWN, seed=seed)
-    room = None if budget is None else max(budget - REST, 0)
-    chosen = runs.found(room).chosen
-    if room is not None and chosen.peak > room:
-        chosen = runs.found(0).chosen
-    return _cost(chosen, input, target)
+
+    def cost(room: int | None) -> Cost:
+        chosen = runs.found(room).chosen
+        if room is not None and chosen.peak > room:
+            chosen = runs.found(0).chosen
+        return _cost(chosen, input, target)
+
+    return _fitted(cost, budget)
 
 
 class Pricer:
@@ -151,14 +155,19 @@ class Pricer:
         def cost(room: int | None) -> Cost:
             return _cost(runs.chosen(room), input, self.board)
 
-        if budget is None:
-            return cost(None)
-        first = cost(max(budget - REST, 0))
-        # As `fit` does: once more with what the stack leaves, if that is another room.
-        if first.sram > budget or first.stack < REST - CLOSE:
-            second = cost(max(budget - first.stack, 0))
-            return better([first, second], budget)
-        return first
+        return _fitted(cost, budget)
+
+
+def _fitted(cost: Callable[[int | None], Cost], budget: int | None) -> Cost:
+    """The cost within a budget, by what it is within bytes of arena; as `fit` finds it."""
+    if budget is None:
+        return cost(None)
+    first = cost(max(budget - REST, 0))
+    # Once more with what the stack leaves, if that is another room.
+    if first.sram > budget or first.stack < REST - CLOSE:
+        second = cost(max(budget - first.stack, 0))
+        return better([first, second], budget)
+    return first
 
 
 def better(costs: list[Cost], budget: int | None) -> Cost:

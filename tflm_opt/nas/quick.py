@@ -173,7 +173,9 @@ class Chooser:
         if cheapest is None:
             return self.smallest.at(self.smallest.peak)
         # Those of less memory have more calls and moves to do, but more room for scratch.
-        choices = (cheapest, *(choice for choice in self.front() if choice.peak <= room))
+        choices = [cheapest, *(choice for choice in self.front() if choice.peak <= room)]
+        if choices[-1].peak > self.least:
+            choices.append(self.smallest)
         return min((choice.at(room) for choice in choices), key=lambda quick: quick.work)
 
 
