@@ -15,6 +15,8 @@ class Layer:
 
     Attributes:
         gap: from one tap of a row to the next.
+        taps: inside the input, all of a column of outputs and all of a row of them; None with
+            padding as TensorFlow's `same`.
     """
 
     rows: int
@@ -23,10 +25,13 @@ class Layer:
     kernel: tuple[int, int]
     stride: tuple[int, int]
     gap: int = 1
+    taps: tuple[int, int] | None = None
 
 
 def inside(layer: Layer, axis: int) -> int:
-    """Taps inside the input, all along an axis, with padding as TensorFlow's `same`."""
+    """Taps inside the input, all along an axis."""
+    if layer.taps is not None:
+        return layer.taps[axis]
     outputs = (layer.rows, layer.columns)[axis]
     kernel, stride = layer.kernel[axis], layer.stride[axis]
     padding = max(kernel - stride, 0) // 2

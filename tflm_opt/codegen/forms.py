@@ -178,6 +178,8 @@ class Depthwise:
         rows, columns, channels: of the output.
         kernel: taps down and across.
         stride, dilation: down and across.
+        taps: inside the input, all of a column of outputs and all of a row of them: rows in the
+            middle of an image read no padding. None with padding as TensorFlow's `same`.
     """
 
     rows: int
@@ -186,6 +188,7 @@ class Depthwise:
     kernel: tuple[int, int]
     stride: tuple[int, int]
     dilation: tuple[int, int] = (1, 1)
+    taps: tuple[int, int] | None = None
 
     _TAPS = 7
     _BANDS = (1, 2, 4, 8)
@@ -282,7 +285,13 @@ class Depthwise:
         outputs = self.rows * self.columns * self.channels
         taps = self.kernel[0] * self.kernel[1]
         layer = depthwise_work.Layer(
-            self.rows, self.columns, self.channels, self.kernel, self.stride, self.dilation[1]
+            self.rows,
+            self.columns,
+            self.channels,
+            self.kernel,
+            self.stride,
+            self.dilation[1],
+            self.taps,
         )
         band = self._band(size)
         if tier == "thumb1":
@@ -296,8 +305,9 @@ class Depthwise:
         height, columns = self._phase
         if band * columns < self._WORTH_IT:
             return depthwise_work.directly(layer)
-        phase = replace(layer, rows=height, columns=columns, gap=1)
-        return math.prod(self.dilation) * depthwise_work.in_words(phase, band)
+        if self.dilation != (1, 1):
+            layer = replace(layer, rows=height, columns=columns, gap=1, taps=None)
+        return math.prod(self.dilation) * depthwise_work.in_words(layer, band)
 
     def _by_vectors(self, size: int, layer: depthwise_work.Layer) -> float:
         """Instructions of cores with vectors: see `depthwise_work`."""
@@ -425,7 +435,30 @@ def _depthwise(op: Op) -> Form | None:
     assert isinstance(options, ConvOptions)
     if _shape(op, 0)[3] != channels:
         return None
-    return Depthwise(rows, columns, channels, (height, width), options.stride, options.dilation)
+    steps = options.stride, options.dilation
+    return Depthwise(rows, columns, channels, (height, width), *steps, _taps_inside(op, options))
+
+
+def _taps_inside(op: Op, options: ConvOptions) -> tuple[int, int]:
+    """As `Depthwise.taps`."""
+    padding = options.padding.top, options.padding.left
+    down, across = (
+        sum(
+            0 <= at * stride + tap * gap - before < size
+            for at in range(outputs)
+            for tap in range(kernel)
+        )
+        for outputs, kernel, stride, gap, before, size in zip(
+            op.output.shape[1:3],
+            _shape(op, 1)[1:3],
+            options.stride,
+            options.dilation,
+            padding,
+            _shape(op, 0)[1:3],
+            strict=True,
+        )
+    )
+    return down, across
 
 
 def _dense(op: Op) -> Form | None:

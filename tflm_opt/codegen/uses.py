@@ -107,5 +107,6 @@ def _part(whole: Form, pixels: int) -> Form:
     if isinstance(whole, Products):
         return replace(whole, pixels=pixels)
     if isinstance(whole, Depthwise):
-        return replace(whole, rows=1, columns=pixels)
+        height, width = whole.kernel
+        return replace(whole, rows=1, columns=pixels, taps=(height, width * pixels))
     return whole

@@ -15,20 +15,18 @@ from dataclasses import dataclass
 
 from .. import boards, graph, passes, sizes
 from ..api import DEFAULT_BOARD, SLOWDOWN
-from ..codegen.uses import uses
 from ..errors import TflmOptError, UnsupportedModel
 from ..fit import CLOSE, REST
 from ..furnish import Furnishing
 from ..graph import Graph
 from ..graph.geometry import macs, weights_bytes
 from ..kernels.table import pace_of
-from ..patch_split.cost import BYTE_WORK
 from ..patch_split.search import Point
 from .footprint import footprint
 from .net import Net
 from .pace import cycles, others
 from .quick import Choosers, Quick
-from .shared import Shared, counted
+from .shared import Shared
 
 INPUTS = ("resident", "streamed", "any")
 
@@ -194,14 +192,7 @@ def _cost(chosen: Point | Quick, input: str, board: boards.Board) -> Cost:
     graph, schedule = chosen.graph, chosen.schedule
     arena = chosen.arena if isinstance(chosen, Quick) else chosen.peak
     beside = footprint(graph, schedule, board)
-    tier = pace_of(board.core)
-    if isinstance(chosen, Quick):
-        work = chosen.counted
-    else:
-        used = uses(graph, schedule)
-        work = sum(counted(use, chosen.plan.scratch.get(use.op, (0, 0))[1], tier) for use in used)
-        work += chosen.moved * BYTE_WORK
-    instructions = work + others(graph)
+    instructions = chosen.work + others(graph)
     return Cost(
         sram=arena + beside.stack,
         arena=arena,

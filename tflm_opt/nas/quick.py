@@ -30,15 +30,13 @@ class Quick:
 
     Attributes:
         arena: bytes.
-        work: estimated instructions, as the planner chooses by them.
-        counted: estimated instructions of ops with weights, and of moves.
+        work: estimated instructions of ops with weights, and of moves.
         graph, schedule: what runs.
         scratch: ops that get scratch.
     """
 
     arena: int
     work: float
-    counted: float
     graph: Graph
     schedule: Schedule
     scratch: frozenset[Op]
@@ -67,14 +65,13 @@ class Choice:
         return found
 
     @cached_property
-    def _falls(self) -> list[tuple[int, float, float, int]]:
-        """(bytes, work saved, instructions saved, op) of scratch that helps, by rising bytes."""
+    def _falls(self) -> list[tuple[int, float, int]]:
+        """(bytes, work saved, op) of scratch that helps, by rising bytes."""
         falls, op = [], 0
         for around, detail in self._details:
             for room in detail.rooms:
                 for k, need in enumerate(room.needs[1:]):
-                    work = room.works[k] - room.works[k + 1]
-                    falls.append((need + around, work, room.counted[k] - room.counted[k + 1], op))
+                    falls.append((need + around, room.works[k] - room.works[k + 1], op))
                 op += 1
         return sorted(falls)
 
@@ -91,20 +88,19 @@ class Choice:
     def at(self, limit: int) -> Quick:
         """With as much scratch as fits a limit."""
         work, high, given = self.plain, self.peak, set[int]()
-        counted = sum(d.moved + sum(r.counted[0] for r in d.rooms) for _, d in self._details)
-        for need, saved, less, op in self._falls:
+        for need, saved, op in self._falls:
             if need > limit:
                 break
-            work, counted, high = work - saved, counted - less, max(high, need)
+            work, high = work - saved, max(high, need)
             given.add(op)
         graph = self._costs.graph
         ops = frozenset(graph.ops[k] for k in given)
-        return Quick(high, work, counted, graph, cuts.schedule(self._costs, self.path), ops)
+        return Quick(high, work, graph, cuts.schedule(self._costs, self.path), ops)
 
     def least(self, allowed: float) -> int | None:
         """Bytes with which the work is as low as allowed; None: never."""
         work, high = self.plain, self.peak
-        for need, saved, _, _ in self._falls:
+        for need, saved, _ in self._falls:
             if work <= allowed and need > self.peak:
                 break
             work, high = work - saved, max(high, need)
@@ -174,7 +170,7 @@ class Chooser:
             return self.smallest.at(self.smallest.peak)
         # Those of less memory have more calls and moves to do, but more room for scratch.
         choices = [cheapest, *(choice for choice in self.front() if choice.peak <= room)]
-        if choices[-1].peak > self.least:
+        if choices[-1].peak > (self.least or 0):
             choices.append(self.smallest)
         return min((choice.at(room) for choice in choices), key=lambda quick: quick.work)
 

@@ -20,8 +20,7 @@ from .. import codegen
 from ..arena.plan import ALIGNMENT, Spacing, spacing
 from ..arena.problem import align_up
 from ..arena.streams import Streamed, streamed_stages
-from ..codegen.forms import Depthwise
-from ..codegen.rooms import CALL, Kernels, form, key
+from ..codegen.rooms import Kernels, key
 from ..codegen.uses import Use, uses
 from ..graph.ir import Graph, Op, Tensor
 from ..patch_split.columns import pixel_bytes
@@ -44,13 +43,11 @@ class Room:
 
     Attributes:
         needs: by size of scratch, from none on: bytes that the step needs, without what passes by.
-        works: instructions with each of them, as the planner estimates them: it chooses by them.
-        counted: the same, nearer to what is counted (see `counted`).
+        works: estimated instructions with each of them.
     """
 
     needs: tuple[int, ...]
     works: tuple[float, ...]
-    counted: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -452,22 +449,8 @@ def _rooms(
     for step, (use, own) in enumerate(zip(used, sizes, strict=True), start=1):
         by_level = tuple(needs[level].get(step, 0) for level in range(len(own)))
         # Steps at which no buffer begins aren't listed; those around them need no less.
-        works = tuple(use.work(size, tier) for size in own)
-        rooms.append(Room(by_level, works, tuple(counted(use, size, tier) for size in own)))
+        rooms.append(Room(by_level, tuple(use.work(size, tier) for size in own)))
     return rooms
-
-
-def counted(use: Use, size: int, tier: str) -> float:
-    """Estimated instructions of an op.
-
-    The planner takes each call on some rows of a depthwise convolution for a small image with
-    padding around it, and so for less taps than it has: here a layer has as many in parts as whole.
-    """
-    work = use.work(size, tier)
-    whole = form(use.op)
-    if not isinstance(whole, Depthwise) or not use.forms:
-        return work
-    return max(work, whole.work(size, tier) + CALL * sum(use.forms.values()))
 
 
 def _spacing(
