@@ -4,8 +4,7 @@ What a stage costs depends on its ops, on how they are wired, and on which of it
 want; of the rest of the net it depends on one number only, the bytes that pass it by. So nets of
 one search, which differ in a few blocks, share nearly all prices. A stage is known by its
 *signature*: a number for each op, of all that its costs depend on, with what it reads and who reads
-it counted from where it stands. Of rows and columns, channels say nothing, so how a stage walks is
-shared by even more nets: by those that have its shape.
+it counted from where it stands. How a stage walks is shared by even more nets (`tails`).
 """
 
 from __future__ import annotations
@@ -31,8 +30,8 @@ from ..patch_split.walk import walks
 from .stages import ColumnStage, Image, Layout, RowStage, surely_kept
 from .tails import ColumnNode, RowNode, Spot, Tails
 
-# Prices that are kept: some hundred megabytes.
-_MOST = 200_000
+# Prices and nodes that are kept: some hundred megabytes.
+_MOST, _MOST_NODES = 200_000, 80_000
 # Constants of so many values are compared by value: axes, paddings, shapes.
 _SMALL = 16
 
@@ -97,7 +96,7 @@ class Shared:
     @property
     def full(self) -> bool:
         """Whether it is time to begin anew, lest memory runs out."""
-        return len(self.estimates) > _MOST
+        return len(self.estimates) > _MOST or len(self.tails) > _MOST_NODES
 
     def op(self, signature: Any) -> int:
         """The number of an op's signature."""
