@@ -99,9 +99,25 @@ def test_norm_needs_weights() -> None:
         build(Net((image(8, 8, 2), pool("max", "p", "image", 2, 2, norm=True))))
 
 
-@pytest.mark.skipif(find_spec("jax") is None, reason="Keras's other backends need JAX or PyTorch")
+def run_on_jax(code: str, **environment: str) -> None:
+    search = os.pathsep.join((os.path.dirname(__file__), *sys.path))
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "KERAS_BACKEND": "jax", "PYTHONPATH": search, **environment},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+with_jax = pytest.mark.skipif(
+    find_spec("jax") is None, reason="Keras's other backends need JAX or PyTorch"
+)
+
+
+@with_jax
 def test_another_backend() -> None:
-    code = """
+    run_on_jax("""
 import sys, numpy as np
 from net_cases import NETS
 from tflm_opt.nas.build import build
@@ -109,10 +125,28 @@ model = build(NETS["every kind, odd sizes"], seed=0)
 out = np.asarray(model(np.ones((2, 33, 30, 3), "float32")))
 assert out.shape == (2, 5) and np.allclose(out.sum(1), 1, atol=1e-5)
 assert "tensorflow" not in sys.modules, "TensorFlow"
-"""
-    search = os.pathsep.join((os.path.dirname(__file__), *sys.path))
-    environment = {**os.environ, "KERAS_BACKEND": "jax", "PYTHONPATH": search}
-    done = subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True
+""")
+
+
+@with_jax
+def test_a_supernet_is_trained_on_several_devices_as_on_one() -> None:
+    """But for the order in which floats are summed up."""
+    run_on_jax(
+        """
+import keras, numpy as np
+from elastic_space import TinySpace
+from tflm_opt.nas.supernet import Supernet
+from tflm_opt.nas.training import Training
+rng = np.random.default_rng(0)
+net = Supernet(TinySpace()).whole
+x = rng.normal(size=(32, *net.input_shape)).astype("float32")
+y = rng.integers(0, net.shapes()[net.layers[-1].name][-1], 32)
+assert len(keras.distribution.list_devices()) == 2
+histories = []
+for split in (None, keras.distribution.DataParallel()):
+    keras.distribution.set_distribution(split)
+    histories.append(Supernet(TinySpace()).train(x, y, Training(epochs=2, batch=16)).history)
+assert np.allclose(*histories, rtol=0.01) and histories[0] != [0, 0], histories
+""",
+        XLA_FLAGS="--xla_force_host_platform_device_count=2",
     )
-    assert done.returncode == 0, done.stderr
