@@ -29,7 +29,7 @@ from tflm_opt.nas.ladder import Ladder, Score
         (4, {"last": 4}, [(4, 1)]),
     ],
 )
-def test_ladders(candidates: int, how: dict[str, int], rungs: list[tuple[int, int]]) -> None:
+def test_ladders(candidates: int, how: dict[str, Any], rungs: list[tuple[int, int]]) -> None:
     assert Halving(**how).rungs(candidates) == tuple(Rung(*rung) for rung in rungs)
 
 

