@@ -45,8 +45,7 @@ def search(
     else:
         described = config.read(source)
         sys.path.insert(0, str(source.parent.resolve()))  # for functions and spaces of one's own
-        arguments = dict(described.search)
-        arguments["train"], arguments["val"] = described.arrays()
+        arguments = described.arguments()
     arguments |= {name: value for name, value in options.items() if value is not None}
     try:
         study = run(**arguments, verbose=0 if quiet else 1)

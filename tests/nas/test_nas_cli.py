@@ -18,6 +18,8 @@ from tflm_opt import nas
 from tflm_opt.cli import cli
 from tflm_opt.errors import TflmOptError
 from tflm_opt.nas import Trial, config
+from tflm_opt.nas.search import search
+from tflm_opt.nas.spaces import ResNet
 
 HERE = Path(__file__).parent
 
@@ -164,6 +166,55 @@ def test_data_files_that_are_none(file: Path, monkeypatch: pytest.MonkeyPatch) -
     path.unlink()
     with pytest.raises(TflmOptError, match=r"val\.npz: No such file"):
         read.arrays()
+
+
+PARTIAL = TEXT.replace('kind = "toy:ToySpace"', 'kind = "resnet"\nwidth = [0.5]')
+
+
+def test_a_space_of_which_only_some_is_said(file: Path) -> None:
+    file.write_text(PARTIAL)
+    space = config.read(file).arguments()["space"]
+    default = ResNet.default((8, 8, 1), 2)
+    assert space.to_json() == {**default.to_json(), "width": [0.5]}
+    assert default.to_json()["width"] != [0.5]
+    file.write_text(PARTIAL.replace("[0.5]", "0.5"))
+    with pytest.raises(TflmOptError, match=r"faces\.toml: \[space\]: .*width"):
+        config.read(file).arguments()
+    file.write_text(PARTIAL.replace("width", "widht"))
+    with pytest.raises(TflmOptError, match=r"faces\.toml: \[space\]: .*widht"):
+        config.read(file).arguments()
+
+
+def test_a_search_of_a_space_of_which_only_some_is_said_goes_on(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(HERE)
+    file.write_text(
+        PARTIAL.replace("toy:accuracy", "toy:guess").replace("workers = 1", "workers = 0")
+    )
+    for trials in (2, 3):
+        asked = {**config.read(file).arguments(), "trials": trials, "verbose": 0}
+        study = search(**asked)
+        assert len(study.complete) == trials
+    assert {t.architecture["width"] for t in study.trials} == {0.5}
+
+
+HALVED = """
+[search.options.halving]
+epochs = 2
+factor = 4
+"""
+
+
+def test_halving_from_a_file(file: Path) -> None:
+    text = TEXT.replace("toy:accuracy", "toy:climbing").replace("trials = 6\n", "")
+    file.write_text(text.replace("\n[space]", HALVED + "\n[space]"))
+    found = json.loads(run("search", file, "-q", "--json").stdout)
+    assert [(t["rung"], t["accuracy"] > 0) for t in found["trials"]] == [(0, True)] * 4 + [
+        (1, True)
+    ]
+    assert found["best"] == 4
+    assert "5 trials of 4 nets" in run("study", file.parent / "faces").stdout
 
 
 def test_data_from_a_function(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:

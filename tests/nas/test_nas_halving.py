@@ -1,17 +1,22 @@
-"""Successive halving: who goes on, what it costs, and that training goes on from where it was."""
+"""Successive halving: what ladders are, who goes on, and that training goes on where it was."""
 
 from __future__ import annotations
 
-import math
-from collections import Counter
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from toy import ToySpace, price
 
 from tflm_opt.errors import TflmOptError
-from tflm_opt.nas.halving import Rung, epochs, halve, plan
+from tflm_opt.nas import Limits
+from tflm_opt.nas.evolution import Candidate, Evolution, Rated
+from tflm_opt.nas.generations import Generations
+from tflm_opt.nas.halving import Halving, Rung, total_epochs
+from tflm_opt.nas.ladder import Ladder, Score
 
 
 @pytest.mark.parametrize(
@@ -24,97 +29,162 @@ from tflm_opt.nas.halving import Rung, epochs, halve, plan
         (4, {"last": 4}, [(4, 1)]),
     ],
 )
-def test_ladders(candidates: int, how: dict[str, int], rungs: list[tuple[int, int]]) -> None:
-    assert plan(candidates, **how) == tuple(Rung(*rung) for rung in rungs)
+def test_ladders(candidates: int, how: dict[str, Any], rungs: list[tuple[int, int]]) -> None:
+    assert Halving(**how).rungs(candidates) == tuple(Rung(*rung) for rung in rungs)
 
 
 def test_what_a_ladder_costs() -> None:
-    assert epochs(plan(8)) == 8 * 1 + 4 * 1 + 2 * 2 + 1 * 4
+    assert total_epochs(Halving().rungs(8)) == 8 * 1 + 4 * 1 + 2 * 2 + 1 * 4
 
 
-@given(
-    st.lists(st.sampled_from([0.1, 0.2, 0.3, math.nan]), min_size=1, max_size=20),
-    st.integers(1, 3),
-    st.integers(2, 4),
+@given(st.integers(1, 300), st.integers(2, 4), st.integers(1, 3))
+def test_as_many_begin_as_let_a_ladder_end(trials: int, factor: int, last: int) -> None:
+    how = Halving(factor=factor, last=last)
+    found = how.population(trials)
+    sizes = [sum(r.keep for r in how.rungs(n)) for n in (found, found + 1)]
+    assert sizes[1] > trials
+    assert sizes[0] <= trials or found == last
+
+
+@pytest.mark.parametrize(
+    ("bad", "said"),
+    [
+        ({"epochs": 0}, "epochs = 0"),
+        ({"epochs": 1.5}, "epochs = 1.5"),
+        ({"factor": 1}, "factor = 1"),
+        ({"last": True}, "last = True"),
+        ({"drawn": 0}, "drawn = 0"),
+        ({"proxy": "zen"}, "'zen' is not one of grad_norm, synflow, naswot"),
+        ({"epoch": 1}, "no setting 'epoch'; known are epochs"),
+        (3, "write a table"),
+    ],
 )
-def test_the_best_go_on_and_train_for_what_the_ladder_says(
-    worth: list[float], first: int, factor: int
-) -> None:
-    rungs = plan(len(worth), epochs=first, factor=factor)
-    behind: Counter[int] = Counter()
-
-    def train_some(candidate: int, low: int, high: int) -> float:
-        assert behind[candidate] == low < high
-        behind[candidate] = high
-        return worth[candidate]
-
-    found = halve(range(len(worth)), train_some, rungs)
-    assert sum(behind.values()) <= epochs(rungs)
-    for number, rung in enumerate(rungs):
-        there = [candidate for candidate, n, _ in found if n == number]
-        assert len(there) <= rung.keep
-        if number:
-            before = [candidate for candidate, n, _ in found if n == number - 1]
-            alive = [c for c in before if not math.isnan(worth[c])]
-            best = sorted(alive, key=lambda c: (-worth[c], c))[: rung.keep]
-            assert there == sorted(best)
+def test_bad_settings(bad: Any, said: str) -> None:
+    with pytest.raises(TflmOptError, match=said):
+        Halving.from_json(bad)
 
 
-def test_order_decides_between_equals() -> None:
-    found = halve("abcd", lambda *_: 0.5, plan(4))
-    assert [candidate for candidate, *_ in found] == list("abcdaba")
+def test_more_left_than_begin() -> None:
+    with pytest.raises(TflmOptError, match="a population of at least 5"):
+        Halving(last=5).rungs(4)
+
+
+@given(st.lists(st.integers(1, 5), min_size=1, max_size=4), st.integers(0, 40))
+def test_slots_of_rungs_follow_each_other(rungs: list[int], slot: int) -> None:
+    slots = Generations(tuple(rungs))
+    listed = [(g, r) for g in range(slot + 1) for r, size in enumerate(rungs) for _ in range(size)]
+    assert (slots.of(slot), slots.rung(slot)) == listed[slot]
+    assert slots.first(slot) == listed.index(listed[slot])
+    assert slots.begins(slot) == (slots.first(slot) == slot and slots.rung(slot) == 0)
+
+
+# Which nets climb: worth is what each slot's training finds, None a failure.
+
+HOW = Halving(epochs=2)
+SLOTS = Generations((8, 4, 2, 1))
+
+
+def ladder(score: Score | None = None, drawn: int = 1) -> Ladder:
+    draws = Evolution(ToySpace(), price, Limits(sram=30_000), population=8, seed=0)
+    return Ladder(draws, HOW.rungs(8), score=score, drawn=drawn)
+
+
+def climbed(one: Ladder, worth: list[float | None]) -> list[Candidate]:
+    found: list[Candidate] = []
+    for slot in range(len(worth)):
+        known = zip(found[: SLOTS.first(slot)], worth, strict=False)
+        rated = [Rated(c.architecture, (-w,), i) for i, (c, w) in enumerate(known) if w is not None]
+        candidate = one.candidate(slot, rated, {c.key for c in found})
+        assert candidate is not None
+        found.append(candidate)
+    return found
+
+
+@given(st.lists(st.sampled_from([0.1, 0.2, 0.3, None]), min_size=30, max_size=30))
+def test_the_best_go_on_and_newcomers_take_what_is_left(worth: list[float | None]) -> None:
+    found = climbed(ladder(), worth)
+    for slot, candidate in enumerate(found):
+        rung, first = SLOTS.rung(slot), SLOTS.first(slot)
+        assert candidate.epochs == tuple(r.epochs for r in HOW.rungs(8)[: rung + 1])
+        before = range(first - SLOTS.rungs[rung - 1], first) if rung else range(0)
+        alive = [i for i in before if worth[i] is not None]
+        best = [found[i].key for i in sorted(alive, key=lambda i: (-(worth[i] or 0), i))]
+        if slot - first < len(best):
+            assert candidate.key == best[slot - first]
+        else:
+            assert candidate.key not in {c.key for c in found[:slot]}
 
 
 def test_a_score_chooses_who_begins() -> None:
-    trained = halve("abcde", lambda *_: 0.0, [Rung(2, 1)], score="caebd".index)
-    assert [candidate for candidate, *_ in trained] == ["b", "d"]
-    with pytest.raises(TflmOptError, match="5 candidates for 2 places"):
-        halve("abcde", lambda *_: 0.0, [Rung(2, 1)])
+    plain = climbed(ladder(), [0.5] * 8)
+    chosen = climbed(ladder(lambda c: c.cost.macs, drawn=4), [0.5] * 8)
+    assert np.mean([c.cost.macs for c in chosen]) > 1.2 * np.mean([c.cost.macs for c in plain])
+    assert climbed(ladder(lambda c: c.cost.macs, drawn=1), [0.5] * 8) == plain
 
 
-@pytest.mark.parametrize(
-    "rungs", [[], [Rung(2, 1), Rung(3, 2)], [Rung(2, 2), Rung(1, 2)], [Rung(0, 1)], [Rung(1, 0)]]
-)
-def test_no_ladders(rungs: list[Rung]) -> None:
-    with pytest.raises(TflmOptError, match="rung"):
-        halve("", lambda *_: 0.0, rungs)
+def test_a_score_that_can_not_be_had_is_the_least() -> None:
+    def score(candidate: Candidate) -> float:
+        if candidate.architecture["resolution"] == 32:
+            raise RuntimeError("no")
+        return float("nan") if candidate.architecture["resolution"] == 24 else 0.0
 
-
-@pytest.mark.parametrize(
-    "bad", [{"candidates": 0}, {"epochs": 0}, {"factor": 1}, {"last": 0}, {"last": 5}]
-)
-def test_bad_plans(bad: dict[str, int]) -> None:
-    with pytest.raises(TflmOptError, match="halving of"):
-        plan(**{"candidates": 4, **bad})
+    found = climbed(ladder(score, drawn=12), [0.5] * 8)
+    assert {c.architecture["resolution"] for c in found} == {16}
 
 
 @pytest.mark.tensorflow
 def test_training_goes_on_from_where_it_was(tmp_path: Path) -> None:
-    import numpy as np
     from test_nas_evaluate import net, stripes
 
+    from tflm_opt.nas.climb import ClimbEvaluator
     from tflm_opt.nas.data import checked
     from tflm_opt.nas.evaluate import TrainEvaluator
-    from tflm_opt.nas.halving import Halving
     from tflm_opt.nas.recipe import Recipe
 
     data = checked(stripes(320), stripes(150, seed=1))
-    evaluator = TrainEvaluator(data, Recipe(batch=32, rate=0.01))
-    candidates = [{"filters": 2}, {"filters": 12}]
+    trainer = TrainEvaluator(data, Recipe(batch=32, rate=0.01))
+    one = {"filters": 4}
 
-    def run(folder: Path) -> list[float]:
-        halving = Halving(evaluator, lambda one: net(12, filters=one["filters"]), folder)
-        return [accuracy for *_, accuracy in halve(candidates, halving.train_some, plan(2))]
+    def climb(folder: str, *epochs: int) -> tuple[float, dict[str, np.ndarray]]:
+        evaluator = ClimbEvaluator(trainer, tmp_path / folder)
+        found = evaluator.evaluate(one, net(12, filters=4), seed=0, epochs=epochs)
+        assert found.detail == {"epochs": epochs[-1]}
+        with np.load(evaluator.weights(one, epochs[-1])) as file:
+            return found.accuracy, {name: file[name] for name in file.files}
 
-    found = run(tmp_path / "a")
-    assert found == run(tmp_path / "b")
-    assert len(found) == 3
-    best = int(found[1] > found[0])
-    halving = Halving(evaluator, lambda one: net(12, filters=one["filters"]), tmp_path / "a")
-    files = [halving.weights(candidates[best], n) for n in (1, 2)]
-    with np.load(files[0]) as one, np.load(files[1]) as two:
-        moved = [np.abs(one[name] - two[name]).max() for name in one.files]
-        size = max(np.abs(one[name]).max() for name in one.files)
-    assert 0 < max(moved) < size  # it went on, and did not begin anew
-    with pytest.raises(FileNotFoundError):
-        halving.train_some(candidates[1 - best], 2, 3)
+    _, first = climb("a", 1)
+    accuracy, second = climb("a", 1, 2)
+    moved = [np.abs(first[name] - second[name]).max() for name in first]
+    assert 0 < max(moved) < max(np.abs(value).max() for value in first.values())  # not anew
+
+    kept = sorted((tmp_path / "a").iterdir())
+    assert [path.stem[-2:] for path in kept] == ["-1", "-2"]
+    written = kept[1].stat().st_mtime_ns
+    assert climb("a", 1, 2)[0] == accuracy  # as after a worker's death: there is nothing to train
+    assert kept[1].stat().st_mtime_ns == written
+
+    kept[0].unlink()
+    kept[1].write_bytes(b"PK, and then nothing")
+    again, anew = climb("a", 1, 2)
+    assert again == accuracy
+    assert all((anew[name] == second[name]).all() for name in second)
+
+
+@pytest.mark.tensorflow
+def test_training_that_breaks_down_climbs_no_further(tmp_path: Path) -> None:
+    from test_nas_evaluate import net, stripes
+
+    from tflm_opt.nas.climb import ClimbEvaluator
+    from tflm_opt.nas.data import checked
+    from tflm_opt.nas.evaluate import TrainEvaluator
+    from tflm_opt.nas.recipe import Recipe
+
+    data = checked(stripes(64), stripes(30, seed=1))
+    evaluator = ClimbEvaluator(
+        TrainEvaluator(data, Recipe(rate=1e38, batch=8)), tmp_path, proxy="naswot"
+    )
+    broken = evaluator.evaluate({}, net(6, activation=""), seed=0, epochs=(2, 4))
+    assert (broken.accuracy, broken.detail) == (0.0, {"diverged": True, "epochs": 2})
+    assert list(tmp_path.iterdir()) == []
+    wide, narrow = (evaluator.score(net(6, filters=n), seed=0) for n in (16, 2))
+    assert wide > narrow

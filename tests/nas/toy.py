@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -75,15 +75,19 @@ def accuracy(architecture: Mapping[str, Any], net: Net, *, seed: int) -> float:
     return 0.5 + 0.4 * even * size * (architecture["resolution"] / 32) ** 0.3 + ripple
 
 
-def logged(architecture: Mapping[str, Any], net: Net, *, seed: int) -> float:
+def logged(
+    architecture: Mapping[str, Any], net: Net, *, seed: int, epochs: Sequence[int] = ()
+) -> float:
     """`accuracy`, with a line a call in the file that TOY_LOG names, and what TOY_… say.
+
+    With epochs it is less, the fewer there are, and deep nets learn more slowly.
 
     TOY_SECONDS: how long it takes. TOY_FATAL: in which call, of all processes, everybody is killed
     who is named: "worker", "parent" or both. TOY_FAIL: which choice it can't take, "deep=1".
     """
     path = Path(os.environ["TOY_LOG"])
     with path.open("a", encoding="utf-8") as file:
-        file.write(f"{key(architecture)} {os.getpid()}\n")
+        file.write(f"{key(architecture)} {os.getpid()} {'+'.join(map(str, epochs))}\n")
     time.sleep(float(os.environ.get("TOY_SECONDS", "0")))
     fatal, _, victims = os.environ.get("TOY_FATAL", "").partition(" ")
     if fatal and len(path.read_text("utf-8").splitlines()) in map(int, fatal.split(",")):
@@ -93,12 +97,37 @@ def logged(architecture: Mapping[str, Any], net: Net, *, seed: int) -> float:
     name, _, value = os.environ.get("TOY_FAIL", "").partition("=")
     if name and (name == "all" or str(architecture[name]) == value):
         raise RuntimeError(f"can't do {name}")
-    return accuracy(architecture, net, seed=seed)
+    learned = 1 - (0.3 + 0.3 * architecture["deep"]) / epochs[-1] if epochs else 1
+    return learned * accuracy(architecture, net, seed=seed)
+
+
+def climbing(
+    architecture: Mapping[str, Any], net: Net, *, seed: int, epochs: Sequence[int]
+) -> float:
+    """`accuracy`, which comes with epochs."""
+    return accuracy(architecture, net, seed=seed) * (1 - 0.5 / epochs[-1])
 
 
 def guess(architecture: Mapping[str, Any], net: Net, *, seed: int) -> float:
     """For any net: larger ones are better."""
     return 1 - 1 / (2 + net.macs / 1e6)
+
+
+class Scored:
+    """An evaluator that has a proxy of its own: small images are better, it says."""
+
+    def __init__(self, settings: Mapping[str, Any], directory: Path) -> None:
+        pass
+
+    def evaluate(self, architecture: Mapping[str, Any], net: Net, **how: Any) -> Any:
+        from tflm_opt.nas.evaluate import Evaluation
+
+        return Evaluation(logged(architecture, net, **how))
+
+    def score(self, net: Net, *, seed: int) -> float:
+        if net.input_shape[0] == 24:
+            raise RuntimeError("no score for 24")
+        return -float(net.input_shape[0])
 
 
 class TinySpace(ToySpace):

@@ -24,11 +24,13 @@ from ..progress import Progress
 from . import folder
 from .cost import INPUTS
 from .evaluate import EVALUATORS
-from .folder import Setup
+from .folder import POPULATION, Setup
+from .halving import HALVING, MACS, Halving
 from .least import require_fit
 from .ledger import full, is_full
 from .limits import Limits
 from .parts import named, price_of, space_of
+from .recipe import Recipe
 
 OBJECTIVES = ("accuracy", "sram", "latency")
 SURVEY, CURVES = "survey.json", "survey.svg"
@@ -104,6 +106,7 @@ def begun(
     found = None
     if survey or (survey is None and "space" not in asked):
         found = _survey(path, setup, progress)
+        progress.step(f"searching nets of {found.chosen.name}")
         setup = replace(setup, space=found.space.to_json(), family=setup.space)
     _write(path, dataset, found)
     folder.save(path, setup)
@@ -115,12 +118,42 @@ def _check(asked: Mapping[str, Any]) -> None:
     boards.get(asked.get("board", DEFAULT_BOARD))
     if (input := asked.get("input", "any")) not in INPUTS:
         raise TflmOptError(f"input {input!r} is not one of {', '.join(INPUTS)}")
-    if (evaluator := asked.get("evaluator", "supernet")) in EVALUATORS:
+    made = None
+    if (evaluator := asked.get("evaluator", "supernet")) not in EVALUATORS:
+        if ":" not in evaluator:
+            known = ", ".join(EVALUATORS)
+            raise TflmOptError(
+                f"evaluator {evaluator!r} is not one of {known}, nor 'module:function'"
+            )
+        made = named(evaluator, "evaluator")
+    _check_halving(evaluator, made, asked)
+
+
+def _check_halving(evaluator: str, own: Any, asked: Mapping[str, Any]) -> None:
+    """What halving is told, and whether the evaluator can do it."""
+    options = asked.get("options", {})
+    if evaluator != HALVING and HALVING not in options:
         return
-    if ":" not in evaluator:
-        known = ", ".join(EVALUATORS)
-        raise TflmOptError(f"evaluator {evaluator!r} is not one of {known}, nor 'module:function'")
-    named(evaluator, "evaluator")
+    if evaluator in EVALUATORS and evaluator != HALVING:
+        raise TflmOptError(
+            f"options for halving with the evaluator {evaluator!r}, which knows no rungs: give "
+            "evaluator='halving', or one of your own that takes epochs="
+        )
+    halving = Halving.from_json(options.get(HALVING, {}))
+    halving.rungs(asked.get("population", POPULATION))
+    if own is not None and halving.proxy not in ("", MACS) and not hasattr(own, "score"):
+        raise TflmOptError(
+            f"halving's proxy {halving.proxy!r} with the evaluator {evaluator!r}, which has no "
+            f"score(net, seed=): give it one, or take the proxy {MACS!r}"
+        )
+    if evaluator == HALVING:
+        training = options.get("training") or {}
+        Recipe.from_json(training)
+        if "epochs" in training:
+            raise TflmOptError(
+                "options for training with epochs: how many epochs a net gets is for halving to "
+                'say. Give {"halving": {"epochs": 1}}, the epochs of the first rung'
+            )
 
 
 def _default_space(dataset: Any) -> dict[str, Any]:

@@ -45,7 +45,7 @@ def optimized(
         )
     setup, limits = study.setup, study.limits
     data = Dataset.load(study.directory)
-    chosen = recipe or _recipe(study)
+    chosen = recipe or _recipe(trial, study)
     given: dict[str, Any] = {
         "board": setup.board,
         "sram": limits.sram,
@@ -83,7 +83,7 @@ def _model(trial: Trial, study: Study, data: Dataset) -> Any:
     return supernet.extract(trial.architecture, data.x_train[np.sort(order[:_CALIBRATION])])
 
 
-def _recipe(study: Study) -> Recipe:
+def _recipe(trial: Trial, study: Study) -> Recipe:
     """Gentle for weights that are there; for fresh ones the search's own, and longer."""
     from .finish import TUNING
     from .recipe import Recipe
@@ -91,7 +91,10 @@ def _recipe(study: Study) -> Recipe:
     if study.setup.evaluator == "supernet":
         return TUNING
     own = Recipe.from_json(study.setup.options.get("training") or {})
-    return replace(own, epochs=max(own.epochs, _FRESH_EPOCHS))
+    epochs = own.epochs
+    if (halving := study.setup.halving()) is not None:
+        epochs = halving.rungs(study.setup.population)[trial.rung].epochs
+    return replace(own, epochs=max(epochs, _FRESH_EPOCHS))
 
 
 def _folder(trial: Trial, study: Study) -> str:

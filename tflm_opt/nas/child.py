@@ -47,25 +47,44 @@ class ChildEvaluator:
         self._child: subprocess.Popen[str] | None = None
         self._asked = 0
 
-    def evaluate(self, architecture: Mapping[str, Any], net: Net, *, seed: int) -> Evaluation:
+    def evaluate(
+        self, architecture: Mapping[str, Any], net: Net, *, seed: int, **how: Any
+    ) -> Evaluation:
         """See `Evaluator`.
+
+        Args:
+            how: what else the evaluator there takes, as plain values.
 
         Raises:
             ToolFailed: the child died (of a lack of memory, as a rule), or raised what is no error
                 of ours. The next call has a new one.
         """
-        question = {"architecture": dict(architecture), "net": net.to_json(), "seed": seed}
-        try:
-            answer = self._ask(question)
-        except BaseException:  # whoever stops the parent stops the training too
-            self.close()
-            raise
+        given = {"architecture": dict(architecture), "seed": seed, **how}
+        answer = self._answer({"net": net.to_json(), "evaluate": given})
         self._asked += 1
         if self._asked >= self.trials:
             self.close()
         if "error" in answer:
             raise _error(answer)
         return Evaluation(answer["accuracy"], answer["detail"])
+
+    def score(self, net: Net, *, seed: int) -> float:
+        """See `ClimbEvaluator.score`; nothing is compiled for it, so it doesn't count as a trial.
+
+        Raises:
+            ToolFailed: as `evaluate`.
+        """
+        answer = self._answer({"net": net.to_json(), "score": {"seed": seed}})
+        if "error" in answer:
+            raise _error(answer)
+        return answer["score"]
+
+    def _answer(self, question: Mapping[str, Any]) -> dict[str, Any]:
+        try:
+            return self._ask(question)
+        except BaseException:  # whoever stops the parent stops the training too
+            self.close()
+            raise
 
     def close(self) -> None:
         """End the child."""
@@ -134,15 +153,17 @@ def main() -> None:
         os._exit(0)  # the parent is gone: nobody waits for what is being trained
 
     threading.Thread(target=read, daemon=True).start()
-    evaluator = None
+    evaluator: Any = None
     while True:
         question = json.loads(questions.get())
         try:
             if evaluator is None:
                 evaluator = make_evaluator(json.loads(sys.argv[1]), sys.argv[2])
             net = Net.from_json(question["net"])
-            found = evaluator.evaluate(question["architecture"], net, seed=question["seed"])
-            answer = asdict(found)
+            if "score" in question:
+                answer = {"score": evaluator.score(net, **question["score"])}
+            else:
+                answer = asdict(evaluator.evaluate(net=net, **question["evaluate"]))
         except Exception as error:
             answer = {"kind": type(error).__name__, "error": str(error)}
         answers.write(json.dumps(answer) + "\n")

@@ -15,7 +15,7 @@
     trials = 1000
     workers = 2
 
-    [space]                    # optional: what `spaces.from_json` reads
+    [space]                    # optional: what `spaces.complete` reads; the rest suits the data
     kind = "mobilenet"
 
     [finish]                   # optional: what `Trial.optimize` takes
@@ -29,7 +29,8 @@ from __future__ import annotations
 import difflib
 import inspect
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -54,14 +55,29 @@ class Config:
     Attributes:
         path: of the file.
         data: the table, as it is: `arrays` reads what it names.
-        search: arguments of `tflm_opt.search` but for the data.
+        search: arguments of `tflm_opt.search` but for the data and the space.
+        space: the table, as it is; None: the space is chosen for the data.
         finish: arguments of `Trial.optimize`; None: nothing is finished.
     """
 
     path: Path
     data: Mapping[str, Any]
     search: Mapping[str, Any]
+    space: Mapping[str, Any] | None = field(default=None)
     finish: Mapping[str, Any] | None = field(default=None)
+
+    def arguments(self) -> dict[str, Any]:
+        """Those of `tflm_opt.search`: data are read, and what a space leaves open is made to suit.
+
+        Raises:
+            TflmOptError: as `arrays`, or a space that can't be.
+            DataError: data that nothing can be learned from.
+        """
+        train, val = self.arrays()
+        found = {**self.search, "train": train, "val": val}
+        if self.space is not None:
+            found["space"] = _space(self.path, self.space, train, val)
+        return found
 
     def arrays(self) -> tuple[Any, Any]:
         """Training and validation data, each (inputs, labels).
@@ -103,7 +119,6 @@ def read(path: Path) -> Config:
 
     Raises:
         TflmOptError: no such file, no TOML, tables or words that nobody reads, no data.
-        ValueError: a space that can't be.
     """
     text = _toml(path)
     _check_words(path, "", text, _OWN)
@@ -119,11 +134,11 @@ def read(path: Path) -> Config:
     arguments = {**limits, **search}
     where = arguments.get("directory", path.stem)
     arguments["directory"] = path.parent / where
-    if "space" in text:
-        arguments["space"] = _space(path, _table(path, text, "space"))
+    space = _table(path, text, "space") if "space" in text else None
+    _check_kind(path, space or {})
     finish = _table(path, text, "finish") if "finish" in text else None
     _check_words(path, "finish", finish or {}, _FINISH)
-    return Config(path, data, arguments, finish)
+    return Config(path, data, arguments, space, finish)
 
 
 def _toml(path: Path) -> dict[str, Any]:
@@ -161,10 +176,28 @@ def _check_words(path: Path, table: str, found: Mapping[str, Any], known: tuple[
             raise TflmOptError(f"{path}: {where} no {word!r}: {hint}")
 
 
-def _space(path: Path, table: Mapping[str, Any]) -> Space:
-    from .spaces import from_json
+def _check_kind(path: Path, table: Mapping[str, Any]) -> None:
+    """A kind that isn't known is said before any data are read."""
+    from .spaces import KINDS, from_json
 
+    if "kind" in table and table["kind"] not in KINDS:
+        with _told(path):
+            from_json(table)
+
+
+def _space(path: Path, table: Mapping[str, Any], train: Any, val: Any) -> Space:
+    from .data import checked
+    from .spaces import complete
+
+    data = checked(train, val)
+    with _told(path):
+        return complete(table, data.shape, data.classes)
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Say where a space that can't be is written."""
     try:
-        return from_json(table)
+        yield
     except ValueError as error:
         raise TflmOptError(f"{path}: [space]: {error}") from error

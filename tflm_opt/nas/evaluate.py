@@ -20,10 +20,11 @@ import numpy as np
 
 from ..errors import TflmOptError
 from .data import FILE, Dataset
+from .halving import HALVING, Halving
 from .net import Net
 from .recipe import Recipe, accuracy, threshold, train
 
-EVALUATORS = ("supernet", "train")
+EVALUATORS = ("supernet", "train", HALVING)
 _SIZES_KEPT = 3  # data sets resized for nets before
 _CALIBRATION = 256
 SEEDS = 2**31
@@ -99,12 +100,15 @@ class TrainEvaluator:
             loss = train(model, data.x_train, data.y_train, self.recipe, seed=seed)
             if not math.isfinite(loss):
                 return Evaluation(0.0, {"diverged": True})
-            found = accuracy(model, data.x_val, data.y_val)
-            detail: dict[str, Any] = {"loss": loss, "epochs": self.recipe.epochs}
-            if self.int8:
-                detail["float_accuracy"] = found
-                found = int8_accuracy(model, data, seed=seed)
-            return Evaluation(found, detail)
+            found, detail = self.judged(model, data, seed=seed)
+            return Evaluation(found, {"loss": loss, "epochs": self.recipe.epochs, **detail})
+
+    def judged(self, model: Any, data: Dataset, *, seed: int) -> tuple[float, dict[str, Any]]:
+        """The accuracy of a trained model, and what else is known of it."""
+        found = accuracy(model, data.x_val, data.y_val)
+        if not self.int8:
+            return found, {}
+        return int8_accuracy(model, data, seed=seed), {"float_accuracy": found}
 
     def build(self, net: Net, seed: int) -> Any:
         """The untrained Keras model of a net, whose classes are those of the data."""
@@ -191,11 +195,11 @@ def make_evaluator(settings: Mapping[str, Any], directory: str | Path) -> Evalua
     """The evaluator that a study's settings name, from what its directory holds.
 
     Args:
-        settings: "evaluator" is "train", "supernet", or "module:function" of the user's: a
-            function of (settings, directory) that returns an evaluator, or a function of
-            (architecture, net, seed) that returns the accuracy. "train" takes "training", a recipe
-            as `Recipe.to_json` gives it, and "int8"; it trains in a child process (see `child`)
-            unless "processes" is false.
+        settings: "evaluator" is "train", "halving", "supernet", or "module:function" of the user's:
+            a function of (settings, directory) that returns an evaluator, or a function of
+            (architecture, net, seed) that returns the accuracy. "train" and "halving" take
+            "training", a recipe as `Recipe.to_json` gives it, and "int8"; they train in a child
+            process (see `child`) unless "processes" is false.
         directory: of the study.
 
     Raises:
@@ -203,15 +207,21 @@ def make_evaluator(settings: Mapping[str, Any], directory: str | Path) -> Evalua
         DataError: as `Dataset.load`.
     """
     name = settings.get("evaluator", "train")
-    if name == "train":
+    if name in ("train", HALVING):
         recipe = Recipe.from_json(settings.get("training") or {})
         if settings.get("processes", True) and (Path(directory) / FILE).exists():
             from .child import ChildEvaluator
 
             return ChildEvaluator(settings, directory)
-        return TrainEvaluator(
+        trainer = TrainEvaluator(
             Dataset.load(directory), recipe, int8=bool(settings.get("int8", False))
         )
+        if name == "train":
+            return trainer
+        from .climb import FOLDER, ClimbEvaluator
+
+        proxy = Halving.from_json(settings.get(HALVING, {})).proxy
+        return ClimbEvaluator(trainer, Path(directory) / FOLDER, proxy=proxy)
     if name == "supernet":
         from .supernet import SupernetEvaluator  # type: ignore[import-not-found]
 
@@ -225,8 +235,8 @@ class _Function:
 
     function: Callable[..., Any]
 
-    def evaluate(self, architecture: Mapping[str, Any], net: Net, *, seed: int) -> Evaluation:
-        found = self.function(dict(architecture), net, seed=seed)
+    def evaluate(self, architecture: Mapping[str, Any], net: Net, **how: Any) -> Evaluation:
+        found = self.function(dict(architecture), net, **how)
         return found if isinstance(found, Evaluation) else Evaluation(float(found))
 
 

@@ -43,12 +43,20 @@ Price = Callable[[Net], Cost]
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A net to be evaluated. `rejected`: how many were priced for its slot and are over a limit."""
+    """A net to be evaluated.
+
+    Attributes:
+        architecture, key, cost: what it is, and needs.
+        rejected: how many were priced for its slot and are over a limit.
+        epochs: that are behind it after each rung of a ladder (`halving`), up to that of its slot;
+            () where its evaluator decides.
+    """
 
     architecture: Architecture
     key: str
     cost: Cost
     rejected: int = 0
+    epochs: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +65,7 @@ class Rated:
 
     architecture: Architecture
     scores: tuple[float, ...]
+    slot: int = 0
 
 
 def scores(accuracy: float, cost: Cost, objectives: Sequence[str]) -> tuple[float, ...]:
@@ -103,7 +112,21 @@ class Evolution:
             taken: keys of all slots before this one.
         """
         rng = np.random.default_rng([self.seed, slot])
-        parents = self._parents_of(slot // self.population, rated)
+        return self.found(rng, taken, self._parents_of(slot // self.population, rated))
+
+    def found(
+        self,
+        rng: np.random.Generator,
+        taken: Collection[str],
+        parents: Sequence[Sequence[Rated]] = ((), ()),
+    ) -> Candidate | None:
+        """A net that fits and isn't taken; None when there is no other.
+
+        Args:
+            rng: of the draws.
+            taken: keys.
+            parents: of its children; where there are none, nets are drawn evenly.
+        """
         near: Architecture | None = None
         excess = math.inf
         rejected = 0
@@ -134,7 +157,13 @@ class Evolution:
             self._parents = (label, [front, top])
         return self._parents[1]
 
-    def _drawn(self, parents: list[list[Rated]], rng: np.random.Generator) -> Architecture:
+    def priced(self, architecture: Architecture) -> Candidate | None:
+        """A net by itself; None if it can't be had."""
+        key = spaces.key(architecture)
+        cost = self.prices.of(architecture, key)
+        return None if cost is None else Candidate(architecture, key, cost)
+
+    def _drawn(self, parents: Sequence[Sequence[Rated]], rng: np.random.Generator) -> Architecture:
         if len(parents[0]) < 2:
             return spaces.sample(self.space, rng)
         one, other = (self._winner(parents, rng) for _ in range(2))
@@ -143,7 +172,7 @@ class Evolution:
             child = spaces.crossover(self.space, child, other.architecture, rng)
         return spaces.mutate(self.space, child, rng)
 
-    def _winner(self, parents: list[list[Rated]], rng: np.random.Generator) -> Rated:
+    def _winner(self, parents: Sequence[Sequence[Rated]], rng: np.random.Generator) -> Rated:
         """Of a tournament of two: the one in front, as the lists are in order."""
         chosen = parents[int(rng.random() < _FOCUS)]
         return chosen[rng.integers(len(chosen), size=2).min()]

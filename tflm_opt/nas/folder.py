@@ -23,10 +23,13 @@ from typing import Any
 from .. import __version__
 from ..errors import StudyError, TflmOptError
 from ..export.folder import write_file
+from .generations import Generations
+from .halving import HALVING, Halving
 from .ledger import full, is_full
 from .limits import Limits
 
 FORMAT = 1
+POPULATION = 50
 FILE, DATABASE, LOG = "study.json", "study.db", "log"
 
 
@@ -40,9 +43,9 @@ class Setup:
         board: whose core and clock count.
         input: "resident", "streamed" or "any": how nets may take their input.
         seed: of all that is drawn.
-        evaluator: "supernet", "train" or "module:function".
+        evaluator: "supernet", "train", "halving" or "module:function".
         objectives: of which the front is sought; the first is "accuracy".
-        population: candidates a generation.
+        population: candidates a generation; with halving, those that a ladder begins with.
         options: for evaluators: epochs, batch size, ….
         threads: of each worker's numerics.
         data: a digest of the data, "" for a search without.
@@ -60,7 +63,7 @@ class Setup:
     seed: int = 0
     evaluator: str = "supernet"
     objectives: tuple[str, ...] = ("accuracy",)
-    population: int = 50
+    population: int = POPULATION
     options: dict[str, Any] = field(default_factory=dict)
     threads: int = 1
     data: str = ""
@@ -80,6 +83,19 @@ class Setup:
 
     def limit(self) -> Limits:
         return Limits(**self.limits)
+
+    def halving(self) -> Halving | None:
+        """How candidates become fewer, if they do."""
+        if self.evaluator != HALVING and HALVING not in self.options:
+            return None
+        return Halving.from_json(self.options.get(HALVING, {}))
+
+    def generations(self) -> Generations:
+        """Which slots belong together."""
+        halving = self.halving()
+        if halving is None:
+            return Generations((self.population,))
+        return Generations(tuple(rung.keep for rung in halving.rungs(self.population)))
 
     def fixed(self) -> dict[str, Any]:
         """What decides which candidates there are and what they are worth."""

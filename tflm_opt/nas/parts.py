@@ -9,6 +9,8 @@ from typing import Any
 from ..errors import StudyError, TflmOptError
 from .evolution import Evolution, Price
 from .folder import Setup
+from .halving import MACS
+from .ladder import Ladder, Score
 from .space import Space
 
 
@@ -37,15 +39,33 @@ def price_of(setup: Setup) -> Price:
     return lambda net: pricer.price(net, sram=sram)
 
 
-def evolution_of(directory: Path, setup: Setup) -> Evolution:
-    """The list of candidates."""
-    return Evolution(
+def candidates_of(directory: Path, setup: Setup, evaluator: Any) -> Evolution | Ladder:
+    """The list of candidates.
+
+    Args:
+        evaluator: is asked for a proxy's scores, where one chooses who begins.
+    """
+    evolution = Evolution(
         space_of(directory, setup),
         price_of(setup),
         setup.limit(),
         population=setup.population,
         seed=setup.seed,
     )
+    halving = setup.halving()
+    if halving is None:
+        return evolution
+    rungs = halving.rungs(setup.population)
+    score = _score_of(halving.proxy, evolution.space, evaluator, setup.seed)
+    return Ladder(evolution, rungs, score=score, drawn=halving.drawn)
+
+
+def _score_of(proxy: str, space: Space, evaluator: Any, seed: int) -> Score | None:
+    if proxy == MACS:
+        return lambda candidate: candidate.cost.macs
+    if proxy:
+        return lambda candidate: evaluator.score(space.net(candidate.architecture), seed=seed)
+    return None
 
 
 def evaluator_of(directory: Path, setup: Setup) -> Any:

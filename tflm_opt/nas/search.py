@@ -17,17 +17,18 @@ from ..errors import TflmOptError
 from ..progress import Progress, reporter
 from . import folder
 from .begin import begun, resumed
-from .folder import Setup
+from .folder import POPULATION, Setup
+from .halving import HALVING, Halving
 from .ledger import Ledger, full, is_full
 from .limits import Limits
-from .parts import evaluator_of, evolution_of, space_of
+from .parts import candidates_of, evaluator_of, space_of
 from .pool import Pool
 from .space import Space
-from .study import Study, by_accuracy, check_objectives, described
+from .study import Study, by_accuracy, check_objectives, described, of_nets
 from .trials import COMPLETE, Trial
 from .worker import Worker, failing
 
-GENERATIONS = 20  # where nothing else says when to stop
+GENERATIONS, LADDERS = 20, 1  # where nothing else says when to stop
 _POLL = 0.3  # seconds between looks at the trials
 
 Callback = Callable[[Study, Trial], None]
@@ -98,16 +99,20 @@ def search(
         space: what is searched; chosen for the data and limits by default.
         directory: of the study. One that exists is gone on with, under its own settings; a new one
             in the current directory by default.
-        trials: candidates to evaluate in all, those of earlier calls included.
-        population: candidates a generation (50).
-        generations: another way to say `trials`. Without either, and without `minutes`, 20.
+        trials: candidates to evaluate in all, those of earlier calls included. With halving, a net
+            counts on each rung that it gets to.
+        population: candidates a generation (50). With halving, those that a ladder begins with; by
+            default 50, or as many as let a whole ladder end within `trials`.
+        generations: another way to say `trials`. Without either, and without `minutes`, 20; with
+            halving, how many ladders, 1.
         minutes: no evaluation begins after so long in this call.
         workers: processes that evaluate; 0 for none but this one, for debugging. More may be
             started by hand: `python -m tflm_opt.nas.worker DIRECTORY`, also on other machines.
         threads: of each worker's numerics; by default the cores are shared out when a study
             begins. It is fixed then, as sums of floats can differ with it.
         seed: of all draws (0).
-        evaluator: "supernet", "train", or "module:function" of your own, a function of
+        evaluator: "supernet"; "train" for each net by itself; "halving" for successive halving, the
+            cheaper one for small data; or "module:function" of your own, a function of
             (architecture, net, seed) that returns the accuracy. Workers import it by that name.
         input: "resident", "streamed", or "any" for what suits each net best.
         storage: the URL of a database for many machines, as SQLAlchemy takes it; names like
@@ -119,7 +124,10 @@ def search(
         callbacks: called with the study and each trial that is finished, in this process.
         objectives: of which the front is sought: "accuracy", then any of "sram", "latency",
             "flash", "macs". ("accuracy",) alone for the best net within the limits.
-        options: for the evaluator: {"training": {"epochs": 5}}.
+        options: for the evaluator: {"training": {"epochs": 5}}, {"supernet": {"epochs": 30}}, or
+            {"halving": {"epochs": 1, "factor": 2}}, see `nas.halving.Halving`. With options for
+            halving a function of your own is asked on each rung, and takes `epochs` too: those
+            behind the net after each rung up to this one, (1, 2, 4).
         pricer: "module:function" of a net, that returns its `Cost`, instead of `nas.Pricer`.
         verbose: 0 for silence.
 
@@ -159,6 +167,8 @@ def search(
             setup = resumed(path, asked, (train, val), storage)
         else:
             asked.setdefault("threads", max(1, (os.cpu_count() or 1) // max(1, workers)))
+            if halved := _halved(asked, trials):
+                asked.setdefault("population", halved)
             setup = begun(path, asked, (train, val), storage, survey, progress)
         goal = _goal(setup, trials, generations, minutes)
         if goal != setup.trials:
@@ -211,11 +221,21 @@ def _goal(
     """How many trials there will be in all; None if only time is a limit."""
     if trials is not None:
         return trials
+    size = setup.generations().size
     if generations is not None:
-        return generations * setup.population
+        return generations * size
     if minutes is not None:
         return None
-    return setup.trials or GENERATIONS * setup.population
+    return setup.trials or (GENERATIONS if setup.halving() is None else LADDERS) * size
+
+
+def _halved(asked: dict[str, Any], trials: int | None) -> int | None:
+    """How many candidates begin, so that so many trials are enough for a whole ladder."""
+    options = asked.get("options", {})
+    if trials is None or (asked.get("evaluator") != HALVING and HALVING not in options):
+        return None
+    halving = Halving.from_json(options.get(HALVING, {}))
+    return min(halving.population(trials), POPULATION)
 
 
 def _created(path: Path, setup: Setup) -> Ledger:
@@ -297,13 +317,9 @@ class _Run:
     def in_this_process(self, until: float | None) -> None:
         """The same, in the process that asked."""
         path, setup = self.study.directory, self.study.setup
-        worker = Worker(
-            self.study._ledger,
-            setup,
-            evolution_of(path, setup),
-            evaluator_of(path, setup),
-            str(path),
-        )
+        evaluator = evaluator_of(path, setup)
+        candidates = candidates_of(path, setup, evaluator)
+        worker = Worker(self.study._ledger, setup, candidates, evaluator, str(path))
         try:
             worker.run(trials=self.goal, until=until, after=self.tell)
         except KeyboardInterrupt as interrupt:
@@ -328,13 +344,14 @@ class _Run:
         return bool(new)
 
     def _show(self, trials: Sequence[Trial], finished: Sequence[Trial]) -> None:
-        complete = [t for t in finished if t.state == COMPLETE]
-        generation = max((t.generation for t in trials), default=0)
-        best = max((t.accuracy or 0.0 for t in complete), default=None)
-        if (generation, best) != self._said:
-            self._said = (generation, best)
-            words = f"generation {generation + 1}"
-            if complete:
-                words += f": best {described(min(complete, key=by_accuracy))}"
+        last = max(((t.generation, t.rung) for t in trials), default=(0, 0))
+        best = min(of_nets(finished), key=by_accuracy, default=None)
+        if (last, best) != self._said:
+            self._said = (last, best)
+            words = f"generation {last[0] + 1}"
+            if self.study.setup.halving() is not None:
+                words = f"ladder {last[0] + 1}, rung {last[1] + 1}"
+            if best is not None:
+                words += f": best {described(best)}"
             self.progress.step(words)
         self.progress.detail(len(finished), self.goal or len(finished))

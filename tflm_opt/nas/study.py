@@ -60,8 +60,8 @@ class Study:
     @property
     def trials(self) -> list[Trial]:
         """All that were begun and not given back, by number."""
-        population = self.setup.population
-        return [trial_of(s, population, self) for s in self._slots() if s.state != OPEN]
+        generations = self.setup.generations()
+        return [trial_of(s, generations, self) for s in self._slots() if s.state != OPEN]
 
     def _slots(self) -> list[Slot]:
         return [s for s in self._ledger.slots() if not s.exhausted]
@@ -72,18 +72,28 @@ class Study:
         return [trial for trial in self.trials if trial.state == COMPLETE]
 
     @property
+    def nets(self) -> list[Trial]:
+        """Of each net its last complete trial, by number: with halving it has one on each rung.
+
+        Example:
+            >>> len(study.trials), len(study.nets)
+            (97, 50)
+        """
+        return of_nets(self.trials)
+
+    @property
     def best(self) -> Trial:
         """The most accurate net; of equals the one of less SRAM, then of less time.
 
         Raises:
             TflmOptError: no trial is complete yet.
         """
-        if not (complete := self.complete):
+        if not (nets := self.nets):
             raise TflmOptError(f"{self.directory}: no trial is complete yet")
-        return min(complete, key=by_accuracy)
+        return min(nets, key=by_accuracy)
 
     def pareto(self, objectives: Sequence[str] | None = None) -> list[Trial]:
-        """Trials that no other is better than, by accuracy first.
+        """Nets that no other is better than, by accuracy first: the last trial of each.
 
         Example:
             >>> study.pareto(("accuracy", "latency"))[0] == study.best
@@ -94,15 +104,15 @@ class Study:
                 the search's own.
         """
         chosen = check_objectives(self.setup.objectives if objectives is None else objectives)
-        complete = self.complete
-        if not complete:
+        nets = self.nets
+        if not nets:
             return []
-        points = np.array([t.scores(chosen) for t in complete])
-        front = [t for t, best in zip(complete, nondominated(points), strict=True) if best]
+        points = np.array([t.scores(chosen) for t in nets])
+        front = [t for t, best in zip(nets, nondominated(points), strict=True) if best]
         return sorted(front, key=by_accuracy)
 
     def plot(self, against: str = "sram") -> str:
-        """Accuracy against a cost, as SVG text: all trials, the front as stairs, the best marked.
+        """Accuracy against a cost, as SVG text: all nets, the front as stairs, the best marked.
 
         Example:
             >>> Path("front.svg").write_text(study.plot("latency"), "utf-8")
@@ -113,7 +123,7 @@ class Study:
         from .plot import svg
 
         limit = self.setup.limits.get({"latency": "latency_ms"}.get(against, against))
-        return svg(self.complete, against, limit=limit, name=self.directory.name)
+        return svg(self.nets, against, limit=limit, name=self.directory.name)
 
     def to_csv(self) -> str:
         """All trials as a table, one a line, with the choices of their architectures."""
@@ -134,15 +144,27 @@ class Study:
         complete = [t for t in trials if t.state == COMPLETE]
         failed = sum(t.state == FAILED for t in trials)
         parts = [f"{self.directory}: {len(complete)} trials"]
+        if len(nets := of_nets(trials)) < len(complete):
+            parts[0] += f" of {len(nets)} nets"
         if failed:
             parts.append(f"{failed} failed")
         parts.append(f"{sum(t.rejected for t in trials)} nets over a limit")
-        if complete:
-            parts.append(f"best {described(min(complete, key=by_accuracy))}")
+        if nets:
+            parts.append(f"best {described(min(nets, key=by_accuracy))}")
         return f"<Study {', '.join(parts)}>"
 
 
-_COLUMNS = ("number", "state", "key", "accuracy", "seconds", "generation", "rejected", "error")
+_COLUMNS = (
+    "number",
+    "state",
+    "key",
+    "accuracy",
+    "seconds",
+    "generation",
+    "rung",
+    "rejected",
+    "error",
+)
 _COSTS = (
     "sram",
     "arena",
@@ -153,6 +175,12 @@ _COSTS = (
     "input",
     "rows",
 )
+
+
+def of_nets(trials: Sequence[Trial]) -> list[Trial]:
+    """Of each net its last complete trial; trials are by number."""
+    last = {trial.key: trial for trial in trials if trial.state == COMPLETE}
+    return sorted(last.values(), key=lambda trial: trial.number)
 
 
 def by_accuracy(trial: Trial) -> tuple[float, ...]:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ..errors import TflmOptError
 from .cost import Cost
 from .evolution import Candidate, scores
+from .generations import Generations
 from .space import Architecture
 
 if TYPE_CHECKING:
@@ -48,7 +49,8 @@ class Trial:
         accuracy: on the validation data, as its evaluator measured it; None unless complete.
         seed: of the evaluation.
         seconds: that the evaluation took.
-        generation: of the evolution that proposed it.
+        generation: of the evolution that proposed it; with halving, the number of its ladder.
+        rung: of that ladder: a net has a trial on each rung that it got to.
         rejected: candidates that were over a limit when this one was looked for.
         error: the last line of what was raised.
         worker: "host:process" that evaluated it.
@@ -64,6 +66,7 @@ class Trial:
     seed: int = 0
     seconds: float | None = None
     generation: int = 0
+    rung: int = 0
     rejected: int = 0
     error: str = ""
     worker: str = ""
@@ -189,10 +192,11 @@ def candidate_from(data: Mapping[str, Any]) -> Candidate:
     """The inverse of `candidate_to`; fields of costs that are not known are left out."""
     known = {f.name for f in fields(Cost)}
     cost = Cost(**{k: v for k, v in data["cost"].items() if k in known})
-    return Candidate(data["architecture"], data["key"], cost, data["rejected"])
+    epochs = tuple(data.get("epochs", ()))
+    return Candidate(data["architecture"], data["key"], cost, data["rejected"], epochs)
 
 
-def trial_of(slot: Slot, population: int, study: Study | None = None) -> Trial:
+def trial_of(slot: Slot, generations: Generations, study: Study | None = None) -> Trial:
     """The record that users see."""
     attributes = slot.trial.user_attrs
     result = attributes.get("result", {}) if slot.state == COMPLETE else {}
@@ -207,7 +211,8 @@ def trial_of(slot: Slot, population: int, study: Study | None = None) -> Trial:
         accuracy=result.get("accuracy"),
         seed=result.get("seed", 0),
         seconds=result.get("seconds"),
-        generation=slot.number // population,
+        generation=generations.of(slot.number),
+        rung=generations.rung(slot.number),
         rejected=candidate.rejected if candidate else 0,
         error=attributes.get("error", "") if slot.state == FAILED else "",
         worker=f"{worker['host']}:{worker['pid']}" if worker else "",

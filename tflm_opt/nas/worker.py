@@ -25,6 +25,8 @@ from typing import Any
 from ..errors import SearchFailed, StudyError, TflmOptError
 from .evolution import Candidate, Evolution, Rated, scores
 from .folder import Setup, load
+from .generations import Generations
+from .ladder import Ladder
 from .ledger import Claim, Ledger, full, is_full
 from .trials import COMPLETE, FAILED, OPEN, RUNNING, Slot
 
@@ -43,7 +45,7 @@ class Worker:
     Args:
         ledger: where trials are.
         setup: what is searched.
-        evolution: the list of candidates.
+        candidates: the list of them.
         evaluator: how good one is.
         path: the study's directory, for messages.
         interruptible: in this context, a signal may stop the worker; elsewhere that waits.
@@ -53,17 +55,18 @@ class Worker:
         self,
         ledger: Ledger,
         setup: Setup,
-        evolution: Evolution,
+        candidates: Evolution | Ladder,
         evaluator: Any,
         path: str,
         interruptible: Callable[[], AbstractContextManager[object]] = nullcontext,
     ) -> None:
         self.ledger = ledger
         self.setup = setup
-        self.evolution = evolution
+        self.candidates = candidates
         self.evaluator = evaluator
         self.path = path
         self.interruptible = interruptible
+        self.generations = setup.generations()
         self._proposed: dict[int, Candidate | None] = {}
 
     def run(
@@ -87,7 +90,7 @@ class Worker:
         last = math.inf if trials is None else trials
         while True:
             slots = self.ledger.slots()
-            if is_done(slots, last):
+            if is_done(slots, last, self.generations):
                 return
             self._give_up(slots)
             if until is not None and time.time() >= until:
@@ -106,7 +109,7 @@ class Worker:
             raise failing(self.path, slots)
 
     def _next(self, slots: Sequence[Slot], last: float) -> Claim | None:
-        """A slot that somebody left, or else a new one; none while an earlier generation runs."""
+        """A slot that somebody left, or else a new one; none while an earlier rung runs."""
         for slot in slots:
             if slot.number >= last or not self._ready(slot.number, slots):
                 break
@@ -117,12 +120,8 @@ class Worker:
         return None
 
     def _ready(self, number: int, slots: Sequence[Slot]) -> bool:
-        before = self._generation(number)
+        before = self.generations.first(number)
         return len(slots) >= before and all(s.finished for s in slots[:before])
-
-    def _generation(self, number: int) -> int:
-        """The first slot of a slot's generation."""
-        return number - number % self.setup.population
 
     def _work(self, claim: Claim, last: float) -> None:
         slots = self.ledger.slots()
@@ -143,15 +142,15 @@ class Worker:
             raise
 
     def _candidate(self, number: int, slots: Sequence[Slot]) -> Candidate | None:
-        """What the list has in a slot: all before it in the generation must be known for that."""
-        first = self._generation(number)
+        """What the list has in a slot: all before it in the rung must be known for that."""
+        first = self.generations.first(number)
         rated = [_rated(s, self.setup) for s in slots[:first] if s.state == COMPLETE]
         taken = {s.candidate.key for s in slots[:first] if s.candidate is not None}
         candidate = None
         for i in range(first, number + 1):
             candidate = slots[i].candidate or self._proposed.get(i)
             if candidate is None:
-                candidate = self.evolution.candidate(i, rated, taken)
+                candidate = self.candidates.candidate(i, rated, taken)
                 self._proposed[i] = candidate
             if candidate is None:
                 return None
@@ -159,12 +158,13 @@ class Worker:
         return candidate
 
     def _evaluate(self, claim: Claim, candidate: Candidate) -> None:
-        net = self.evolution.space.net(candidate.architecture)
+        net = self.candidates.space.net(candidate.architecture)
         seed = self.setup.seed
+        how = {"epochs": candidate.epochs} if candidate.epochs else {}
         began = time.monotonic()
         try:
             with self.interruptible():
-                found = self.evaluator.evaluate(dict(candidate.architecture), net, seed=seed)
+                found = self.evaluator.evaluate(dict(candidate.architecture), net, seed=seed, **how)
             accuracy = float(found.accuracy)
             if not math.isfinite(accuracy):
                 raise ValueError(f"the evaluator gave an accuracy of {accuracy}")
@@ -181,10 +181,10 @@ class Worker:
         self.ledger.complete(claim, values, result)
 
 
-def is_done(slots: Sequence[Slot], last: float) -> bool:
-    """Whether no slot up to `last` is left to do."""
+def is_done(slots: Sequence[Slot], last: float, generations: Generations) -> bool:
+    """Whether no slot up to `last` is left to do: a generation that has no candidate is the end."""
     for slot in slots:
-        if slot.number >= last or slot.exhausted:
+        if slot.number >= last or (slot.exhausted and generations.begins(slot.number)):
             return True
         if not slot.finished:
             return False
@@ -207,7 +207,8 @@ def _rated(slot: Slot, setup: Setup) -> Rated:
     assert slot.candidate is not None
     accuracy = slot.trial.user_attrs["result"]["accuracy"]
     cost = slot.candidate.cost
-    return Rated(slot.candidate.architecture, scores(accuracy, cost, setup.objectives))
+    found = scores(accuracy, cost, setup.objectives)
+    return Rated(slot.candidate.architecture, found, slot.number)
 
 
 def last_line(error: BaseException) -> str:
@@ -269,17 +270,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(
     options: argparse.Namespace, interruptible: Callable[[], AbstractContextManager[object]]
 ) -> None:
-    from .parts import evaluator_of, evolution_of
+    from .parts import candidates_of, evaluator_of
 
     directory: Path = options.directory
     setup = load(directory)
     for name, value in numerics(setup.threads).items():
         os.environ.setdefault(name, value)
     ledger = opened(directory, setup)
-    evolution = evolution_of(directory, setup)
     with interruptible():
         evaluator = evaluator_of(directory, setup)
-    worker = Worker(ledger, setup, evolution, evaluator, str(directory), interruptible)
+    candidates = candidates_of(directory, setup, evaluator)
+    worker = Worker(ledger, setup, candidates, evaluator, str(directory), interruptible)
     trials = setup.trials if options.trials is None else options.trials
     worker.run(trials=trials, until=options.until)
 

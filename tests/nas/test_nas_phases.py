@@ -1,0 +1,105 @@
+"""What a search does before its trials: a survey, and a supernet's training that is stopped."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from elastic_space import TinySpace
+from test_nas_supernet import data
+
+import tflm_opt.nas.search as searching
+from tflm_opt.nas import Interrupted, Study
+from tflm_opt.nas.spaces import MobileNet
+from tflm_opt.progress import Silent
+
+
+class Told(Silent):
+    """Keeps what it is told; Ctrl-C where an epoch of a supernet ends, if that is asked for."""
+
+    def __init__(self, *, stop: bool = False) -> None:
+        self.steps: list[str] = []
+        self.epochs: list[int] = []
+        self.stop = stop
+
+    def step(self, text: str) -> None:
+        self.steps.append(text)
+
+    def detail(self, done: int, total: int) -> None:
+        if "supernet" in self.steps[-1]:
+            self.epochs.append(done)
+            if self.stop:
+                signal.raise_signal(signal.SIGINT)
+
+
+def search(monkeypatch: pytest.MonkeyPatch, told: Told, **options: Any) -> Study:
+    @contextmanager
+    def reporter(verbose: int) -> Iterator[Told]:
+        yield told
+
+    monkeypatch.setattr(searching, "reporter", reporter)
+    return searching.search(**{"pricer": "toy:price", "workers": 0, **options})
+
+
+def test_a_survey_picks_a_width_and_a_resolution_and_says_which(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    family = MobileNet.default((32, 32, 1), 4)
+    told, path = Told(), tmp_path / "s"
+    asked: dict[str, Any] = {"space": family, "survey": True, "evaluator": "toy:guess"}
+    study = search(monkeypatch, told, directory=path, sram=6_000, trials=3, **asked)
+    assert isinstance(study.space, MobileNet)
+    parts = {
+        (w, r): part for (w, r), part in ((tuple(f.values()), p) for f, p in family.subspaces())
+    }
+    width, resolution = study.space.choices["width"], study.space.choices["resolution"]
+    assert (len(width), len(resolution)) == (1, 1)
+    assert study.space == parts[width[0], resolution[0]]
+    assert len(parts) > 1
+    for trial in study.complete:
+        assert (trial.architecture["width"], trial.architecture["resolution"]) == (
+            width[0],
+            resolution[0],
+        )
+    said = f"width {width[0]}, resolution {resolution[0]}"
+    assert f"searching nets of {said}" in told.steps
+    kept = json.loads((path / "survey.json").read_text("utf-8"))
+    assert kept["chosen"] == {"width": width[0], "resolution": resolution[0]}
+    assert "<svg" in (path / "survey.svg").read_text("utf-8")
+    assert study.setup.family == family.to_json()
+
+    again = search(monkeypatch, told, directory=path, trials=4, **asked)  # no other survey
+    assert told.steps.count(f"searching nets of {said}") == 1
+    assert len(again.complete) == 4
+
+
+@pytest.mark.tensorflow
+def test_ctrl_c_while_a_supernet_trains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: dict[str, Any] = {
+        "train": data(96),
+        "val": data(64, seed=1),
+        "space": TinySpace(),
+        "trials": 3,
+        "population": 3,
+        "options": {"supernet": {"epochs": 2, "batch": 32, "drawn": 1}},
+    }
+
+    def found(study: Study) -> list[tuple[str, float | None]]:
+        return [(t.key, t.accuracy) for t in study.trials]
+
+    told = Told(stop=True)
+    with pytest.raises(Interrupted, match=r"after 0 trials. To go on") as stopped:
+        search(monkeypatch, told, directory=tmp_path / "s", **asked)
+    assert told.epochs == [1]
+    assert stopped.value.study.trials == []
+    resumed = search(monkeypatch, Told(), directory=tmp_path / "s", trials=3)
+    assert len(resumed.complete) == 3
+    assert found(resumed) == found(search(monkeypatch, Told(), directory=tmp_path / "t", **asked))
+    told = Told()
+    search(monkeypatch, told, directory=tmp_path / "s", trials=4)
+    assert told.epochs == []  # it is trained
