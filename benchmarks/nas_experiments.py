@@ -10,7 +10,8 @@ A *variant* is a way to come by nets for a budget:
 
 Each variant hands in its best few by its own judgement. These are trained from scratch, all by the
 same recipe with seed 0, and the best on validation data is the variant's net. That one is trained
-again with other seeds, and only then asked about the test images, which nothing has seen before.
+again with other seeds, twice as long, and only then asked about the test images, which nothing has
+seen before.
 
 All results are kept in a folder, by what they are of: a run that was interrupted goes on.
 """
@@ -55,7 +56,8 @@ class Effort:
 
     supernet_epochs: int
     trials: int
-    final_epochs: int
+    first_epochs: int  # of nets that are handed in
+    final_epochs: int  # of the best of them
     seeds: int
     correlated: int
 
@@ -65,7 +67,8 @@ class Effort:
         return Effort(
             supernet_epochs=max(1, round(60 * part)),
             trials=max(12, round(300 * part)),
-            final_epochs=max(1, round(12 * part**0.5)),
+            first_epochs=max(1, round(12 * part**0.5)),
+            final_epochs=max(1, round(24 * part**0.5)),
             seeds=3,
             correlated=20,
         )
