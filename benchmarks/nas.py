@@ -65,7 +65,8 @@ class Run:
 
     def job(self, net: Any, seed: int, *, test: bool) -> Job:
         layers = json.dumps(net.to_json())
-        return Job(self.task.name, self.samples, layers, self.effort.final_epochs, seed, test)
+        epochs = self.effort.final_epochs if test else self.effort.first_epochs
+        return Job(self.task.name, self.samples, layers, epochs, seed, test)
 
     def entries(self, variant: str, number: int) -> list[Entry]:
         """What a variant hands in for a budget."""

@@ -2,14 +2,16 @@
 
 A *variant* is a way to come by nets for a budget:
 
-- `family`: MobileNetV2, of each resolution the widest that fits; what a person would try first.
+- `family`: MobileNetV2, the largest that fit of each resolution and number of strides; what a
+  person would try first.
 - `random`: nets of the space that fit, drawn evenly; as many are asked of the supernet as below.
 - `search`: evolution, with the memory of streamed schedules.
 - `layers`: the same evolution, with the memory of nets that run layer by layer.
 
 Each variant hands in its best few by its own judgement. These are trained from scratch, all by the
 same recipe with seed 0, and the best on validation data is the variant's net. That one is trained
-again with other seeds, and only then asked about the test images, which nothing has seen before.
+again with other seeds, twice as long, and only then asked about the test images, which nothing has
+seen before.
 
 All results are kept in a folder, by what they are of: a run that was interrupted goes on.
 """
@@ -18,6 +20,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import itertools
 import json
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -41,6 +44,7 @@ from tflm_opt.nas.net import Net
 from tflm_opt.patch_split import cuts
 from tflm_opt.patch_split.search import Search
 
+HALVINGS = (5, 4, 3)  # small images have no use for all strides
 WIDTHS = (0.1, 0.15, 0.2, 0.25, 0.35, 0.5, 0.75, 1.0)
 VARIANTS = ("family", "random", "layers", "search")
 HANDED_IN = 3
@@ -52,7 +56,8 @@ class Effort:
 
     supernet_epochs: int
     trials: int
-    final_epochs: int
+    first_epochs: int  # of nets that are handed in
+    final_epochs: int  # of the best of them
     seeds: int
     correlated: int
 
@@ -62,7 +67,8 @@ class Effort:
         return Effort(
             supernet_epochs=max(1, round(60 * part)),
             trials=max(12, round(300 * part)),
-            final_epochs=max(1, round(12 * part**0.5)),
+            first_epochs=max(1, round(12 * part**0.5)),
+            final_epochs=max(1, round(24 * part**0.5)),
             seeds=3,
             correlated=20,
         )
@@ -176,17 +182,21 @@ class Entry:
 
 
 def family(task: nas_tasks.Task, limits: Limits, pricer: Pricer) -> list[Entry]:
-    """MobileNetV2, the widest that fits of each resolution, its head as published and scaled."""
-    found = {}
+    """MobileNetV2: of each resolution and number of strides, the net of most MACs that fits.
+
+    Its head is as published, or scaled too.
+    """
+    found: dict[tuple[int, int], Entry] = {}
     rows, _, channels = task.shape
-    for size in sorted({rows, rows * 3 // 4, rows // 2}):
-        for width in WIDTHS:
-            for head in (1280, zoo.make_divisible(1280 * min(width, 1))):
-                net = zoo.mobilenet_v2(width, size, task.classes, channels, head)
-                cost = pricer.price(net, sram=limits.sram)
-                if not limits.broken(cost):
-                    label = f"MobileNetV2 {width} at {size}, head {head}"
-                    found[size, head == 1280] = Entry(label, net, cost)
+    for size, halvings in itertools.product(sorted({rows, rows * 3 // 4, rows // 2}), HALVINGS):
+        for width, scaled in itertools.product(WIDTHS, (False, True)):
+            head = zoo.make_divisible(1280 * width) if scaled else 1280
+            net = zoo.mobilenet_v2(width, size, task.classes, channels, head, halvings)
+            cost = pricer.price(net, sram=limits.sram)
+            best = found.get((size, halvings))
+            if not limits.broken(cost) and (best is None or cost.macs > best.cost.macs):
+                label = f"MobileNetV2 {width} at {size}, head {head}, halved {halvings} times"
+                found[size, halvings] = Entry(label, net, cost)
     return list(found.values())
 
 

@@ -86,6 +86,7 @@ def mobilenet_v2(
     classes: int = 1000,
     channels: int = 3,
     head: int | None = None,
+    halvings: int = 5,
 ) -> Net:
     """MobileNetV2 (Sandler et al., 2018): inverted residuals with linear bottlenecks, ReLU6.
 
@@ -93,17 +94,22 @@ def mobilenet_v2(
         width, resolution, classes, channels: as `mobilenet_v1`.
         head: filters of the last convolution; None for 1280, or that times a width above one, as
             in the paper. Nets for microcontrollers often have 1280 times any width.
+        halvings: how often the image is halved, 1 to 5. With less than 5, the last strides are
+            left out, as is usual for small images.
 
     Raises: ValueError, as `mobilenet_v1`.
     """
     _check(width=width, resolution=resolution, classes=classes, channels=channels)
+    if halvings not in range(1, 6):
+        raise ValueError(f"halvings is {halvings!r}: a whole number from 1 to 5")
     grown = _Growing((resolution, resolution, channels))
     grown.conv("stem", make_divisible(32 * width), (3, 3), (2, 2), activation="relu6")
-    number = 0
+    number, left = 0, halvings - 1
     for expansion, filters, repeats, first_stride in _MOBILENET_V2:
         wanted = make_divisible(filters * width)
         for repeat in range(repeats):
-            stride = first_stride if repeat == 0 else 1
+            stride = first_stride if repeat == 0 and left else 1
+            left -= stride - 1
             grown.inverted(f"block{number}", 3, grown.filters * expansion, wanted, stride)
             number += 1
     last = make_divisible(1280 * max(width, 1.0)) if head is None else head
