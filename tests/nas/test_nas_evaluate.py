@@ -224,7 +224,7 @@ def test_evaluators_of_the_users(own: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
-        ({"evaluator": "oracle"}, "supernet, train, nor 'module:function'"),
+        ({"evaluator": "oracle"}, "supernet, train, halving, nor 'module:function'"),
         ({"evaluator": "no.such:thing"}, "PYTHONPATH"),
         ({"evaluator": "json:no_such_thing"}, "PYTHONPATH"),
         ({"training": {"epoch": 3}}, "no setting 'epoch'; known are augment, batch"),
