@@ -5,9 +5,10 @@
 
 For each task: a supernet is trained once; for each budget (SRAM and latency on an emulated
 Cortex-M4), nets come from four variants (`nas_experiments.py` says which and how they are judged).
-`test` is the mean accuracy over three seeds of training from scratch, on images that nothing has
-seen before; its interval is Wilson's, of all seeds' images. `gain` is `search` less another
+`from scratch` is the mean accuracy over three seeds of such a training, on images that nothing has
+seen before; its interval is Wilson's, of all seeds' images. `search gains` is `search` less another
 variant, in points, each seed's in brackets, with Newcombe's paired interval of all images.
+`finished` is the same of a study's own favourite, with the supernet's weights and trained on.
 
 Then: how the supernet's order of nets agrees with that of nets trained alone; whether a study that
 is killed, or shared by two workers, ends as one that isn't; and whether the best net's firmware is
@@ -31,7 +32,7 @@ import nas_experiments as experiments
 import nas_tasks
 import nas_workers
 import numpy as np
-from nas_experiments import Effort, Entry, Job, Kept
+from nas_experiments import Effort, Entry, Job, Kept, Tuning
 
 from tflm_opt import intervals
 from tflm_opt.nas.cost import Pricer
@@ -97,6 +98,7 @@ class Run:
         rows = []
         for number, limits in enumerate(self.task.budgets):
             finals: dict[str, list[dict[str, Any]]] = {}
+            tuned: dict[str, list[dict[str, Any]]] = {}
             for variant in experiments.VARIANTS:
                 entries = self.entries(variant, number)
                 if not entries:
@@ -107,11 +109,29 @@ class Run:
                 jobs = [self.job(net, 1 + s, test=True) for s in range(self.effort.seeds)]
                 finals[variant] = self.trained(jobs)
                 rows.append(self.row(limits, variant, entries, best, finals[variant]))
+                if variant != "family":
+                    tuned[variant] = self.tuned(variant, number, entries[0].label)
+                    rows[-1] |= described("tuned", tuned[variant])
             for row in rows:
                 mine = finals.get(row["variant"])
                 if row["budget"] == limits.to_json() and row["variant"] != "search" and mine:
                     row["search_gains"] = experiments.compared(mine, finals["search"])
+                    if other := tuned.get(row["variant"]):
+                        row["search_gains_tuned"] = experiments.compared(other, tuned["search"])
         return rows
+
+    def tuned(self, variant: str, number: int, key: str) -> list[dict[str, Any]]:
+        """A study's favourite, finished from the supernet's weights."""
+        from tflm_opt import nas
+
+        study = nas.load(self.directory / f"study-{variant}-{number}")
+        (found,) = (t.architecture for t in study.complete if t.key == key)
+        folder, epochs = str(self.supernet()), self.effort.supernet_epochs
+        jobs = [
+            Tuning(self.task.name, self.samples, json.dumps(dict(found)), folder, epochs, 1 + s)
+            for s in range(self.effort.seeds)
+        ]
+        return experiments.train_all(self.kept, jobs, self.workers, self.told, experiments.tune)
 
     def row(
         self,
@@ -122,9 +142,6 @@ class Run:
         finals: Sequence[dict[str, Any]],
     ) -> dict[str, Any]:
         cost = entries[best].cost
-        hits = [experiments.right(one) for one in finals]
-        every = np.concatenate(hits)
-        share = intervals.wilson(float(every.mean()), every.size)
         return {
             "task": self.task.name,
             "budget": limits.to_json(),
@@ -136,9 +153,7 @@ class Run:
             "latency_ms": cost.latency_ms,
             "flash": cost.flash,
             "macs": cost.macs,
-            "test": float(every.mean()),
-            "test_interval": [share.low, share.high],
-            "test_by_seed": [float(one.mean()) for one in hits],
+            **described("test", finals),
         }
 
     def correlation(self) -> dict[str, Any]:
@@ -182,6 +197,18 @@ class Run:
         return nas_workers.firmware(study, self.task, self.effort.final_epochs)
 
 
+def described(name: str, finals: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Accuracy on the test images: mean, interval, by seed."""
+    hits = [experiments.right(one) for one in finals]
+    every = np.concatenate(hits)
+    share = intervals.wilson(float(every.mean()), every.size)
+    return {
+        name: float(every.mean()),
+        f"{name}_interval": [share.low, share.high],
+        f"{name}_by_seed": [float(one.mean()) for one in hits],
+    }
+
+
 def show(found: dict[str, Any]) -> None:
     for rows in found.get("budgets", {}).values():
         print(_budget_table(rows))
@@ -202,23 +229,31 @@ def show(found: dict[str, Any]) -> None:
 def _budget_table(rows: Sequence[dict[str, Any]]) -> str:
     lines = [
         "",
-        "| task | SRAM, ms | variant | input | SRAM | ms | MACs | test % (95%) | search gains |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| task | SRAM, ms | variant | input | SRAM | ms | MACs | from scratch % (95%) "
+        "| search gains | finished % (95%) | search gains |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
         budget = row["budget"]
-        low, high = row["test_interval"]
         lines.append(
             f"| {row['task']} | {budget['sram'] // 1024} KiB, {budget['latency_ms']:g} "
             f"| {row['variant']} ({row['net']}) | {'×'.join(map(str, row['input']))} "
             f"| {row['sram']:,} | {row['latency_ms']:.1f} | {row['macs'] / 1e6:.2f}M "
-            f"| {100 * row['test']:.1f} ({100 * low:.1f}-{100 * high:.1f}) | {_gain(row)} |"
+            f"| {_share(row, 'test')} | {_gain(row, 'search_gains')} "
+            f"| {_share(row, 'tuned')} | {_gain(row, 'search_gains_tuned')} |"
         )
     return "\n".join(lines)
 
 
-def _gain(row: dict[str, Any]) -> str:
-    gain = row.get("search_gains")
+def _share(row: dict[str, Any], name: str) -> str:
+    if name not in row:
+        return ""
+    low, high = (100 * end for end in row[f"{name}_interval"])
+    return f"{100 * row[name]:.1f} ({low:.1f}-{high:.1f})"
+
+
+def _gain(row: dict[str, Any], name: str) -> str:
+    gain = row.get(name)
     if gain is None:
         return ""
     seeds = ", ".join(f"{100 * one:.1f}" for one in gain["by_seed"])

@@ -13,6 +13,10 @@ same recipe with seed 0, and the best on validation data is the variant's net. T
 again with other seeds, twice as long, and only then asked about the test images, which nothing has
 seen before.
 
+Training from scratch for a short time favours nets that learn fast. So what is found with a
+supernet is judged as it would be shipped, too: its own favourite, with the supernet's weights,
+trained on (`Trial.optimize`).
+
 All results are kept in a folder, by what they are of: a run that was interrupted goes on.
 """
 
@@ -38,6 +42,7 @@ from tflm_opt.kernels.table import pace_of
 from tflm_opt.nas import space as spaces
 from tflm_opt.nas import zoo
 from tflm_opt.nas.cost import Cost, Pricer
+from tflm_opt.nas.data import resized
 from tflm_opt.nas.limits import Limits
 from tflm_opt.nas.lower import lower
 from tflm_opt.nas.net import Net
@@ -123,7 +128,6 @@ def train_job(job: Job) -> dict[str, Any]:
     """Accuracy on validation data; with `test`, which test images it got right."""
     from tflm_opt.nas import recipe
     from tflm_opt.nas.build import build
-    from tflm_opt.nas.data import resized
     from tflm_opt.nas.evaluate import fresh_session
 
     task = nas_tasks.load(job.task, job.samples)
@@ -135,11 +139,53 @@ def train_job(job: Job) -> dict[str, Any]:
         recipe.train(model, resized(task.x_train, size), task.y_train, how, seed=job.seed)
         found = {"val": recipe.accuracy(model, resized(task.x_val, size), task.y_val)}
         if job.test:
-            scores = model.predict(resized(task.x_test, size), batch_size=256, verbose=0)
-            right = scores.argmax(-1) == task.y_test
-            found["right"] = np.packbits(right).tobytes().hex()
-            found["samples"] = len(right)
+            found |= _answers(model, task)
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """A subnet of a supernet, finished as `Trial.optimize` does it: extracted, and trained on."""
+
+    task: str
+    samples: int
+    architecture: str  # as JSON
+    supernet: str  # the directory
+    supernet_epochs: int
+    seed: int
+
+    @property
+    def name(self) -> str:
+        data = {key: value for key, value in asdict(self).items() if key != "supernet"}
+        digest = hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
+        return f"tuned-{digest[:20]}"
+
+
+def tune(job: Tuning) -> dict[str, Any]:
+    """Accuracy on validation data, and which test images it got right."""
+    from tflm_opt.nas import recipe
+    from tflm_opt.nas.evaluate import fresh_session
+    from tflm_opt.nas.finish import TUNING
+    from tflm_opt.nas.supernet import CALIBRATION, Supernet
+
+    task = nas_tasks.load(job.task, job.samples)
+    how = replace(TUNING, smoothing=0.1, augment=task.augment)
+    with fresh_session():
+        supernet = Supernet.load(job.supernet)
+        model = supernet.extract(json.loads(job.architecture), task.x_train[:CALIBRATION])
+        size = model.input_shape[1:3]
+        recipe.train(model, resized(task.x_train, size), task.y_train, how, seed=job.seed)
+        return {
+            "val": recipe.accuracy(model, resized(task.x_val, size), task.y_val),
+            **_answers(model, task),
+        }
+
+
+def _answers(model: Any, task: nas_tasks.Task) -> dict[str, Any]:
+    """Which test images a model gets right; see `right`."""
+    x = resized(task.x_test, model.input_shape[1:3])
+    hits = model.predict(x, batch_size=256, verbose=0).argmax(-1) == task.y_test
+    return {"right": np.packbits(hits).tobytes().hex(), "samples": len(hits)}
 
 
 def right(found: dict[str, Any]) -> np.ndarray:
@@ -148,7 +194,11 @@ def right(found: dict[str, Any]) -> np.ndarray:
 
 
 def train_all(
-    kept: Kept, jobs: Sequence[Job], workers: int, told: Callable[[str], None]
+    kept: Kept,
+    jobs: Sequence[Any],
+    workers: int,
+    told: Callable[[str], None],
+    train: Callable[[Any], dict[str, Any]] = train_job,
 ) -> list[dict[str, Any]]:
     """All jobs, each once; what was trained before is read."""
     missing = list({job.name: job for job in jobs if kept.get(job.name) is None}.values())
@@ -156,7 +206,7 @@ def train_all(
         told(f"training {len(missing)} nets")
         context = get_context("spawn")  # TensorFlow does not survive a fork
         with ProcessPoolExecutor(workers, mp_context=context) as pool:
-            for job, found in zip(missing, pool.map(train_job, missing), strict=True):
+            for job, found in zip(missing, pool.map(train, missing), strict=True):
                 kept.put(job.name, found)
                 told(f"{found['val']:.3f} of validation images right")
     return [kept.get(job.name) for job in jobs]
