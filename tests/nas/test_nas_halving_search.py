@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import shutil
 import signal
 import xml.etree.ElementTree as ElementTree
 from collections import Counter
@@ -164,6 +165,57 @@ def test_a_proxy_chooses_who_begins(tmp_path: Path) -> None:
     assert most > 1.2 * plain
     assert 24 not in sizes
     assert sizes.count(16) >= 6
+
+
+@pytest.mark.tensorflow
+def test_nets_are_trained_on_from_rung_to_rung(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from test_nas_evaluate import stripes
+
+    import tflm_opt
+    from tflm_opt.nas import finish
+    from tflm_opt.nas.spaces import MobileNet, Stage
+
+    def found(name: str, **options: Any) -> Study:
+        space = MobileNet(
+            (12, 12, 1), 3, (Stage(8, 1, (1,), (3,), (2,)),), width=(0.5, 1.0, 1.5, 2.0), stem=8
+        )
+        return tflm_opt.search(
+            stripes(320),
+            stripes(150, seed=1),
+            space=space,
+            directory=tmp_path / name,
+            evaluator="halving",
+            population=4,
+            pricer="toy:price",
+            workers=0,
+            options={
+                "training": {"batch": 32, "rate": 0.01},
+                "halving": {"epochs": 1, "factor": 4, "proxy": "naswot", "drawn": 1},
+                "processes": False,
+            },
+            verbose=0,
+            **options,
+        )
+
+    study = found("a")
+    assert [t.detail["epochs"] for t in study.trials] == [1] * 4 + [4]
+    first, last = (t.accuracy for t in study.trials if t.key == study.trials[4].key)
+    assert first is not None
+    assert last is not None
+    assert last > max(first, 0.8)  # of three classes: it went on and learned more
+    kept = sorted(path.stem[-2:] for path in (tmp_path / "a" / "rungs").iterdir())
+    assert kept == ["-1"] * 4 + ["-4"]
+
+    found("b", trials=4)
+    shutil.rmtree(tmp_path / "b" / "rungs")  # what the last rung would go on from
+    assert record(found("b", trials=5)) == record(study)
+
+    asked: dict[str, Any] = {}
+    monkeypatch.setattr(finish, "finish", lambda *_, **options: asked.update(options))
+    study.best.optimize(verbose=0)
+    assert (asked["recipe"].epochs, asked["recipe"].batch) == (30, 32)
 
 
 @pytest.mark.parametrize(
