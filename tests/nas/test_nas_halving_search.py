@@ -185,6 +185,7 @@ def test_nets_are_trained_on_from_rung_to_rung(
             stripes(320),
             stripes(150, seed=1),
             space=space,
+            sram="64KiB",
             directory=tmp_path / name,
             evaluator="halving",
             population=2,
