@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -126,7 +127,11 @@ import os, sys
 class Counting:
     def __init__(self, settings, directory):
         self.asked = 0
-    def evaluate(self, architecture, net, *, seed):
+    def score(self, net, *, seed):
+        if seed == 9:
+            raise KeyError("nine")
+        return -float("inf") if seed else float(net.macs)
+    def evaluate(self, architecture, net, *, seed, epochs=()):
         from tflm_opt.errors import DataError
         from tflm_opt.nas.evaluate import Evaluation
         print("chatter")
@@ -139,7 +144,7 @@ class Counting:
             raise KeyError("what")
         if architecture.get("sleep"):
             __import__("time").sleep(60)
-        return Evaluation(seed / 10, {"asked": self.asked, "pid": os.getpid()})
+        return Evaluation(seed / 10, {"asked": self.asked, "pid": os.getpid(), "epochs": epochs})
 """
 
 
@@ -172,6 +177,18 @@ def test_children_are_replaced_and_their_ends_are_said(
     assert child.returncode is not None
 
 
+def test_a_child_scores_and_climbs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "counting_evaluator.py").write_text(CHILD)
+    monkeypatch.syspath_prepend(tmp_path)
+    made = ChildEvaluator({"evaluator": "counting_evaluator:Counting"}, tmp_path)
+    assert made.score(net(), seed=0) == net().macs
+    assert made.score(net(), seed=1) == -math.inf
+    with pytest.raises(ToolFailed, match="nine"):
+        made.score(net(), seed=9)
+    assert made.evaluate({}, net(), seed=1, epochs=(1, 2)).detail["epochs"] == [1, 2]
+    made.close()
+
+
 def test_a_child_ends_with_its_parent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "counting_evaluator.py").write_text(CHILD)
     monkeypatch.syspath_prepend(tmp_path)
@@ -180,7 +197,10 @@ def test_a_child_ends_with_its_parent(tmp_path: Path, monkeypatch: pytest.Monkey
     child = made._child
     assert child is not None
     assert child.stdin is not None
-    question = {"architecture": {"sleep": True}, "net": net().to_json(), "seed": 0}
+    question = {
+        "net": net().to_json(),
+        "evaluate": {"architecture": {"sleep": True}, "seed": 0},
+    }
     child.stdin.write(json.dumps(question) + "\n")
     child.stdin.close()
     assert child.wait(timeout=20) == 0

@@ -188,12 +188,12 @@ def test_nets_are_trained_on_from_rung_to_rung(
             sram="64KiB",
             directory=tmp_path / name,
             evaluator="halving",
-            population=4,
+            population=2,
             pricer="toy:price",
             workers=0,
             options={
-                "training": {"batch": 32, "rate": 0.01},
-                "halving": {"epochs": 1, "factor": 4, "proxy": "naswot", "drawn": 1},
+                "training": {"batch": 32, "rate": 0.003},
+                "halving": {"epochs": 1, "factor": 4, "proxy": "naswot", "drawn": 2},
                 "processes": False,
             },
             verbose=0,
@@ -201,17 +201,17 @@ def test_nets_are_trained_on_from_rung_to_rung(
         )
 
     study = found("a")
-    assert [t.detail["epochs"] for t in study.trials] == [1] * 4 + [4]
-    first, last = (t.accuracy for t in study.trials if t.key == study.trials[4].key)
+    assert [t.detail["epochs"] for t in study.trials] == [1, 1, 4]
+    first, last = (t.accuracy for t in study.trials if t.key == study.trials[2].key)
     assert first is not None
     assert last is not None
-    assert last >= max(first, 0.8)  # of three classes: it went on, and lost nothing
+    assert last >= max(first, 0.5)  # of three classes: it went on, and lost nothing
     kept = sorted(path.stem[-2:] for path in (tmp_path / "a" / "rungs").iterdir())
-    assert kept == ["-1"] * 4 + ["-4"]
+    assert kept == ["-1", "-1", "-4"]
 
-    found("b", trials=4)
+    found("b", trials=2)
     shutil.rmtree(tmp_path / "b" / "rungs")  # what the last rung would go on from
-    assert record(found("b", trials=5)) == record(study)
+    assert record(found("b", trials=3)) == record(study)
 
     asked: dict[str, Any] = {}
     monkeypatch.setattr(finish, "finish", lambda *_, **options: asked.update(options))
