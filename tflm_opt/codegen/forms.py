@@ -284,15 +284,8 @@ class Depthwise:
     def work(self, size: int, tier: str) -> float:
         outputs = self.rows * self.columns * self.channels
         taps = self.kernel[0] * self.kernel[1]
-        layer = depthwise_work.Layer(
-            self.rows,
-            self.columns,
-            self.channels,
-            self.kernel,
-            self.stride,
-            self.dilation[1],
-            self.taps,
-        )
+        sizes = self.rows, self.columns, self.channels
+        layer = depthwise_work.Layer(*sizes, self.kernel, self.stride, self.dilation[1], self.taps)
         band = self._band(size)
         if tier == "thumb1":
             return outputs * (7.3 * taps + 30)
