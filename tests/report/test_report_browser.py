@@ -76,7 +76,12 @@ class Page:
         return self.js(f"{style}.color"), self.js(f"{style}.backgroundColor")
 
     def point(self, x: float, y: float) -> None:
-        """Move the mouse to a place of the window."""
+        """Move the mouse to a place of the window, once nothing moves any more.
+
+        The page hears of a scroll with the next frame, and hides a tip then: rightly so, but what
+        the mouse does next is not to be told of before that.
+        """
+        self.browser.execute_async_script(TWO_FRAMES)
         actions = ActionBuilder(self.browser)
         actions.pointer_action.move_to_location(int(x), int(y))
         actions.perform()
@@ -102,6 +107,7 @@ UNCOVERED = """(() => {
     for (let y = box.top + 2; y < box.bottom; y += 4)
       if (document.elementFromPoint(x, y) === arguments[0]) return [x, y];
 })()"""
+TWO_FRAMES = "requestAnimationFrame(() => requestAnimationFrame(arguments[0]))"
 MACS = 5  # the column of the layers' MACs
 
 
