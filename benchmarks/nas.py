@@ -4,15 +4,15 @@
                              [--only budgets,correlation,workers,firmware] [--json]
 
 For each task: a supernet is trained once; for each budget (SRAM and latency on an emulated
-Cortex-M4), nets come from four variants (`nas_experiments.py` says which and how they are judged).
-`from scratch` is the mean accuracy over three seeds of such a training, on images that nothing has
-seen before; its interval is Wilson's, of all seeds' images. `search gains` is `search` less another
-variant, in points, each seed's in brackets, with Newcombe's paired interval of all images.
-`finished` is the same of a study's own favourite, with the supernet's weights and trained on.
+Cortex-M4), nets come from four variants (`nas_experiments.py` says which). `accuracy` is the mean
+of a variant's net over three seeds, finished as it would ship, on images that nothing has seen
+before; its interval is Wilson's, of all seeds' images. `search gains` is `search` less another
+variant, in points, with Newcombe's paired interval of all images, and each seed's. `from scratch`
+is the search's net trained like the family's, without the supernet.
 
 Then: how the supernet's order of nets agrees with that of nets trained alone; whether a study that
-is killed, or shared by two workers, ends as one that isn't; and whether the best net's firmware is
-what the study recorded.
+is killed, or shared by two workers, ends as one that isn't; and how long one whole study takes, and
+whether its firmware is what it recorded.
 
 `--minutes` is the effort for a task. Results are kept in `--directory`, and a second run goes on.
 """
@@ -69,17 +69,20 @@ class Run:
         epochs = self.effort.final_epochs if test else self.effort.first_epochs
         return Job(self.task.name, self.samples, layers, epochs, seed, test)
 
-    def entries(self, variant: str, number: int) -> list[Entry]:
-        """What a variant hands in for a budget."""
+    def entry(self, variant: str, number: int) -> Entry | None:
+        """A variant's net for a budget; None where nothing fits."""
         limits = self.task.budgets[number]
-        name = f"entries-{variant}-{number}"
+        name = f"entry-{variant}-{number}"
         if (found := self.kept.get(name)) is None:
             self.told(f"{variant} within {limits.sram:,} B and {limits.latency_ms:g} ms")
+            began = time.monotonic()
             if variant == "family":
-                made = experiments.family(self.task, limits, Pricer(nas_tasks.BOARD, input="any"))
+                made = self.chosen(
+                    experiments.family(self.task, limits, Pricer(nas_tasks.BOARD, input="any"))
+                )
             else:
                 made = experiments.searched(
-                    self.directory / f"study-{variant}-{number}",
+                    self.study(variant, number),
                     self.task,
                     self.space,
                     limits,
@@ -88,72 +91,80 @@ class Run:
                     self.supernet(),
                     self.workers,
                 )
-            found = self.kept.put(name, [entry.to_json() for entry in made])
-        return [Entry.from_json(one) for one in found]
+            self.told(f"{variant} took {(time.monotonic() - began) / 60:.1f} min")
+            found = self.kept.put(name, [made.to_json()] if made else [])
+        return Entry.from_json(found[0]) if found else None
+
+    def study(self, variant: str, number: int) -> Path:
+        return self.directory / f"study-{variant}-{number}"
+
+    def chosen(self, entries: Sequence[Entry]) -> Entry | None:
+        """Of several nets, the best on validation data after a short training."""
+        if not entries:
+            return None
+        found = self.trained([self.job(one.net, 0, test=False) for one in entries])
+        return entries[int(np.argmax([one["val"] for one in found]))]
 
     def trained(self, jobs: Sequence[Job]) -> list[dict[str, Any]]:
         return experiments.train_all(self.kept, jobs, self.workers, self.told)
 
-    def budgets(self) -> list[dict[str, Any]]:
-        rows = []
-        for number, limits in enumerate(self.task.budgets):
-            finals: dict[str, list[dict[str, Any]]] = {}
-            tuned: dict[str, list[dict[str, Any]]] = {}
-            for variant in experiments.VARIANTS:
-                entries = self.entries(variant, number)
-                if not entries:
-                    continue
-                first = self.trained([self.job(e.net, 0, test=False) for e in entries])
-                best = int(np.argmax([one["val"] for one in first]))
-                net = entries[best].net
-                jobs = [self.job(net, 1 + s, test=True) for s in range(self.effort.seeds)]
-                finals[variant] = self.trained(jobs)
-                rows.append(self.row(limits, variant, entries, best, finals[variant]))
-                if variant != "family":
-                    tuned[variant] = self.tuned(variant, number, entries[0].label)
-                    rows[-1] |= described("tuned", tuned[variant])
-            for row in rows:
-                mine = finals.get(row["variant"])
-                if row["budget"] == limits.to_json() and row["variant"] != "search" and mine:
-                    row["search_gains"] = experiments.compared(mine, finals["search"])
-                    if other := tuned.get(row["variant"]):
-                        row["search_gains_tuned"] = experiments.compared(other, tuned["search"])
-        return rows
+    def seeds(self) -> range:
+        return range(1, 1 + self.effort.seeds)
 
-    def tuned(self, variant: str, number: int, key: str) -> list[dict[str, Any]]:
-        """A study's favourite, finished from the supernet's weights."""
+    def alone(self, entry: Entry) -> list[dict[str, Any]]:
+        """A net trained from scratch, by seed."""
+        return self.trained([self.job(entry.net, seed, test=True) for seed in self.seeds()])
+
+    def finished(self, variant: str, number: int, entry: Entry) -> list[dict[str, Any]]:
+        """A study's favourite, trained on from the supernet's weights, by seed."""
         from tflm_opt import nas
 
-        study = nas.load(self.directory / f"study-{variant}-{number}")
-        (found,) = (t.architecture for t in study.complete if t.key == key)
+        study = nas.load(self.study(variant, number))
+        (found,) = (t.architecture for t in study.complete if t.key == entry.label)
         folder, epochs = str(self.supernet()), self.effort.supernet_epochs
         jobs = [
-            Tuning(self.task.name, self.samples, json.dumps(dict(found)), folder, epochs, 1 + s)
-            for s in range(self.effort.seeds)
+            Tuning(self.task.name, self.samples, json.dumps(dict(found)), folder, epochs, seed)
+            for seed in self.seeds()
         ]
         return experiments.train_all(self.kept, jobs, self.workers, self.told, experiments.tune)
 
-    def row(
-        self,
-        limits: Any,
-        variant: str,
-        entries: Sequence[Entry],
-        best: int,
-        finals: Sequence[dict[str, Any]],
-    ) -> dict[str, Any]:
-        cost = entries[best].cost
+    def budgets(self) -> list[dict[str, Any]]:
+        return [row for number in range(len(self.task.budgets)) for row in self.budget(number)]
+
+    def budget(self, number: int) -> list[dict[str, Any]]:
+        entries = {v: self.entry(v, number) for v in experiments.VARIANTS}
+        finals = {
+            variant: self.alone(entry)
+            if variant == "family"
+            else self.finished(variant, number, entry)
+            for variant, entry in entries.items()
+            if entry is not None
+        }
+        rows = []
+        for variant, found in finals.items():
+            row = self.row(number, variant, entries[variant]) | described("accuracy", found)
+            if variant != "search":
+                row["search_gains"] = experiments.compared(found, finals["search"])
+            else:
+                alone = self.alone(entries[variant])
+                row |= described("alone", alone)
+                if family := finals.get("family"):
+                    row["alone_gains"] = experiments.compared(family, alone)
+            rows.append(row)
+        return rows
+
+    def row(self, number: int, variant: str, entry: Entry) -> dict[str, Any]:
+        cost = entry.cost
         return {
             "task": self.task.name,
-            "budget": limits.to_json(),
+            "budget": self.task.budgets[number].to_json(),
             "variant": variant,
-            "handed_in": len(entries),
-            "net": entries[best].label,
-            "input": list(entries[best].net.input_shape),
+            "net": entry.label,
+            "input": list(entry.net.input_shape),
             "sram": cost.sram,
             "latency_ms": cost.latency_ms,
             "flash": cost.flash,
             "macs": cost.macs,
-            **described("test", finals),
         }
 
     def correlation(self) -> dict[str, Any]:
@@ -185,16 +196,19 @@ class Run:
         }
 
     def firmware(self) -> dict[str, Any]:
-        """The best net of the middle budget as firmware, against the study's record."""
+        """A whole study of the middle budget, from data to firmware."""
         return self.kept.of("firmware", self._firmware)
 
     def _firmware(self) -> dict[str, Any]:
-        from tflm_opt import nas
-
-        self.entries("search", 1)
-        study = nas.load(self.directory / "study-search-1")
-        self.told("firmware of the best net")
-        return nas_workers.firmware(study, self.task, self.effort.final_epochs)
+        self.told("a study from data to firmware")
+        return nas_workers.firmware(
+            self.directory / "whole",
+            self.task,
+            self.space,
+            self.task.budgets[1],
+            self.effort,
+            self.workers,
+        )
 
 
 def described(name: str, finals: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -229,19 +243,23 @@ def show(found: dict[str, Any]) -> None:
 def _budget_table(rows: Sequence[dict[str, Any]]) -> str:
     lines = [
         "",
-        "| task | SRAM, ms | variant | input | SRAM | ms | MACs | from scratch % (95%) "
-        "| search gains | finished % (95%) | search gains |",
-        "|---|---|---|---|---|---|---|---|---|---|---|",
+        "| task | SRAM, ms | variant | input | SRAM | ms | MACs | accuracy % (95%) "
+        "| search gains (95%; by seed) |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
-        budget = row["budget"]
+        budget, size = row["budget"], "×".join(map(str, row["input"]))
+        begin = f"| {row['task']} | {budget['sram'] // 1024} KiB, {budget['latency_ms']:g} "
+        needs = f"| {row['sram']:,} | {row['latency_ms']:.1f} | {row['macs'] / 1e6:.2f}M "
         lines.append(
-            f"| {row['task']} | {budget['sram'] // 1024} KiB, {budget['latency_ms']:g} "
-            f"| {row['variant']} ({row['net']}) | {'×'.join(map(str, row['input']))} "
-            f"| {row['sram']:,} | {row['latency_ms']:.1f} | {row['macs'] / 1e6:.2f}M "
-            f"| {_share(row, 'test')} | {_gain(row, 'search_gains')} "
-            f"| {_share(row, 'tuned')} | {_gain(row, 'search_gains_tuned')} |"
+            f"{begin}| {row['variant']} ({row['net']}) | {size} {needs}"
+            f"| {_share(row, 'accuracy')} | {_gain(row, 'search_gains')} |"
         )
+        if "alone" in row:
+            lines.append(
+                f"{begin}| {row['variant']}, from scratch | {size} {needs}"
+                f"| {_share(row, 'alone')} | {_gain(row, 'alone_gains')} on the family |"
+            )
     return "\n".join(lines)
 
 

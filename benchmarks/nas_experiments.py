@@ -1,21 +1,18 @@
-"""What `nas.py` measures: nets from several searches under the same budgets, trained the same way.
+"""What `nas.py` measures: nets from several searches under the same budgets, as they would ship.
 
-A *variant* is a way to come by nets for a budget:
+A *variant* is a way to come by a net for a budget:
 
 - `family`: MobileNetV2, the largest that fit of each resolution and number of strides; what a
-  person would try first.
+  person would try first. All are trained for a while, and the best on validation data is taken.
 - `random`: nets of the space that fit, drawn evenly; as many are asked of the supernet as below.
 - `search`: evolution, with the memory of streamed schedules.
 - `layers`: the same evolution, with the memory of nets that run layer by layer.
 
-Each variant hands in its best few by its own judgement. These are trained from scratch, all by the
-same recipe with seed 0, and the best on validation data is the variant's net. That one is trained
-again with other seeds, twice as long, and only then asked about the test images, which nothing has
-seen before.
-
-Training from scratch for a short time favours nets that learn fast. So what is found with a
-supernet is judged as it would be shipped, too: its own favourite, with the supernet's weights,
-trained on (`Trial.optimize`).
+A study's favourite is trained on from the supernet's weights, as `Trial.optimize` does it. A net
+of the family has no such weights: it is trained from scratch, for as many epochs as the supernet
+and the other nets' training on together. So is the search's net once more, to tell what the net is
+worth without the supernet. All of it is done with several seeds, and only these nets are asked
+about the test images, which nothing has seen before.
 
 All results are kept in a folder, by what they are of: a run that was interrupted goes on.
 """
@@ -43,6 +40,8 @@ from tflm_opt.nas import space as spaces
 from tflm_opt.nas import zoo
 from tflm_opt.nas.cost import Cost, Pricer
 from tflm_opt.nas.data import resized
+from tflm_opt.nas.finish import TUNING
+from tflm_opt.nas.folder import POPULATION
 from tflm_opt.nas.limits import Limits
 from tflm_opt.nas.lower import lower
 from tflm_opt.nas.net import Net
@@ -52,7 +51,6 @@ from tflm_opt.patch_split.search import Search
 HALVINGS = (5, 4, 3)  # small images have no use for all strides
 WIDTHS = (0.1, 0.15, 0.2, 0.25, 0.35, 0.5, 0.75, 1.0)
 VARIANTS = ("family", "random", "layers", "search")
-HANDED_IN = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,19 +59,22 @@ class Effort:
 
     supernet_epochs: int
     trials: int
-    first_epochs: int  # of nets that are handed in
-    final_epochs: int  # of the best of them
+    first_epochs: int  # of nets of the family, to choose one
     seeds: int
     correlated: int
+
+    @property
+    def final_epochs(self) -> int:
+        """Of nets that are trained from scratch: those behind a net that a supernet gave."""
+        return self.supernet_epochs + TUNING.epochs
 
     @staticmethod
     def of(minutes: float) -> Effort:
         part = minutes / 60
         return Effort(
             supernet_epochs=max(1, round(60 * part)),
-            trials=max(12, round(300 * part)),
+            trials=max(12, round(1200 * part)),
             first_epochs=max(1, round(12 * part**0.5)),
-            final_epochs=max(1, round(24 * part**0.5)),
             seeds=3,
             correlated=20,
         )
@@ -165,7 +166,6 @@ def tune(job: Tuning) -> dict[str, Any]:
     """Accuracy on validation data, and which test images it got right."""
     from tflm_opt.nas import recipe
     from tflm_opt.nas.evaluate import fresh_session
-    from tflm_opt.nas.finish import TUNING
     from tflm_opt.nas.supernet import CALIBRATION, Supernet
 
     task = nas_tasks.load(job.task, job.samples)
@@ -289,8 +289,8 @@ def searched(
     effort: Effort,
     supernet: Path,
     workers: int,
-) -> list[Entry]:
-    """The best few of a study."""
+) -> Entry:
+    """A study's favourite."""
     import tflm_opt
 
     study = tflm_opt.search(
@@ -302,7 +302,7 @@ def searched(
         directory=directory,
         trials=effort.trials,
         # Of one generation, all are drawn evenly: random search.
-        population=effort.trials if variant == "random" else max(12, effort.trials // 10),
+        population=effort.trials if variant == "random" else min(POPULATION, effort.trials // 4),
         evaluator="supernet",
         supernet=supernet,
         options={"supernet": nas_tasks.training(task, effort.supernet_epochs)},
@@ -312,8 +312,7 @@ def searched(
         workers=workers,
         verbose=0,
     )
-    best = sorted(study.complete, key=lambda trial: -trial.accuracy)[:HANDED_IN]
-    return [Entry(t.key, space.net(t.architecture), t.cost) for t in best]
+    return Entry(study.best.key, space.net(study.best.architecture), study.best.cost)
 
 
 # ---- what is told of them ----

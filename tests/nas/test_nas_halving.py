@@ -136,7 +136,7 @@ def test_a_score_that_can_not_be_had_is_the_least() -> None:
 def test_training_goes_on_from_where_it_was(tmp_path: Path) -> None:
     from test_nas_evaluate import net, stripes
 
-    from tflm_opt.nas.climb import ClimbEvaluator
+    from tflm_opt.nas.climb import ClimbEvaluator, weights_file
     from tflm_opt.nas.data import checked
     from tflm_opt.nas.evaluate import TrainEvaluator
     from tflm_opt.nas.recipe import Recipe
@@ -149,7 +149,7 @@ def test_training_goes_on_from_where_it_was(tmp_path: Path) -> None:
         evaluator = ClimbEvaluator(trainer, tmp_path / folder)
         found = evaluator.evaluate(one, net(12, filters=4), seed=0, epochs=epochs)
         assert found.detail == {"epochs": epochs[-1]}
-        with np.load(evaluator.weights(one, epochs[-1])) as file:
+        with np.load(weights_file(tmp_path / folder, one, epochs[-1])) as file:
             return found.accuracy, {name: file[name] for name in file.files}
 
     _, first = climb("a", 1)

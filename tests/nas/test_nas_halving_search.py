@@ -175,6 +175,8 @@ def test_nets_are_trained_on_from_rung_to_rung(
 
     import tflm_opt
     from tflm_opt.nas import finish
+    from tflm_opt.nas.net import Net
+    from tflm_opt.nas.recipe import accuracy
     from tflm_opt.nas.spaces import MobileNet, Stage
 
     def found(name: str, **options: Any) -> Study:
@@ -214,9 +216,17 @@ def test_nets_are_trained_on_from_rung_to_rung(
     assert record(found("b", trials=3)) == record(study)
 
     asked: dict[str, Any] = {}
-    monkeypatch.setattr(finish, "finish", lambda *_, **options: asked.update(options))
-    study.best.optimize(verbose=0)
-    assert (asked["recipe"].epochs, asked["recipe"].batch) == (30, 32)
+    monkeypatch.setattr(
+        finish, "finish", lambda model, data, **o: asked.update(model=model, data=data, **o)
+    )
+    study.best.optimize(verbose=0)  # from where the last rung came to
+    assert (asked["recipe"].epochs, asked["recipe"].batch) == (26, 32)
+    data = asked["data"]
+    assert accuracy(asked["model"], data.x_val, data.y_val) == study.best.accuracy
+    shutil.rmtree(tmp_path / "a" / "rungs")
+    study.best.optimize(verbose=0)  # from scratch
+    assert isinstance(asked["model"], Net)
+    assert asked["recipe"].epochs == 30
 
 
 @pytest.mark.parametrize(

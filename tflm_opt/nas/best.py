@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .study import Study
     from .trials import Trial
 
-_FRESH_EPOCHS = 30  # of a net that no supernet has weights for
+_FRESH_EPOCHS = 30  # of a net that was not trained before, or hardly
 _CALIBRATION = 512  # training images that batch norm's statistics are measured on
 
 
@@ -45,7 +45,8 @@ def optimized(
         )
     setup, limits = study.setup, study.limits
     data = Dataset.load(study.directory)
-    chosen = recipe or _recipe(trial, study)
+    model, usual = _begun(trial, study, data)
+    chosen = recipe or usual
     given: dict[str, Any] = {
         "board": setup.board,
         "sram": limits.sram,
@@ -63,7 +64,7 @@ def optimized(
     }
     with reporter(verbose) as progress:
         return finish(
-            _model(trial, study, data),
+            model,
             data,
             recipe=chosen if epochs is None else replace(chosen, epochs=epochs),
             seed=setup.seed if seed is None else seed,
@@ -72,29 +73,33 @@ def optimized(
         )
 
 
-def _model(trial: Trial, study: Study, data: Dataset) -> Any:
-    """The subnet of the supernet, or the untrained net where there is none."""
-    if study.setup.evaluator != "supernet":
-        return study.space.net(trial.architecture)
-    from .supernet import Supernet
-
-    supernet = Supernet.load(study.directory / "supernet", space=study.space)
-    order = np.random.default_rng(0).permutation(len(data.x_train))
-    return supernet.extract(trial.architecture, data.x_train[np.sort(order[:_CALIBRATION])])
-
-
-def _recipe(trial: Trial, study: Study) -> Recipe:
-    """Gentle for weights that are there; for fresh ones the search's own, and longer."""
+def _begun(trial: Trial, study: Study, data: Dataset) -> tuple[Any, Recipe]:
+    """What is trained on, and how: gently from a supernet's weights, from a rung's as on one more
+    rung, and an untrained net as the search did it, and longer.
+    """
+    from .build import build
+    from .climb import FOLDER, weights_after
     from .finish import TUNING
     from .recipe import Recipe
+    from .supernet import Supernet
 
-    if study.setup.evaluator == "supernet":
-        return TUNING
-    own = Recipe.from_json(study.setup.options.get("training") or {})
-    epochs = own.epochs
-    if (halving := study.setup.halving()) is not None:
-        epochs = halving.rungs(study.setup.population)[trial.rung].epochs
-    return replace(own, epochs=max(epochs, _FRESH_EPOCHS))
+    setup = study.setup
+    if setup.evaluator == "supernet":
+        supernet = Supernet.load(study.directory / "supernet", space=study.space)
+        order = np.random.default_rng(0).permutation(len(data.x_train))
+        images = data.x_train[np.sort(order[:_CALIBRATION])]
+        return supernet.extract(trial.architecture, images), TUNING
+    net: Any = study.space.net(trial.architecture)
+    own = Recipe.from_json(setup.options.get("training") or {})
+    if (halving := setup.halving()) is None:
+        return net, own.of(max(own.epochs, _FRESH_EPOCHS))
+    behind = halving.rungs(setup.population)[trial.rung].epochs
+    weights = weights_after(study.directory / FOLDER, trial.architecture, behind)
+    if weights is None:  # of an evaluator of the user's, or deleted
+        return net, own.of(max(behind, _FRESH_EPOCHS))
+    model = build(net, seed=setup.seed)
+    model.set_weights(weights)
+    return model, own.of(max(behind, _FRESH_EPOCHS - behind))
 
 
 def _folder(trial: Trial, study: Study) -> str:

@@ -70,7 +70,7 @@ class ClimbEvaluator:
                 if not math.isfinite(loss):
                     return Evaluation(0.0, {"diverged": True, "epochs": after})
                 weights = model.get_weights()
-            with written(self.weights(architecture, after)) as file:
+            with written(weights_file(self.folder, architecture, after)) as file:
                 np.savez(file, *weights)
         with fresh_session():
             found, detail = self.trainer.judged(self._model(net, seed, weights), data, seed=seed)
@@ -84,16 +84,12 @@ class ClimbEvaluator:
             model = self.trainer.build(net, seed)
             return proxies.scores(model, x, y, [self.proxy])[self.proxy]
 
-    def weights(self, architecture: Mapping[str, Any], epochs: int) -> Path:
-        """The file of a net's weights after so many epochs."""
-        return self.folder / f"{key(architecture)}-{epochs}.npz"
-
     def _kept(
         self, architecture: Mapping[str, Any], epochs: Sequence[int]
     ) -> tuple[int, list[np.ndarray] | None]:
         """How many rungs are behind a net, and its weights after them."""
         for done in range(len(epochs), 0, -1):
-            weights = _read(self.weights(architecture, epochs[done - 1]))
+            weights = weights_after(self.folder, architecture, epochs[done - 1])
             if weights is not None:
                 return done, weights
         return 0, None
@@ -105,10 +101,22 @@ class ClimbEvaluator:
         return model
 
 
-def _read(path: Path) -> list[np.ndarray] | None:
-    """What a rung left; None where it is gone or damaged."""
+def weights_after(
+    folder: Path, architecture: Mapping[str, Any], epochs: int
+) -> list[np.ndarray] | None:
+    """What a rung left of a net; None where it is gone or damaged.
+
+    Args:
+        folder: of the weights.
+        epochs: that were behind the net then.
+    """
+    path = weights_file(folder, architecture, epochs)
     try:
         with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             return [file[f"arr_{i}"] for i in range(len(file.files))]
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None
+
+
+def weights_file(folder: Path, architecture: Mapping[str, Any], epochs: int) -> Path:
+    return folder / f"{key(architecture)}-{epochs}.npz"

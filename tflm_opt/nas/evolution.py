@@ -1,10 +1,11 @@
 """Candidates of a search: a pure function of space, limits, seed and the results so far.
 
     slots   0 … P-1 | P … 2P-1 | 2P … 3P-1      a slot is a place in the search's list of candidates
-            random  | children of the best of all generations before
+            random  | children of the best of all generations before, and a few more random ones
 
 The first generation is drawn evenly from what fits, later ones are crossed and mutated from the
-best so far. With several objectives these are the best of the front, by nondominated rank and
+best so far. Several children are drawn for a slot, and the one takes it of which most is expected
+(`predictor`). With several objectives the best are those of the front, by nondominated rank and
 crowding as in NSGA-II (Deb et al., 2002), and more often the most accurate: a front of three
 objectives is wide, and its accurate end is what is asked for. Nets above a limit are rejected by
 their price, before any training, and nothing is proposed twice. A slot's candidate has a random
@@ -16,7 +17,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +28,7 @@ from . import space as spaces
 from .cost import Cost
 from .limits import Limits
 from .net import Net
+from .predictor import Predictor
 from .space import Architecture, Space
 
 OBJECTIVES = ("accuracy", "sram", "latency", "flash", "macs")
@@ -34,6 +36,11 @@ _FIELDS = {"latency": "latency_ms"}  # of `Cost`, where objectives are called ot
 _PARENTS = 0.25  # of a population's size: how many of the best have children (Cai et al., 2020)
 _FOCUS = 0.7  # of parents are chosen for accuracy alone
 _CROSSED = 0.5  # of children have two parents
+_CHILDREN = 16  # are drawn for a slot, and tried from the most promising one on
+_TRIED = 8  # of them, before others are drawn
+_FRESH = 0.1  # of slots get no children, but nets drawn evenly: what the best so far don't have
+_GUESSED = 16  # results, before anything is guessed from them
+_REMEMBERED = 600  # results, the last ones, that guesses are made of: they take n³ steps
 _DRAWS = 32  # before a rejected net is led back under the limits
 _ATTEMPTS = 400  # to find a candidate for a slot
 _SMALL = 4096  # combinations that are tried one by one before a space counts as exhausted
@@ -80,6 +87,20 @@ def scores(accuracy: float, cost: Cost, objectives: Sequence[str]) -> tuple[floa
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Past:
+    """What a generation knows of those before it.
+
+    Attributes:
+        front, top: parents: the best of the front and the most accurate, both best first.
+        predictor: guesses what a child would score; None after few results.
+    """
+
+    front: Sequence[Rated] = ()
+    top: Sequence[Rated] = ()
+    predictor: Predictor | None = None
+
+
 class Evolution:
     """The list of candidates of a search; it keeps prices, and nothing that its answers hang on.
 
@@ -99,7 +120,7 @@ class Evolution:
         self.population = population
         self.seed = seed
         self.prices = Prices(space, price)
-        self._parents: tuple[tuple[int, int], list[list[Rated]]] | None = None
+        self._past: tuple[tuple[int, int], _Past] | None = None
 
     def candidate(
         self, slot: int, rated: Sequence[Rated], taken: Collection[str]
@@ -112,29 +133,27 @@ class Evolution:
             taken: keys of all slots before this one.
         """
         rng = np.random.default_rng([self.seed, slot])
-        return self.found(rng, taken, self._parents_of(slot // self.population, rated))
+        return self.found(rng, taken, self._past_of(slot // self.population, rated))
 
     def found(
-        self,
-        rng: np.random.Generator,
-        taken: Collection[str],
-        parents: Sequence[Sequence[Rated]] = ((), ()),
+        self, rng: np.random.Generator, taken: Collection[str], past: _Past | None = None
     ) -> Candidate | None:
         """A net that fits and isn't taken; None when there is no other.
 
         Args:
             rng: of the draws.
             taken: keys.
-            parents: of its children; where there are none, nets are drawn evenly.
+            past: whose children it may be; without one, nets are drawn evenly.
         """
         near: Architecture | None = None
         excess = math.inf
         rejected = 0
+        proposals = self._proposals(past or _Past(), rng)
         for attempt in range(_ATTEMPTS):
             if near is not None and rejected >= _DRAWS and attempt % 4:
                 architecture = spaces.mutate(self.space, near, rng)
             else:
-                architecture = self._drawn(parents, rng)
+                architecture = next(proposals)
             key = spaces.key(architecture)
             if key in taken:
                 continue
@@ -147,15 +166,19 @@ class Evolution:
                 near, excess = architecture, over
         return self._remaining(taken, rejected)
 
-    def _parents_of(self, generation: int, rated: Sequence[Rated]) -> list[list[Rated]]:
-        """The best of the front and the most accurate, both best first."""
+    def _past_of(self, generation: int, rated: Sequence[Rated]) -> _Past:
         label = (generation, len(rated))
-        if self._parents is None or self._parents[0] != label:
+        if self._past is None or self._past[0] != label:
             count = max(2, round(self.population * _PARENTS))
             front = ranked(rated, count)
             top = sorted(rated, key=lambda one: one.scores[0])[:count]
-            self._parents = (label, [front, top])
-        return self._parents[1]
+            predictor = None
+            if len(rated) >= _GUESSED:
+                last = rated[-_REMEMBERED:]
+                known = [one.architecture for one in last]
+                predictor = Predictor(self.space, known, [-one.scores[0] for one in last])
+            self._past = (label, _Past(front, top, predictor))
+        return self._past[1]
 
     def priced(self, architecture: Architecture) -> Candidate | None:
         """A net by itself; None if it can't be had."""
@@ -163,19 +186,26 @@ class Evolution:
         cost = self.prices.of(architecture, key)
         return None if cost is None else Candidate(architecture, key, cost)
 
-    def _drawn(self, parents: Sequence[Sequence[Rated]], rng: np.random.Generator) -> Architecture:
-        if len(parents[0]) < 2:
+    def _proposals(self, past: _Past, rng: np.random.Generator) -> Iterator[Architecture]:
+        """Nets for a slot, without end."""
+        evenly = len(past.front) < 2 or rng.random() < _FRESH
+        while True:
+            if past.predictor is None:
+                yield self._drawn(past, evenly, rng)
+                continue
+            drawn = [self._drawn(past, evenly, rng) for _ in range(_CHILDREN)]
+            guesses = past.predictor(drawn)
+            for i in np.argsort(-guesses, kind="stable")[:_TRIED]:
+                yield drawn[i]
+
+    def _drawn(self, past: _Past, evenly: bool, rng: np.random.Generator) -> Architecture:
+        if evenly:
             return spaces.sample(self.space, rng)
-        one, other = (self._winner(parents, rng) for _ in range(2))
+        one, other = (_winner(past, rng) for _ in range(2))
         child = one.architecture
         if rng.random() < _CROSSED:
             child = spaces.crossover(self.space, child, other.architecture, rng)
         return spaces.mutate(self.space, child, rng)
-
-    def _winner(self, parents: Sequence[Sequence[Rated]], rng: np.random.Generator) -> Rated:
-        """Of a tournament of two: the one in front, as the lists are in order."""
-        chosen = parents[int(rng.random() < _FOCUS)]
-        return chosen[rng.integers(len(chosen), size=2).min()]
 
     def _remaining(self, taken: Collection[str], rejected: int) -> Candidate | None:
         """Of a small space, the first net that fits and isn't taken."""
@@ -187,6 +217,12 @@ class Evolution:
             if cost is not None and not self.limits.broken(cost):
                 return Candidate(architecture, key, cost, rejected)
         return None
+
+
+def _winner(past: _Past, rng: np.random.Generator) -> Rated:
+    """A parent, of a tournament of two: the one in front, as the lists are in order."""
+    chosen = past.top if rng.random() < _FOCUS else past.front
+    return chosen[rng.integers(len(chosen), size=2).min()]
 
 
 class Prices:

@@ -85,9 +85,10 @@ class Trial:
         Example:
             >>> study.best.optimize().export("platformio", "firmware", board="disco_f746ng")
 
-        The net comes out of the supernet, if that is what judged it, and is trained on; otherwise
-        it is trained from scratch. Board, limits and input are the study's; `best/` in its
-        directory gets the model, the `.tflite` and what was measured.
+        The net comes out of the supernet, if that is what judged it, or has the weights that its
+        last rung left, and is trained on; otherwise it is trained from scratch. Board, limits and
+        input are the study's; `best/` in its directory gets the model, the `.tflite` and what was
+        measured.
 
         Args:
             options: `epochs`, `recipe` (a `nas.recipe.Recipe`), `qat`, `seed`, `verbose`, and
