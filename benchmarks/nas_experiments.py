@@ -73,7 +73,7 @@ class Effort:
         part = minutes / 60
         return Effort(
             supernet_epochs=max(1, round(60 * part)),
-            trials=max(12, round(1200 * part)),
+            trials=max(12, round(600 * part)),
             first_epochs=max(1, round(12 * part**0.5)),
             seeds=3,
             correlated=20,

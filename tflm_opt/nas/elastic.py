@@ -47,7 +47,6 @@ def logits(
     *,
     sizes: Any = None,
     masked: bool | None = None,
-    moments: Mapping[str, tuple[Any, Any]] | None = None,
     seen: Moments | None = None,
 ) -> Any:
     """The net's output without its softmax.
@@ -58,8 +57,7 @@ def logits(
         x: images, (n, rows, columns, channels); the size need not be the net's.
         sizes: (layers, 3), of the subnet to compute; None computes the whole net.
         masked: which way; by default the one that suits the backend.
-        moments: mean and variance of each layer with norm; None takes those of this batch.
-        seen: gets the batch's moments.
+        seen: gets mean and variance of each layer with norm, which are those of this batch.
     """
     if sizes is None:
         part = Whole(net, weights)
@@ -73,7 +71,7 @@ def logits(
         inputs = [outputs[name] for name in layer.inputs]
         y = _linear(part, layer, inputs)
         if layer.norm:
-            y = _norm(part, layer, y, moments, seen)
+            y = _norm(part, layer, y, seen)
         if layer is not net.layers[-1] or layer.activation != "softmax":
             y = part.activated(layer, y, inputs)
         outputs[layer.name] = y
@@ -248,20 +246,12 @@ def _linear(part: Whole, layer: Layer, inputs: Sequence[Any]) -> Any:
     return _PLAIN[layer.kind](layer, inputs)
 
 
-def _norm(
-    part: Whole,
-    layer: Layer,
-    x: Any,
-    moments: Mapping[str, tuple[Any, Any]] | None,
-    seen: Moments | None,
-) -> Any:
+def _norm(part: Whole, layer: Layer, x: Any, seen: Moments | None) -> Any:
     gamma, beta = part.vector(layer, "gamma"), part.vector(layer, "beta")
-    if moments is None and seen is None:
+    if seen is None:
         return normalized(x, gamma, beta)
-    mean, variance = moments_of(x) if moments is None else moments[layer.name]
-    if seen is not None:
-        seen[layer.name] = mean, variance
-    return normalized(x, gamma, beta, (mean, variance))
+    seen[layer.name] = moments_of(x)
+    return normalized(x, gamma, beta, seen[layer.name])
 
 
 def _conv(layer: Layer, x: Any, kernel: Any) -> Any:

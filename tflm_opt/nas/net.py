@@ -30,6 +30,7 @@ KINDS = (
     "activation",
 )
 ACTIVATIONS = ("relu", "relu6", "sigmoid", "hard_swish", "softmax")
+EPSILON = 1e-3  # what batch norm adds to the variance, as Keras's layer does
 
 Shape = tuple[int, ...]
 Pair = tuple[int, int]

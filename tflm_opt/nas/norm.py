@@ -14,9 +14,9 @@ from typing import Any
 
 import keras
 
-ops: Any = keras.ops
+from .net import EPSILON
 
-EPSILON = 1e-3  # what Keras's layer adds to the variance, too
+ops: Any = keras.ops
 
 
 def moments_of(x: Any) -> tuple[Any, Any]:

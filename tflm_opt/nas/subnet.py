@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .net import Layer, Net, Shape
+from .net import EPSILON, Layer, Net, Shape
 
 # Layers that hand on their first input where a smaller net lacks them.
 BYPASSED = ("add", "multiply")
@@ -213,3 +213,24 @@ def cut(whole: Net, subnet: Subnet, weights: Weights) -> dict[str, np.ndarray]:
         last = np.arange(1) if layer.kind == "depthwise" else own
         cuts[name] = kernel[np.ix_(*ranges, read, last)]
     return cuts
+
+
+def folded(
+    net: Net, weights: Weights, moments: Mapping[str, tuple[np.ndarray, np.ndarray]]
+) -> tuple[Net, Weights]:
+    """The net without batch norm, and weights with which it computes the same.
+
+    Args:
+        net, weights: a subnet's own.
+        moments: mean and variance of each layer with norm.
+    """
+    result = dict(weights)
+    for layer in net.layers:
+        if not layer.norm:
+            continue
+        mean, variance = moments[layer.name]
+        scale = weights[f"{layer.name}/gamma"] / np.sqrt(variance + EPSILON)
+        across = scale[:, None] if layer.kind == "depthwise" else scale
+        result[f"{layer.name}/kernel"] = weights[f"{layer.name}/kernel"] * across
+        result[f"{layer.name}/bias"] = weights[f"{layer.name}/beta"] - mean * scale
+    return Net(tuple(replace(layer, norm=False) for layer in net.layers)), result

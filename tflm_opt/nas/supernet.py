@@ -30,7 +30,7 @@ from . import checkpoints
 from .data import Dataset, resized
 from .net import Net
 from .space import Space, check, largest, smallest
-from .subnet import Subnet, cut, locate, weight_shapes
+from .subnet import Subnet, cut, folded, locate, weight_shapes
 from .training import Steps, Training, size_of
 
 if TYPE_CHECKING:
@@ -199,12 +199,10 @@ class Supernet:
         from .elastic import as_numpy, logits
 
         subnet = self.locate(architecture)
-        weights, moments = self.calibrated(subnet, calibration)
+        net, weights = folded(subnet.net, *self.calibrated(subnet, calibration))
         tensors = {name: keras.ops.convert_to_tensor(w) for name, w in weights.items()}
-        images = resized(x, size_of(subnet.net))
-        return np.concatenate(
-            [as_numpy(logits(subnet.net, tensors, c, moments=moments)) for c in _chunks(images)]
-        )
+        images = resized(x, size_of(net))
+        return np.concatenate([as_numpy(logits(net, tensors, c)) for c in _chunks(images)])
 
     def accuracy(
         self, architecture: Architecture, calibration: np.ndarray, x: np.ndarray, y: np.ndarray
