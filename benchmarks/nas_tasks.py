@@ -22,8 +22,8 @@ TASKS = tuple(nas_data.DATA)
 # SRAM and milliseconds: tight, middling, loose for each task's nets.
 BUDGETS = {
     "shapes": (("6KiB", 15), ("8KiB", 30), ("10KiB", 60)),
-    "digits": (("4KiB", 2), ("6KiB", 4), ("10KiB", 10)),
-    "words": (("6KiB", 10), ("8KiB", 20), ("12KiB", 40)),
+    "digits": (("4KiB", 6), ("5KiB", 10), ("6KiB", 20)),
+    "words": (("6KiB", 15), ("9KiB", 30), ("14KiB", 60)),
 }
 # What the budgets leave room for: TinyNAS's first stage.
 NARROWED = {"width": [0.25, 0.35, 0.5], "resolution": [32, 48, 64]}
