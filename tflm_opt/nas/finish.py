@@ -160,8 +160,6 @@ def tune(
     Raises:
         TflmOptError: training broke down before an epoch's end, and there are no weights to keep.
     """
-    import keras
-
     report = progress or Silent()
     fresh = isinstance(model, Net)
     copy = _fresh(model, seed) if isinstance(model, Net) else _copied(model)
@@ -171,16 +169,15 @@ def tune(
     before = None if fresh else accuracy(copy, data.x_val, data.y_val)
     best = {"accuracy": before, "epoch": 0, "weights": copy.get_weights()}
 
-    def judge(epoch: int, logs: Mapping[str, float] | None = None) -> None:
-        report.detail(epoch + 1, recipe.epochs)
-        if not math.isfinite((logs or {}).get("loss", math.nan)):
+    def judge(epoch: int, loss: float) -> None:
+        report.detail(epoch, recipe.epochs)
+        if not math.isfinite(loss):
             return
         found = accuracy(copy, data.x_val, data.y_val)
         if best["accuracy"] is None or found > best["accuracy"]:
-            best.update(accuracy=found, epoch=epoch + 1, weights=copy.get_weights())
+            best.update(accuracy=found, epoch=epoch, weights=copy.get_weights())
 
-    watch = keras.callbacks.LambdaCallback(on_epoch_end=judge)
-    train(copy, data.x_train, data.y_train, recipe, seed=seed, callbacks=(watch,))
+    train(copy, data.x_train, data.y_train, recipe, seed=seed, after=judge)
     if best["accuracy"] is None:
         raise TflmOptError(
             f"training broke down in its first epoch (its loss is NaN) at a rate of {recipe.rate}: "
