@@ -110,6 +110,7 @@ def train(
     steps = len(x) // size
     loss, targets = loss_of(model, recipe.smoothing)
     model.compile(_optimizer(recipe, steps), loss, jit_compile=False)
+    model.optimizer.build(model.trainable_variables)  # or the step would be traced a second time
     feed = batches(x, targets(y), recipe, np.random.default_rng(seed))
     mean = math.nan
     for epoch in range(1, recipe.epochs + 1):
