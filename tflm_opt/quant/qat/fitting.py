@@ -105,6 +105,7 @@ def _fit(
     prepared: Any, source: Any, arrays: Any, epochs: int, callbacks: list[Any], loss: Any
 ) -> None:
     how: dict[str, Any] = {"verbose": 0, "callbacks": callbacks}
+    prepared.optimizer.build(prepared.trainable_variables)  # or a step would be traced twice
     if arrays is not None:
         (inputs, labels), weights, validation = arrays
         more = {"sample_weight": weights, "validation_data": validation, "batch_size": BATCH}
