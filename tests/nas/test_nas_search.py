@@ -111,6 +111,21 @@ def test_two_workers_find_what_one_does(
     assert len({t.worker for t in study.trials}) == 2
 
 
+def test_workers_share_the_pricing(
+    tmp_path: Path, alone: list[tuple[Any, ...]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Slots that hang on each other are looked for at the same time, each by its own worker."""
+    prices = tmp_path / "prices.txt"
+    monkeypatch.setenv("TOY_PRICES", str(prices))
+    monkeypatch.setenv("TOY_SECONDS", "0.1")
+    study = search(tmp_path / "s", workers=3, pricer="toy:priced")
+    assert record(study) == alone
+    lines = prices.read_text("utf-8").splitlines()
+    asked = [line.split(" ", 2)[2] for line in lines if line.split()[1] != str(os.getpid())]
+    assert len({line.split()[1] for line in lines}) >= 3
+    assert len(asked) < 1.2 * len(set(asked))
+
+
 def test_workers_that_die_cost_the_trial_in_flight_and_a_deadly_one_is_left(
     tmp_path: Path, log: Path, alone: list[tuple[Any, ...]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -66,6 +66,14 @@ def price(net: Net) -> Cost:
     )
 
 
+def priced(net: Net) -> Cost:
+    """`price`, which takes a while, and has a line a call in the file that TOY_PRICES names."""
+    with Path(os.environ["TOY_PRICES"]).open("a", encoding="utf-8") as file:
+        file.write(f"{net.macs} {os.getpid()} {net.to_json()}\n")
+    time.sleep(0.05)
+    return price(net)
+
+
 def accuracy(architecture: Mapping[str, Any], net: Net, *, seed: int) -> float:
     """Larger is better, with a knot: the widths should agree; and a ripple that hangs on all."""
     widths = [architecture[f"width{i}"] for i in range(3 + architecture["deep"])]

@@ -142,10 +142,22 @@ class Worker:
             raise
 
     def _candidate(self, number: int, slots: Sequence[Slot]) -> Candidate | None:
-        """What the list has in a slot: all before it in the rung must be known for that."""
+        """What the list has in a slot.
+
+        That hangs on all before it in the rung, as nothing is evaluated twice. What others look for
+        at this moment is waited for, while this slot's own search goes ahead without it: its prices
+        are known when it is searched for again, which is needed only where both found the same.
+        """
         first = self.generations.first(number)
         rated = [_rated(s, self.setup) for s in slots[:first] if s.state == COMPLETE]
-        taken = {s.candidate.key for s in slots[:first] if s.candidate is not None}
+        before = {s.candidate.key for s in slots[:first] if s.candidate is not None}
+        while self._sought(slots[first:number]):
+            known = {s.candidate.key for s in slots[first:number] if s.candidate is not None}
+            self.candidates.candidate(number, rated, before | known)
+            with self.interruptible():
+                time.sleep(_POLL / 2)
+            slots = self.ledger.slots()
+        taken = set(before)
         candidate = None
         for i in range(first, number + 1):
             candidate = slots[i].candidate or self._proposed.get(i)
@@ -156,6 +168,16 @@ class Worker:
                 return None
             taken.add(candidate.key)
         return candidate
+
+    def _sought(self, slots: Sequence[Slot]) -> bool:
+        """Whether somebody is about to say what one of the slots has."""
+        return any(
+            slot.candidate is None
+            and slot.number not in self._proposed
+            and slot.state == RUNNING
+            and not self.ledger.stale(slot)
+            for slot in slots
+        )
 
     def _evaluate(self, claim: Claim, candidate: Candidate) -> None:
         net = self.candidates.space.net(candidate.architecture)
