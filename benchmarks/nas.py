@@ -81,19 +81,25 @@ class Run:
                     experiments.family(self.task, limits, Pricer(nas_tasks.BOARD, input="any"))
                 )
             else:
-                made = experiments.searched(
-                    self.study(variant, number),
-                    self.task,
-                    self.space,
-                    limits,
-                    variant,
-                    self.effort,
-                    self.supernet(),
-                    self.workers,
-                )
+                best = self.searched(self.study(variant, number), limits, variant).best
+                made = Entry(best.key, self.space.net(best.architecture), best.cost)
             self.told(f"{variant} took {(time.monotonic() - began) / 60:.1f} min")
             found = self.kept.put(name, [made.to_json()] if made else [])
         return Entry.from_json(found[0]) if found else None
+
+    def searched(self, folder: Path, limits: Any, variant: str, *, whole: bool = False) -> Any:
+        """A study; a whole one trains its supernet itself."""
+        supernet = None if whole else self.supernet()
+        return experiments.searched(
+            folder,
+            self.task,
+            self.space,
+            limits,
+            variant,
+            self.effort,
+            supernet,
+            self.workers,
+        )
 
     def study(self, variant: str, number: int) -> Path:
         return self.directory / f"study-{variant}-{number}"
@@ -201,14 +207,14 @@ class Run:
 
     def _firmware(self) -> dict[str, Any]:
         self.told("a study from data to firmware")
-        return nas_workers.firmware(
-            self.directory / "whole",
-            self.task,
-            self.space,
-            self.task.budgets[1],
-            self.effort,
-            self.workers,
-        )
+        began = time.monotonic()
+        whole = self.directory / "whole"
+        study = self.searched(whole, self.task.budgets[1], "search", whole=True)
+        minutes = (time.monotonic() - began) / 60
+        return {
+            "minutes of searching, the supernet's training included": minutes,
+            **nas_workers.firmware(study, self.task),
+        }
 
 
 def described(name: str, finals: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -127,38 +127,18 @@ def study(directory: Path, workers: int) -> None:
     )
 
 
-def firmware(
-    directory: Path, task: nas_tasks.Task, space: Any, limits: Any, effort: Any, workers: int
-) -> dict[str, Any]:
-    """One study from data to firmware, by the clock: what is built and run beside its record."""
-    import tflm_opt
-
+def firmware(found: Any, task: nas_tasks.Task) -> dict[str, Any]:
+    """The best net of a study, finished, built and run on an emulated board, beside its record."""
     began = time.monotonic()
-    found = tflm_opt.search(
-        (task.x_train, task.y_train),
-        (task.x_val, task.y_val),
-        board=nas_tasks.BOARD,
-        **limits.to_json(),
-        space=space,
-        directory=directory,
-        trials=effort.trials,
-        options={"supernet": nas_tasks.training(task, effort.supernet_epochs)},
-        evaluator="supernet",
-        objectives=("accuracy",),
-        input="any",
-        workers=workers,
-    )
-    searched = time.monotonic()
     best = found.best
-    result = best.optimize(test=(task.x_test, task.y_test))
-    optimized = time.monotonic()
+    result = best.optimize(test=(task.x_test, task.y_test), verbose=0)
+    minutes = (time.monotonic() - began) / 60
     with tempfile.TemporaryDirectory() as folder:
         result.save(Path(folder) / "out")
         measured = measure(Path(folder) / "out", "qemu_m4", cycles=False)
     accuracy = json.loads((found.directory / "best" / "metrics.json").read_text("utf-8"))
     return {
-        "minutes of searching, the supernet's training included": (searched - began) / 60,
-        "minutes of training on, quantizing and optimizing": (optimized - searched) / 60,
+        "minutes of training on, quantizing and optimizing": minutes,
         "nets evaluated": len(found.complete),
         "accuracy, by the supernet": best.accuracy,
         "accuracy on test images": {
