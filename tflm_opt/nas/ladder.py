@@ -48,6 +48,7 @@ class Ladder:
         self._slots = Generations(tuple(rung.keep for rung in rungs))
         self._score = score
         self._drawn = drawn if score else 1
+        self._worths: dict[str, float] = {}  # by key, as a slot may be searched for again
 
     def candidate(
         self, slot: int, rated: Sequence[Rated], taken: Collection[str]
@@ -86,8 +87,13 @@ class Ladder:
             seen.add(one.key)
         if not found:
             return None
-        best = max(found, key=self._worth) if len(found) > 1 else found[0]
+        best = max(found, key=self._known_worth) if len(found) > 1 else found[0]
         return replace(best, rejected=sum(one.rejected for one in found))
+
+    def _known_worth(self, candidate: Candidate) -> float:
+        if candidate.key not in self._worths:
+            self._worths[candidate.key] = self._worth(candidate)
+        return self._worths[candidate.key]
 
     def _worth(self, candidate: Candidate) -> float:
         assert self._score is not None

@@ -151,9 +151,12 @@ class Worker:
         first = self.generations.first(number)
         rated = [_rated(s, self.setup) for s in slots[:first] if s.state == COMPLETE]
         before = {s.candidate.key for s in slots[:first] if s.candidate is not None}
+        searched: set[str] | None = None
         while self._sought(slots[first:number]):
             known = {s.candidate.key for s in slots[first:number] if s.candidate is not None}
-            self.candidates.candidate(number, rated, before | known)
+            if known != searched:
+                searched = known
+                self.candidates.candidate(number, rated, before | known)
             with self.interruptible():
                 time.sleep(_POLL / 2)
             slots = self.ledger.slots()
