@@ -9,7 +9,7 @@ import pytest
 from small_models import residual_net, residual_tflite
 
 import tflm_opt
-from tflm_opt import boards
+from tflm_opt import boards, graph
 from tflm_opt.errors import TflmOptError, UnknownBoard, UnsupportedModel
 from tflm_opt.nas import Cost, Limits, Pricer, exact_cost
 from tflm_opt.nas.lower import lower
@@ -54,16 +54,26 @@ def test_exact_cost_is_what_ships(mode: str) -> None:
 def test_a_price_is_near_the_exact_cost(mode: str) -> None:
     """With and without budgets. Here, plans reach what their worst steps need within 4%."""
     net = blocks(24)
-    graph = lower(net)
+    lowered = lower(net)
     pricer = Pricer(input=mode)
-    least = exact_cost(graph, input=mode)
+    least = exact_cost(lowered, input=mode)
     for budget in (None, int(least.sram * 1.2)):
         price = pricer.price(net, sram=budget)
-        exact = least if budget is None else exact_cost(graph, input=mode, sram=budget)
+        exact = least if budget is None else exact_cost(lowered, input=mode, sram=budget)
         assert price.arena == pytest.approx(exact.arena, rel=0.04)
         assert price.instructions == pytest.approx(exact.instructions, rel=0.05)
         assert (price.macs, price.weights, price.input) == (exact.macs, exact.weights, mode)
         assert price.flash == pytest.approx(exact.flash, rel=0.02)
+
+
+@pytest.mark.parametrize("part", [1.2, 1.3])
+def test_flash_is_that_of_the_kernels_that_the_budget_leaves(part: float) -> None:
+    """Where no scratch is left, slower kernels run, and are linked beside the faster ones."""
+    net = blocks(24)
+    budget = int(Pricer().price(net, sram=1).sram * part)
+    price = Pricer().price(net, sram=budget)
+    result = tflm_opt.optimize(graph.write(lower(net)), sram=budget, verify=False, verbose=0)
+    assert price.flash == pytest.approx(result.flash.total, rel=0.01)
 
 
 def test_a_price_does_not_depend_on_what_was_priced_before() -> None:

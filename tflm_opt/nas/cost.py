@@ -190,8 +190,11 @@ def _optimized(model: bytes | Graph | Net) -> Graph:
 
 def _cost(chosen: Point | Quick, input: str, board: boards.Board) -> Cost:
     graph, schedule = chosen.graph, chosen.schedule
-    arena = chosen.arena if isinstance(chosen, Quick) else chosen.peak
-    beside = footprint(graph, schedule, board)
+    if isinstance(chosen, Quick):
+        arena, scratch = chosen.arena, chosen.scratch
+    else:
+        arena, scratch = chosen.peak, chosen.plan.scratch
+    beside = footprint(graph, schedule, board, scratch)
     instructions = chosen.work + others(graph)
     return Cost(
         sram=arena + beside.stack,
