@@ -158,6 +158,7 @@ class Tuning:
     @property
     def name(self) -> str:
         data = {key: value for key, value in asdict(self).items() if key != "supernet"}
+        data |= {"tuning": TUNING.to_json()}
         digest = hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
         return f"tuned-{digest[:20]}"
 
@@ -165,15 +166,15 @@ class Tuning:
 def tune(job: Tuning) -> dict[str, Any]:
     """Accuracy on validation data, and which test images it got right."""
     from tflm_opt.nas import recipe
+    from tflm_opt.nas.best import tuning
     from tflm_opt.nas.evaluate import fresh_session
     from tflm_opt.nas.supernet import CALIBRATION, Supernet
 
     task = nas_tasks.load(job.task, job.samples)
-    how = replace(TUNING, smoothing=0.1, augment=task.augment)
     with fresh_session():
         supernet = Supernet.load(job.supernet)
         model = supernet.extract(json.loads(job.architecture), task.x_train[:CALIBRATION])
-        size = model.input_shape[1:3]
+        size, how = model.input_shape[1:3], tuning(supernet)
         recipe.train(model, resized(task.x_train, size), task.y_train, how, seed=job.seed)
         return {
             "val": recipe.accuracy(model, resized(task.x_val, size), task.y_val),

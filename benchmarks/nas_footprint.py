@@ -206,7 +206,8 @@ def built(graph: Graph, plan: Plan, board: Board) -> tuple[firmware.Sizes, int]:
 
 def write() -> None:
     """Measure every core that has a compiler here, and write the table whole."""
-    planned = {name: cases(net, boards.get("qemu_m4"), streamed=True) for name, net in FITTED.items()}
+    board = boards.get("qemu_m4")
+    planned = {name: cases(net, board, streamed=True) for name, net in FITTED.items()}
     text = (
         "# What kernels and generated code take, by core, in bytes. Made by\n"
         "#     python benchmarks/nas_footprint.py --write\n"

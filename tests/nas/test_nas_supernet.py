@@ -6,6 +6,7 @@ import json
 import resource
 import shutil
 import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ import pytest
 from elastic_space import ElasticSpace, TinySpace
 
 from tflm_opt.nas import checkpoints
+from tflm_opt.nas.best import tuning
 from tflm_opt.nas.data import Dataset, resized
+from tflm_opt.nas.finish import TUNING
 from tflm_opt.nas.space import largest, sample, smallest
 from tflm_opt.nas.supernet import Supernet, SupernetEvaluator, adopt
 from tflm_opt.nas.training import Steps, Training, augmented, size_of
@@ -189,6 +192,17 @@ def test_a_trained_directory_is_loaded_and_not_trained_again(
         np.testing.assert_array_equal(loaded.weights[name], weight)
         np.testing.assert_array_equal(again.weights[name], weight)
     assert loaded.history == supernet.history == again.history
+
+
+def test_its_nets_are_trained_on_as_it_was_trained(trained: tuple[Supernet, Path]) -> None:
+    """So that `Trial.optimize` doesn't forget what the search was told of the images."""
+    supernet, folder = trained
+    loaded = Supernet.load(folder, space=SPACE)
+    assert loaded.how == supernet.how == HOW
+    assert tuning(loaded) == replace(TUNING, smoothing=0.0, augment=("shift",))
+    loaded.how = replace(HOW, shift=0, flip=True, smoothing=0.1)
+    assert tuning(loaded) == replace(TUNING, smoothing=0.1, augment=("flip",))
+    assert tuning(Supernet(SPACE)) == TUNING
 
 
 def test_the_evaluator_of_a_study_gives_what_the_extracted_model_does(

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .data import Dataset
     from .recipe import Recipe
     from .study import Study
+    from .supernet import Supernet
     from .trials import Trial
 
 _FRESH_EPOCHS = 30  # of a net that was not trained before, or hardly
@@ -74,12 +75,11 @@ def optimized(
 
 
 def _begun(trial: Trial, study: Study, data: Dataset) -> tuple[Any, Recipe]:
-    """What is trained on, and how: gently from a supernet's weights, from a rung's as on one more
-    rung, and an untrained net as the search did it, and longer.
+    """What is trained on, and how: from a supernet's weights, from a rung's as on one more rung,
+    and an untrained net as the search did it, and longer.
     """
     from .build import build
     from .climb import FOLDER, weights_after
-    from .finish import TUNING
     from .recipe import Recipe
     from .supernet import Supernet
 
@@ -88,7 +88,7 @@ def _begun(trial: Trial, study: Study, data: Dataset) -> tuple[Any, Recipe]:
         supernet = Supernet.load(study.directory / "supernet", space=study.space)
         order = np.random.default_rng(0).permutation(len(data.x_train))
         images = data.x_train[np.sort(order[:_CALIBRATION])]
-        return supernet.extract(trial.architecture, images), TUNING
+        return supernet.extract(trial.architecture, images), tuning(supernet)
     net: Any = study.space.net(trial.architecture)
     own = Recipe.from_json(setup.options.get("training") or {})
     if (halving := setup.halving()) is None:
@@ -100,6 +100,17 @@ def _begun(trial: Trial, study: Study, data: Dataset) -> tuple[Any, Recipe]:
     model = build(net, seed=setup.seed)
     model.set_weights(weights)
     return model, own.of(max(behind, _FRESH_EPOCHS - behind))
+
+
+def tuning(supernet: Supernet) -> Recipe:
+    """How a net out of a supernet is trained on: on images that are changed as the supernet's."""
+    from .finish import TUNING
+
+    if (how := supernet.how) is None:
+        return TUNING
+    asked = {"shift": how.shift > 0, "flip": how.flip}
+    augment = tuple(name for name, wanted in asked.items() if wanted)
+    return replace(TUNING, smoothing=how.smoothing, augment=augment)
 
 
 def _folder(trial: Trial, study: Study) -> str:

@@ -59,6 +59,7 @@ class Supernet:
         weights: of the largest net, by "layer/part".
         history: mean loss of each epoch that was trained; of one that was resumed in its middle,
             of the steps since.
+        how: it was trained; None for one that wasn't.
 
     Raises:
         ValueError: the space's largest and smallest nets aren't nested, or don't end in scores.
@@ -71,6 +72,7 @@ class Supernet:
         _check_output(self.whole)
         self.weights = untrained(self.whole, seed)
         self.history: list[float] = []
+        self.how: Training | None = None
 
     def train(
         self,
@@ -126,7 +128,7 @@ class Supernet:
                 checkpoints.save_state(folder, _state(model, done, self.history))
 
         sandwich.run(model, steps, start, seconds=seconds, save=save, report=report)
-        self.weights = model.values()
+        self.weights, self.how = model.values(), how
         return self
 
     @staticmethod
@@ -159,6 +161,7 @@ class Supernet:
         _check_state(folder, state, supernet.weights)
         supernet.weights = {name: state[f"weights/{name}"] for name in supernet.weights}
         supernet.history = state["history"].tolist()
+        supernet.how = Training(**settings["training"])
         return supernet
 
     def locate(self, architecture: Architecture) -> Subnet:
