@@ -99,39 +99,76 @@ def test_norm_needs_weights() -> None:
         build(Net((image(8, 8, 2), pool("max", "p", "image", 2, 2, norm=True))))
 
 
-def run_on_jax(code: str, **environment: str) -> None:
+def run_on(backend: str, code: str, **environment: str) -> None:
     search = os.pathsep.join((os.path.dirname(__file__), *sys.path))
     done = subprocess.run(
         [sys.executable, "-c", code],
-        env={**os.environ, "KERAS_BACKEND": "jax", "PYTHONPATH": search, **environment},
+        env={**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": search, **environment},
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stderr
 
 
-with_jax = pytest.mark.skipif(
-    find_spec("jax") is None, reason="Keras's other backends need JAX or PyTorch"
-)
+def with_backend(name: str) -> pytest.MarkDecorator:
+    return pytest.mark.skipif(find_spec(name) is None, reason=f"{name} is not installed")
 
 
-@with_jax
-def test_another_backend() -> None:
-    run_on_jax("""
-import sys, numpy as np
+OTHERS = [pytest.param(name, marks=with_backend(name)) for name in ("jax", "torch")]
+
+
+@pytest.mark.parametrize("backend", OTHERS)
+def test_another_backend(backend: str) -> None:
+    run_on(
+        backend,
+        """
+import sys, keras, numpy as np
 from net_cases import NETS
 from tflm_opt.nas.build import build
 model = build(NETS["every kind, odd sizes"], seed=0)
-out = np.asarray(model(np.ones((2, 33, 30, 3), "float32")))
+out = keras.ops.convert_to_numpy(model(np.ones((2, 33, 30, 3), "float32")))
 assert out.shape == (2, 5) and np.allclose(out.sum(1), 1, atol=1e-5)
 assert "tensorflow" not in sys.modules, "TensorFlow"
-""")
+""",
+    )
 
 
-@with_jax
+@pytest.mark.parametrize("backend", OTHERS)
+def test_a_supernet_is_trained_and_cut_on_another_backend(backend: str) -> None:
+    """What it says of a net is what the net does that comes out of it, which can be trained on."""
+    run_on(
+        backend,
+        """
+import keras, numpy as np
+from elastic_space import ElasticSpace
+from tflm_opt.nas import recipe
+from tflm_opt.nas.data import resized
+from tflm_opt.nas.space import smallest
+from tflm_opt.nas.supernet import Supernet
+from tflm_opt.nas.training import Training
+rng, space = np.random.default_rng(0), ElasticSpace()
+y = rng.integers(0, 4, 160)
+x = rng.normal(y[:, None, None, None], 1, (160, 16, 16, 1)).astype("float32")
+supernet = Supernet(space).train(x, y, Training(epochs=4, batch=32, drawn=1, rate=1e-2))
+assert supernet.history[-1] < supernet.history[0], supernet.history
+scores = supernet.scores(smallest(space), x[:64], x)
+model = supernet.extract(smallest(space), x[:64])
+small = resized(x, model.input_shape[1:3])
+found = keras.ops.convert_to_numpy(model(small, training=False))
+assert np.allclose(np.exp(scores) / np.exp(scores).sum(1, keepdims=True), found, atol=1e-5)
+before = recipe.accuracy(model, small, y)
+how = recipe.Recipe(epochs=6, batch=32, rate=1e-2, augment=("shift", "flip"))
+recipe.train(model, small, y, how, seed=0)
+assert recipe.accuracy(model, small, y) > max(before, 0.5)
+""",
+    )
+
+
+@with_backend("jax")
 def test_a_supernet_is_trained_on_several_devices_as_on_one() -> None:
     """But for the order in which floats are summed up."""
-    run_on_jax(
+    run_on(
+        "jax",
         """
 import keras, numpy as np
 from elastic_space import TinySpace
