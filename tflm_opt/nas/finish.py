@@ -81,8 +81,8 @@ def finish(
             trained from scratch. It is not changed.
         data: inputs are resized to the model's. The epoch that is best on the validation data is
             what is kept.
-        recipe: of training, by default as from scratch. On weights that come from a supernet a
-            third of the rate was worse by 2.7 points (one net of `benchmarks/nas.py`'s shapes).
+        recipe: of training, by default as from scratch: a supernet's weights are far from what
+            suits one net, and a rate too small doesn't get there.
         qat: train a copy with quantization after that, for `qat_epochs`, and ship it.
         board, sram, flash, input, name: as for `optimize`: the study's.
         test: inputs and labels that no decision was made by, to judge on; the validation data,

@@ -14,6 +14,7 @@ one, so that they can drop out. MLPerf Tiny's is four stages of one block each.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -57,13 +58,13 @@ class _Separable(Staged):
     def _ends(self, architecture: Mapping[str, Any]) -> tuple[int, int]:
         return (self.rounded(self.stem * architecture["width"]), 0)
 
+    @abstractmethod
     def _columns(self) -> tuple[int, int, int]:
         """Columns of the stem's kernel, its stride along them, and columns of blocks' kernels."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _stride(self, stage: int) -> tuple[int, int]:
         """Of a stage's first block."""
-        raise NotImplementedError
 
     def _stem(self, chain: Chain, architecture: Mapping[str, Any]) -> None:
         columns, stride, _ = self._columns()

@@ -21,6 +21,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import operator
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -133,7 +134,7 @@ class Block:
 
 
 @dataclass(frozen=True)
-class Staged:
+class Staged(ABC):
     """Base of our spaces: a subclass writes stem, blocks and head.
 
     Attributes:
@@ -155,9 +156,9 @@ class Staged:
     kind: ClassVar[str]
 
     @classmethod
+    @abstractmethod
     def default(cls, input_shape: Shape, classes: int) -> Staged:
         """A space of this kind for data of this shape."""
-        raise NotImplementedError
 
     def __post_init__(self) -> None:
         try:
@@ -254,9 +255,9 @@ class Staged:
                 found.update(trial)
                 return
 
+    @abstractmethod
     def _ends(self, architecture: Mapping[str, Any]) -> tuple[int, int]:
         """Filters of stem and head; 0 for no head."""
-        raise NotImplementedError
 
     def rounded(self, filters: float) -> int:
         """Filters as a multiple of the divisor, not less than 90% of what was asked.
@@ -336,14 +337,16 @@ class Staged:
         self._head(chain, architecture)
         return chain.scores(self.classes)
 
+    @abstractmethod
     def _stem(self, chain: Chain, architecture: Mapping[str, Any]) -> None:
-        raise NotImplementedError
+        """Write the layers before the first block."""
 
+    @abstractmethod
     def _block(self, chain: Chain, block: Block) -> None:
-        raise NotImplementedError
+        """Write a block's layers."""
 
-    def _head(self, chain: Chain, architecture: Mapping[str, Any]) -> None:
-        """Layers between the last block and the mean: none."""
+    def _head(self, chain: Chain, architecture: Mapping[str, Any]) -> None:  # noqa: B027
+        """Layers between the last block and the mean: none, unless a space has some."""
 
     def subspaces(self) -> list[tuple[dict[str, Any], Staged]]:
         """The space cut into one for each width and resolution, with their names and values."""
