@@ -66,7 +66,7 @@ class Run:
 
     def job(self, net: Any, seed: int, *, test: bool) -> Job:
         layers = json.dumps(net.to_json())
-        epochs = self.effort.final_epochs if test else self.effort.first_epochs
+        epochs = self.effort.final_epochs if test else self.effort.compared_epochs
         return Job(self.task.name, self.samples, layers, epochs, seed, test)
 
     def entry(self, variant: str, number: int) -> Entry | None:

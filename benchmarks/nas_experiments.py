@@ -3,7 +3,8 @@
 A *variant* is a way to come by a net for a budget:
 
 - `family`: MobileNetV2, the largest that fit of each resolution and number of strides; what a
-  person would try first. All are trained for a while, and the best on validation data is taken.
+  person would try first. All are trained for half as long as a final net, and the best on validation
+  data is taken.
 - `random`: nets of the space that fit, drawn evenly; as many are asked of the supernet as below.
 - `search`: evolution, with the memory of streamed schedules.
 - `layers`: the same evolution, with the memory of nets that run layer by layer.
@@ -59,7 +60,6 @@ class Effort:
 
     supernet_epochs: int
     trials: int
-    first_epochs: int  # of nets of the family, to choose one
     seeds: int
     correlated: int
 
@@ -68,13 +68,17 @@ class Effort:
         """Of nets that are trained from scratch: those behind a net that a supernet gave."""
         return self.supernet_epochs + TUNING.epochs
 
+    @property
+    def compared_epochs(self) -> int:
+        """Of nets trained from scratch to put them in order: a few leave all near chance."""
+        return max(1, self.final_epochs // 2)
+
     @staticmethod
     def of(minutes: float) -> Effort:
         part = minutes / 60
         return Effort(
             supernet_epochs=max(1, round(60 * part)),
             trials=max(12, round(600 * part)),
-            first_epochs=max(1, round(12 * part**0.5)),
             seeds=3,
             correlated=20,
         )

@@ -1,15 +1,16 @@
-"""Batch norm in plain `keras.ops`.
+"""Batch norm that takes no longer than the convolutions.
 
-What `keras.ops` has of it takes longer on a CPU under TensorFlow than the convolutions: its sums
-are slow, and its gradient is that of each of its parts. Here sums are matrix products, and the
-gradient is written out as in Ioffe & Szegedy (2015): for 64 images of 32×32×64 it took 20 ms
-instead of 47, gradient included, on two cores.
+What Keras has of it takes most of a training step on a CPU under TensorFlow: each of its parts, and
+of its gradient's, is a pass over the tensor. TensorFlow's fused op needs a few passes in all
+(`benchmarks/nas_training.py` says what that is worth). Elsewhere `keras.ops` do.
 
 Importing this module imports Keras.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import keras
@@ -35,30 +36,76 @@ def normalized(x: Any, gamma: Any, beta: Any, moments: tuple[Any, Any] | None = 
         moments: mean and variance; by default those of x, through which gradients flow.
     """
     if moments is None:
-        if keras.backend.backend() == "tensorflow":
-            convert = ops.convert_to_tensor
-            return ops.custom_gradient(_with_gradient)(x, convert(gamma), convert(beta))
+        if _fuses():
+            return _fused(x, gamma, beta, EPSILON)[0]
         moments = moments_of(x)
     mean, variance = moments
     scale = gamma * ops.rsqrt(variance + EPSILON)
     return x * scale + (beta - mean * scale)
 
 
-def _with_gradient(x: Any, gamma: Any, beta: Any) -> tuple[Any, Any]:
-    count = ops.cast(ops.size(x) // ops.maximum(ops.size(gamma), 1), "float32")
-    mean = _mean(x)
-    variance = ops.maximum(_mean(x * x) - mean * mean, 0.0)
-    slope = ops.rsqrt(variance + EPSILON)
-    scale = gamma * slope
+class FusedNorm(keras.layers.BatchNormalization):
+    """Keras's layer, trained by the fused op: see `fused_norms`."""
 
-    def gradient(upstream: Any) -> tuple[Any, Any, Any]:
-        first = _mean(upstream)
-        second = (_mean(upstream * x) - mean * first) * slope  # with x normalized
-        factor = scale * slope * second
-        to_x = upstream * scale - x * factor + (mean * factor - scale * first)
-        return to_x, second * count, first * count
+    def call(self, inputs: Any, training: Any = None, mask: Any = None) -> Any:
+        if not training or not self.trainable or mask is not None:
+            return super().call(inputs, training=training, mask=mask)
+        y, mean, variance = _fused(inputs, self.gamma, self.beta, self.epsilon)
+        for moving, seen in ((self.moving_mean, mean), (self.moving_variance, variance)):
+            moving.assign(moving * self.momentum + seen * (1 - self.momentum))
+        return y
 
-    return x * scale + (beta - mean * scale), gradient
+
+@contextmanager
+def fused_norms(model: Any) -> Iterator[None]:
+    """Have a model's batch norm trained by the fused op; weights, and what it computes, stay."""
+    swapped = [layer for layer in model._flatten_layers() if _fuses() and _suits(layer)]
+    for layer in swapped:
+        layer.__class__ = FusedNorm  # in place, so that any model will do, of functions or not
+    try:
+        yield
+    finally:
+        for layer in swapped:
+            layer.__class__ = keras.layers.BatchNormalization
+
+
+def _suits(layer: Any) -> bool:
+    return (
+        type(layer) is keras.layers.BatchNormalization
+        and layer.built
+        and layer.input_spec.ndim in (2, 4)
+        and layer.axis in (-1, layer.input_spec.ndim - 1)
+        and layer.scale
+        and layer.center
+        and not layer.synchronized
+        and not getattr(layer, "renorm", False)  # which Keras has since 3.12
+        and layer.compute_dtype == "float32"
+    )
+
+
+def _fuses() -> bool:
+    return keras.backend.backend() == "tensorflow"
+
+
+def _fused(x: Any, gamma: Any, beta: Any, epsilon: float) -> tuple[Any, Any, Any]:
+    """x normalized by its own moments, and those, by TensorFlow."""
+    import tensorflow as tf
+
+    shape = ops.shape(x)
+    flat = ops.reshape(x, (-1, 1, 1, shape[-1])) if len(shape) == 2 else x
+    y, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
+        x=flat,
+        scale=ops.convert_to_tensor(gamma),
+        offset=ops.convert_to_tensor(beta),
+        mean=ops.zeros((0,)),
+        variance=ops.zeros((0,)),
+        epsilon=epsilon,
+        is_training=True,
+    )
+    count = ops.cast(ops.size(x) // ops.maximum(shape[-1], 1), "float32")
+    # It has the variance that a population would have (n - 1), where Keras has the sample's.
+    variance = variance * (ops.maximum(count, 2.0) - 1) / ops.maximum(count, 2.0)
+    return ops.reshape(y, shape), mean, variance
 
 
 def _mean(x: Any) -> Any:

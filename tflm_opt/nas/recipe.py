@@ -102,6 +102,8 @@ def train(
     """
     import keras
 
+    from .norm import fused_norms
+
     keras.utils.set_random_seed(seed % 2**31)
     for layer in model._flatten_layers():
         if isinstance(layer, keras.layers.BatchNormalization):
@@ -113,14 +115,15 @@ def train(
     model.optimizer.build(model.trainable_variables)  # or the step would be traced a second time
     feed = batches(x, targets(y), recipe, np.random.default_rng(seed))
     mean = math.nan
-    for epoch in range(1, recipe.epochs + 1):
-        losses: list[float] = []
-        while len(losses) < steps and (not losses or math.isfinite(losses[-1])):
-            losses.append(float(model.train_on_batch(*next(feed))))
-        mean = float(np.mean(losses))
-        after(epoch, mean)
-        if not math.isfinite(mean):
-            return math.nan
+    with fused_norms(model):
+        for epoch in range(1, recipe.epochs + 1):
+            losses: list[float] = []
+            while len(losses) < steps and (not losses or math.isfinite(losses[-1])):
+                losses.append(float(model.train_on_batch(*next(feed))))
+            mean = float(np.mean(losses))
+            after(epoch, mean)
+            if not math.isfinite(mean):
+                return math.nan
     return mean
 
 

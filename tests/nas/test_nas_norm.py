@@ -1,0 +1,89 @@
+"""Batch norm by the fused op: what Keras's layer does, and no trace of it behind."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytestmark = [
+    pytest.mark.tensorflow,
+    # Of Keras's, on NumPy 2.
+    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
+]
+
+X = np.random.default_rng(0).normal(1, 3, (16, 5, 4, 3)).astype(np.float32)
+
+
+def model(**settings: Any) -> Any:
+    """Norms of images and of vectors; the dense layer's weights are the same each time."""
+    import keras
+
+    layers = keras.layers
+    ones = keras.initializers.RandomNormal(seed=1)
+    x = inputs = layers.Input((5, 4, 3))
+    x = layers.BatchNormalization(momentum=0.8, name="first", **settings)(x)
+    x = layers.ReLU()(x)
+    x = layers.GlobalAveragePooling2D()(x)
+    x = layers.Dense(6, kernel_initializer=ones)(x)
+    x = layers.BatchNormalization(epsilon=1e-2, name="second", **settings)(x)
+    made = keras.Model(inputs, x)
+    made.compile(keras.optimizers.SGD(0.1), "mse")
+    return made
+
+
+def trained(made: Any) -> list[np.ndarray]:
+    """Weights after a few steps, moving mean and variance among them."""
+    targets = np.random.default_rng(2).normal(size=(16, 6)).astype(np.float32)
+    for _ in range(5):
+        made.train_on_batch(X, targets)
+    return made.get_weights()
+
+
+def test_training_is_that_of_keras_s_layer() -> None:
+    from tflm_opt.nas.norm import FusedNorm, fused_norms
+
+    theirs = model()
+    expected = trained(theirs)
+    ours = model()
+    with fused_norms(ours):
+        assert sum(isinstance(layer, FusedNorm) for layer in ours.layers) == 2
+        found = trained(ours)
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(ours(X), theirs(X), rtol=1e-3, atol=1e-4)
+
+
+def test_a_model_is_as_it_was_even_after_an_error() -> None:
+    import keras
+
+    from tflm_opt.nas.norm import fused_norms
+
+    made = model()
+    with pytest.raises(KeyboardInterrupt), fused_norms(made):
+        raise KeyboardInterrupt
+    kinds = [type(layer) for layer in made.layers if "Norm" in type(layer).__name__]
+    assert kinds == [keras.layers.BatchNormalization] * 2
+
+
+@pytest.mark.parametrize("settings", [{"scale": False}, {"center": False}, {"dtype": "float16"}])
+def test_what_the_op_has_no_form_for_is_left_to_keras(settings: dict[str, Any]) -> None:
+    from tflm_opt.nas.norm import FusedNorm, fused_norms
+
+    made = model(**settings)
+    with fused_norms(made):
+        assert not any(isinstance(layer, FusedNorm) for layer in made.layers)
+
+
+def test_a_frozen_norm_keeps_its_statistics() -> None:
+    from tflm_opt.nas.norm import fused_norms
+
+    made = model()
+    made.get_layer("first").trainable = False
+    made.compile("sgd", "mse")
+    before = made.get_layer("first").get_weights()
+    with fused_norms(made):
+        trained(made)
+    for one, other in zip(made.get_layer("first").get_weights(), before, strict=True):
+        np.testing.assert_array_equal(one, other)
