@@ -3,8 +3,8 @@
 A *variant* is a way to come by a net for a budget:
 
 - `family`: MobileNetV2, the largest that fit of each resolution and number of strides; what a
-  person would try first. All are trained for half as long as a final net, and the best on validation
-  data is taken.
+  person would try first. All are trained for half as long as a final net, and the best on
+  validation data is taken.
 - `random`: nets of the space that fit, drawn evenly; as many are asked of the supernet as below.
 - `search`: evolution, with the memory of streamed schedules.
 - `layers`: the same evolution, with the memory of nets that run layer by layer.

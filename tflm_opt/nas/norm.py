@@ -51,7 +51,8 @@ class FusedNorm(keras.layers.BatchNormalization):
         if not training or not self.trainable or mask is not None:
             return super().call(inputs, training=training, mask=mask)
         y, mean, variance = _fused(inputs, self.gamma, self.beta, self.epsilon)
-        for moving, seen in ((self.moving_mean, mean), (self.moving_variance, variance)):
+        moments: Any = ((self.moving_mean, mean), (self.moving_variance, variance))
+        for moving, seen in moments:
             moving.assign(moving * self.momentum + seen * (1 - self.momentum))
         return y
 
@@ -70,8 +71,9 @@ def fused_norms(model: Any) -> Iterator[None]:
 
 
 def _suits(layer: Any) -> bool:
+    exactly: bool = type(layer) is keras.layers.BatchNormalization  # a subclass may do otherwise
     return (
-        type(layer) is keras.layers.BatchNormalization
+        exactly
         and layer.built
         and layer.input_spec.ndim in (2, 4)
         and layer.axis in (-1, layer.input_spec.ndim - 1)
