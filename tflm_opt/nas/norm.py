@@ -71,12 +71,13 @@ def fused_norms(model: Any) -> Iterator[None]:
 
 
 def _suits(layer: Any) -> bool:
-    exactly: bool = type(layer) is keras.layers.BatchNormalization  # a subclass may do otherwise
+    if type(layer) is not keras.layers.BatchNormalization:  # a subclass may do otherwise
+        return False
+    spec: Any = layer.input_spec
     return (
-        exactly
-        and layer.built
-        and layer.input_spec.ndim in (2, 4)
-        and layer.axis in (-1, layer.input_spec.ndim - 1)
+        layer.built
+        and spec.ndim in (2, 4)
+        and layer.axis in (-1, spec.ndim - 1)
         and layer.scale
         and layer.center
         and not layer.synchronized
