@@ -4,7 +4,7 @@
                              [--only budgets,correlation,workers,firmware] [--json]
 
 For each task: a supernet is trained once; for each budget (SRAM and latency on an emulated
-Cortex-M4), nets come from four variants (`nas_experiments.py` says which). `accuracy` is the mean
+Cortex-M4), nets come from five variants (`nas_experiments.py` says which). `accuracy` is the mean
 of a variant's net over three seeds, finished as it would ship, on images that nothing has seen
 before; its interval is Wilson's, of all seeds' images. `search gains` is `search` less another
 variant, in points, with Newcombe's paired interval of all images, and each seed's. `from scratch`
@@ -20,6 +20,7 @@ whether its firmware is what it recorded.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import sys
@@ -75,17 +76,35 @@ class Run:
         name = f"entry-{variant}-{number}"
         if (found := self.kept.get(name)) is None:
             self.told(f"{variant} within {limits.sram:,} B and {limits.latency_ms:g} ms")
-            began = time.monotonic()
             if variant == "family":
-                made = self.chosen(
-                    experiments.family(self.task, limits, Pricer(nas_tasks.BOARD, input="any"))
-                )
+                pricer = Pricer(nas_tasks.BOARD, input="any")
+                made = self.chosen(experiments.family(self.task, limits, pricer))
+            elif variant == "drawn":
+                count = self.worth(number)
+                made = self.chosen(experiments.drawn(self.task, self.space, limits, count))
             else:
+                self.supernet()
+                began = time.monotonic()
                 best = self.searched(self.study(variant, number), limits, variant).best
                 made = Entry(best.key, self.space.net(best.architecture), best.cost)
-            self.told(f"{variant} took {(time.monotonic() - began) / 60:.1f} min")
+                seconds = (time.monotonic() - began) * self.workers
+                self.kept.put(f"seconds-{variant}-{number}", seconds)
+                self.told(f"{variant} took {seconds / 60:.1f} min of a core")
             found = self.kept.put(name, [made.to_json()] if made else [])
         return Entry.from_json(found[0]) if found else None
+
+    def worth(self, number: int) -> int:
+        """How many nets can be trained, to choose one, while a supernet is, and asked."""
+        found = self.entry("search", number)
+        if found is None:
+            return 2
+        searching = self.kept.get(f"seconds-search-{number}")
+        pace = experiments.Pace(self.task.name, self.samples, json.dumps(found.net.to_json()))
+        (took,) = experiments.train_all(
+            self.kept, [pace], self.workers, self.told, experiments.timed
+        )
+        whole = self.effort.supernet_epochs * took["supernet"] + searching
+        return max(2, round(whole / (self.effort.compared_epochs * took["net"])))
 
     def searched(self, folder: Path, limits: Any, variant: str, *, whole: bool = False) -> Any:
         """A study; a whole one trains its supernet itself."""
@@ -141,7 +160,7 @@ class Run:
         entries = {v: self.entry(v, number) for v in experiments.VARIANTS}
         finals = {
             variant: self.alone(entry)
-            if variant == "family"
+            if variant in experiments.SCRATCH
             else self.finished(variant, number, entry)
             for variant, entry in entries.items()
             if entry is not None
@@ -178,7 +197,7 @@ class Run:
         from tflm_opt.nas.supernet import SupernetEvaluator
 
         folder = self.supernet()
-        chosen = list(experiments.sampled(self.space, self.effort.correlated))
+        chosen = list(itertools.islice(experiments.sampled(self.space), self.effort.correlated))
         nets = [self.space.net(one) for one in chosen]
         shared = self.kept.get("shared")
         if shared is None:

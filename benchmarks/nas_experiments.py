@@ -5,12 +5,14 @@ A *variant* is a way to come by a net for a budget:
 - `family`: MobileNetV2, the largest that fit of each resolution and number of strides; what a
   person would try first. All are trained for half as long as a final net, and the best on
   validation data is taken.
+- `drawn`: nets of the space that fit, drawn evenly, and trained like the family's: as many as take
+  the time that the search's supernet takes, and its candidates.
 - `random`: nets of the space that fit, drawn evenly; as many are asked of the supernet as below.
 - `search`: evolution, with the memory of streamed schedules.
 - `layers`: the same evolution, with the memory of nets that run layer by layer.
 
 A study's favourite is trained on from the supernet's weights, as `Trial.optimize` does it. A net
-of the family has no such weights: it is trained from scratch, for as many epochs as the supernet
+of the first two has no such weights: it is trained from scratch, for as many epochs as the supernet
 and the other nets' training on together. So is the search's net once more, to tell what the net is
 worth without the supernet. All of it is done with several seeds, and only these nets are asked
 about the test images, which nothing has seen before.
@@ -51,7 +53,9 @@ from tflm_opt.patch_split.search import Search
 
 HALVINGS = (5, 4, 3)  # small images have no use for all strides
 WIDTHS = (0.1, 0.15, 0.2, 0.25, 0.35, 0.5, 0.75, 1.0)
-VARIANTS = ("family", "random", "layers", "search")
+VARIANTS = ("family", "search", "drawn", "random", "layers")
+SCRATCH = ("family", "drawn")  # have no supernet
+_ROUNDS, _STEPS = 5, 4  # of training that is timed
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +217,7 @@ def train_all(
         with ProcessPoolExecutor(workers, mp_context=context) as pool:
             for job, found in zip(missing, pool.map(train, missing), strict=True):
                 kept.put(job.name, found)
-                told(f"{found['val']:.3f} of validation images right")
+                told(", ".join(f"{k} {v:.3f}" for k, v in found.items() if isinstance(v, float)))
     return [kept.get(job.name) for job in jobs]
 
 
@@ -253,6 +257,63 @@ def family(task: nas_tasks.Task, limits: Limits, pricer: Pricer) -> list[Entry]:
                 label = f"MobileNetV2 {width} at {size}, head {head}, halved {halvings} times"
                 found[size, halvings] = Entry(label, net, cost)
     return list(found.values())
+
+
+def drawn(task: nas_tasks.Task, space: Any, limits: Limits, count: int) -> list[Entry]:
+    """So many nets of the space that fit, drawn evenly."""
+    pricer, found = Pricer(nas_tasks.BOARD, input="any"), list[Entry]()
+    for one in sampled(space, seed=11):
+        net = space.net(one)
+        cost = pricer.price(net, sram=limits.sram)
+        if not limits.broken(cost):
+            found.append(Entry(spaces.key(one), net, cost))
+        if len(found) == count:
+            break
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How long steps take: of the task's supernet, and of a net from scratch."""
+
+    task: str
+    samples: int
+    layers: str
+
+    @property
+    def name(self) -> str:
+        return f"pace-{hashlib.sha256(self.layers.encode()).hexdigest()[:20]}"
+
+
+def timed(pace: Pace) -> dict[str, float]:
+    """Seconds an epoch of both, which take turns: what else the machine does slows both down."""
+    from nas_training import stepping
+    from nas_training import timed as seconds_of
+
+    from tflm_opt.nas.build import build
+    from tflm_opt.nas.norm import fused_norms
+    from tflm_opt.nas.sandwich import sandwich
+    from tflm_opt.nas.supernet import untrained
+    from tflm_opt.nas.training import Steps, Training
+
+    task = nas_tasks.load(pace.task, pace.samples)
+    how = Training(**nas_tasks.training(task, 1))
+    steps = Steps(nas_tasks.space(task), task.x_train, task.y_train, how)
+    supernet = sandwich(steps)
+    supernet.assign(untrained(steps.whole, 0))
+    numbers = itertools.cycle(range(steps.per_epoch))
+
+    def step() -> None:
+        members, labels = steps(next(numbers))
+        for one in members:
+            supernet.train_on_batch(one, labels)
+
+    step()
+    model = build(Net.from_json(json.loads(pace.layers)), seed=0)
+    with stepping(fused_norms(model), model) as other:
+        rounds = [(seconds_of(step, _STEPS), seconds_of(other, _STEPS)) for _ in range(_ROUNDS)]
+    shared, alone = (float(np.median(one)) for one in zip(*rounds, strict=True))
+    return {"supernet": shared * steps.per_epoch, "net": alone * steps.per_epoch}
 
 
 def layered_price(net: Net) -> Cost:
@@ -334,10 +395,10 @@ def compared(first: Sequence[dict[str, Any]], second: Sequence[dict[str, Any]]) 
     }
 
 
-def sampled(space: Any, count: int, seed: int = 7) -> Iterator[dict[str, Any]]:
-    """Different architectures of a space, drawn evenly."""
+def sampled(space: Any, seed: int = 7) -> Iterator[dict[str, Any]]:
+    """Different architectures of a space, drawn evenly, without end."""
     rng, seen = np.random.default_rng(seed), set()
-    while len(seen) < count:
+    while True:
         one = spaces.sample(space, rng)
         if spaces.key(one) not in seen:
             seen.add(spaces.key(one))
