@@ -291,7 +291,7 @@ def timed(pace: Pace) -> dict[str, float]:
     from nas_training import timed as seconds_of
 
     from tflm_opt.nas.build import build
-    from tflm_opt.nas.norm import fused_norms
+    from tflm_opt.nas.fused import adam, fused_norms
     from tflm_opt.nas.sandwich import sandwich
     from tflm_opt.nas.supernet import untrained
     from tflm_opt.nas.training import Steps, Training
@@ -310,7 +310,7 @@ def timed(pace: Pace) -> dict[str, float]:
 
     step()
     model = build(Net.from_json(json.loads(pace.layers)), seed=0)
-    with stepping(fused_norms(model), model) as other:
+    with stepping(fused_norms(model), model, adam(1e-3)) as other:
         rounds = [(seconds_of(step, _STEPS), seconds_of(other, _STEPS)) for _ in range(_ROUNDS)]
     shared, alone = (float(np.median(one)) for one in zip(*rounds, strict=True))
     return {"supernet": shared * steps.per_epoch, "net": alone * steps.per_epoch}

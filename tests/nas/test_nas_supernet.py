@@ -114,7 +114,7 @@ def test_channels_that_a_subnet_lacks_get_no_gradient(trained: tuple[Supernet, P
 def test_batch_norm_has_the_gradient_that_tensorflow_derives() -> None:
     import tensorflow as tf
 
-    from tflm_opt.nas.norm import EPSILON, normalized
+    from tflm_opt.nas.fused import EPSILON, normalized
 
     rng = np.random.default_rng(0)
     x, weight = (tf.constant(rng.normal(1, 2, (8, 5, 4, 3)).astype("float32")) for _ in "xy")

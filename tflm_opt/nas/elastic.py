@@ -20,8 +20,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from .fused import moments_of, normalized
 from .net import Layer, Net
-from .norm import moments_of, normalized
 from .subnet import WEIGHTED, by_name, channels
 
 ops: Any = keras.ops  # whose types name every backend's tensors

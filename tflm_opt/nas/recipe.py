@@ -102,7 +102,7 @@ def train(
     """
     import keras
 
-    from .norm import fused_norms
+    from .fused import fused_norms
 
     keras.utils.set_random_seed(seed % 2**31)
     for layer in model._flatten_layers():
@@ -184,12 +184,14 @@ def _moved(index: np.ndarray, length: int, rng: np.random.Generator) -> np.ndarr
 def _optimizer(recipe: Recipe, steps: int) -> Any:
     import keras
 
+    from .fused import adam
+
     total = recipe.epochs * steps
     warm = max(1, int(total * _WARM))
     schedule: Any = keras.optimizers.schedules.CosineDecay(
         recipe.rate / 10, max(1, total - warm), warmup_target=recipe.rate, warmup_steps=warm
     )
-    return keras.optimizers.Adam(schedule)
+    return adam(schedule)
 
 
 def loss_of(model: Any, smoothing: float = 0.0) -> tuple[Any, Callable[[np.ndarray], np.ndarray]]:

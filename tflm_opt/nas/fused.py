@@ -1,8 +1,9 @@
-"""Batch norm that takes no longer than the convolutions.
+"""Batch norm and Adam that take no longer than the convolutions.
 
-What Keras has of it takes most of a training step on a CPU under TensorFlow: each of its parts, and
-of its gradient's, is a pass over the tensor. TensorFlow's fused op needs a few passes in all
-(`benchmarks/nas_training.py` says what that is worth). Elsewhere `keras.ops` do.
+What Keras has of them takes most of a training step on a CPU under TensorFlow: each part of batch
+norm, and of its gradient, is a pass over the tensor, and Adam is some twenty ops for each of a
+net's many small variables. TensorFlow has ops for the whole of both (`benchmarks/nas_training.py`
+says what that is worth). With another backend `keras.ops` do.
 
 Importing this module imports Keras.
 """
@@ -70,6 +71,44 @@ def fused_norms(model: Any) -> Iterator[None]:
             layer.__class__ = keras.layers.BatchNormalization
 
 
+def adam(rate: Any) -> Any:
+    """Adam with a rate or a schedule of it."""
+    if _fuses():
+        import tensorflow as tf
+
+        if not tf.distribute.has_strategy():  # whose variables are several
+            return FusedAdam(rate)
+    return keras.optimizers.Adam(rate)
+
+
+class FusedAdam(keras.optimizers.Adam):
+    """Keras's optimizer, an op for each variable."""
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        import tensorflow as tf
+
+        done: Any = self.iterations
+        step = ops.cast(done + 1, "float32")
+        index = self._get_variable_index(variable)
+        tf.raw_ops.ResourceApplyAdam(
+            var=_handle(variable),
+            m=_handle(self._momentums[index]),
+            v=_handle(self._velocities[index]),
+            beta1_power=ops.power(self.beta_1, step),
+            beta2_power=ops.power(self.beta_2, step),
+            lr=ops.cast(learning_rate, "float32"),
+            beta1=self.beta_1,
+            beta2=self.beta_2,
+            epsilon=self.epsilon,
+            grad=ops.convert_to_tensor(gradient),
+        )
+
+
+def _handle(variable: Any) -> Any:
+    """Of Keras's variable, or of TensorFlow's that it holds."""
+    return (variable.value if isinstance(variable, keras.Variable) else variable).handle
+
+
 def _suits(layer: Any) -> bool:
     if type(layer) is not keras.layers.BatchNormalization:  # a subclass may do otherwise
         return False
@@ -105,10 +144,10 @@ def _fused(x: Any, gamma: Any, beta: Any, epsilon: float) -> tuple[Any, Any, Any
         epsilon=epsilon,
         is_training=True,
     )
-    count = ops.cast(ops.size(x) // ops.maximum(shape[-1], 1), "float32")
-    # It has the variance that a population would have (n - 1), where Keras has the sample's.
-    variance = variance * (ops.maximum(count, 2.0) - 1) / ops.maximum(count, 2.0)
-    return ops.reshape(y, shape), mean, variance
+    # It divides by n - 1, where Keras divides by n; of one value, both have none.
+    every = ops.cast(ops.size(x), "float32") / ops.cast(shape[-1], "float32")
+    variance = variance * (1 - 1 / every)
+    return ops.reshape(y, shape) if len(shape) == 2 else y, mean, variance
 
 
 def _mean(x: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Batch norm by the fused op: what Keras's layer does, and no trace of it behind."""
+"""Batch norm and Adam by fused ops: what Keras's do, and no trace of them behind."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def model(**settings: Any) -> Any:
     x = layers.BatchNormalization(momentum=0.8, name="first", **settings)(x)
     x = layers.ReLU()(x)
     x = layers.GlobalAveragePooling2D()(x)
-    x = layers.Dense(6, kernel_initializer=ones)(x)
+    x = layers.Dense(6, use_bias=False, kernel_initializer=ones)(x)
     x = layers.BatchNormalization(epsilon=1e-2, name="second", **settings)(x)
     made = keras.Model(inputs, x)
     made.compile(keras.optimizers.SGD(0.1), "mse")
@@ -42,7 +42,7 @@ def trained(made: Any) -> list[np.ndarray]:
 
 
 def test_training_is_that_of_keras_s_layer() -> None:
-    from tflm_opt.nas.norm import FusedNorm, fused_norms
+    from tflm_opt.nas.fused import FusedNorm, fused_norms
 
     theirs = model()
     expected = trained(theirs)
@@ -58,7 +58,7 @@ def test_training_is_that_of_keras_s_layer() -> None:
 def test_a_model_is_as_it_was_even_after_an_error() -> None:
     import keras
 
-    from tflm_opt.nas.norm import fused_norms
+    from tflm_opt.nas.fused import fused_norms
 
     made = model()
     with pytest.raises(KeyboardInterrupt), fused_norms(made):
@@ -69,7 +69,7 @@ def test_a_model_is_as_it_was_even_after_an_error() -> None:
 
 @pytest.mark.parametrize("settings", [{"scale": False}, {"center": False}, {"dtype": "float16"}])
 def test_what_the_op_has_no_form_for_is_left_to_keras(settings: dict[str, Any]) -> None:
-    from tflm_opt.nas.norm import FusedNorm, fused_norms
+    from tflm_opt.nas.fused import FusedNorm, fused_norms
 
     made = model(**settings)
     with fused_norms(made):
@@ -77,7 +77,7 @@ def test_what_the_op_has_no_form_for_is_left_to_keras(settings: dict[str, Any]) 
 
 
 def test_a_frozen_norm_keeps_its_statistics() -> None:
-    from tflm_opt.nas.norm import fused_norms
+    from tflm_opt.nas.fused import fused_norms
 
     made = model()
     made.get_layer("first").trainable = False
@@ -87,3 +87,30 @@ def test_a_frozen_norm_keeps_its_statistics() -> None:
         trained(made)
     for one, other in zip(made.get_layer("first").get_weights(), before, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_adam_is_that_of_keras() -> None:
+    """Of a schedule, with variables of several shapes."""
+    import keras
+
+    from tflm_opt.nas.fused import FusedAdam, adam
+
+    found = []
+    for made in (adam, keras.optimizers.Adam):
+        net = model()
+        optimizer = made(keras.optimizers.schedules.CosineDecay(0.05, 5))
+        assert isinstance(optimizer, FusedAdam) == (made is adam)
+        net.compile(optimizer, "mse")
+        found.append(trained(net))
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-4)
+
+
+def test_adam_leaves_sharing_out_to_keras() -> None:
+    import keras
+    import tensorflow as tf
+
+    from tflm_opt.nas.fused import adam
+
+    with tf.distribute.OneDeviceStrategy("/cpu:0").scope():
+        assert type(adam(0.1)) is keras.optimizers.Adam
