@@ -48,6 +48,7 @@ from tflm_opt.nas.folder import POPULATION
 from tflm_opt.nas.limits import Limits
 from tflm_opt.nas.lower import lower
 from tflm_opt.nas.net import Net
+from tflm_opt.nas.recipe import Recipe
 from tflm_opt.patch_split import cuts
 from tflm_opt.patch_split.search import Search
 
@@ -128,8 +129,14 @@ class Job:
     test: bool
 
     @property
+    def recipe(self) -> Recipe:
+        augment = nas_tasks.AUGMENT[self.task]
+        return Recipe(epochs=self.epochs, smoothing=0.1, augment=augment)
+
+    @property
     def name(self) -> str:
-        digest = hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+        data = {**asdict(self), "recipe": self.recipe.to_json()}
+        digest = hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
         return f"trained-{digest[:20]}"
 
 
@@ -141,8 +148,7 @@ def train_job(job: Job) -> dict[str, Any]:
 
     task = nas_tasks.load(job.task, job.samples)
     net = Net.from_json(json.loads(job.layers))
-    size = net.input_shape[:2]
-    how = recipe.Recipe(epochs=job.epochs, smoothing=0.1, augment=task.augment)
+    size, how = net.input_shape[:2], job.recipe
     with fresh_session():
         model = build(net, seed=job.seed)
         recipe.train(model, resized(task.x_train, size), task.y_train, how, seed=job.seed)

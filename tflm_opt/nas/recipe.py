@@ -36,7 +36,7 @@ class Recipe:
 
     epochs: int = 10
     batch: int = 64
-    rate: float = 3e-3
+    rate: float = 2e-2
     smoothing: float = 0.0
     augment: tuple[str, ...] = ()
 
@@ -46,7 +46,7 @@ class Recipe:
         if isinstance(self.batch, bool) or not isinstance(self.batch, int) or self.batch < 1:
             raise TflmOptError(f"a batch of {self.batch!r}: a whole number of at least 1 is needed")
         if not 0 < self.rate < math.inf:
-            raise TflmOptError(f"a learning rate of {self.rate!r}: write 0.003")
+            raise TflmOptError(f"a learning rate of {self.rate!r}: write 0.02")
         if not 0 <= self.smoothing < 1:
             raise TflmOptError(f"a label smoothing of {self.smoothing!r} is not in 0..1")
         for one in self.augment:
