@@ -39,7 +39,7 @@ class Training:
     epochs: int = 60
     batch: int = 64
     drawn: int = 2
-    rate: float = 3e-3
+    rate: float = 2e-2
     decay: float = 1e-3
     smoothing: float = 0.1
     shift: int = 0
