@@ -140,7 +140,7 @@ def test_supernets_are_imported_without_a_framework() -> None:
 
 
 def test_only_keras_is_asked_so_that_any_backend_will_do() -> None:
-    for name in ("elastic", "norm", "sandwich", "supernet"):
+    for name in ("elastic", "sandwich", "supernet"):
         tree = ast.parse((Path(nas.__file__).parent / f"{name}.py").read_text("utf-8"))
         imported = {
             one.name.partition(".")[0]
