@@ -67,7 +67,7 @@ def _drawn(rng: np.random.Generator, side: int) -> Part:
     return np.clip(images, 0, 1).astype(np.float32), labels
 
 
-# What makes it as hard as it is: no net that fits in 8 KiB comes near to what larger ones reach, and
+# What makes it as hard as it is: nets that fit in 8 KiB are far from what larger ones reach, and
 # shapes are so small that a smaller image isn't the way out.
 _RADIUS = (0.10, 0.26)  # of the side
 _CONTRAST = (0.2, 0.6)
