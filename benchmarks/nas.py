@@ -7,8 +7,10 @@ For each task: a supernet is trained once; for each budget (SRAM and latency on 
 Cortex-M4), nets come from five variants (`nas_experiments.py` says which). `accuracy` is the mean
 of a variant's net over three seeds, finished as it would ship, on images that nothing has seen
 before; its interval is Wilson's, of all seeds' images. `search gains` is `search` less another
-variant, in points, with Newcombe's paired interval of all images, and each seed's. `from scratch`
-is the search's net trained like the family's, without the supernet.
+variant, in points, with Newcombe's paired interval of all images, and each seed's. A variant has
+one net: the intervals say nothing of what another search would have found. `layer by layer` is the
+SRAM that the net would need without streamed schedules; `from scratch` is the search's net trained
+like the family's, without the supernet.
 
 Then: how the supernet's order of nets agrees with that of nets trained alone; whether a study that
 is killed, or shared by two workers, ends as one that isn't; and how long one whole study takes, and
@@ -20,12 +22,13 @@ whether its firmware is what it recorded.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import itertools
 import json
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -81,27 +84,34 @@ class Run:
                 made = self.chosen(experiments.family(self.task, limits, pricer))
             elif variant == "drawn":
                 count = self.worth(number)
-                made = self.chosen(experiments.drawn(self.task, self.space, limits, count))
+                made = self.chosen(experiments.drawn(self.space, limits, count))
             else:
                 self.supernet()
-                began = time.monotonic()
-                best = self.searched(self.study(variant, number), limits, variant).best
-                made = Entry(best.key, self.space.net(best.architecture), best.cost)
-                seconds = (time.monotonic() - began) * self.workers
-                self.kept.put(f"seconds-{variant}-{number}", seconds)
-                self.told(f"{variant} took {seconds / 60:.1f} min of a core")
+                with self.clocked(f"{variant}-{number}"):
+                    best = self.searched(self.study(variant, number), limits, variant).best
+                net = self.space.net(best.architecture)
+                made = Entry(best.key, net, best.cost, best.accuracy)
             found = self.kept.put(name, [made.to_json()] if made else [])
         return Entry.from_json(found[0]) if found else None
 
+    @contextlib.contextmanager
+    def clocked(self, name: str) -> Iterator[None]:
+        """Keep how many seconds of a core something took, those before an interruption included."""
+        began, before = time.monotonic(), self.kept.get(f"seconds-{name}") or 0.0
+        try:
+            yield
+        finally:
+            seconds = before + (time.monotonic() - began) * self.workers
+            self.kept.put(f"seconds-{name}", seconds)
+            self.told(f"{name} took {seconds / 60:.1f} min of a core")
+
     def worth(self, number: int) -> int:
         """How many nets can be trained, to choose one, while a supernet is, and asked."""
-        found = self.entry("search", number)
-        if found is None:
-            return 2
-        searching = self.kept.get(f"seconds-search-{number}")
+        found, searching = self.entry("search", number), self.kept.get(f"seconds-search-{number}")
+        assert found is not None  # or the search would have said that nothing fits
         pace = experiments.Pace(self.task.name, self.samples, json.dumps(found.net.to_json()))
         (took,) = experiments.train_all(
-            self.kept, [pace], self.workers, self.told, experiments.timed
+            self.kept, [pace], self.workers, self.told, experiments.paced
         )
         whole = self.effort.supernet_epochs * took["supernet"] + searching
         return max(2, round(whole / (self.effort.compared_epochs * took["net"])))
@@ -187,9 +197,11 @@ class Run:
             "net": entry.label,
             "input": list(entry.net.input_shape),
             "sram": cost.sram,
+            "layered_sram": experiments.layered_price(entry.net).sram,
             "latency_ms": cost.latency_ms,
             "flash": cost.flash,
             "macs": cost.macs,
+            "said_by_supernet": entry.said,
         }
 
     def correlation(self) -> dict[str, Any]:
@@ -265,34 +277,45 @@ def show(found: dict[str, Any]) -> None:
                 print(f"  {key}: {value}")
 
 
+_COLUMNS = (
+    *("task", "SRAM, ms", "variant", "input", "SRAM", "layer by layer", "ms", "flash", "MACs"),
+    *("by supernet %", "accuracy % (95%)", "by seed", "search gains (95%; by seed)"),
+)
+
+
 def _budget_table(rows: Sequence[dict[str, Any]]) -> str:
-    lines = [
-        "",
-        "| task | SRAM, ms | variant | input | SRAM | ms | MACs | accuracy % (95%) "
-        "| search gains (95%; by seed) |",
-        "|---|---|---|---|---|---|---|---|---|",
-    ]
+    lines = ["", _line(_COLUMNS), "|---" * len(_COLUMNS) + "|"]
     for row in rows:
-        budget, size = row["budget"], "×".join(map(str, row["input"]))
-        begin = f"| {row['task']} | {budget['sram'] // 1024} KiB, {budget['latency_ms']:g} "
-        needs = f"| {row['sram']:,} | {row['latency_ms']:.1f} | {row['macs'] / 1e6:.2f}M "
-        lines.append(
-            f"{begin}| {row['variant']} ({row['net']}) | {size} {needs}"
-            f"| {_share(row, 'accuracy')} | {_gain(row, 'search_gains')} |"
+        budget, said = row["budget"], row["said_by_supernet"]
+        begin = row["task"], f"{budget['sram'] // 1024} KiB, {budget['latency_ms']:g}"
+        needs = (
+            "×".join(map(str, row["input"])),
+            f"{row['sram']:,}",
+            f"{row['layered_sram']:,}",
+            f"{row['latency_ms']:.1f}",
+            f"{row['flash']:,}",
+            f"{row['macs'] / 1e6:.2f}M",
+            "" if said is None else f"{100 * said:.1f}",
         )
+        name, gain = f"{row['variant']} ({row['net']})", _gain(row, "search_gains")
+        lines.append(_line((*begin, name, *needs, *_share(row, "accuracy"), gain)))
         if "alone" in row:
+            name, gain = f"{row['variant']}, from scratch", _gain(row, "alone_gains")
             lines.append(
-                f"{begin}| {row['variant']}, from scratch | {size} {needs}"
-                f"| {_share(row, 'alone')} | {_gain(row, 'alone_gains')} on the family |"
+                _line((*begin, name, *needs, *_share(row, "alone"), f"{gain} on the family"))
             )
     return "\n".join(lines)
 
 
-def _share(row: dict[str, Any], name: str) -> str:
-    if name not in row:
-        return ""
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _share(row: dict[str, Any], name: str) -> tuple[str, str]:
+    """Of all seeds, and by seed."""
     low, high = (100 * end for end in row[f"{name}_interval"])
-    return f"{100 * row[name]:.1f} ({low:.1f}-{high:.1f})"
+    seeds = ", ".join(f"{100 * one:.1f}" for one in row[f"{name}_by_seed"])
+    return f"{100 * row[name]:.1f} ({low:.1f}-{high:.1f})", seeds
 
 
 def _gain(row: dict[str, Any], name: str) -> str:

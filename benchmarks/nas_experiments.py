@@ -43,6 +43,7 @@ from tflm_opt.nas import space as spaces
 from tflm_opt.nas import zoo
 from tflm_opt.nas.cost import Cost, Pricer
 from tflm_opt.nas.data import resized
+from tflm_opt.nas.evolution import Evolution
 from tflm_opt.nas.finish import TUNING
 from tflm_opt.nas.folder import POPULATION
 from tflm_opt.nas.limits import Limits
@@ -75,7 +76,7 @@ class Effort:
 
     @property
     def compared_epochs(self) -> int:
-        """Of nets trained from scratch to put them in order: a few leave all near chance."""
+        """Of nets trained from scratch to put them in order: after a few, all are near chance."""
         return max(1, self.final_epochs // 2)
 
     @staticmethod
@@ -232,18 +233,20 @@ def train_all(
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A net that a variant hands in."""
+    """A net that a variant hands in. `said`: how accurate it is with the supernet's weights."""
 
     label: str
     net: Net
     cost: Cost
+    said: float | None = None
 
     def to_json(self) -> dict[str, Any]:
-        return {"label": self.label, "net": self.net.to_json(), "cost": asdict(self.cost)}
+        return {**asdict(self), "net": self.net.to_json()}
 
     @staticmethod
     def from_json(data: dict[str, Any]) -> Entry:
-        return Entry(data["label"], Net.from_json(data["net"]), Cost(**data["cost"]))
+        own = {"net": Net.from_json(data["net"]), "cost": Cost(**data["cost"])}
+        return Entry(**{**data, **own})
 
 
 def family(task: nas_tasks.Task, limits: Limits, pricer: Pricer) -> list[Entry]:
@@ -265,17 +268,14 @@ def family(task: nas_tasks.Task, limits: Limits, pricer: Pricer) -> list[Entry]:
     return list(found.values())
 
 
-def drawn(task: nas_tasks.Task, space: Any, limits: Limits, count: int) -> list[Entry]:
-    """So many nets of the space that fit, drawn evenly."""
-    pricer, found = Pricer(nas_tasks.BOARD, input="any"), list[Entry]()
-    for one in sampled(space, seed=11):
-        net = space.net(one)
-        cost = pricer.price(net, sram=limits.sram)
-        if not limits.broken(cost):
-            found.append(Entry(spaces.key(one), net, cost))
-        if len(found) == count:
-            break
-    return found
+def drawn(space: Any, limits: Limits, count: int) -> list[Entry]:
+    """So many nets of the space that fit, drawn evenly as a search's first generation; or all."""
+    price = functools.partial(Pricer(nas_tasks.BOARD, input="any").price, sram=limits.sram)
+    draws = Evolution(space, price, limits, population=count, seed=11)
+    found: dict[str, Entry] = {}
+    while len(found) < count and (one := draws.candidate(len(found), (), found)):
+        found[one.key] = Entry(one.key, space.net(one.architecture), one.cost)
+    return list(found.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,10 +291,9 @@ class Pace:
         return f"pace-{hashlib.sha256(self.layers.encode()).hexdigest()[:20]}"
 
 
-def timed(pace: Pace) -> dict[str, float]:
+def paced(pace: Pace) -> dict[str, float]:
     """Seconds an epoch of both, which take turns: what else the machine does slows both down."""
-    from nas_training import stepping
-    from nas_training import timed as seconds_of
+    from nas_training import stepping, timed
 
     from tflm_opt.nas.build import build
     from tflm_opt.nas.fused import adam, fused_norms
@@ -317,7 +316,7 @@ def timed(pace: Pace) -> dict[str, float]:
     step()
     model = build(Net.from_json(json.loads(pace.layers)), seed=0)
     with stepping(fused_norms(model), model, adam(1e-3)) as other:
-        rounds = [(seconds_of(step, _STEPS), seconds_of(other, _STEPS)) for _ in range(_ROUNDS)]
+        rounds = [(timed(step, _STEPS), timed(other, _STEPS)) for _ in range(_ROUNDS)]
     shared, alone = (float(np.median(one)) for one in zip(*rounds, strict=True))
     return {"supernet": shared * steps.per_epoch, "net": alone * steps.per_epoch}
 

@@ -10,6 +10,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 import nas_data
+import nas_experiments
 
 
 def test_shapes_are_the_same_for_the_same_seed() -> None:
@@ -48,3 +49,19 @@ def test_digits_are_split_in_three() -> None:
     assert len(parts[0][0]) + len(parts[1][0]) + len(parts[2][0]) == 1797
     assert not images[0] & images[2]
     assert not images[1] & images[2]
+
+
+def test_nets_are_drawn_until_no_other_fits() -> None:
+    """And no further: a benchmark would never end."""
+    from tflm_opt.nas.limits import Limits
+    from tflm_opt.nas.spaces import MobileNet, Stage
+
+    stages = (Stage(16, 2, (1, 2), (3, 5), (2, 3)),)
+    space = MobileNet((16, 16, 1), 4, stages, width=(0.5, 1.0), resolution=(12, 16), stem=8)
+    every = nas_experiments.drawn(space, Limits(), 10_000)
+    few = nas_experiments.drawn(space, Limits(sram=min(one.cost.sram for one in every)), 10_000)
+    assert len({one.label for one in every}) == len(every) == 80
+    assert 1 <= len(few) < len(every)
+    assert [one.label for one in nas_experiments.drawn(space, Limits(), 3)] == [
+        one.label for one in every[:3]
+    ]

@@ -16,6 +16,8 @@ from tflm_opt.nas.lower import lower
 from tflm_opt.nas.net import Layer, Net
 from tflm_opt.nas.quick import Choosers
 from tflm_opt.nas.shared import Shared, SharedCosts
+from tflm_opt.nas.space import largest
+from tflm_opt.nas.spaces import MobileNet, Stage
 
 
 def blocks(size: int = 16, *, filters: int = 8, kernel: int = 3, expansion: int = 3) -> Net:
@@ -125,6 +127,16 @@ def test_prices_fall_in_time_with_more_memory() -> None:
     times = [c.instructions for c in (least, *costs)]
     assert times == sorted(times, reverse=True)
     assert times[-1] < times[0]
+
+
+def test_the_least_is_exact_where_two_ways_of_a_stage_are_nearly_equal() -> None:
+    """A stage's second way was an estimate when its first had turned out to need more."""
+    stage = Stage(16, 2, (1,), (3,), (2,))
+    space = MobileNet((12, 12, 1), 4, (stage,), width=(1.0,), resolution=(12,), stem=8)
+    net = space.net(largest(space))
+    least = Pricer(input="streamed").price(net, sram=1)
+    assert least.arena == exact_cost(net, input="streamed", sram=1).arena
+    assert least.arena < Pricer(input="streamed").price(net).arena
 
 
 def test_any_input_takes_the_smaller_and_with_a_budget_the_faster() -> None:

@@ -1,9 +1,9 @@
-"""Batch norm and Adam that take no longer than the convolutions.
+"""Batch norm and Adam by the ops that TensorFlow has for the whole of each.
 
-What Keras has of them takes most of a training step on a CPU under TensorFlow: each part of batch
-norm, and of its gradient, is a pass over the tensor, and Adam is some twenty ops for each of a
-net's many small variables. TensorFlow has ops for the whole of both (`benchmarks/nas_training.py`
-says what that is worth). With another backend `keras.ops` do.
+What Keras makes of them costs more on a CPU than it has to: each part of batch norm, and of its
+gradient, is a pass over the tensor, and Adam is some twenty ops for each of a net's many small
+variables (`benchmarks/nas_training.py` prints the difference). With another backend than TensorFlow
+`keras.ops` and Keras's own Adam do.
 
 Importing this module imports Keras.
 """
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import keras
 
@@ -87,20 +87,20 @@ class FusedAdam(keras.optimizers.Adam):
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         import tensorflow as tf
 
-        done: Any = self.iterations
-        step = ops.cast(done + 1, "float32")
+        kind, done = variable.dtype, cast(Any, self.iterations)
+        step = ops.cast(done + 1, kind)
         index = self._get_variable_index(variable)
         tf.raw_ops.ResourceApplyAdam(
             var=_handle(variable),
             m=_handle(self._momentums[index]),
             v=_handle(self._velocities[index]),
-            beta1_power=ops.power(self.beta_1, step),
-            beta2_power=ops.power(self.beta_2, step),
-            lr=ops.cast(learning_rate, "float32"),
-            beta1=self.beta_1,
-            beta2=self.beta_2,
-            epsilon=self.epsilon,
-            grad=ops.convert_to_tensor(gradient),
+            beta1_power=ops.power(ops.cast(self.beta_1, kind), step),
+            beta2_power=ops.power(ops.cast(self.beta_2, kind), step),
+            lr=ops.cast(learning_rate, kind),
+            beta1=ops.cast(self.beta_1, kind),
+            beta2=ops.cast(self.beta_2, kind),
+            epsilon=ops.cast(self.epsilon, kind),
+            grad=ops.cast(gradient, kind),
         )
 
 

@@ -151,20 +151,24 @@ class Paths:
 
     def _settle(self, start: int, stop: int, *, exact: bool) -> None:
         """The least price of a stage: the best estimate, or if that is known, exactly."""
+        best = self._least_of(start, stop)
+        while exact and best is not None and not best.cost.exact:
+            self._costs.exact(start, stop, best.way)
+            best = self._least_of(start, stop)  # of another family, if this turned out to be more
+        self._settled[start, stop] = best
+        # More than what is needed without any stage is of no interest.
+        self._least[start, stop - start - 1] = self._surely if best is None else best.cost.peak
+
+    def _least_of(self, start: int, stop: int) -> Part | None:
+        """The stage in the way of least memory, by the prices known so far."""
         best: Part | None = None
-        if exact:
-            part = self._settled[start, stop]
-            assert part is not None
-            self._costs.exact(start, stop, part.way)
         for family in self._costs.families(start, stop):
             high = self._surely if best is None else best.cost.peak
             if self._costs.least(start, stop, family) < high:
                 cost = self._costs.within(start, stop, family[0], high - 1)
                 if cost is not None:
                     best = Part(start, stop, family[0], cost)
-        self._settled[start, stop] = best
-        # More than what is needed without any stage is of no interest.
-        self._least[start, stop - start - 1] = self._surely if best is None else best.cost.peak
+        return best
 
     # ---- least work ----
 
