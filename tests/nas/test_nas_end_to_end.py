@@ -10,6 +10,9 @@ import pytest
 
 import tflm_opt
 from tflm_opt.measure import measure
+from tflm_opt.nas.best import begun
+from tflm_opt.nas.data import Dataset
+from tflm_opt.nas.recipe import accuracy
 from tflm_opt.nas.spaces import MobileNet, Stage
 
 pytestmark = [
@@ -50,10 +53,13 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> tflm_opt.nas.Study:
         latency_ms=200,
         space=SPACE,
         directory=tmp_path_factory.mktemp("search") / "faces",
-        trials=10,
+        trials=12,  # two generations of five, and their finals
         population=5,
         workers=1,
-        options={"supernet": {"epochs": 6, "batch": 32, "rate": 1e-2, "drawn": 1}},
+        options={
+            "supernet": {"epochs": 6, "batch": 32, "rate": 1e-2, "members": 3},
+            "finals": {"nets": 1, "epochs": 4},
+        },
         verbose=0,
     )
 
@@ -61,8 +67,16 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> tflm_opt.nas.Study:
 def test_a_search_ends_with_firmware(study: tflm_opt.nas.Study, tmp_path: Path) -> None:
     best = study.best
     assert best.cost is not None
-    assert len(study.complete) == 10
+    assert len(study.complete) == 12
     assert all(t.cost is not None and t.cost.sram <= 6 * 1024 for t in study.complete)
+
+    # It is trained on from where its finals left it.
+    assert [t.detail for t in study.finalists] == [{"by": "training", "epochs": 4}] * 2
+    assert best == study.finalists[0]
+    data = Dataset.load(study.directory)
+    model, _ = begun(best, study, data)
+    sized = data.at(model.input_shape[1:])
+    assert accuracy(model, sized.x_val, sized.y_val) == best.accuracy
 
     result = best.optimize(epochs=6, test=stripes(200, 2), verbose=0)
     assert result.fits

@@ -27,7 +27,7 @@ TRIALS = 15
 
 def trained(log: Path) -> Counter[tuple[str, str]]:
     """Nets and epochs, and how often they were trained so."""
-    lines = [line.split() for line in log.read_text("utf-8").splitlines()]
+    lines = [line.split(" ") for line in log.read_text("utf-8").splitlines()]
     return Counter((key, epochs) for key, _, epochs in lines)
 
 

@@ -88,7 +88,10 @@ def test_ctrl_c_while_a_supernet_trains(tmp_path: Path, monkeypatch: pytest.Monk
         "space": TinySpace(),
         "trials": 3,
         "population": 3,
-        "options": {"supernet": {"epochs": 2, "batch": 32, "drawn": 1}},
+        "options": {
+            "supernet": {"epochs": 2, "batch": 32, "members": 3},
+            "finals": {"nets": 0},
+        },
     }
 
     def found(study: Study) -> list[tuple[str, float | None]]:

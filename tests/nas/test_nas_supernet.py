@@ -19,6 +19,7 @@ from tflm_opt.nas.best import tuning
 from tflm_opt.nas.data import Dataset, resized
 from tflm_opt.nas.finish import TUNING
 from tflm_opt.nas.space import largest, sample, smallest
+from tflm_opt.nas.subnet import locate
 from tflm_opt.nas.supernet import Supernet, SupernetEvaluator, adopt
 from tflm_opt.nas.training import Steps, Training, augmented, size_of
 from tflm_opt.progress import Silent
@@ -30,7 +31,7 @@ pytestmark = [
 ]
 
 SPACE = ElasticSpace()
-HOW = Training(epochs=12, batch=32, drawn=1, rate=3e-2, smoothing=0.0, shift=1, seed=3)
+HOW = Training(epochs=12, batch=32, members=3, rate=3e-2, smoothing=0.0, shift=1, seed=3)
 
 
 def data(count: int = 320, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -297,7 +298,9 @@ def test_a_loss_that_is_no_number_ends_the_training() -> None:
     assert not saved
 
 
-@pytest.mark.parametrize("wrong", [{"epochs": 0}, {"rate": 0.0}, {"smoothing": 1.0}, {"drawn": -1}])
+@pytest.mark.parametrize(
+    "wrong", [{"epochs": 0}, {"rate": 0.0}, {"smoothing": 1.0}, {"members": 1}]
+)
 def test_trainings_that_make_no_sense_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError):
         Training(**wrong)
@@ -323,6 +326,35 @@ def test_steps_are_a_function_of_the_seed() -> None:
         for a, b in zip(members, again, strict=True):
             assert all(np.array_equal(a[k], b[k]) for k in a)
         assert not np.array_equal(other(step)[0][0]["images"], members[0]["images"])
+
+
+def test_steps_of_some_nets_train_those_and_the_labels_teach_them_all() -> None:
+    rng, (x, y) = np.random.default_rng(2), data()
+    nets = [sample(SPACE, rng) for _ in range(3)]
+    steps = Steps(SPACE, x, y, Training(batch=16), nets)
+    known = [steps.space.net(net) for net in nets]
+    sizes = [locate(steps.whole, net).sizes.reshape(1, -1) for net in known]
+    seen = []
+    for step in range(20):
+        members, _ = steps(step)
+        assert len(members) == 4
+        for one in members:
+            assert one["teaches"].min() == 1
+            seen += [i for i in range(3) if np.array_equal(one["sizes"][:1], sizes[i])][:1]
+    assert len(seen) == 80
+    assert set(seen) == {0, 1, 2}
+
+
+def test_a_supernet_of_some_nets_knows_those(tmp_path: Path) -> None:
+    nets = [smallest(SPACE), sample(SPACE, np.random.default_rng(1))]
+    supernet = Supernet(SPACE).train(*data(), HOW, nets=nets, directory=tmp_path)
+    x, y = data(200, seed=9)
+    assert min(supernet.accuracy(net, data(64)[0], x, y) for net in nets) > 0.6
+    assert Supernet.load(tmp_path).how == HOW
+    with pytest.raises(ValueError, match="another nets"):
+        Supernet(SPACE).train(*data(), HOW, nets=nets[:1], directory=tmp_path)
+    with pytest.raises(ValueError, match="another nets"):
+        Supernet(SPACE).train(*data(), HOW, directory=tmp_path)
 
 
 def test_images_are_moved_by_a_pixel_and_mirrored() -> None:

@@ -24,7 +24,8 @@ from ..progress import Progress
 from . import folder
 from .cost import INPUTS
 from .evaluate import EVALUATORS
-from .folder import POPULATION, Setup
+from .finals import FINALS, Finals
+from .folder import POPULATION, SUPERNET, Setup
 from .halving import HALVING, MACS, Halving
 from .least import require_fit
 from .ledger import full, is_full
@@ -119,7 +120,7 @@ def _check(asked: Mapping[str, Any]) -> None:
     if (input := asked.get("input", "any")) not in INPUTS:
         raise TflmOptError(f"input {input!r} is not one of {', '.join(INPUTS)}")
     made = None
-    if (evaluator := asked.get("evaluator", "supernet")) not in EVALUATORS:
+    if (evaluator := asked.get("evaluator", SUPERNET)) not in EVALUATORS:
         if ":" not in evaluator:
             known = ", ".join(EVALUATORS)
             raise TflmOptError(
@@ -127,6 +128,19 @@ def _check(asked: Mapping[str, Any]) -> None:
             )
         made = named(evaluator, "evaluator")
     _check_halving(evaluator, made, asked)
+    _check_finals(evaluator, asked.get("options", {}))
+
+
+def _check_finals(evaluator: str, options: Mapping[str, Any]) -> None:
+    if FINALS not in options:
+        return
+    Finals.from_json(options[FINALS])
+    if (evaluator in EVALUATORS and evaluator != SUPERNET) or HALVING in options:
+        raise TflmOptError(
+            f"options for finals with the evaluator {evaluator!r}, of nets that are trained from "
+            "the beginning: finals are for those of a supernet, or of a function of your own that "
+            "takes epochs="
+        )
 
 
 def _check_halving(evaluator: str, own: Any, asked: Mapping[str, Any]) -> None:

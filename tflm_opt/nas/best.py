@@ -46,7 +46,7 @@ def optimized(
         )
     setup, limits = study.setup, study.limits
     data = Dataset.load(study.directory)
-    model, usual = _begun(trial, study, data)
+    model, usual = begun(trial, study, data)
     chosen = recipe or usual
     given: dict[str, Any] = {
         "board": setup.board,
@@ -74,21 +74,27 @@ def optimized(
         )
 
 
-def _begun(trial: Trial, study: Study, data: Dataset) -> tuple[Any, Recipe]:
-    """What is trained on, and how: from a supernet's weights, from a rung's as on one more rung,
-    and an untrained net as the search did it, and longer.
+def begun(trial: Trial, study: Study, data: Dataset) -> tuple[Any, Recipe]:
+    """What is trained on, and how: from a supernet's weights or those of its finals, from a rung's
+    as on one more rung, and an untrained net as the search did it, and longer.
     """
     from .build import build
     from .climb import FOLDER, weights_after
+    from .folder import SUPERNET
     from .recipe import Recipe
     from .supernet import Supernet
 
     setup = study.setup
-    if setup.evaluator == "supernet":
+    if setup.evaluator == SUPERNET:
         supernet = Supernet.load(study.directory / "supernet", space=study.space)
         order = np.random.default_rng(0).permutation(len(data.x_train))
         images = data.x_train[np.sort(order[:_CALIBRATION])]
-        return supernet.extract(trial.architecture, images), tuning(supernet)
+        model = supernet.extract(trial.architecture, images)
+        if trial.rung and (finals := setup.finals()):
+            weights = weights_after(study.directory / FOLDER, trial.architecture, finals.epochs)
+            if weights is not None:
+                model.set_weights(weights)
+        return model, tuning(supernet)
     net: Any = study.space.net(trial.architecture)
     own = Recipe.from_json(setup.options.get("training") or {})
     if (halving := setup.halving()) is None:

@@ -18,7 +18,7 @@ import numpy as np
 
 from ..export.folder import failing_as, write_file
 
-FORMAT = 1
+FORMAT = 2
 SETTINGS, STATE = "supernet.json", "state.npz"
 
 

@@ -225,7 +225,12 @@ def make_evaluator(settings: Mapping[str, Any], directory: str | Path) -> Evalua
     if name == "supernet":
         from .supernet import SupernetEvaluator  # type: ignore[import-not-found]
 
-        return SupernetEvaluator.load(directory)
+        child = None
+        if settings.get("processes", True):
+            from .child import ChildEvaluator
+
+            child = ChildEvaluator(settings, directory)
+        return SupernetEvaluator.load(directory, child=child)
     return _own(str(name), settings, Path(directory))
 
 

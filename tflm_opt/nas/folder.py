@@ -23,6 +23,7 @@ from typing import Any
 from .. import __version__
 from ..errors import StudyError, TflmOptError
 from ..export.folder import write_file
+from .finals import FINALS, Finals
 from .generations import Generations
 from .halving import HALVING, Halving
 from .ledger import full, is_full
@@ -30,6 +31,7 @@ from .limits import Limits
 
 FORMAT = 1
 POPULATION = 50
+SUPERNET = "supernet"  # as an evaluator, and as the name of its options
 FILE, DATABASE, LOG = "study.json", "study.db", "log"
 
 
@@ -90,11 +92,19 @@ class Setup:
             return None
         return Halving.from_json(self.options.get(HALVING, {}))
 
+    def finals(self) -> Finals | None:
+        """How many nets are trained by themselves after they were judged, if any are."""
+        if self.evaluator != SUPERNET and FINALS not in self.options:
+            return None
+        finals = Finals.from_json(self.options.get(FINALS, {}))
+        return finals if finals.nets else None
+
     def generations(self) -> Generations:
         """Which slots belong together."""
         halving = self.halving()
         if halving is None:
-            return Generations((self.population,))
+            finals = self.finals()
+            return Generations((self.population, *([finals.nets] if finals else [])))
         return Generations(tuple(rung.keep for rung in halving.rungs(self.population)))
 
     def fixed(self) -> dict[str, Any]:

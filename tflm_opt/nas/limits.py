@@ -78,6 +78,10 @@ class Limits:
         """Plain values; `Limits(**data)` reads them."""
         return {"sram": self.sram, "flash": self.flash, "latency_ms": self.latency_ms}
 
+    def __bool__(self) -> bool:
+        """Whether there is any."""
+        return any(value is not None for value in self.to_json().values())
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Limits) and self.to_json() == other.to_json()
 

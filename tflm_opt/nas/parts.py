@@ -8,6 +8,7 @@ from typing import Any
 
 from ..errors import StudyError, TflmOptError
 from .evolution import Evolution, Price
+from .finals import Finalists
 from .folder import Setup
 from .halving import MACS
 from .ladder import Ladder, Score
@@ -39,7 +40,7 @@ def price_of(setup: Setup) -> Price:
     return lambda net: pricer.price(net, sram=sram)
 
 
-def candidates_of(directory: Path, setup: Setup, evaluator: Any) -> Evolution | Ladder:
+def candidates_of(directory: Path, setup: Setup, evaluator: Any) -> Evolution | Finalists | Ladder:
     """The list of candidates.
 
     Args:
@@ -54,7 +55,8 @@ def candidates_of(directory: Path, setup: Setup, evaluator: Any) -> Evolution | 
     )
     halving = setup.halving()
     if halving is None:
-        return evolution
+        finals = setup.finals()
+        return evolution if finals is None else Finalists(evolution, finals)
     rungs = halving.rungs(setup.population)
     score = _score_of(halving.proxy, evolution.space, evaluator, setup.seed)
     return Ladder(evolution, rungs, score=score, drawn=halving.drawn)

@@ -1,8 +1,9 @@
-"""Training of a supernet: each step trains the largest net, the smallest, and some drawn ones.
+"""Training of a supernet: each step trains several nets; `training` says which.
 
-This is the sandwich rule of Yu & Huang ("Universally Slimmable Networks", 2019), with in-place
-distillation: the labels teach the largest net, and its outputs of the same step teach the others.
-Yu et al. ("BigNAS", 2020) train single-stage supernets so.
+The largest net, the smallest, and some drawn ones are the sandwich of Yu & Huang ("Universally
+Slimmable Networks", 2019), with in-place distillation: the labels teach the largest net, and its
+outputs of the same step teach the others. Yu et al. ("BigNAS", 2020) train single-stage supernets
+so. Where members are drawn of some nets alone, the labels teach them all.
 
 Which subnet is trained is an *input* (`subnet.Subnet`'s sizes), so one traced function serves them
 all. A step calls it once for each member, the largest first; the optimizer adds the gradients up,
@@ -69,7 +70,7 @@ class Sandwich(keras.Model):
         sample_weight: Any = None,
         training: bool = True,
     ) -> Any:
-        """Cross-entropy: of the net that teaches with the labels, of others with its outputs."""
+        """Cross-entropy with the labels where a net "teaches", else with the last one's outputs."""
         classes = self.taught.shape[-1]
         labels = ops.one_hot(y, classes) * (1 - self.smoothing) + self.smoothing / classes
         teaches = ops.cast(x["teaches"], "float32")
@@ -114,9 +115,8 @@ def sandwich(steps: Steps) -> Sandwich:
     """A model that is ready to train, with untrained weights."""
     how = steps.how
     model = Sandwich(steps.whole, steps.batch, how.smoothing)
-    members = how.drawn + 2
     optimizer = keras.optimizers.AdamW(
-        how.rate, weight_decay=how.decay, gradient_accumulation_steps=members
+        how.rate, weight_decay=how.decay, gradient_accumulation_steps=how.members
     )
     optimizer.exclude_from_weight_decay(var_names=["factors"])
     # XLA needs sizes that are known when it compiles, and under TensorFlow slices have none.

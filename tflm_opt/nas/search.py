@@ -15,16 +15,17 @@ from typing import Any
 
 from ..errors import TflmOptError
 from ..progress import Progress, reporter
-from . import folder
+from . import checkpoints, folder
 from .begin import begun, resumed
-from .folder import POPULATION, Setup
+from .folder import POPULATION, SUPERNET, Setup
 from .halving import HALVING, Halving
 from .ledger import Ledger, full, is_full
 from .limits import Limits
-from .parts import candidates_of, evaluator_of, space_of
+from .members import fitting
+from .parts import candidates_of, evaluator_of, price_of, space_of
 from .pool import Pool
-from .space import Space
-from .study import Study, by_accuracy, check_objectives, described, of_nets
+from .space import Architecture, Space
+from .study import Study, best_of, check_objectives, described
 from .trials import COMPLETE, Trial
 from .worker import Worker, failing
 
@@ -100,7 +101,7 @@ def search(
         directory: of the study. One that exists is gone on with, under its own settings; a new one
             in the current directory by default.
         trials: candidates to evaluate in all, those of earlier calls included. With halving, a net
-            counts on each rung that it gets to.
+            counts on each rung that it gets to; with finals, once more there.
         population: candidates a generation (50). With halving, those that a ladder begins with; by
             default 50, or as many as let a whole ladder end within `trials`.
         generations: another way to say `trials`. Without either, and without `minutes`, 20; with
@@ -120,14 +121,17 @@ def search(
         survey: whether the widths and resolutions to search are chosen first, by what fits
             (`nas.survey`); by default where no space is given.
         supernet: the directory of one that was trained before, `STUDY/supernet` say, on the same
-            data and space: a study with other limits needs no other. It is copied.
+            data and space: a study with other limits needs no other, though a supernet knows those
+            nets best that are within the limits that it was trained for. It is copied.
         callbacks: called with the study and each trial that is finished, in this process.
         objectives: of which the front is sought: "accuracy", then any of "sram", "latency",
             "flash", "macs". ("accuracy",) alone for the best net within the limits.
-        options: for the evaluator: {"training": {"epochs": 5}}, {"supernet": {"epochs": 30}}, or
-            {"halving": {"epochs": 1, "factor": 2}}, see `nas.halving.Halving`. With options for
+        options: for the evaluator: {"training": {"epochs": 5}}, {"supernet": {"epochs": 30},
+            "finals": {"nets": 2, "epochs": 10}}, see `nas.finals.Finals`, or {"halving": {"epochs":
+            1, "factor": 2}}, see `nas.halving.Halving`. With options for
             halving a function of your own is asked on each rung, and takes `epochs` too: those
-            behind the net after each rung up to this one, (1, 2, 4).
+            behind the net after each rung up to this one, (1, 2, 4); with options for finals it is
+            asked once more about finalists, with epochs=(10,).
         pricer: "module:function" of a net, that returns its `Cost`, instead of `nas.Pricer`.
         verbose: 0 for silence.
 
@@ -196,8 +200,8 @@ def _asked(**values: Any) -> dict[str, Any]:
 
 
 def _limits(sram: Any, flash: Any, latency_ms: Any) -> dict[str, Any] | None:
-    limits = Limits(sram, flash, latency_ms).to_json()
-    return limits if any(value is not None for value in limits.values()) else None
+    limits = Limits(sram, flash, latency_ms)
+    return limits.to_json() if limits else None
 
 
 def _check_numbers(**values: Any) -> None:
@@ -256,21 +260,25 @@ def _prepare(
 ) -> None:
     """What an evaluator needs before the first trial: a supernet, trained."""
     folder = path / "supernet"
-    if setup.evaluator != "supernet" or (ledger.facts().get("supernet") and folder.exists()):
+    if setup.evaluator != SUPERNET or (ledger.facts().get("supernet") and folder.exists()):
         return
     from .data import Dataset
     from .supernet import Supernet, adopt
     from .training import Training
 
     data = Dataset.load(path)
+    space = space_of(path, setup)
     try:
         if given is not None:
-            adopt(given, folder, space_of(path, setup), data)
+            adopt(given, folder, space, data)
             ledger.note("supernet", True)
             return
-        how = Training(**{"seed": setup.seed, **setup.options.get("supernet", {})})
-        supernet = Supernet(space_of(path, setup), seed=setup.seed)
-        supernet.train(data.x_train, data.y_train, how, directory=folder, progress=progress)
+        how = Training(**{"seed": setup.seed, **setup.options.get(SUPERNET, {})})
+        nets = _members(folder, setup, space, progress)
+        supernet = Supernet(space, seed=setup.seed)
+        supernet.train(
+            data.x_train, data.y_train, how, nets=nets, directory=folder, progress=progress
+        )
     except OSError as error:
         if is_full(error):
             raise full(str(path)) from error
@@ -278,6 +286,19 @@ def _prepare(
     except (ValueError, TypeError) as error:
         raise TflmOptError(f"no supernet can be had: {error}") from error
     ledger.note("supernet", True)
+
+
+def _members(
+    folder: Path, setup: Setup, space: Space, progress: Progress
+) -> Sequence[Architecture] | None:
+    """The nets to train a supernet for; None where there are no limits, and any net will do."""
+    if not setup.limit():
+        return None
+    if (settings := checkpoints.read_settings(folder)) is not None:
+        return settings.get("nets")  # of a training that was interrupted
+    progress.step("drawing nets to train the supernet for")
+    price = price_of(setup)
+    return fitting(space, price, setup.limit(), seed=setup.seed, report=progress.detail)
 
 
 class _Run:
@@ -345,12 +366,15 @@ class _Run:
 
     def _show(self, trials: Sequence[Trial], finished: Sequence[Trial]) -> None:
         last = max(((t.generation, t.rung) for t in trials), default=(0, 0))
-        best = min(of_nets(finished), key=by_accuracy, default=None)
+        complete = [t for t in finished if t.state == COMPLETE]
+        best = best_of(self.study.setup, complete)
         if (last, best) != self._said:
             self._said = (last, best)
             words = f"generation {last[0] + 1}"
             if self.study.setup.halving() is not None:
                 words = f"ladder {last[0] + 1}, rung {last[1] + 1}"
+            elif last[1]:
+                words += ", finals"
             if best is not None:
                 words += f": best {described(best)}"
             self.progress.step(words)

@@ -73,30 +73,39 @@ class Study:
 
     @property
     def nets(self) -> list[Trial]:
-        """Of each net its last complete trial, by number: with halving it has one on each rung.
+        """A complete trial of each net, by number.
+
+        With halving a net has one on each rung, of which this is the last. With finals it is the
+        first, so that all accuracies are the supernet's, and compare.
 
         Example:
             >>> len(study.trials), len(study.nets)
             (97, 50)
         """
-        return of_nets(self.trials)
+        return nets_of(self.setup, self.complete)
+
+    @property
+    def finalists(self) -> list[Trial]:
+        """Nets that were trained by themselves in the finals of their generation, best first."""
+        return finalists_of(self.setup, self.complete)
 
     @property
     def best(self) -> Trial:
-        """The most accurate net; of equals the one of less SRAM, then of less time.
+        """The most accurate net, of finalists if there are any; of equals the one of less SRAM,
+        then of less time.
 
         Raises:
             TflmOptError: no trial is complete yet.
         """
-        if not (nets := self.nets):
+        if (best := best_of(self.setup, self.complete)) is None:
             raise TflmOptError(f"{self.directory}: no trial is complete yet")
-        return min(nets, key=by_accuracy)
+        return best
 
     def pareto(self, objectives: Sequence[str] | None = None) -> list[Trial]:
         """Nets that no other is better than, by accuracy first: the last trial of each.
 
         Example:
-            >>> study.pareto(("accuracy", "latency"))[0] == study.best
+            >>> study.pareto(("accuracy", "latency"))[0] == study.best  # unless finals decided
             True
 
         Args:
@@ -144,13 +153,13 @@ class Study:
         complete = [t for t in trials if t.state == COMPLETE]
         failed = sum(t.state == FAILED for t in trials)
         parts = [f"{self.directory}: {len(complete)} trials"]
-        if len(nets := of_nets(trials)) < len(complete):
+        if len(nets := nets_of(self.setup, complete)) < len(complete):
             parts[0] += f" of {len(nets)} nets"
         if failed:
             parts.append(f"{failed} failed")
         parts.append(f"{sum(t.rejected for t in trials)} nets over a limit")
-        if nets:
-            parts.append(f"best {described(min(nets, key=by_accuracy))}")
+        if best := best_of(self.setup, complete):
+            parts.append(f"best {described(best)}")
         return f"<Study {', '.join(parts)}>"
 
 
@@ -177,10 +186,22 @@ _COSTS = (
 )
 
 
-def of_nets(trials: Sequence[Trial]) -> list[Trial]:
-    """Of each net its last complete trial; trials are by number."""
-    last = {trial.key: trial for trial in trials if trial.state == COMPLETE}
+def nets_of(setup: folder.Setup, complete: Sequence[Trial]) -> list[Trial]:
+    """See `Study.nets`. Trials are by number."""
+    trials = [t for t in complete if not t.rung] if setup.finals() else complete
+    last = {trial.key: trial for trial in trials}
     return sorted(last.values(), key=lambda trial: trial.number)
+
+
+def finalists_of(setup: folder.Setup, complete: Sequence[Trial]) -> list[Trial]:
+    """See `Study.finalists`."""
+    return sorted((t for t in complete if t.rung), key=by_accuracy) if setup.finals() else []
+
+
+def best_of(setup: folder.Setup, complete: Sequence[Trial]) -> Trial | None:
+    """See `Study.best`; None of none."""
+    nets = finalists_of(setup, complete) or nets_of(setup, complete)
+    return min(nets, key=by_accuracy, default=None)
 
 
 def by_accuracy(trial: Trial) -> tuple[float, ...]:

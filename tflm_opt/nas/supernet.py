@@ -18,7 +18,8 @@ Keras is imported when something is computed, not before.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,6 +35,7 @@ from .subnet import Subnet, cut, folded, locate, weight_shapes
 from .training import Steps, Training, size_of
 
 if TYPE_CHECKING:
+    from .child import ChildEvaluator
     from .evaluate import Evaluation
     from .sandwich import Sandwich
 
@@ -80,6 +82,7 @@ class Supernet:
         y: np.ndarray,
         how: Training | None = None,
         *,
+        nets: Sequence[Architecture] | None = None,
         directory: str | Path | None = None,
         seconds: float = 60.0,
         progress: Progress | None = None,
@@ -90,6 +93,8 @@ class Supernet:
             x, y: images, (n, rows, columns, channels) at least as large as the largest net's, and
                 class numbers.
             how: epochs, rates, seed.
+            nets: architectures to train alone, as `members.fitting` draws them: all others are
+                left to what these have in common with them. By default a sandwich of the space.
             directory: of the checkpoints. If it holds one of the same training, that is resumed,
                 and ends with the weights that it would have had.
             seconds: between checkpoints. What was trained since the last one is lost when the
@@ -105,7 +110,7 @@ class Supernet:
 
         how, progress = how or Training(), progress or Silent()
         _check_data(self.whole, x, y)
-        steps = Steps(self.space, x, y, how)
+        steps = Steps(self.space, x, y, how, nets)
         model = sandwich.sandwich(steps)
         self.weights = untrained(self.whole, how.seed)
         model.assign(self.weights)
@@ -113,6 +118,8 @@ class Supernet:
         folder = None if directory is None else Path(directory)
         if folder is not None:
             made_of = {"training": asdict(how), "data": checkpoints.digest(x, y)}
+            if nets is not None:
+                made_of["nets"] = [dict(net) for net in nets]
             checkpoints.open_folder(folder, {"space": self.space.to_json(), **made_of})
             if (state := checkpoints.read_state(folder)) is not None:
                 start, self.history = _restore(folder, model, state)
@@ -264,28 +271,73 @@ class SupernetEvaluator:
         supernet: trained.
         data: the search's.
         images: of the training data, that batch norm is calibrated on; drawn once, with a seed.
+        folder: for the weights of nets that were in finals; None to keep none.
+        child: who trains them; by default this process does.
     """
 
-    def __init__(self, supernet: Supernet, data: Dataset, *, images: int = CALIBRATION) -> None:
+    def __init__(
+        self,
+        supernet: Supernet,
+        data: Dataset,
+        *,
+        images: int = CALIBRATION,
+        folder: Path | None = None,
+        child: ChildEvaluator | None = None,
+    ) -> None:
         self.supernet, self.data = supernet, data
+        self.folder, self.child = folder, child
         order = np.random.default_rng(0).permutation(len(data.x_train))
         self.calibration = data.x_train[np.sort(order[:images])]
 
     @staticmethod
-    def load(directory: str | Path, *, space: Space | None = None) -> SupernetEvaluator:
+    def load(
+        directory: str | Path, *, space: Space | None = None, child: ChildEvaluator | None = None
+    ) -> SupernetEvaluator:
         """From a study's directory: its data and its supernet/."""
-        folder = Path(directory)
-        return SupernetEvaluator(
-            Supernet.load(folder / "supernet", space=space), Dataset.load(folder)
-        )
+        from .climb import FOLDER
 
-    def evaluate(self, architecture: Architecture, net: Net, *, seed: int = 0) -> Evaluation:
-        """Accuracy on the validation data. Nothing is random: `seed` has no effect."""
+        folder = Path(directory)
+        supernet, data = Supernet.load(folder / "supernet", space=space), Dataset.load(folder)
+        return SupernetEvaluator(supernet, data, folder=folder / FOLDER, child=child)
+
+    def evaluate(
+        self, architecture: Architecture, net: Net, *, seed: int = 0, epochs: Sequence[int] = ()
+    ) -> Evaluation:
+        """Accuracy on the validation data, of the supernet's weights or, in finals, after training.
+
+        Args:
+            seed: of training; nothing else is random.
+            epochs: of training by itself, the last of them; () for none.
+        """
         from .evaluate import Evaluation
 
+        if epochs and self.child is not None:
+            return self.child.evaluate(architecture, net, seed=seed, epochs=list(epochs))
+        if epochs:
+            return self._trained(architecture, seed, epochs[-1])
         scores = self.supernet.scores(architecture, self.calibration, self.data.x_val)
         right = scores.argmax(-1) == self.data.y_val
         return Evaluation(float(right.mean()), {"by": "supernet"})
+
+    def _trained(self, architecture: Architecture, seed: int, epochs: int) -> Evaluation:
+        from .best import tuning
+        from .climb import weights_file
+        from .data import written
+        from .evaluate import Evaluation, fresh_session
+        from .recipe import accuracy, train
+
+        with fresh_session():
+            model = self.supernet.extract(architecture, self.calibration)
+            data = self.data.at(model.input_shape[1:])
+            recipe = tuning(self.supernet).of(epochs)
+            loss = train(model, data.x_train, data.y_train, recipe, seed=seed)
+            if not math.isfinite(loss):
+                return Evaluation(0.0, {"diverged": True, "epochs": epochs})
+            found = accuracy(model, data.x_val, data.y_val)
+            if self.folder is not None:
+                with written(weights_file(self.folder, architecture, epochs)) as file:
+                    np.savez(file, *model.get_weights())
+        return Evaluation(found, {"by": "training", "epochs": epochs})
 
 
 def untrained(net: Net, seed: int) -> Weights:

@@ -1,5 +1,10 @@
 """What a supernet is trained on, step by step. No framework.
 
+A *sandwich* trains the largest net, the smallest and a few drawn ones, for a search that may end
+anywhere in the space. Under limits most of that is in vain: the largest net, far above them, takes
+most of the time, and is a poor teacher until it is trained itself. Then the members of a step are
+drawn of nets that fit (`members.fitting`), and the labels teach them all.
+
 Everything that is drawn in a step depends on the seed and the step's number alone, so a training
 that is resumed goes on as it would have.
 """
@@ -7,7 +12,9 @@ that is resumed goes on as it would have.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -26,7 +33,7 @@ class Training:
     Attributes:
         epochs: passes over the training images.
         batch: images in a step.
-        drawn: subnets in a step beside the largest and the smallest.
+        members: subnets in a step.
         rate: of learning, at its highest: it rises for a twentieth of the steps, then falls as
             the cosine does to 0.
         decay: of kernels, in each step, times the rate (AdamW).
@@ -36,9 +43,9 @@ class Training:
         seed: of all that is random.
     """
 
-    epochs: int = 60
+    epochs: int = 120
     batch: int = 64
-    drawn: int = 2
+    members: int = 4
     rate: float = 2e-2
     decay: float = 1e-3
     smoothing: float = 0.1
@@ -47,8 +54,10 @@ class Training:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if min(self.epochs, self.batch) < 1 or min(self.drawn, self.shift) < 0:
-            raise ValueError("epochs and batch are at least 1, drawn and shift at least 0")
+        if min(self.epochs, self.batch) < 1 or self.members < 2 or self.shift < 0:
+            raise ValueError(
+                "epochs and batch are at least 1, members at least 2, shift at least 0"
+            )
         if not (self.rate > 0 and self.decay >= 0 and 0 <= self.smoothing < 1):
             raise ValueError("rate is above 0, decay at least 0, smoothing in 0..1 (1 excluded)")
 
@@ -60,9 +69,21 @@ class Training:
 
 
 class Steps:
-    """What each step trains on: step number to batch, a function of the seed."""
+    """What each step trains on: step number to batch, a function of the seed.
 
-    def __init__(self, space: Space, x: np.ndarray, y: np.ndarray, how: Training) -> None:
+    Args:
+        space, x, y, how: as for `Supernet.train`.
+        nets: that members are drawn of, all taught by the labels; None for a sandwich.
+    """
+
+    def __init__(
+        self,
+        space: Space,
+        x: np.ndarray,
+        y: np.ndarray,
+        how: Training,
+        nets: Sequence[Mapping[str, Any]] | None = None,
+    ) -> None:
         self.space, self.x, self.y, self.how = space, x, y, how
         self.batch = min(how.batch, len(x))
         self.per_epoch = len(x) // self.batch
@@ -70,6 +91,7 @@ class Steps:
         self.whole = space.net(largest(space))
         self.large = locate(self.whole, self.whole)
         self.small = locate(self.whole, space.net(smallest(space)))
+        self.nets = None if nets is None else [locate(self.whole, space.net(n)) for n in nets]
 
     def __call__(self, step: int) -> tuple[list[dict[str, np.ndarray]], np.ndarray]:
         """Inputs of each member of the step, and labels, as `Sandwich` takes them."""
@@ -78,12 +100,20 @@ class Steps:
         chosen = order[at * self.batch : (at + 1) * self.batch]
         rng = np.random.default_rng((self.how.seed, 1, step))
         images = augmented(self.x[chosen], rng, shift=self.how.shift, flip=self.how.flip)
-        drawn = [self.space.net(sample(self.space, rng)) for _ in range(self.how.drawn)]
-        subnets = [self.large, self.small, *(locate(self.large.net, net) for net in drawn)]
-        return [inputs(one, images, one is self.large) for one in subnets], self.y[chosen]
+        subnets, teachers = self._members(rng)
+        found = [inputs(one, images, i < teachers) for i, one in enumerate(subnets)]
+        return found, self.y[chosen]
+
+    def _members(self, rng: np.random.Generator) -> tuple[list[Subnet], int]:
+        """The members of a step, and how many of them the labels teach, the first ones."""
+        count = self.how.members
+        if self.nets is not None:
+            return [self.nets[i] for i in rng.integers(len(self.nets), size=count)], count
+        drawn = [self.space.net(sample(self.space, rng)) for _ in range(count - 2)]
+        return [self.large, self.small, *(locate(self.whole, net) for net in drawn)], 1
 
 
-def inputs(subnet: Subnet, images: np.ndarray, teaches: bool = False) -> dict[str, np.ndarray]:
+def inputs(subnet: Subnet, images: np.ndarray, teaches: bool) -> dict[str, np.ndarray]:
     """What `Sandwich` reads. A row an image, though all are alike."""
     n = len(images)
     return {

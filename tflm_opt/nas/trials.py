@@ -50,7 +50,8 @@ class Trial:
         seed: of the evaluation.
         seconds: that the evaluation took.
         generation: of the evolution that proposed it; with halving, the number of its ladder.
-        rung: of that ladder: a net has a trial on each rung that it got to.
+        rung: of that ladder: a net has a trial on each rung that it got to. 1 in finals, where its
+            accuracy is that after a training by itself.
         rejected: candidates that were over a limit when this one was looked for.
         error: the last line of what was raised.
         worker: "host:process" that evaluated it.
@@ -86,9 +87,9 @@ class Trial:
             >>> study.best.optimize().export("platformio", "firmware", board="disco_f746ng")
 
         The net comes out of the supernet, if that is what judged it, or has the weights that its
-        last rung left, and is trained on; otherwise it is trained from scratch. Board, limits and
-        input are the study's; `best/` in its directory gets the model, the `.tflite` and what was
-        measured.
+        finals or last rung left, and is trained on; otherwise it is trained from scratch. Board,
+        limits and input are the study's; `best/` in its directory gets the model, the `.tflite` and
+        what was measured.
 
         Args:
             options: `epochs`, `recipe` (a `nas.recipe.Recipe`), `qat`, `seed`, `verbose`, and

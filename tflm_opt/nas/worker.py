@@ -24,6 +24,7 @@ from typing import Any
 
 from ..errors import SearchFailed, StudyError, TflmOptError
 from .evolution import Candidate, Evolution, Rated, scores
+from .finals import Finalists
 from .folder import Setup, load
 from .generations import Generations
 from .ladder import Ladder
@@ -55,7 +56,7 @@ class Worker:
         self,
         ledger: Ledger,
         setup: Setup,
-        candidates: Evolution | Ladder,
+        candidates: Evolution | Finalists | Ladder,
         evaluator: Any,
         path: str,
         interruptible: Callable[[], AbstractContextManager[object]] = nullcontext,

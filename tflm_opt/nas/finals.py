@@ -1,0 +1,100 @@
+"""Finals: the best of each generation are trained by themselves for a while, and that decides.
+
+    slots        0 … 49 | 50 51 | 52 … 101 | 102 103 | …
+    rung           0        1       0           1
+    generation     0                1
+
+A supernet tells good nets from bad ones, but not the best from the good: some nets suit shared
+weights better than others do, narrow ones less than wide ones say. A short training from its
+weights puts the few right that matter, as Cai et al. ("Once-for-All", 2020) fine-tune the net that
+their search chose. Evolution goes on by the supernet's accuracies alone, so its list of candidates
+is the same with finals and without.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from ..errors import TflmOptError
+from .evolution import Candidate, Evolution, Rated
+from .generations import Generations
+
+FINALS = "finals"  # the name of their options
+
+
+@dataclass(frozen=True, slots=True)
+class Finals:
+    """How many nets get there: `options={"finals": …}` of a search.
+
+    Attributes:
+        nets: of each generation, the best that were not in finals before; 0 for no finals.
+        epochs: that each is trained.
+    """
+
+    nets: int = 2
+    epochs: int = 10
+
+    def __post_init__(self) -> None:
+        for name, least in (("nets", 0), ("epochs", 1)):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                raise TflmOptError(
+                    f"finals with {name} = {value!r}: a whole number from {least} on is needed"
+                )
+
+    @staticmethod
+    def from_json(data: Any) -> Finals:
+        """Of a table of its attributes; what is missing has its default.
+
+        Raises:
+            TflmOptError: no table, a word that isn't known, or a value that can't be.
+        """
+        if not isinstance(data, Mapping):
+            raise TflmOptError(f'finals is {data!r}: write a table, {{"nets": 2, "epochs": 10}}')
+        known = [f.name for f in fields(Finals)]
+        if unknown := sorted(set(data) - set(known)):
+            raise TflmOptError(
+                f"finals has no setting {unknown[0]!r}; known are {', '.join(known)}"
+            )
+        return Finals(**data)
+
+
+class Finalists:
+    """The list of candidates of an evolution with finals; see `Evolution`."""
+
+    def __init__(self, evolution: Evolution, finals: Finals) -> None:
+        self.space = evolution.space
+        self._evolution = evolution
+        self._finals = finals
+        self._slots = Generations((evolution.population, finals.nets))
+
+    def candidate(
+        self, slot: int, rated: Sequence[Rated], taken: Collection[str]
+    ) -> Candidate | None:
+        """What is evaluated in a slot; in finals None where no net is left for it.
+
+        Args:
+            slot, rated, taken: as `Evolution.candidate` has them.
+        """
+        met = [one for one in rated if not self._slots.rung(one.slot)]
+        generation = self._slots.of(slot)
+        if not self._slots.rung(slot):
+            size = self._evolution.population
+            place = generation * size + slot % self._slots.size
+            return self._evolution.candidate(place, met, taken)
+        best = self._finalists(generation, met)
+        place = slot - self._slots.first(slot)
+        found = self._evolution.priced(best[place].architecture) if place < len(best) else None
+        return None if found is None else replace(found, epochs=(self._finals.epochs,))
+
+    def _finalists(self, generation: int, met: Sequence[Rated]) -> list[Rated]:
+        """Of a generation. What became of earlier ones doesn't matter: who failed was there too."""
+        found: list[Rated] = []
+        before: list[Rated] = []
+        for number in range(generation + 1):
+            before += found
+            left = [o for o in met if self._slots.of(o.slot) <= number and o not in before]
+            found = sorted(left, key=lambda one: (one.scores[0], one.slot))[: self._finals.nets]
+        return found
