@@ -3,8 +3,8 @@
     python benchmarks/nas.py [--task shapes ...] [--minutes 60] [--workers 2] [--directory DIR]
                              [--only budgets,correlation,workers,firmware] [--json]
 
-For each task: a supernet is trained once; for each budget (SRAM and latency on an emulated
-Cortex-M4), nets come from five variants (`nas_experiments.py` says which). `accuracy` is the mean
+For each task, and each budget (SRAM and latency on an emulated Cortex-M4), nets come from five
+variants (`nas_experiments.py` says which). `accuracy` is the mean
 of a variant's net over three seeds, finished as it would ship, on images that nothing has seen
 before; its interval is Wilson's, of all seeds' images. `search gains` is `search` less another
 variant, in points, with Newcombe's paired interval of all images, and each seed's. A variant has
@@ -23,7 +23,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import itertools
 import json
 import os
 import sys
@@ -42,6 +41,7 @@ from tflm_opt import intervals
 from tflm_opt.nas.cost import Pricer
 
 SECTIONS = ("budgets", "correlation", "workers", "firmware")
+MIDDLE = 1  # of the budgets
 
 
 class Run:
@@ -61,13 +61,6 @@ class Run:
         minutes = (time.time() - self.began) / 60
         print(f"{minutes:5.1f} min  {self.task.name}: {words}", file=sys.stderr, flush=True)
 
-    def supernet(self) -> Path:
-        """The folder of the trained supernet."""
-        self.told(f"supernet, {self.effort.supernet_epochs} epochs")
-        return nas_tasks.supernet(
-            self.task, self.space, self.effort.supernet_epochs, self.directory / "supernet"
-        )
-
     def job(self, net: Any, seed: int, *, test: bool) -> Job:
         layers = json.dumps(net.to_json())
         epochs = self.effort.final_epochs if test else self.effort.compared_epochs
@@ -86,10 +79,11 @@ class Run:
                 count = self.worth(number)
                 made = self.chosen(experiments.drawn(self.space, limits, count))
             else:
-                self.supernet()
+                if variant == "random":
+                    self.entry("search", number)
                 with self.clocked(f"{variant}-{number}"):
-                    best = self.searched(self.study(variant, number), limits, variant).best
-                net = self.space.net(best.architecture)
+                    best = self.searched(variant, number).best
+                net = best.study.space.net(best.architecture)
                 made = Entry(best.key, net, best.cost, best.accuracy)
             found = self.kept.put(name, [made.to_json()] if made else [])
         return Entry.from_json(found[0]) if found else None
@@ -106,24 +100,25 @@ class Run:
             self.told(f"{name} took {seconds / 60:.1f} min of a core")
 
     def worth(self, number: int) -> int:
-        """How many nets can be trained, to choose one, while a supernet is, and asked."""
+        """How many nets can be trained, to choose one, in the time that a search takes."""
         found, searching = self.entry("search", number), self.kept.get(f"seconds-search-{number}")
         assert found is not None  # or the search would have said that nothing fits
-        pace = experiments.Pace(self.task.name, self.samples, json.dumps(found.net.to_json()))
-        (took,) = experiments.train_all(
-            self.kept, [pace], self.workers, self.told, experiments.paced
-        )
-        whole = self.effort.supernet_epochs * took["supernet"] + searching
-        return max(2, round(whole / (self.effort.compared_epochs * took["net"])))
+        (one,) = self.trained([self.job(found.net, 0, test=False)])
+        return max(2, round(searching / one["seconds"]))
 
-    def searched(self, folder: Path, limits: Any, variant: str, *, whole: bool = False) -> Any:
-        """A study; a whole one trains its supernet itself."""
-        supernet = None if whole else self.supernet()
+    def searched(self, variant: str, number: int) -> Any:
+        """A study. Random search has the space and the supernet that the search came to."""
+        from tflm_opt import nas
+
+        space, supernet = self.space, None
+        if variant == "random":
+            found = nas.load(self.study("search", number))
+            space, supernet = found.space, found.directory / "supernet"
         return experiments.searched(
-            folder,
+            self.study(variant, number),
             self.task,
-            self.space,
-            limits,
+            space,
+            self.task.budgets[number],
             variant,
             self.effort,
             supernet,
@@ -150,16 +145,14 @@ class Run:
         """A net trained from scratch, by seed."""
         return self.trained([self.job(entry.net, seed, test=True) for seed in self.seeds()])
 
-    def finished(self, variant: str, number: int, entry: Entry) -> list[dict[str, Any]]:
-        """A study's favourite, trained on from the supernet's weights, by seed."""
+    def finished(self, variant: str, number: int) -> list[dict[str, Any]]:
+        """A study's favourite, trained on as it would be to ship, by seed."""
         from tflm_opt import nas
 
-        study = nas.load(self.study(variant, number))
-        (found,) = (t.architecture for t in study.complete if t.key == entry.label)
-        folder, epochs = str(self.supernet()), self.effort.supernet_epochs
+        folder = self.study(variant, number)
+        best = nas.load(folder).best.number
         jobs = [
-            Tuning(self.task.name, self.samples, json.dumps(dict(found)), folder, epochs, seed)
-            for seed in self.seeds()
+            Tuning(self.task.name, self.samples, str(folder), best, seed) for seed in self.seeds()
         ]
         return experiments.train_all(self.kept, jobs, self.workers, self.told, experiments.tune)
 
@@ -171,7 +164,7 @@ class Run:
         finals = {
             variant: self.alone(entry)
             if variant in experiments.SCRATCH
-            else self.finished(variant, number, entry)
+            else self.finished(variant, number)
             for variant, entry in entries.items()
             if entry is not None
         }
@@ -205,15 +198,20 @@ class Run:
         }
 
     def correlation(self) -> dict[str, Any]:
-        """Supernet against training alone."""
+        """Supernet against training alone, of nets within the middle budget."""
+        from tflm_opt import nas
         from tflm_opt.nas.supernet import SupernetEvaluator
 
-        folder = self.supernet()
-        chosen = list(itertools.islice(experiments.sampled(self.space), self.effort.correlated))
-        nets = [self.space.net(one) for one in chosen]
+        self.entry("search", MIDDLE)
+        study, limits = nas.load(self.study("search", MIDDLE)), self.task.budgets[MIDDLE]
+        chosen = self.kept.of(
+            "correlated",
+            lambda: experiments.fitting(study.space, limits, self.effort.correlated),
+        )
+        nets = [study.space.net(one) for one in chosen]
         shared = self.kept.get("shared")
         if shared is None:
-            evaluator = SupernetEvaluator.load(folder.parent)
+            evaluator = SupernetEvaluator.load(study.directory)
             started = time.time()
             pairs = zip(chosen, nets, strict=True)
             accuracies = [evaluator.evaluate(a, n, seed=0).accuracy for a, n in pairs]
@@ -233,18 +231,17 @@ class Run:
         }
 
     def firmware(self) -> dict[str, Any]:
-        """A whole study of the middle budget, from data to firmware."""
+        """The search of the middle budget, and its firmware."""
         return self.kept.of("firmware", self._firmware)
 
     def _firmware(self) -> dict[str, Any]:
-        self.told("a study from data to firmware")
-        began = time.monotonic()
-        whole = self.directory / "whole"
-        study = self.searched(whole, self.task.budgets[1], "search", whole=True)
-        minutes = (time.monotonic() - began) / 60
+        from tflm_opt import nas
+
+        self.entry("search", MIDDLE)
+        seconds = self.kept.get(f"seconds-search-{MIDDLE}") / self.workers
         return {
-            "minutes of searching, the supernet's training included": minutes,
-            **nas_workers.firmware(study, self.task),
+            "minutes of searching, the supernet's training included": seconds / 60,
+            **nas_workers.firmware(nas.load(self.study("search", MIDDLE)), self.task),
         }
 
 

@@ -3,13 +3,14 @@
 A *variant* is a way to come by a net for a budget:
 
 - `family`: MobileNetV2, the largest that fit of each resolution and number of strides; what a
-  person would try first. All are trained for half as long as a final net, and the best on
+  person would try first. All are trained for a third as long as a final net, and the best on
   validation data is taken.
 - `drawn`: nets of the space that fit, drawn evenly, and trained like the family's: as many as take
-  the time that the search's supernet takes, and its candidates.
-- `random`: nets of the space that fit, drawn evenly; as many are asked of the supernet as below.
-- `search`: evolution, with the memory of streamed schedules.
-- `layers`: the same evolution, with the memory of nets that run layer by layer.
+  the time of `search`.
+- `random`: nets of the space that fit, drawn evenly; of the same supernet, as many are asked as by
+  `search`.
+- `search`: a supernet of nets that fit, and evolution, with the memory of streamed schedules.
+- `layers`: the same, with the memory of nets that run layer by layer.
 
 A study's favourite is trained on from the supernet's weights, as `Trial.optimize` does it. A net
 of the first two has no such weights: it is trained from scratch, for as many epochs as the supernet
@@ -26,7 +27,8 @@ import functools
 import hashlib
 import itertools
 import json
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from multiprocessing import get_context
@@ -39,11 +41,10 @@ import numpy as np
 from tflm_opt import boards, codegen, intervals
 from tflm_opt.furnish import furnish
 from tflm_opt.kernels.table import pace_of
-from tflm_opt.nas import space as spaces
 from tflm_opt.nas import zoo
 from tflm_opt.nas.cost import Cost, Pricer
 from tflm_opt.nas.data import resized
-from tflm_opt.nas.evolution import Evolution
+from tflm_opt.nas.evolution import Candidate, Evolution
 from tflm_opt.nas.finish import TUNING
 from tflm_opt.nas.folder import POPULATION
 from tflm_opt.nas.limits import Limits
@@ -55,9 +56,9 @@ from tflm_opt.patch_split.search import Search
 
 HALVINGS = (5, 4, 3)  # small images have no use for all strides
 WIDTHS = (0.1, 0.15, 0.2, 0.25, 0.35, 0.5, 0.75, 1.0)
+FINALISTS = 2  # of each generation
 VARIANTS = ("family", "search", "drawn", "random", "layers")
 SCRATCH = ("family", "drawn")  # have no supernet
-_ROUNDS, _STEPS = 5, 4  # of training that is timed
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +78,13 @@ class Effort:
     @property
     def compared_epochs(self) -> int:
         """Of nets trained from scratch to put them in order: after a few, all are near chance."""
-        return max(1, self.final_epochs // 2)
+        return max(1, self.final_epochs // 3)
 
     @staticmethod
     def of(minutes: float) -> Effort:
         part = minutes / 60
         return Effort(
-            supernet_epochs=max(1, round(60 * part)),
+            supernet_epochs=max(1, round(130 * part)),
             trials=max(12, round(600 * part)),
             seeds=3,
             correlated=20,
@@ -142,11 +143,12 @@ class Job:
 
 
 def train_job(job: Job) -> dict[str, Any]:
-    """Accuracy on validation data; with `test`, which test images it got right."""
+    """Accuracy on validation data, and seconds; with `test`, which test images it got right."""
     from tflm_opt.nas import recipe
     from tflm_opt.nas.build import build
     from tflm_opt.nas.evaluate import fresh_session
 
+    began = time.monotonic()
     task = nas_tasks.load(job.task, job.samples)
     net = Net.from_json(json.loads(job.layers))
     size, how = net.input_shape[:2], job.recipe
@@ -156,40 +158,40 @@ def train_job(job: Job) -> dict[str, Any]:
         found = {"val": recipe.accuracy(model, resized(task.x_val, size), task.y_val)}
         if job.test:
             found |= _answers(model, task)
-    return found
+    return {**found, "seconds": time.monotonic() - began}
 
 
 @dataclass(frozen=True, slots=True)
 class Tuning:
-    """A subnet of a supernet, finished as `Trial.optimize` does it: extracted, and trained on."""
+    """A study's net, finished as `Trial.optimize` does it."""
 
     task: str
     samples: int
-    architecture: str  # as JSON
-    supernet: str  # the directory
-    supernet_epochs: int
+    study: str  # its directory
+    trial: int
     seed: int
 
     @property
     def name(self) -> str:
-        data = {key: value for key, value in asdict(self).items() if key != "supernet"}
-        data |= {"tuning": TUNING.to_json()}
+        data = {**asdict(self), "study": Path(self.study).name, "tuning": TUNING.to_json()}
         digest = hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
         return f"tuned-{digest[:20]}"
 
 
 def tune(job: Tuning) -> dict[str, Any]:
     """Accuracy on validation data, and which test images it got right."""
+    from tflm_opt import nas
     from tflm_opt.nas import recipe
-    from tflm_opt.nas.best import tuning
+    from tflm_opt.nas.best import begun
+    from tflm_opt.nas.data import Dataset
     from tflm_opt.nas.evaluate import fresh_session
-    from tflm_opt.nas.supernet import CALIBRATION, Supernet
 
     task = nas_tasks.load(job.task, job.samples)
     with fresh_session():
-        supernet = Supernet.load(job.supernet)
-        model = supernet.extract(json.loads(job.architecture), task.x_train[:CALIBRATION])
-        size, how = model.input_shape[1:3], tuning(supernet)
+        study = nas.load(job.study)
+        (trial,) = (one for one in study.complete if one.number == job.trial)
+        model, how = begun(trial, study, Dataset.load(job.study))
+        size = model.input_shape[1:3]
         recipe.train(model, resized(task.x_train, size), task.y_train, how, seed=job.seed)
         return {
             "val": recipe.accuracy(model, resized(task.x_val, size), task.y_val),
@@ -268,57 +270,24 @@ def family(task: nas_tasks.Task, limits: Limits, pricer: Pricer) -> list[Entry]:
     return list(found.values())
 
 
+def fitting(space: Any, limits: Limits, count: int, seed: int = 7) -> list[dict[str, Any]]:
+    """So many nets of the space that fit, or all; drawn evenly as a search's first generation."""
+    return [one.architecture for one in _candidates(space, limits, count, seed)]
+
+
 def drawn(space: Any, limits: Limits, count: int) -> list[Entry]:
-    """So many nets of the space that fit, drawn evenly as a search's first generation; or all."""
+    """The same as entries, others."""
+    found = _candidates(space, limits, count, seed=11)
+    return [Entry(one.key, space.net(one.architecture), one.cost) for one in found]
+
+
+def _candidates(space: Any, limits: Limits, count: int, seed: int) -> list[Candidate]:
     price = functools.partial(Pricer(nas_tasks.BOARD, input="any").price, sram=limits.sram)
-    draws = Evolution(space, price, limits, population=count, seed=11)
-    found: dict[str, Entry] = {}
+    draws = Evolution(space, price, limits, population=count, seed=seed)
+    found: dict[str, Candidate] = {}
     while len(found) < count and (one := draws.candidate(len(found), (), found)):
-        found[one.key] = Entry(one.key, space.net(one.architecture), one.cost)
+        found[one.key] = one
     return list(found.values())
-
-
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """How long steps take: of the task's supernet, and of a net from scratch."""
-
-    task: str
-    samples: int
-    layers: str
-
-    @property
-    def name(self) -> str:
-        return f"pace-{hashlib.sha256(self.layers.encode()).hexdigest()[:20]}"
-
-
-def paced(pace: Pace) -> dict[str, float]:
-    """Seconds an epoch of both, which take turns: what else the machine does slows both down."""
-    from nas_training import stepping, timed
-
-    from tflm_opt.nas.build import build
-    from tflm_opt.nas.fused import adam, fused_norms
-    from tflm_opt.nas.sandwich import sandwich
-    from tflm_opt.nas.supernet import untrained
-    from tflm_opt.nas.training import Steps, Training
-
-    task = nas_tasks.load(pace.task, pace.samples)
-    how = Training(**nas_tasks.training(task, 1))
-    steps = Steps(nas_tasks.space(task), task.x_train, task.y_train, how)
-    supernet = sandwich(steps)
-    supernet.assign(untrained(steps.whole, 0))
-    numbers = itertools.cycle(range(steps.per_epoch))
-
-    def step() -> None:
-        members, labels = steps(next(numbers))
-        for one in members:
-            supernet.train_on_batch(one, labels)
-
-    step()
-    model = build(Net.from_json(json.loads(pace.layers)), seed=0)
-    with stepping(fused_norms(model), model, adam(1e-3)) as other:
-        rounds = [(timed(step, _STEPS), timed(other, _STEPS)) for _ in range(_ROUNDS)]
-    shared, alone = (float(np.median(one)) for one in zip(*rounds, strict=True))
-    return {"supernet": shared * steps.per_epoch, "net": alone * steps.per_epoch}
 
 
 def layered_price(net: Net) -> Cost:
@@ -361,9 +330,14 @@ def searched(
     supernet: Path | None,
     workers: int,
 ) -> Any:
-    """A study. Without a supernet, it trains its own."""
+    """A study. Without a supernet, it surveys the space, and trains its own."""
     import tflm_opt
 
+    generations = max(4, effort.trials // POPULATION)
+    population = effort.trials // generations
+    finals = FINALISTS
+    if variant == "random":  # of one generation, all are drawn evenly
+        population, finals = population * generations, finals * generations
     return tflm_opt.search(
         (task.x_train, task.y_train),
         (task.x_val, task.y_val),
@@ -371,12 +345,15 @@ def searched(
         **limits.to_json(),
         space=space,
         directory=directory,
-        trials=effort.trials,
-        # Of one generation, all are drawn evenly: random search.
-        population=effort.trials if variant == "random" else min(POPULATION, effort.trials // 4),
+        trials=generations * (population + finals) if supernet is None else population + finals,
+        population=population,
         evaluator="supernet",
         supernet=supernet,
-        options={"supernet": nas_tasks.training(task, effort.supernet_epochs)},
+        options={
+            "supernet": nas_tasks.training(task, effort.supernet_epochs),
+            "finals": {"nets": finals},
+        },
+        survey=supernet is None,
         objectives=("accuracy",),
         pricer="nas_experiments:layered_price" if variant == "layers" else None,
         input="any",
@@ -398,16 +375,6 @@ def compared(first: Sequence[dict[str, Any]], second: Sequence[dict[str, Any]]) 
         "by_seed": by_seed,
         "interval": [pair.interval.low, pair.interval.high],
     }
-
-
-def sampled(space: Any, seed: int = 7) -> Iterator[dict[str, Any]]:
-    """Different architectures of a space, drawn evenly, without end."""
-    rng, seen = np.random.default_rng(seed), set()
-    while True:
-        one = spaces.sample(space, rng)
-        if spaces.key(one) not in seen:
-            seen.add(spaces.key(one))
-            yield one
 
 
 def spearman(x: Sequence[float], y: Sequence[float]) -> float:

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import nas_data
 import numpy as np
 
 from tflm_opt.nas import spaces
-from tflm_opt.nas.data import Dataset, resized
+from tflm_opt.nas.data import resized
 from tflm_opt.nas.limits import Limits
 from tflm_opt.nas.spaces import DsCnn, MobileNet
-from tflm_opt.nas.supernet import Supernet
-from tflm_opt.nas.training import Training
 
 BOARD = "nucleo_f446re"  # a Cortex-M4 at 180 MHz
 TASKS = tuple(nas_data.DATA)
@@ -25,8 +22,8 @@ BUDGETS = {
     "digits": (("4KiB", 6), ("5KiB", 10), ("6KiB", 20)),
     "words": (("6KiB", 15), ("9KiB", 30), ("14KiB", 60)),
 }
-# What the budgets leave room for: TinyNAS's first stage.
-NARROWED = {"width": [0.25, 0.35, 0.5], "resolution": [32, 48, 64]}
+# Of the space that TinyNAS's first stage chooses from.
+WIDTHS, RESOLUTIONS = [0.15, 0.25, 0.35, 0.5], [32, 48, 64]
 AUGMENT = {"shapes": ("shift", "flip"), "digits": ("shift",), "words": ("shift",)}
 # Images to train with at an effort of 60 minutes.
 _SAMPLES = 8_000
@@ -80,12 +77,13 @@ def load(name: str, count: int) -> Task:
 
 
 def space(task: Task) -> Any:
-    """What is searched."""
+    """What is searched, after a survey has chosen a width and a resolution."""
     if task.name == "words":
         return DsCnn.default(task.shape, task.classes)
     if task.name == "digits":
         return MobileNet.default(task.shape, task.classes)
-    return spaces.complete({"kind": "mobilenet", **NARROWED}, task.shape, task.classes)
+    chosen = {"width": WIDTHS, "resolution": RESOLUTIONS}
+    return spaces.complete({"kind": "mobilenet", **chosen}, task.shape, task.classes)
 
 
 def training(task: Task, epochs: int) -> dict[str, Any]:
@@ -93,15 +91,3 @@ def training(task: Task, epochs: int) -> dict[str, Any]:
     rows = task.shape[0]
     shift = max(1, round(0.1 * rows)) if "shift" in task.augment else 0
     return {"epochs": epochs, "shift": shift, "flip": "flip" in task.augment}
-
-
-def supernet(task: Task, searched: Any, epochs: int, folder: Path) -> Path:
-    """The folder of the trained supernet; the data lie beside it."""
-    if not (folder.parent / "data.npz").exists():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        Dataset(task.x_train, task.y_train, task.x_val, task.y_val, task.classes).save(
-            folder.parent
-        )
-    how = Training(**training(task, epochs))
-    Supernet(searched).train(task.x_train, task.y_train, how, directory=folder)
-    return folder
