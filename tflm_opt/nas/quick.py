@@ -3,17 +3,19 @@
 `furnish` plans whole graphs, several for each schedule on the front, since only a plan says for
 sure how buffers fit together. Here a schedule needs what its worst step needs, each op has the most
 scratch that its step can hold, and the front is walked until it is clear which schedule wins. All
-of it are sums and maxima over stages whose prices are known (`shared`).
+of it are sums and maxima over stages whose prices are known (`shared`). Only a schedule that needs
+nearly all of a budget is planned, since there the worst step may promise what no plan can keep.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
-from .. import codegen
+from .. import arena, codegen
 from ..errors import UnsupportedModel
+from ..fit import CLOSE
 from ..graph.ir import Graph, Op
 from ..patch_split import cuts
 from ..patch_split.cuts import FAR, Path
@@ -22,6 +24,10 @@ from ..patch_split.schedule import Schedule
 from ..patch_split.search import APART, FRONT, not_streamable
 from .paths import Paths
 from .shared import Detail, Shared, SharedCosts
+
+# Of a budget: worst steps of more are planned. Plans without optional scratch need up to a
+# fifteenth more than their worst step, for schedules of little memory.
+_NEAR = 15 / 16
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,6 +90,16 @@ class Choice:
     def fastest(self) -> float:
         """Instructions with all the scratch that helps."""
         return self.plain - sum(fall[1] for fall in self._falls)
+
+    @cached_property
+    def planned(self) -> int:
+        """Bytes of a plan without optional scratch."""
+        graph, schedule = self._costs.graph, cuts.schedule(self._costs, self.path)
+        return arena.plan(graph, schedule, scratch=codegen.scratch, access=codegen.access).peak
+
+    def fits(self, room: int) -> bool:
+        """Whether a plan does."""
+        return self.peak <= _NEAR * room or (self.peak <= room and self.planned <= room)
 
     def at(self, limit: int) -> Quick:
         """With as much scratch as fits a limit."""
@@ -167,12 +183,24 @@ class Chooser:
         """The fastest within bytes of arena; the smallest if nothing fits."""
         cheapest = self._cheapest(room)
         if cheapest is None:
-            return self.smallest.at(self.smallest.peak)
+            return self._smallest(room)
         # Those of less memory have more calls and moves to do, but more room for scratch.
         choices = [cheapest, *(choice for choice in self.front() if choice.peak <= room)]
         if choices[-1].peak > (self.least or 0):
             choices.append(self.smallest)
-        return min((choice.at(room) for choice in choices), key=lambda quick: quick.work)
+        for choice, quick in sorted(
+            ((choice, choice.at(room)) for choice in choices), key=lambda one: one[1].work
+        ):
+            if choice.fits(room):
+                return quick
+        return self._smallest(room)
+
+    def _smallest(self, room: int) -> Quick:
+        """The schedule of least memory, which is planned unless it is far from fitting."""
+        least = self.smallest.at(self.smallest.peak)
+        # Who asks may find more room, once the stack is known.
+        near = _NEAR * least.arena <= room + CLOSE
+        return replace(least, arena=max(least.arena, self.smallest.planned)) if near else least
 
 
 class Choosers:
