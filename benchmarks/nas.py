@@ -194,7 +194,7 @@ class Run:
             "latency_ms": cost.latency_ms,
             "flash": cost.flash,
             "macs": cost.macs,
-            "said_by_supernet": entry.said,
+            "said_by_study": entry.said,
         }
 
     def correlation(self) -> dict[str, Any]:
@@ -276,14 +276,14 @@ def show(found: dict[str, Any]) -> None:
 
 _COLUMNS = (
     *("task", "SRAM, ms", "variant", "input", "SRAM", "layer by layer", "ms", "flash", "MACs"),
-    *("by supernet %", "accuracy % (95%)", "by seed", "search gains (95%; by seed)"),
+    *("by the study %", "accuracy % (95%)", "by seed", "search gains (95%; by seed)"),
 )
 
 
 def _budget_table(rows: Sequence[dict[str, Any]]) -> str:
     lines = ["", _line(_COLUMNS), "|---" * len(_COLUMNS) + "|"]
     for row in rows:
-        budget, said = row["budget"], row["said_by_supernet"]
+        budget, said = row["budget"], row["said_by_study"]
         begin = row["task"], f"{budget['sram'] // 1024} KiB, {budget['latency_ms']:g}"
         needs = (
             "×".join(map(str, row["input"])),

@@ -235,7 +235,7 @@ def train_all(
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A net that a variant hands in. `said`: how accurate it is with the supernet's weights."""
+    """A net that a variant hands in. `said`: how accurate its study found it."""
 
     label: str
     net: Net
