@@ -26,6 +26,15 @@ def test_they_fit_and_are_larger_than_most_that_do() -> None:
     assert told[-1] == (40, 40)
 
 
+def test_for_a_front_they_are_of_all_sizes() -> None:
+    space = ToySpace()
+    every = fitting(space, price, LIMITS, larger=False, count=40)
+    half = fitting(space, price, LIMITS, count=20)
+    assert len(every) == 40
+    assert half == every[:20]  # the same nets, by size
+    assert not any(LIMITS.broken(price(space.net(net))) for net in every)
+
+
 def test_they_are_a_function_of_the_seed() -> None:
     one, same, other = (fitting(ToySpace(), price, LIMITS, count=8, seed=s) for s in (1, 1, 2))
     assert one == same != other

@@ -174,7 +174,7 @@ def edited(path: Path, change: Callable[[dict[str, Any]], Any]) -> None:
     [
         (lambda p: (p / "study.json").write_text("{", "utf-8"), "study.json can't be read"),
         (lambda p: (p / "study.json").write_text("[]", "utf-8"), "not one that a search wrote"),
-        (lambda p: edited(p, lambda d: d.update(format=9)), "of format 9.*reads format 1"),
+        (lambda p: edited(p, lambda d: d.update(format=9)), "of format 9.*reads format 2"),
         (lambda p: edited(p, lambda d: d.update(seed=9)), "changed by hand"),
         (lambda p: edited(p, lambda d: d.pop("space")), "damaged"),
         (lambda p: edited(p, lambda d: d.update(limits={"ram": 1})), "damaged"),

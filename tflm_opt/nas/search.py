@@ -297,8 +297,14 @@ def _members(
     if (settings := checkpoints.read_settings(folder)) is not None:
         return settings.get("nets")  # of a training that was interrupted
     progress.step("drawing nets to train the supernet for")
-    price = price_of(setup)
-    return fitting(space, price, setup.limit(), seed=setup.seed, report=progress.detail)
+    return fitting(
+        space,
+        price_of(setup),
+        setup.limit(),
+        larger=len(setup.objectives) == 1,
+        seed=setup.seed,
+        report=progress.detail,
+    )
 
 
 class _Run:
