@@ -27,7 +27,7 @@ def fitting(
     larger: bool = True,
     count: int = NETS,
     seed: int = 0,
-    report: Callable[[int, int], None] = lambda done, of: None,
+    report: Callable[[int, int], object] | None = None,
 ) -> list[Architecture]:
     """Nets that meet the limits; fewer where the space has no more.
 
@@ -48,7 +48,8 @@ def fitting(
     found = {}
     while len(found) < drawn and (one := draws.candidate(len(found), (), found)):
         found[one.key] = one
-        report(len(found), drawn)
+        if report is not None:
+            report(len(found), drawn)
     by_size = sorted(found.values(), key=lambda one: (-one.cost.macs, one.key))
     kept = by_size[: -(-len(by_size) // 2)] if larger else by_size
     return [one.architecture for one in kept]
