@@ -13,13 +13,14 @@ is the same with finals and without.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..errors import TflmOptError
 from .evolution import Candidate, Evolution, Rated
 from .generations import Generations
+from .options import from_table
 
 FINALS = "finals"  # the name of their options
 
@@ -51,14 +52,7 @@ class Finals:
         Raises:
             TflmOptError: no table, a word that isn't known, or a value that can't be.
         """
-        if not isinstance(data, Mapping):
-            raise TflmOptError(f'finals is {data!r}: write a table, {{"nets": 2, "epochs": 10}}')
-        known = [f.name for f in fields(Finals)]
-        if unknown := sorted(set(data) - set(known)):
-            raise TflmOptError(
-                f"finals has no setting {unknown[0]!r}; known are {', '.join(known)}"
-            )
-        return Finals(**data)
+        return from_table(Finals, FINALS, data, '{"nets": 2, "epochs": 10}')
 
 
 class Finalists:

@@ -14,11 +14,12 @@ Here are the numbers; `ladder` says which nets, and `climb` trains them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from ..errors import TflmOptError
+from .options import from_table
 from .proxies import PROXIES
 
 HALVING = "halving"  # as an evaluator, and as the name of its options
@@ -79,14 +80,7 @@ class Halving:
         Raises:
             TflmOptError: no table, a word that isn't known, or a value that can't be.
         """
-        if not isinstance(data, Mapping):
-            raise TflmOptError(f'halving is {data!r}: write a table, {{"epochs": 1, "factor": 2}}')
-        known = [f.name for f in fields(Halving)]
-        if unknown := sorted(set(data) - set(known)):
-            raise TflmOptError(
-                f"halving has no setting {unknown[0]!r}; known are {', '.join(known)}"
-            )
-        return Halving(**data)
+        return from_table(Halving, HALVING, data, '{"epochs": 1, "factor": 2}')
 
     def rungs(self, candidates: int) -> tuple[Rung, ...]:
         """The ladder that so many candidates climb.
