@@ -4,11 +4,11 @@
     rung           0        1       0           1
     generation     0                1
 
-A supernet tells good nets from bad ones, but not the best from the good: some nets suit shared
-weights better than others do, narrow ones less than wide ones say. A short training from its
-weights puts the few right that matter, as Cai et al. ("Once-for-All", 2020) fine-tune the net that
-their search chose. Evolution goes on by the supernet's accuracies alone, so its list of candidates
-is the same with finals and without.
+A supernet tells good nets from bad ones, but not the best from the good: some suit shared weights
+better than others do. A short training from its weights is nearer to what ships, as Cai et al.
+("Once-for-All", 2020) fine-tune the net that their search chose; nets that differ by less than the
+noise of validation and training it can't tell apart either. Evolution goes on by the supernet's
+accuracies alone, so its list of candidates is the same with finals and without.
 """
 
 from __future__ import annotations

@@ -102,7 +102,7 @@ class Study:
         return best
 
     def pareto(self, objectives: Sequence[str] | None = None) -> list[Trial]:
-        """Nets that no other is better than, by accuracy first: the last trial of each.
+        """Nets that no other is better than, by accuracy first: of `nets`.
 
         Example:
             >>> study.pareto(("accuracy", "latency"))[0] == study.best  # unless finals decided
