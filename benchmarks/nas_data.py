@@ -75,8 +75,8 @@ _TURN = 0.5  # at most, either way
 _PLACE = 0.7  # of the room that there is around a shape
 _NOISE = 0.12
 _DISTRACTORS = 5
-_TEST = 4_000  # images that tell nets apart that differ by a point or two
-_VAL = 2_000  # so that a search that asks about hundreds of nets doesn't choose by luck
+_TEST = 8_000  # images that tell nets apart that differ by a point
+_VAL = 6_000  # so that a search that asks about hundreds of nets doesn't choose by luck
 
 
 def _background(rng: np.random.Generator, side: int) -> np.ndarray:
@@ -254,7 +254,7 @@ def words(seed: int = 0, voices: int | None = None) -> tuple[Part, Part, Part]:
 
 
 def shapes(seed: int = 0, n: int = 10_000) -> tuple[Part, Part, Part]:
-    """Train (`n`), val (2,000) and test (4,000) of `shapes64`, of seeds of their own."""
+    """Train (`n`), val (6,000) and test (8,000) of `shapes64`, of seeds of their own."""
     return shapes64(3 * seed, n), shapes64(3 * seed + 1, _VAL), shapes64(3 * seed + 2, _TEST)
 
 

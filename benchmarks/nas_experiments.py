@@ -56,7 +56,7 @@ from tflm_opt.patch_split.search import Search
 
 HALVINGS = (5, 4, 3)  # small images have no use for all strides
 WIDTHS = (0.1, 0.15, 0.2, 0.25, 0.35, 0.5, 0.75, 1.0)
-FINALISTS = 2  # of each generation
+FINALISTS = 2  # of each generation, each trained as long as what ships is
 VARIANTS = ("family", "search", "drawn", "random", "layers")
 SCRATCH = ("family", "drawn")  # have no supernet
 
@@ -351,7 +351,7 @@ def searched(
         supernet=supernet,
         options={
             "supernet": nas_tasks.training(task, effort.supernet_epochs),
-            "finals": {"nets": finals},
+            "finals": {"nets": finals, "epochs": TUNING.epochs},
         },
         survey=supernet is None,
         objectives=("accuracy",),

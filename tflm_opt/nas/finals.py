@@ -7,7 +7,9 @@
 A supernet tells good nets from bad ones, but not the best from the good: some suit shared weights
 better than others do. A short training from its weights is nearer to what ships, as Cai et al.
 ("Once-for-All", 2020) fine-tune the net that their search chose; nets that differ by less than the
-noise of validation and training it can't tell apart either. Evolution goes on by the supernet's
+noise of validation and training it can't tell apart either. Nor are finals of near copies worth
+their time: they share what the supernet was wrong about. So the best that differ from each other
+get there, and near copies only where there is nothing else. Evolution goes on by the supernet's
 accuracies alone, so its list of candidates is the same with finals and without.
 """
 
@@ -23,6 +25,7 @@ from .generations import Generations
 from .options import from_table
 
 FINALS = "finals"  # the name of their options
+_APART = 1 / 8  # of a space's choices, at least, are others in another finalist
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +33,8 @@ class Finals:
     """How many nets get there: `options={"finals": …}` of a search.
 
     Attributes:
-        nets: of each generation, the best that were not in finals before; 0 for no finals.
+        nets: of each generation, the best that were not in finals before, and differ from those
+            that were in an eighth of the space's choices; 0 for no finals.
         epochs: that each is trained.
     """
 
@@ -90,5 +94,21 @@ class Finalists:
         for number in range(generation + 1):
             before += found
             left = [o for o in met if self._slots.of(o.slot) <= number and o not in before]
-            found = sorted(left, key=lambda one: (one.scores[0], one.slot))[: self._finals.nets]
+            found = self._best(left, before)
         return found
+
+    def _best(self, left: Sequence[Rated], before: Sequence[Rated]) -> list[Rated]:
+        """Of nets that were not in finals, those that get there: near copies come last."""
+        found: list[Rated] = []
+        near: list[Rated] = []
+        for one in sorted(left, key=lambda one: (one.scores[0], one.slot)):
+            apart = all(self._apart(one, other) for other in (*before, *found))
+            (found if apart else near).append(one)
+            if len(found) == self._finals.nets:
+                break
+        return (found + near)[: self._finals.nets]
+
+    def _apart(self, one: Rated, other: Rated) -> bool:
+        names = [name for name, values in self.space.choices.items() if len(values) > 1]
+        differ = sum(one.architecture[name] != other.architecture[name] for name in names)
+        return differ >= max(1, _APART * len(names))
