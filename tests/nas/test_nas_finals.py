@@ -10,10 +10,13 @@ import pytest
 from test_nas_halving_search import trained
 from test_nas_search import log as log
 from test_nas_search import record, search, start, wait_for
-from toy import TinySpace
+from toy import TinySpace, ToySpace, price
 
 from tflm_opt.errors import TflmOptError
-from tflm_opt.nas.finals import Finals
+from tflm_opt.nas.evolution import Evolution, Rated
+from tflm_opt.nas.finals import Finalists, Finals
+from tflm_opt.nas.limits import Limits
+from tflm_opt.nas.space import key, smallest
 from tflm_opt.nas.study import Study, by_accuracy
 
 NETS, EPOCHS = 2, 5
@@ -90,6 +93,38 @@ def test_a_net_that_fails_in_finals_isn_t_asked_again(
     assert [t.key for t in study.trials] == [t.key for t in alone.trials]
     assert [t.number for t in study.trials if t.error] == [first.number]
     assert len(study.finalists) == 2 * NETS - 1
+
+
+class ManyChoices(ToySpace):
+    """With sixteen more choices, an eighth of all 22 is three."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.choices = {**self.choices, **{f"kernel{i}": (3, 5) for i in range(16)}}
+
+
+def test_near_copies_get_to_the_finals_last() -> None:
+    space = ManyChoices()
+
+    def net(*others: int) -> dict[str, Any]:
+        return {**smallest(space), **{f"kernel{i}": 5 for i in others}}
+
+    best, copy, near, other, third = net(), net(1), net(1, 2), net(1, 2, 3), net(4, 5, 6)
+    order = [best, copy, near, other, third]
+    rated = [Rated(one, (-0.9 + 0.01 * i,), i) for i, one in enumerate(order)]
+    draws = Evolution(space, price, Limits(), population=5, seed=0)
+
+    def finalists(nets: int, slots: range, rated: list[Rated]) -> list[str | None]:
+        finals = Finalists(draws, Finals(nets=nets))
+        found = [finals.candidate(slot, rated, ()) for slot in slots]
+        return [None if one is None else one.key for one in found]
+
+    assert finalists(2, range(5, 7), rated) == [key(best), key(other)]
+    assert finalists(4, range(5, 9), rated) == [key(n) for n in (best, other, third, copy)]
+    assert finalists(6, range(5, 11), rated)[4:] == [key(near), None]
+    # In the next generation: what was in the finals of the one before is near too.
+    later = [Rated(net(4, 5), (-0.95,), 7), Rated(net(9, 10, 11, 12), (-0.8,), 8)]
+    assert finalists(2, range(12, 14), rated + later) == [key(third), key(net(9, 10, 11, 12))]
 
 
 def test_where_there_are_fewer_nets_than_places_some_stay_empty(tmp_path: Path, log: Path) -> None:
