@@ -56,13 +56,13 @@ def main() -> None:
 
     from tflm_opt.nas import zoo
     from tflm_opt.nas.build import build
-    from tflm_opt.nas.fused import adam, fused_norms
+    from tflm_opt.nas.fused import adam, fused_ops
 
     net = zoo.mobilenet_v2(0.15, 48, 8, 1, 192, 4)
     ours, theirs = build(net, seed=0), build(net, seed=0)
     rounds: list[tuple[float, float]] = []
     with (
-        stepping(fused_norms(ours), ours, adam(1e-3)) as fused,
+        stepping(fused_ops(ours), ours, adam(1e-3)) as fused,
         stepping(nullcontext(), theirs, keras.optimizers.Adam(1e-3)) as plain,
     ):
         for _ in range(asked.rounds):

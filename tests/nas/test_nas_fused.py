@@ -42,12 +42,12 @@ def trained(made: Any) -> list[np.ndarray]:
 
 
 def test_training_is_that_of_keras_s_layer() -> None:
-    from tflm_opt.nas.fused import FusedNorm, fused_norms
+    from tflm_opt.nas.fused import FusedNorm, fused_ops
 
     theirs = model()
     expected = trained(theirs)
     ours = model()
-    with fused_norms(ours):
+    with fused_ops(ours):
         assert sum(isinstance(layer, FusedNorm) for layer in ours.layers) == 2
         found = trained(ours)
     for one, other in zip(found, expected, strict=True):
@@ -58,10 +58,10 @@ def test_training_is_that_of_keras_s_layer() -> None:
 def test_a_model_is_as_it_was_even_after_an_error() -> None:
     import keras
 
-    from tflm_opt.nas.fused import fused_norms
+    from tflm_opt.nas.fused import fused_ops
 
     made = model()
-    with pytest.raises(KeyboardInterrupt), fused_norms(made):
+    with pytest.raises(KeyboardInterrupt), fused_ops(made):
         raise KeyboardInterrupt
     kinds = [type(layer) for layer in made.layers if "Norm" in type(layer).__name__]
     assert kinds == [keras.layers.BatchNormalization] * 2
@@ -69,21 +69,21 @@ def test_a_model_is_as_it_was_even_after_an_error() -> None:
 
 @pytest.mark.parametrize("settings", [{"scale": False}, {"center": False}, {"dtype": "float16"}])
 def test_what_the_op_has_no_form_for_is_left_to_keras(settings: dict[str, Any]) -> None:
-    from tflm_opt.nas.fused import FusedNorm, fused_norms
+    from tflm_opt.nas.fused import FusedNorm, fused_ops
 
     made = model(**settings)
-    with fused_norms(made):
+    with fused_ops(made):
         assert not any(isinstance(layer, FusedNorm) for layer in made.layers)
 
 
 def test_a_frozen_norm_keeps_its_statistics() -> None:
-    from tflm_opt.nas.fused import fused_norms
+    from tflm_opt.nas.fused import fused_ops
 
     made = model()
     made.get_layer("first").trainable = False
     made.compile("sgd", "mse")
     before = made.get_layer("first").get_weights()
-    with fused_norms(made):
+    with fused_ops(made):
         trained(made)
     for one, other in zip(made.get_layer("first").get_weights(), before, strict=True):
         np.testing.assert_array_equal(one, other)
@@ -123,7 +123,7 @@ def test_other_backends_are_left_to_keras(monkeypatch: pytest.MonkeyPatch) -> No
     np.testing.assert_allclose(fused.normalized(X, *values), ours, rtol=1e-4, atol=1e-5)
     assert type(fused.adam(0.1)) is keras.optimizers.Adam
     made = model()
-    with fused.fused_norms(made):
+    with fused.fused_ops(made):
         trained(made)
         assert not any(isinstance(layer, fused.FusedNorm) for layer in made.layers)
 
@@ -136,3 +136,71 @@ def test_adam_leaves_sharing_out_to_keras() -> None:
 
     with tf.distribute.OneDeviceStrategy("/cpu:0").scope():
         assert type(adam(0.1)) is keras.optimizers.Adam
+
+
+def convolutions(kernel: tuple[int, int], stride: int, padding: str, **settings: Any) -> Any:
+    """A depthwise layer with an activation, then a sum over the image."""
+    import keras
+
+    layers = keras.layers
+    drawn = keras.initializers.RandomNormal(seed=1)
+    x = inputs = layers.Input((9, 7, 3))
+    x = layers.DepthwiseConv2D(
+        kernel,
+        stride,
+        padding,
+        activation="relu",
+        depthwise_initializer=drawn,
+        name="deep",
+        **settings,
+    )(x)
+    made = keras.Model(inputs, layers.GlobalAveragePooling2D()(x))
+    made.compile(keras.optimizers.SGD(0.5), "mse")
+    return made
+
+
+@pytest.mark.parametrize("padding", ["same", "valid"])
+@pytest.mark.parametrize("stride", [1, 2, 3])
+@pytest.mark.parametrize("kernel", [(3, 3), (5, 5), (2, 4), (1, 1)])
+def test_depthwise_layers_train_as_keras_s_do(
+    kernel: tuple[int, int], stride: int, padding: str
+) -> None:
+    from tflm_opt.nas.fused import FastDepthwise, fused_ops
+
+    x = np.random.default_rng(0).normal(1, 3, (4, 9, 7, 3)).astype(np.float32)
+    y = np.random.default_rng(1).normal(size=(4, 6)).astype(np.float32)
+    theirs = convolutions(kernel, stride, padding, depth_multiplier=2)
+    ours = convolutions(kernel, stride, padding, depth_multiplier=2)
+    for _ in range(3):
+        theirs.train_on_batch(x, y)
+    with fused_ops(ours):
+        assert isinstance(ours.get_layer("deep"), FastDepthwise)
+        for _ in range(3):
+            ours.train_on_batch(x, y)
+    assert "Fast" not in type(ours.get_layer("deep")).__name__
+    for one, other in zip(ours.get_weights(), theirs.get_weights(), strict=True):
+        assert np.any(one)
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "settings", [{"dilation_rate": 2}, {"dtype": "float16"}, {"data_format": "channels_first"}]
+)
+def test_depthwise_layers_of_other_forms_are_left_to_keras(settings: dict[str, Any]) -> None:
+    from tflm_opt.nas.fused import FastDepthwise, fused_ops
+
+    made = convolutions((3, 3), 1, "same", **settings)
+    with fused_ops(made):
+        assert not isinstance(made.get_layer("deep"), FastDepthwise)
+
+
+def test_a_depthwise_convolution_adds_up_its_window() -> None:
+    import keras
+
+    from tflm_opt.nas.fused import depthwise
+
+    x, kernel = X, np.ones((3, 1, 3, 1), np.float32)
+    found = depthwise(keras.ops.convert_to_tensor(x), kernel, (1, 1), "same")
+    sums = np.pad(x, ((0, 0), (1, 1), (0, 0), (0, 0)))
+    sums = sums[:, :-2] + sums[:, 1:-1] + sums[:, 2:]
+    np.testing.assert_allclose(np.asarray(found), sums, rtol=1e-5, atol=1e-5)

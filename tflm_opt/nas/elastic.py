@@ -20,7 +20,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from .fused import moments_of, normalized
+from .fused import depthwise, moments_of, normalized
 from .net import Layer, Net
 from .subnet import WEIGHTED, by_name, channels
 
@@ -259,7 +259,7 @@ def _conv(layer: Layer, x: Any, kernel: Any) -> Any:
 
 
 def _depthwise(layer: Layer, x: Any, kernel: Any) -> Any:
-    return ops.depthwise_conv(x, kernel, layer.strides, layer.padding, "channels_last")
+    return depthwise(x, kernel, layer.strides, layer.padding)
 
 
 _PRODUCTS = {

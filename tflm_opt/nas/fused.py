@@ -1,15 +1,18 @@
-"""Batch norm and Adam by the ops that TensorFlow has for the whole of each.
+"""Batch norm, depthwise convolutions and Adam by the ops of TensorFlow that take the least time.
 
-What Keras makes of them costs more on a CPU than it has to: each part of batch norm, and of its
-gradient, is a pass over the tensor, and Adam is some twenty ops for each of a net's many small
-variables (`benchmarks/nas_training.py` prints the difference). With another backend than TensorFlow
-`keras.ops` and Keras's own Adam do.
+What Keras makes of them costs more on a CPU than it has to (`benchmarks/nas_training.py` prints the
+difference): each part of batch norm, and of its gradient, is a pass over the tensor, and Adam is
+some twenty ops for each of a net's many small variables. oneDNN, which TensorFlow has most ops done
+by where it is switched on, makes the gradient of a depthwise kernel many times as slow as
+TensorFlow's own op does, so that one keeps the work. With another backend than TensorFlow
+`keras.ops`, Keras's layers and its Adam do.
 
 Importing this module imports Keras.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, cast
@@ -45,8 +48,32 @@ def normalized(x: Any, gamma: Any, beta: Any, moments: tuple[Any, Any] | None = 
     return x * scale + (beta - mean * scale)
 
 
+def depthwise(x: Any, kernel: Any, strides: tuple[int, int], padding: str) -> Any:
+    """A depthwise convolution of (n, rows, columns, channels).
+
+    Args:
+        kernel: (rows, columns, channels, multiplier).
+        padding: "same" or "valid".
+    """
+    if _plain(x.shape, strides):
+        return _depthwise(x, ops.convert_to_tensor(kernel), strides[0], padding.upper())
+    return ops.depthwise_conv(x, kernel, strides, padding, "channels_last")
+
+
+class FastDepthwise(keras.layers.DepthwiseConv2D):
+    """Keras's layer with another op for its kernel's gradient: see `fused_ops`."""
+
+    def call(self, inputs: Any) -> Any:
+        if not _plain(inputs.shape, self.strides):
+            return super().call(inputs)
+        y = depthwise(inputs, self.kernel, self.strides, self.padding)
+        if self.use_bias:
+            y = ops.add(y, self.bias)
+        return y if self.activation is None else self.activation(y)
+
+
 class FusedNorm(keras.layers.BatchNormalization):
-    """Keras's layer, trained by the fused op: see `fused_norms`."""
+    """Keras's layer, trained by the fused op: see `fused_ops`."""
 
     def call(self, inputs: Any, training: Any = None, mask: Any = None) -> Any:
         if not training or not self.trainable or mask is not None:
@@ -59,16 +86,22 @@ class FusedNorm(keras.layers.BatchNormalization):
 
 
 @contextmanager
-def fused_norms(model: Any) -> Iterator[None]:
-    """Have a model's batch norm trained by the fused op; weights, and what it computes, stay."""
-    swapped = [layer for layer in model._flatten_layers() if _fuses() and _suits(layer)]
-    for layer in swapped:
-        layer.__class__ = FusedNorm  # in place, so that any model will do, of functions or not
+def fused_ops(model: Any) -> Iterator[None]:
+    """Have a model trained by the faster ops; its weights, and what it computes, stay."""
+    swapped: list[tuple[Any, type]] = []
+    for layer in model._flatten_layers() if _fuses() else ():
+        kind = type(layer)  # of a subclass, nobody knows what it does
+        if kind is keras.layers.BatchNormalization and _suits(layer):
+            swapped.append((layer, kind))
+            layer.__class__ = FusedNorm  # in place, so that any model will do, of functions or not
+        elif kind is keras.layers.DepthwiseConv2D and _is_float_image(layer):
+            swapped.append((layer, kind))
+            layer.__class__ = FastDepthwise
     try:
         yield
     finally:
-        for layer in swapped:
-            layer.__class__ = keras.layers.BatchNormalization
+        for layer, kind in swapped:
+            layer.__class__ = kind
 
 
 def adam(rate: Any) -> Any:
@@ -109,9 +142,66 @@ def _handle(variable: Any) -> Any:
     return (variable.value if isinstance(variable, keras.Variable) else variable).handle
 
 
+def _is_float_image(layer: Any) -> bool:
+    return (
+        layer.built
+        and layer.data_format == "channels_last"
+        and tuple(layer.dilation_rate) == (1, 1)
+        and layer.compute_dtype == "float32"
+    )
+
+
+def _plain(shape: Any, strides: tuple[int, int]) -> bool:
+    """Whether `_depthwise` takes it: TensorFlow's op has one stride, and no GPU needs another."""
+    return _fuses() and strides[0] == strides[1] and None not in shape[1:] and not _gpus()
+
+
+@functools.cache
+def _gpus() -> int:
+    import tensorflow as tf
+
+    return len(tf.config.list_logical_devices("GPU"))
+
+
+def _depthwise(x: Any, kernel: Any, stride: int, padding: str) -> Any:
+    import tensorflow as tf
+
+    strides, sides = (1, stride, stride, 1), [0, 0]
+    for size, k in zip(x.shape[1:3], kernel.shape[:2], strict=True):
+        outside = 0 if padding == "VALID" else max((-(-size // stride) - 1) * stride + k - size, 0)
+        sides += [outside // 2, outside - outside // 2]
+    sides += [0, 0]
+
+    @tf.custom_gradient
+    def convolved(x: Any, kernel: Any) -> Any:
+        def gradients(above: Any) -> tuple[Any, Any]:
+            of_x = tf.raw_ops.DepthwiseConv2dNativeBackpropInput(
+                input_sizes=tf.shape(x),
+                filter=kernel,
+                out_backprop=above,
+                strides=strides,
+                padding=padding,
+            )
+            # oneDNN has no form for padding that is written out, and leaves it to TensorFlow.
+            of_kernel = tf.raw_ops.DepthwiseConv2dNativeBackpropFilter(
+                input=x,
+                filter_sizes=tf.shape(kernel),
+                out_backprop=above,
+                strides=strides,
+                padding="EXPLICIT",
+                explicit_paddings=sides,
+            )
+            return of_x, of_kernel
+
+        y = tf.raw_ops.DepthwiseConv2dNative(
+            input=x, filter=kernel, strides=strides, padding=padding
+        )
+        return y, gradients
+
+    return convolved(x, kernel)
+
+
 def _suits(layer: Any) -> bool:
-    if type(layer) is not keras.layers.BatchNormalization:  # a subclass may do otherwise
-        return False
     spec: Any = layer.input_spec
     return (
         layer.built

@@ -102,7 +102,7 @@ def train(
     """
     import keras
 
-    from .fused import fused_norms
+    from .fused import fused_ops
 
     keras.utils.set_random_seed(seed % 2**31)
     for layer in model._flatten_layers():
@@ -115,7 +115,7 @@ def train(
     model.optimizer.build(model.trainable_variables)  # or the step would be traced a second time
     feed = batches(x, targets(y), recipe, np.random.default_rng(seed))
     mean = math.nan
-    with fused_norms(model):
+    with fused_ops(model):
         for epoch in range(1, recipe.epochs + 1):
             losses: list[float] = []
             while len(losses) < steps and (not losses or math.isfinite(losses[-1])):
