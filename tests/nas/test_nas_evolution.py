@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from toy import ToySpace, accuracy, price
@@ -9,6 +11,7 @@ from toy import ToySpace, accuracy, price
 from tflm_opt.errors import NothingFits
 from tflm_opt.nas import Limits, evolution
 from tflm_opt.nas import space as spaces
+from tflm_opt.nas.cost import Cost, Pricer
 from tflm_opt.nas.evolution import (
     Candidate,
     Evolution,
@@ -20,7 +23,9 @@ from tflm_opt.nas.evolution import (
     scores,
 )
 from tflm_opt.nas.least import require_fit
+from tflm_opt.nas.net import Net
 from tflm_opt.nas.predictor import Predictor
+from tflm_opt.nas.spaces import complete
 
 LIMITS = Limits(sram=30_000, flash=20_000, latency_ms=400)
 OBJECTIVES = ("accuracy", "sram")
@@ -166,6 +171,50 @@ def test_what_nothing_fits_is_told_with_the_least() -> None:
     space = ToySpace(widths=(4, 8, 12))
     assert caught.value.least["sram"] == min(price(space.net(a)).sram for a in every(space))
     assert caught.value.binding == ("sram",)
+
+
+def test_what_the_error_says_is_planned() -> None:
+    """Prices may be too low; a net that seemed the least by little isn't any more."""
+
+    def low(net: Net) -> Cost:
+        exact = price(net)
+        return replace(exact, sram=exact.sram - 100 * (net.macs % 3))
+
+    planned = []
+
+    def plan(net: Net, sram: int) -> Cost:
+        assert sram == low(net).sram
+        planned.append(net)
+        return price(net)
+
+    limits = Limits(sram=2_000)
+    nets = [ToySpace(widths=(4, 8, 12)).net(a) for a in every(ToySpace(widths=(4, 8, 12)))]
+    least = min(price(net).sram for net in nets)
+    assert min(low(net).sram for net in nets) < least
+    with pytest.raises(NothingFits) as caught:
+        require_fit(ToySpace(), low, limits, plan=plan)
+    assert caught.value.least["sram"] == caught.value.nearest["sram"] == least
+    assert 1 < len(planned) < 50
+    assert len(planned) == len({str(net.to_json()) for net in planned})
+
+
+def test_the_least_that_the_error_says_is_enough() -> None:
+    plain = {"kernels": [3], "expansions": [3], "widths": [1.0], "squeeze": [False]}
+    stages = [
+        {**plain, "filters": 16, "stride": 1, "depths": [1], "expansions": [1]},
+        {**plain, "filters": 24, "stride": 2, "depths": [1], "kernels": [3, 5]},
+        {**plain, "filters": 40, "stride": 2, "depths": [1, 2]},
+    ]
+    given = {"kind": "mobilenet", "width": [0.25], "resolution": [24], "stages": stages}
+    space = complete(given, (24, 24, 1), 4)
+    pricer = Pricer("nucleo_f446re", input="any")
+    with pytest.raises(NothingFits) as caught:
+        require_fit(
+            space, lambda net: pricer.price(net, sram=1000), Limits(sram=1000), plan=pricer.price
+        )
+    enough = int(caught.value.least["sram"])
+    found = require_fit(space, lambda net: pricer.price(net, sram=enough), Limits(sram=enough))
+    assert found.cost.sram == enough  # without plans it was 40 B less, and refused
 
 
 class Inverted(ToySpace):

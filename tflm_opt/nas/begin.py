@@ -30,7 +30,7 @@ from .halving import HALVING, MACS, Halving
 from .least import require_fit
 from .ledger import full, is_full
 from .limits import Limits
-from .parts import named, price_of, space_of
+from .parts import named, plan_of, price_of, space_of
 from .recipe import Recipe
 
 OBJECTIVES = ("accuracy", "sram", "latency")
@@ -103,6 +103,7 @@ def begun(
         setup.limit(),
         seed=setup.seed,
         report=lambda tried: progress.detail(tried, max(tried, 1)),
+        plan=plan_of(setup),
     )
     found = None
     if survey or (survey is None and "space" not in asked):

@@ -244,10 +244,6 @@ class Prices:
                 self.error = error
         return self._known[key]
 
-    def all(self) -> list[Cost]:
-        """Of all nets that could be priced."""
-        return [cost for cost in self._known.values() if cost is not None]
-
 
 def every(space: Space) -> list[Architecture]:
     """All architectures of a small space, smallest first; none of a large one."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -15,12 +16,14 @@ from . import space as spaces
 from .cost import Cost
 from .evolution import Candidate, Price, Prices
 from .limits import Limits
+from .net import Net
 from .space import Architecture, Space
 
 _SAMPLES = 16
 _NETS = 500  # that are priced at most, about
 
 Worth = tuple[float, float]
+Plan = Callable[[Net, int], Cost]
 Measure = Callable[[Cost], Worth]
 
 
@@ -31,6 +34,7 @@ def require_fit(
     *,
     seed: int = 0,
     report: Callable[[int], None] = lambda tried: None,
+    plan: Plan | None = None,
 ) -> Candidate:
     """A net that fits: nearly always the smallest one, at the price of one net.
 
@@ -39,6 +43,9 @@ def require_fit(
 
     Args:
         report: called with the number of nets priced so far.
+        plan: a net's cost where there are so many bytes of SRAM. Far below what a net needs, a
+            price may promise a few percent less than any plan needs; what the error says is
+            planned with it. None: prices are exact.
 
     Raises:
         NothingFits: with the least needs found.
@@ -58,9 +65,11 @@ def require_fit(
         for start in starts:
             if search.descend(start, measure):
                 return search.found()
-    needs = [{name: getattr(cost, name) for name in have} for cost in search.prices.all()]
-    if not needs:
+    if not search.costs:
         raise search.prices.error or TflmOptError("no net of the space can be priced")
+    if plan is not None and limits.sram is not None:
+        search.plan(plan, _worst(have))
+    needs = [{name: getattr(cost, name) for name in have} for cost in search.costs.values()]
     raise NothingFits(needs, have)
 
 
@@ -86,6 +95,8 @@ class _Descent:
         self.prices = prices
         self.limits = limits
         self.report = report
+        self.costs: dict[str, Cost] = {}
+        self._architectures: dict[str, Architecture] = {}
         self._found: Candidate | None = None
 
     def found(self) -> Candidate:
@@ -96,10 +107,11 @@ class _Descent:
         """The measure of a net, infinite if it has no price."""
         key = spaces.key(architecture)
         cost = self.prices.of(architecture, key)
-        tried = len(self.prices.all())
-        self.report(tried)
         if cost is None:
             return math.inf, math.inf
+        self.costs[key], self._architectures[key] = cost, architecture
+        tried = len(self.costs)
+        self.report(tried)
         if self._found is None and not self.limits.broken(cost):
             self._found = Candidate(architecture, key, cost, tried - 1)
         return measure(cost)
@@ -118,9 +130,22 @@ class _Descent:
                 for value in values:
                     if self._found is not None:
                         return True
-                    if len(self.prices.all()) >= _NETS or value == here[name]:
+                    if len(self.costs) >= _NETS or value == here[name]:
                         continue
                     there = self.space.canonical({**here, name: value})
                     if (other := self.worth(there, measure)) < worth:
                         here, worth, better = there, other, True
         return self._found is not None
+
+    def plan(self, plan: Plan, worst: Measure) -> None:
+        """Plan the nets that need the least, until those that do so are planned ones."""
+        planned: set[str] = set()
+        measures: tuple[Callable[[Cost], Any], ...] = (lambda cost: cost.sram, worst)
+        while True:
+            least = {min(self.costs, key=lambda k: measure(self.costs[k])) for measure in measures}
+            if least <= planned:
+                return
+            for key in least - planned:
+                net = self.space.net(self._architectures[key])
+                self.costs[key] = plan(net, self.costs[key].sram)
+                planned.add(key)

@@ -12,6 +12,7 @@ from .finals import Finalists
 from .folder import Setup
 from .halving import MACS
 from .ladder import Ladder, Score
+from .least import Plan
 from .space import Space
 
 
@@ -38,6 +39,16 @@ def price_of(setup: Setup) -> Price:
     pricer = Pricer(setup.board, input=setup.input)
     sram = setup.limit().sram
     return lambda net: pricer.price(net, sram=sram)
+
+
+def plan_of(setup: Setup) -> Plan | None:
+    """What a net costs within other bytes of SRAM; None for prices of the user's."""
+    if setup.pricer:
+        return None
+    from .cost import Pricer
+
+    pricer = Pricer(setup.board, input=setup.input)
+    return lambda net, sram: pricer.price(net, sram=sram)
 
 
 def candidates_of(directory: Path, setup: Setup, evaluator: Any) -> Evolution | Finalists | Ladder:

@@ -249,13 +249,14 @@ def _plain(value: Any) -> Any:
 
 
 def numerics(threads: int) -> dict[str, str]:
-    """Variables of the environment for numerical libraries: their number of threads, and glibc's
-    memory, which it keeps for the next tensor. To return it each time took a third of an
-    evaluation.
+    """Variables of the environment for numerical libraries: their number of threads; glibc's
+    memory, which it keeps for the next tensor (to return it each time took a third of an
+    evaluation); and oneDNN's kernels, which TensorFlow leaves off on processors without AVX-512
+    VNNI, though they are faster there too (`benchmarks/nas_training.py`).
     """
     names = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
     kept = {"MALLOC_TRIM_THRESHOLD_": str(4 << 30), "MALLOC_MMAP_THRESHOLD_": str(32 << 20)}
-    return {**dict.fromkeys(names, str(threads)), **kept}
+    return {**dict.fromkeys(names, str(threads)), **kept, "TF_ENABLE_ONEDNN_OPTS": "1"}
 
 
 def opened(directory: Path, setup: Setup) -> Ledger:
