@@ -14,8 +14,9 @@ from elastic_space import TinySpace
 from test_nas_supernet import data
 
 import tflm_opt.nas.search as searching
+from tflm_opt.errors import TflmOptError
 from tflm_opt.nas import Interrupted, Study
-from tflm_opt.nas.spaces import MobileNet
+from tflm_opt.nas.spaces import MobileNet, Stage
 from tflm_opt.progress import Silent
 
 
@@ -108,3 +109,57 @@ def test_ctrl_c_while_a_supernet_trains(tmp_path: Path, monkeypatch: pytest.Monk
     told = Told()
     search(monkeypatch, told, directory=tmp_path / "s", trials=4)
     assert told.epochs == []  # it is trained
+
+
+@pytest.mark.tensorflow
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+@pytest.mark.parametrize("evaluator", ["train", "supernet"])
+def test_nets_of_each_resolution_are_trained_and_one_is_chosen(
+    evaluator: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stripes of four pixels: nothing is left of them at four pixels a side."""
+    family = MobileNet(
+        (16, 16, 1),
+        4,
+        (Stage(16, 1, (1, 2), (3,), (2, 3)),),
+        width=(0.5, 2.0),
+        resolution=(4, 16),
+        stem=8,
+    )
+    told, path = Told(), tmp_path / "s"
+    options = {"supernet": {"epochs": 1, "batch": 32}, "training": {"epochs": 1}}
+    asked: dict[str, Any] = {
+        "train": data(320),
+        "val": data(64, seed=1),
+        "space": family,
+        "survey": True,
+        "evaluator": evaluator,
+        "population": 2,
+        "trials": 2,
+        "options": {**options, "survey": {"nets": 1, "epochs": 4}},
+    }
+    study = search(monkeypatch, told, directory=path, **asked)
+    assert study.space.choices["resolution"] == (16,)
+    assert study.space.choices["width"] == (2.0,)  # of which MACs decide
+    kept = json.loads((path / "survey.json").read_text("utf-8"))
+    low, high = (r for r in kept["rows"] if r["accuracies"])
+    assert (low["fixed"]["resolution"], high["fixed"]["resolution"]) == (4, 16)
+    assert low["accuracies"] < high["accuracies"]
+    assert "training nets of width 2.0, resolution 4, 4 epochs" in told.steps
+    assert "chosen" in (path / "survey.svg").read_text("utf-8")
+
+    search(monkeypatch, told, directory=path, **{**asked, "trials": 3})  # goes on as it began
+    assert told.steps.count("training nets of width 2.0, resolution 4, 4 epochs") == 1
+
+
+def test_a_survey_that_makes_no_sense_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for options, message in (
+        ({"survey": {"nets": -1}}, "nets = -1: a whole number from 0"),
+        ({"survey": {"rounds": 1}}, "no setting 'rounds'; known are nets, epochs"),
+    ):
+        asked: dict[str, Any] = {"space": TinySpace(), "options": options, "trials": 1}
+        with pytest.raises(TflmOptError, match=message):
+            search(monkeypatch, Told(), directory=tmp_path / "s", evaluator="toy:guess", **asked)
+        assert not (tmp_path / "s").exists()

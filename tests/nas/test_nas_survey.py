@@ -15,9 +15,11 @@ from toy import price as toy_price
 
 from tflm_opt.errors import NothingFits, TflmOptError, UnsupportedModel
 from tflm_opt.nas import Cost, Limits, spaces
+from tflm_opt.nas.contest import Contest, decided
 from tflm_opt.nas.net import Layer, Net
 from tflm_opt.nas.space import sample
 from tflm_opt.nas.survey import Row, Survey, survey
+from tflm_opt.progress import Silent
 
 FAMILY = spaces.MobileNet.default((64, 64, 3), 4)
 
@@ -297,3 +299,70 @@ def test_curves_end_at_the_top_and_lie_within_the_axes() -> None:
     assert heights == sorted(heights, reverse=True)
     assert heights[-1] == 44.0
     assert len(heights) == 40
+
+
+def test_macs_choose_the_width_of_each_resolution(found: Survey) -> None:
+    rows = found.contenders()
+    assert [row.fixed["resolution"] for row in rows] == [32, 48, 64]
+    assert found.chosen in rows
+    for row in rows:
+        others = [r for r in found.rows if r.fixed["resolution"] == row.fixed["resolution"]]
+        assert row.score("p80") == max(r.score("p80") for r in others if r.fraction >= 0.1)
+    assert len(survey(cut(one=(1,), two=(2,)), Limits(), by_size).contenders()) == 1
+
+
+def test_typical_nets_are_below_the_top_fifth() -> None:
+    (ten,) = survey(cut(ten=tuple(range(1, 11))), Limits(), by_size, samples=400).rows
+    first, *rest = [net["n"] for net in ten.typical(3)]
+    assert first * 1000 == ten.quantile(0.8)
+    assert rest == [first - 1, first - 2]  # other ones, though each was drawn many times
+    assert len(ten.typical(100)) == first
+
+
+def test_nets_that_are_trained_decide_between_resolutions(found: Survey) -> None:
+    worst, chosen, best = (0.5, 0.4), (0.6, 0.7), (0.9, 0.5)
+    rows = sorted(found.contenders(), key=lambda row: row is found.chosen)
+    accuracies = dict(
+        zip((r.fixed["resolution"] for r in rows), (worst, best, chosen), strict=True)
+    )
+    asked: list[tuple[Any, Net]] = []
+
+    def evaluate(architecture: Any, net: Net) -> float:
+        asked.append((architecture, net))
+        resolution = architecture["resolution"]
+        return accuracies[resolution][[a["resolution"] for a, _ in asked].count(resolution) - 1]
+
+    steps = Steps()
+    after = decided(found, evaluate, Contest(nets=2, epochs=7), steps)
+    assert after.chosen.fixed == rows[1].fixed != found.chosen.fixed
+    assert after.space == rows[1].space
+    assert after.chosen.accuracy == pytest.approx(0.7)
+    assert len(asked) == 6
+    for architecture, net in asked:
+        (row,) = (r for r in rows if r.fixed["resolution"] == architecture["resolution"])
+        assert net.macs <= row.quantile(0.8)
+        assert net == row.space.net(architecture)
+    assert steps.steps == [f"training nets of {r.name}, 7 epochs" for r in found.contenders()]
+    assert steps.details[:3] == [(0, 2), (1, 2), (2, 2)]
+
+    data = json.loads(json.dumps(after.to_json()))
+    assert data["epochs"] == 7
+    assert data["rows"][data["chosen"]]["accuracies"] == list(best)
+    assert [bool(r["accuracies"]) for r in data["rows"]].count(True) == 3
+    _, heads, *lines, last = str(after).splitlines()
+    assert heads.endswith("trained")
+    assert "after 7 epochs" in last
+    assert [line for line in lines if "70.0%  <- chosen" in line]
+    words = after.svg()
+    width, resolution = after.chosen.fixed.values()
+    assert f"{width}, {resolution} (70%, chosen)" in words
+    assert "accuracy 45.0%" in words
+
+
+def test_where_there_is_nothing_to_decide_nothing_is_trained(found: Survey) -> None:
+    def evaluate(architecture: Any, net: Net) -> float:
+        raise AssertionError
+
+    assert decided(found, evaluate, Contest(nets=0), Silent()) is found
+    one = survey(cut(one=(1,), two=(2,)), Limits(), by_size)
+    assert decided(one, evaluate, Contest(), Silent()) is one

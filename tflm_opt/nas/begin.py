@@ -1,6 +1,6 @@
 """The beginning of a study: everything is looked at before anything is written.
 
-    data ─ space ─ does anything fit? ─ survey ─▶ data.npz, survey.json and .svg, study.json
+    data ─ space ─ does anything fit? ─ survey ─ contest ─▶ data.npz, survey.*, study.json
 
 study.json comes last: a directory without it is none of a study, and may be begun again.
 """
@@ -22,6 +22,8 @@ from ..errors import TflmOptError
 from ..export.folder import write_file
 from ..progress import Progress
 from . import folder
+from .child import ChildEvaluator
+from .contest import CONTEST, Contest, decided
 from .cost import INPUTS
 from .evaluate import EVALUATORS
 from .finals import FINALS, Finals
@@ -30,8 +32,11 @@ from .halving import HALVING, MACS, Halving
 from .least import require_fit
 from .ledger import full, is_full
 from .limits import Limits
-from .parts import named, plan_of, price_of, space_of
+from .net import Net
+from .parts import named, plan_of, price_of, space_of, training_of
 from .recipe import Recipe
+from .space import Architecture
+from .survey import Survey, survey
 
 OBJECTIVES = ("accuracy", "sram", "latency")
 SURVEY, CURVES = "survey.json", "survey.svg"
@@ -61,7 +66,7 @@ def begun(
     asked: Mapping[str, Any],
     data: tuple[Any, Any],
     storage: str | None,
-    survey: bool | None,
+    wanted: bool | None,
     progress: Progress,
 ) -> Setup:
     """A new study in a directory.
@@ -69,7 +74,7 @@ def begun(
     Args:
         asked: what was said of its settings, by the names of `Setup`.
         data: train and val.
-        survey: None for one where no space was given.
+        wanted: whether there is a survey; None for one where no space was given.
 
     Raises:
         NothingFits, DataError: see `search`.
@@ -105,12 +110,15 @@ def begun(
         report=lambda tried: progress.detail(tried, max(tried, 1)),
         plan=plan_of(setup),
     )
-    found = None
-    if survey or (survey is None and "space" not in asked):
-        found = _survey(path, setup, progress)
+    surveyed = wanted or (wanted is None and "space" not in asked)
+    found = _survey(path, setup, progress) if surveyed else None
+    _write(path, dataset, found)
+    if found is not None:
+        if dataset is not None and setup.evaluator in EVALUATORS:
+            found = _decided(path, setup, found, progress)
+            _write(path, None, found)
         progress.step(f"searching nets of {found.chosen.name}")
         setup = replace(setup, space=found.space.to_json(), family=setup.space)
-    _write(path, dataset, found)
     folder.save(path, setup)
     return setup
 
@@ -128,8 +136,10 @@ def _check(asked: Mapping[str, Any]) -> None:
                 f"evaluator {evaluator!r} is not one of {known}, nor 'module:function'"
             )
         made = named(evaluator, "evaluator")
+    options = asked.get("options", {})
     _check_halving(evaluator, made, asked)
-    _check_finals(evaluator, asked.get("options", {}))
+    _check_finals(evaluator, options)
+    Contest.from_json(options.get(CONTEST, {}))
 
 
 def _check_finals(evaluator: str, options: Mapping[str, Any]) -> None:
@@ -177,10 +187,8 @@ def _default_space(dataset: Any) -> dict[str, Any]:
     return {} if dataset is None else spaces.default(dataset.shape, dataset.classes).to_json()
 
 
-def _survey(path: Path, setup: Setup, progress: Progress) -> Any:
+def _survey(path: Path, setup: Setup, progress: Progress) -> Survey:
     """TinyNAS's first stage: which widths and resolutions to search."""
-    from .survey import survey
-
     family: Any = space_of(path, setup)
     if not hasattr(family, "subspaces"):
         raise TflmOptError("the space has no subspaces() to choose from: search it as it is")
@@ -190,14 +198,34 @@ def _survey(path: Path, setup: Setup, progress: Progress) -> Any:
     )
 
 
-def _write(path: Path, dataset: Any, survey: Any) -> None:
+def _decided(path: Path, setup: Setup, found: Survey, progress: Progress) -> Survey:
+    """The survey's end: nets of each resolution are trained for a while."""
+    contest = Contest.from_json(setup.options.get(CONTEST, {}))
+    if setup.evaluator == SUPERNET:
+        recipe = training_of(setup).alone(Recipe())
+    else:
+        recipe = Recipe.from_json(setup.options.get("training") or {})
+    child = ChildEvaluator(
+        {"evaluator": "train", "training": recipe.of(contest.epochs).to_json()}, path
+    )
+
+    def evaluate(architecture: Architecture, net: Net) -> float:
+        return child.evaluate(architecture, net, seed=setup.seed).accuracy
+
+    try:
+        return decided(found, evaluate, contest, progress)
+    finally:
+        child.close()
+
+
+def _write(path: Path, dataset: Any, found: Survey | None) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
         if dataset is not None:
             dataset.save(path)
-        if survey is not None:
-            write_file(path / SURVEY, json.dumps(survey.to_json(), indent=2) + "\n")
-            write_file(path / CURVES, survey.svg())
+        if found is not None:
+            write_file(path / SURVEY, json.dumps(found.to_json(), indent=2) + "\n")
+            write_file(path / CURVES, found.svg())
     except OSError as error:
         if is_full(error):
             raise full(str(path)) from error

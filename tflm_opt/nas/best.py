@@ -112,11 +112,7 @@ def tuning(supernet: Supernet) -> Recipe:
     """How a net out of a supernet is trained on: on images that are changed as the supernet's."""
     from .finish import TUNING
 
-    if (how := supernet.how) is None:
-        return TUNING
-    asked = {"shift": how.shift > 0, "flip": how.flip}
-    augment = tuple(name for name, wanted in asked.items() if wanted)
-    return replace(TUNING, smoothing=how.smoothing, augment=augment)
+    return TUNING if supernet.how is None else supernet.how.alone(TUNING)
 
 
 def _folder(trial: Trial, study: Study) -> str:

@@ -28,6 +28,9 @@ from .evaluate import Evaluation, make_evaluator
 from .net import Net
 
 TRIALS = 10  # in one process
+# TensorFlow leaves oneDNN's kernels off on processors without AVX-512 VNNI, though they are faster
+# there too (`benchmarks/nas_training.py`).
+ONEDNN = {"TF_ENABLE_ONEDNN_OPTS": "1"}
 
 
 class ChildEvaluator:
@@ -127,7 +130,7 @@ class ChildEvaluator:
             stdout=subprocess.PIPE,
             text=True,
             encoding="utf-8",
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+            env={**ONEDNN, **os.environ, "PYTHONPATH": os.pathsep.join(paths)},
         )
 
 

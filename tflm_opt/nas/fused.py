@@ -64,9 +64,10 @@ class FastDepthwise(keras.layers.DepthwiseConv2D):
     """Keras's layer with another op for its kernel's gradient: see `fused_ops`."""
 
     def call(self, inputs: Any) -> Any:
-        if not _plain(inputs.shape, self.strides):
+        strides: Any = self.strides
+        if not _plain(inputs.shape, strides):
             return super().call(inputs)
-        y = depthwise(inputs, self.kernel, self.strides, self.padding)
+        y = depthwise(inputs, self.kernel, strides, self.padding)
         if self.use_bias:
             y = ops.add(y, self.bias)
         return y if self.activation is None else self.activation(y)

@@ -9,11 +9,12 @@ from typing import Any
 from ..errors import StudyError, TflmOptError
 from .evolution import Evolution, Price
 from .finals import Finalists
-from .folder import Setup
+from .folder import SUPERNET, Setup
 from .halving import MACS
 from .ladder import Ladder, Score
 from .least import Plan
 from .space import Space
+from .training import Training
 
 
 def space_of(directory: Path, setup: Setup) -> Space:
@@ -49,6 +50,18 @@ def plan_of(setup: Setup) -> Plan | None:
 
     pricer = Pricer(setup.board, input=setup.input)
     return lambda net, sram: pricer.price(net, sram=sram)
+
+
+def training_of(setup: Setup) -> Training:
+    """How the study's supernet is trained.
+
+    Raises:
+        TflmOptError: settings that no training has, or that can't be.
+    """
+    try:
+        return Training(**{"seed": setup.seed, **setup.options.get(SUPERNET, {})})
+    except (ValueError, TypeError) as error:
+        raise TflmOptError(f"no supernet can be had: {error}") from error
 
 
 def candidates_of(directory: Path, setup: Setup, evaluator: Any) -> Evolution | Finalists | Ladder:

@@ -22,7 +22,7 @@ from .halving import HALVING, Halving
 from .ledger import Ledger, full, is_full
 from .limits import Limits
 from .members import fitting
-from .parts import candidates_of, evaluator_of, price_of, space_of
+from .parts import candidates_of, evaluator_of, price_of, space_of, training_of
 from .pool import Pool
 from .space import Architecture, Space
 from .study import Study, best_of, check_objectives, described
@@ -264,7 +264,6 @@ def _prepare(
         return
     from .data import Dataset
     from .supernet import Supernet, adopt
-    from .training import Training
 
     data = Dataset.load(path)
     space = space_of(path, setup)
@@ -273,7 +272,7 @@ def _prepare(
             adopt(given, folder, space, data)
             ledger.note("supernet", True)
             return
-        how = Training(**{"seed": setup.seed, **setup.options.get(SUPERNET, {})})
+        how = training_of(setup)
         nets = _members(folder, setup, space, progress)
         supernet = Supernet(space, seed=setup.seed)
         supernet.train(

@@ -30,7 +30,8 @@ MEASURES = ("p80", "mean")
 # Of the largest share that fits in any subspace, what another needs to be chosen. The paper has no
 # such rule. But where time is limited, too, a subspace of ever larger nets has few that fit, those
 # just below the limit: a good score, hardly any choice, and a search that mostly draws in vain.
-ENOUGH = 0.2
+ENOUGH = 0.1
+_SHARE = 0.8  # of the fitting nets: typical ones have no more MACs than this
 
 
 class Family(Space, Protocol):
@@ -55,6 +56,8 @@ class Row:
         sampled: how many nets were drawn.
         macs: of those that fit, ascending.
         least: the smallest need found of each limit, of any net.
+        nets: those that fit, in the order of `macs`.
+        accuracies: of some of them, trained for a while, if they were (`contest`).
     """
 
     fixed: Mapping[str, Any]
@@ -62,6 +65,8 @@ class Row:
     sampled: int
     macs: tuple[int, ...]
     least: Mapping[str, float]
+    nets: tuple[Architecture, ...] = ()
+    accuracies: tuple[float, ...] = ()
 
     @property
     def name(self) -> str:
@@ -82,6 +87,20 @@ class Row:
         """MACs that this share of the fitting nets doesn't exceed; 0 where none fits."""
         return int(np.quantile(self.macs, share, method="inverted_cdf")) if self.macs else 0
 
+    @property
+    def accuracy(self) -> float | None:
+        """The mean of the nets that were trained."""
+        return float(np.mean(self.accuracies)) if self.accuracies else None
+
+    def typical(self, count: int) -> tuple[Architecture, ...]:
+        """Nets of many MACs, but not those that just fit: of the 80th percentile, and below."""
+        upper = self.nets[: int(np.ceil(_SHARE * len(self.nets)))]
+        found: list[Architecture] = []
+        for net in reversed(upper):
+            if net not in found and len(found) < count:
+                found.append(net)
+        return tuple(found)
+
     def score(self, by: str) -> float:
         """By what subspaces are compared."""
         return self.mean if by == "mean" else float(self.quantile(0.8))
@@ -95,6 +114,7 @@ class Row:
             "p80": self.quantile(0.8),
             "macs": list(self.macs),
             "least": dict(self.least),
+            "accuracies": list(self.accuracies),
         }
 
 
@@ -116,6 +136,7 @@ class Survey:
         by: "p80" or "mean", of the fitting nets' MACs.
         limits: those that were set.
         samples, seed: as given.
+        epochs: that some nets were trained; 0 where MACs alone have chosen.
     """
 
     rows: tuple[Row, ...]
@@ -124,11 +145,24 @@ class Survey:
     limits: Mapping[str, float]
     samples: int
     seed: int
+    epochs: int = 0
 
     @property
     def space(self) -> Space:
         """The chosen subspace."""
         return self.chosen.space
+
+    def contenders(self) -> list[Row]:
+        """Of each resolution, the subspace that MACs choose; where that isn't fixed, one alone."""
+        enough = _enough(self.rows)
+        resolutions = dict.fromkeys(row.fixed.get("resolution") for row in enough)
+        return [
+            max(
+                (row for row in enough if row.fixed.get("resolution") == one),
+                key=lambda row: (row.score(self.by), row.fraction),
+            )
+            for one in resolutions
+        ]
 
     def to_json(self) -> dict[str, Any]:
         """All figures, as plain values, and the chosen space as `spaces.from_json` reads it."""
@@ -137,6 +171,7 @@ class Survey:
             "samples": self.samples,
             "seed": self.seed,
             "limits": dict(self.limits),
+            "epochs": self.epochs,
             "rows": [row.to_json() for row in self.rows],
             "chosen": self.rows.index(self.chosen),
             "space": self.space.to_json(),
@@ -182,7 +217,7 @@ def survey(
         by: "p80", the MACs that a fifth of the fitting nets exceed, or "mean".
         progress: is told of each subspace.
 
-    Only subspaces count where at least a fifth as many nets fit as where most do.
+    Only subspaces count where at least a tenth as many nets fit as where most do.
 
     Raises:
         NothingFits: in no subspace a net fits, not even the smallest.
@@ -230,8 +265,10 @@ class _Part:
     prices: Prices
     limits: Limits
     costs: list[Cost | None] = field(default_factory=list)
+    nets: list[Architecture] = field(default_factory=list)
 
     def add(self, architecture: Architecture) -> None:
+        self.nets.append(architecture)
         self.costs.append(self.prices.of(architecture))
 
     def draw(self, samples: int, seed: int, progress: Progress) -> None:
@@ -243,20 +280,26 @@ class _Part:
     def priced(self) -> list[Cost]:
         return [cost for cost in self.costs if cost is not None]
 
-    def fitting(self) -> list[Cost]:
-        return [cost for cost in self.priced() if not self.limits.broken(cost)]
+    def fitting(self) -> list[tuple[int, Architecture]]:
+        """MACs and nets, ascending."""
+        pairs = zip(self.costs, self.nets, strict=True)
+        fitting = [(c.macs, net) for c, net in pairs if c is not None and not self.limits.broken(c)]
+        return sorted(fitting, key=lambda one: one[0])
 
     def row(self, have: Mapping[str, float]) -> Row:
-        macs = tuple(sorted(cost.macs for cost in self.fitting()))
-        priced = self.priced()
+        fitting, priced = self.fitting(), self.priced()
         least = {n: min(getattr(cost, n) for cost in priced) for n in have} if priced else {}
-        return Row(dict(self.fixed), self.space, len(self.costs), macs, least)
+        macs, nets = tuple(m for m, _ in fitting), tuple(net for _, net in fitting)
+        return Row(dict(self.fixed), self.space, len(self.costs), macs, least, nets)
+
+
+def _enough(rows: Sequence[Row]) -> list[Row]:
+    most = max(row.fraction for row in rows)
+    return [row for row in rows if row.fraction >= ENOUGH * most]
 
 
 def _chosen(rows: Sequence[Row], by: str) -> Row:
-    most = max(row.fraction for row in rows)
-    enough = [row for row in rows if row.fraction >= ENOUGH * most]
-    return max(enough, key=lambda row: (row.score(by), row.fraction))
+    return max(_enough(rows), key=lambda row: (row.score(by), row.fraction))
 
 
 def _nothing(parts: Sequence[_Part], rows: Sequence[Row], have: Mapping[str, float]) -> Exception:
@@ -291,14 +334,20 @@ _LEAST = {"sram": "least SRAM", "flash": "least flash", "latency_ms": "least ms"
 def _table(found: Survey) -> Iterator[str]:
     """A line for each subspace; the chosen one has an arrow."""
     names = list(found.rows[0].fixed)
-    heads = [*names, "fit", "median", "p80", "mean", *(_LEAST[name] for name in found.limits)]
-    cells = [heads, *(_cells(row, found.limits) for row in found.rows)]
-    widths = [max(len(line[i]) for line in cells) + 2 for i in range(len(heads))]
+    needs = (_LEAST[name] for name in found.limits)
+    cells = [[*names, "fit", "median", "p80", "mean", *needs]]
+    cells += [_cells(row, found.limits) for row in found.rows]
+    if found.epochs:
+        shares = ["–" if r.accuracy is None else f"{r.accuracy:.1%}" for r in found.rows]
+        cells = [[*line, cell] for line, cell in zip(cells, ("trained", *shares), strict=True)]
+    widths = [max(map(len, column)) + 2 for column in zip(*cells, strict=True)]
     yield f"{limits_text(found.limits)}; {found.samples} nets in each subspace"
     for line, row in zip(cells, (None, *found.rows), strict=True):
         arrow = "  <- chosen" if row is found.chosen else ""
         yield "".join(f"{cell:>{width}}" for cell, width in zip(line, widths, strict=True)) + arrow
     yield "median, p80 and mean: million MACs of the nets that fit; a fifth has more than p80"
+    if found.epochs:
+        yield f"trained: accuracy of a few of them after {found.epochs} epochs, which has decided"
 
 
 def _cells(row: Row, limits: Mapping[str, float]) -> list[str]:

@@ -130,10 +130,13 @@ def _curve(row: Row, scale: _Scale, look: tuple[str, str], chosen: bool) -> str:
 
 
 def _facts(row: Row) -> str:
-    return (
+    facts = (
         f"{row.name}\n{len(row.macs)} of {row.sampled} nets fit\n"
         f"a fifth of them have more than {row.quantile(0.8):,} MACs\nmean {row.mean:,.0f} MACs"
     )
+    if row.accuracy is not None:
+        facts += f"\naccuracy {row.accuracy:.1%}, trained for a while"
+    return facts
 
 
 def _legend(found: Survey, looks: dict[int, tuple[str, str]]) -> Iterator[str]:
@@ -153,7 +156,9 @@ def _legend(found: Survey, looks: dict[int, tuple[str, str]]) -> Iterator[str]:
             thick = " chosen" if chosen else ""
             yield (f'<path class="curve {colour}{thick}"{dashes} d="M{x} {at - 4}H{x + 28}"/>')
         values = ", ".join(str(value) for value in row.fixed.values())
-        yield text(x + 34, at, f"{values} (chosen)" if chosen else values, kind)
+        notes = [] if row.accuracy is None else [f"{row.accuracy:.0%}"]
+        notes += ["chosen"] if chosen else []
+        yield text(x + 34, at, f"{values} ({', '.join(notes)})" if notes else values, kind)
         yield text(_WIDTH - 62, at, f"{row.fraction:.0%}", kind, anchor="end")
         score = _short(row.score(found.by)) if row.macs else "–"
         yield text(_WIDTH - 12, at, score, kind, anchor="end")

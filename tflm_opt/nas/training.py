@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from .data import resized
 from .net import Net
+from .recipe import Recipe
 from .space import Space, largest, sample, smallest
 from .subnet import Subnet, locate
 
@@ -60,6 +61,12 @@ class Training:
             )
         if not (self.rate > 0 and self.decay >= 0 and 0 <= self.smoothing < 1):
             raise ValueError("rate is above 0, decay at least 0, smoothing in 0..1 (1 excluded)")
+
+    def alone(self, recipe: Recipe) -> Recipe:
+        """The recipe for nets by themselves, with this training's labels and changes of images."""
+        asked = {"shift": self.shift > 0, "flip": self.flip}
+        augment = tuple(name for name, wanted in asked.items() if wanted)
+        return replace(recipe, smoothing=self.smoothing, augment=augment)
 
     def rate_at(self, done: float) -> float:
         """The rate after this part of the training, 0 to 1."""

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import SearchFailed, StudyError, TflmOptError
+from .child import ONEDNN
 from .evolution import Candidate, Evolution, Rated, scores
 from .finals import Finalists
 from .folder import Setup, load
@@ -251,12 +252,11 @@ def _plain(value: Any) -> Any:
 def numerics(threads: int) -> dict[str, str]:
     """Variables of the environment for numerical libraries: their number of threads; glibc's
     memory, which it keeps for the next tensor (to return it each time took a third of an
-    evaluation); and oneDNN's kernels, which TensorFlow leaves off on processors without AVX-512
-    VNNI, though they are faster there too (`benchmarks/nas_training.py`).
+    evaluation); and oneDNN.
     """
     names = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
     kept = {"MALLOC_TRIM_THRESHOLD_": str(4 << 30), "MALLOC_MMAP_THRESHOLD_": str(32 << 20)}
-    return {**dict.fromkeys(names, str(threads)), **kept, "TF_ENABLE_ONEDNN_OPTS": "1"}
+    return {**dict.fromkeys(names, str(threads)), **kept, **ONEDNN}
 
 
 def opened(directory: Path, setup: Setup) -> Ledger:
