@@ -9,7 +9,8 @@ A *variant* is a way to come by a net for a budget:
   the time of `search`.
 - `random`: nets of the space that fit, drawn evenly; of the same supernet, as many are asked as by
   `search`.
-- `search`: a supernet of nets that fit, and evolution, with the memory of streamed schedules.
+- `search`: a survey, a supernet of nets that fit, and evolution, with the memory of streamed
+  schedules.
 - `layers`: the same, with the memory of nets that run layer by layer.
 
 A study's favourite is trained on from the supernet's weights, as `Trial.optimize` does it. A net
@@ -56,7 +57,7 @@ from tflm_opt.patch_split.search import Search
 
 HALVINGS = (5, 4, 3)  # small images have no use for all strides
 WIDTHS = (0.1, 0.15, 0.2, 0.25, 0.35, 0.5, 0.75, 1.0)
-FINALISTS = 2  # of each generation, each trained as long as what ships is
+FINALISTS = 2  # of each generation, each trained for half as long as what ships
 VARIANTS = ("family", "search", "drawn", "random", "layers")
 SCRATCH = ("family", "drawn")  # have no supernet
 
@@ -351,7 +352,7 @@ def searched(
         supernet=supernet,
         options={
             "supernet": nas_tasks.training(task, effort.supernet_epochs),
-            "finals": {"nets": finals, "epochs": TUNING.epochs},
+            "finals": {"nets": finals, "epochs": TUNING.epochs // 2},
         },
         survey=supernet is None,
         objectives=("accuracy",),
