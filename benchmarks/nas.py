@@ -38,6 +38,7 @@ import numpy as np
 from nas_experiments import Effort, Entry, Job, Kept, Tuning
 
 from tflm_opt import intervals
+from tflm_opt.nas.child import ONEDNN
 from tflm_opt.nas.cost import Pricer
 
 SECTIONS = ("budgets", "correlation", "workers", "firmware")
@@ -336,6 +337,8 @@ def main() -> None:
     sections = asked.only.split(",")
     if unknown := set(sections) - set(SECTIONS):
         parser.error(f"--only: no section {sorted(unknown)[0]!r}; there are {', '.join(SECTIONS)}")
+    for name, value in ONEDNN.items():
+        os.environ.setdefault(name, value)  # before TensorFlow is imported
     # For the processes of a study, which import pricers and tasks by name.
     os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), *sys.path])
     found: dict[str, Any] = {}

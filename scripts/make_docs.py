@@ -74,6 +74,7 @@ PAGES = (  # heading, what it is about, and the names under it
                 "tflm_opt.nas.survey:Survey",
             ),
             *("tflm_opt.nas.halving:Halving", "tflm_opt.nas.finals:Finals"),
+            "tflm_opt.nas.contest:Contest",
             *("tflm_opt.nas.space:Space", "tflm_opt.nas.spaces:default"),
             *("tflm_opt.nas.spaces:MobileNet", "tflm_opt.nas.spaces:DsCnn"),
             *("tflm_opt.nas.spaces:Signal", "tflm_opt.nas.spaces:ResNet"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -34,9 +35,12 @@ def search(
     """
     from . import nas
     from .nas import config
+    from .nas.child import ONEDNN
     from .nas.search import Interrupted
     from .nas.search import search as run
 
+    for name, value in ONEDNN.items():
+        os.environ.setdefault(name, value)  # of this process, in which a supernet is trained
     options = {"workers": workers, "trials": trials, "minutes": minutes}
     arguments: dict[str, Any] = {"directory": source}
     described = None

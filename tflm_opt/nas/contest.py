@@ -30,7 +30,7 @@ class Contest:
 
     Attributes:
         nets: of each resolution; 0 for a choice by MACs alone.
-        epochs: that each is trained. With few, nets of low resolution are ahead, which learn faster.
+        epochs: that each is trained. After few, low resolutions are ahead: they learn faster.
     """
 
     nets: int = 1

@@ -119,19 +119,22 @@ def search(
         storage: the URL of a database for many machines, as SQLAlchemy takes it; names like
             $PASSWORD in it are those of the environment. `study.db` in the directory by default.
         survey: whether the widths and resolutions to search are chosen first, by what fits
-            (`nas.survey`); by default where no space is given.
+            (`nas.survey`) and by nets of each resolution that are trained for a while
+            (`nas.contest`); by default where no space is given.
         supernet: the directory of one that was trained before, `STUDY/supernet` say, on the same
             data and space: a study with other limits needs no other, though a supernet knows those
             nets best that are within the limits that it was trained for. It is copied.
         callbacks: called with the study and each trial that is finished, in this process.
         objectives: of which the front is sought: "accuracy", then any of "sram", "latency",
             "flash", "macs". ("accuracy",) alone for the best net within the limits.
-        options: for the evaluator: {"training": {"epochs": 5}}, {"supernet": {"epochs": 30},
-            "finals": {"nets": 2, "epochs": 10}}, see `nas.finals.Finals`, or {"halving": {"epochs":
-            1, "factor": 2}}, see `nas.halving.Halving`. With options for
-            halving a function of your own is asked on each rung, and takes `epochs` too: those
-            behind the net after each rung up to this one, (1, 2, 4); with options for finals it is
-            asked once more about finalists, with epochs=(10,).
+        options: of the search's parts, by name: {"supernet": {"epochs": 30}}, see
+            `nas.training.Training`; {"finals": {"nets": 2, "epochs": 10}}, `nas.finals.Finals`;
+            {"survey": {"nets": 1, "epochs": 30}}, `nas.contest.Contest`; {"halving": {"epochs": 1,
+            "factor": 2}}, `nas.halving.Halving`; {"training": {"epochs": 5}} of nets by themselves,
+            `nas.recipe.Recipe`. With options for halving a function of your own is asked on each
+            rung, and takes `epochs` too: those behind the net after each rung up to this one,
+            (1, 2, 4); with options for finals it is asked once more about finalists, with
+            epochs=(10,).
         pricer: "module:function" of a net, that returns its `Cost`, instead of `nas.Pricer`.
         verbose: 0 for silence.
 
