@@ -10,7 +10,7 @@ import pytest
 from tflm_opt import arena
 from tflm_opt.arena import Buffer, Plan, Problem
 from tflm_opt.arena.lifetimes import Lifetimes, lifetimes
-from tflm_opt.arena.moves import split, with_moves
+from tflm_opt.arena.moves import peak, split, with_moves
 from tflm_opt.graph.ir import Graph, Op, Tensor
 from tflm_opt.graph.options import ConvOptions, Padding
 from tflm_opt.patch_split.schedule import Schedule, Stage, layer_by_layer
@@ -263,3 +263,34 @@ def test_what_is_alive_all_the_time_never_moves() -> None:
     apart = [Buffer("later", 900, 12, 13)]
     found = with_moves(Problem((state, *drift, *apart), overlaps=overlaps), steps=range(1, 13))
     assert all(index != 0 for index, _ in found.cuts)
+
+
+def drifting(seed: int) -> Problem:
+    """A chain of overlapping buffers, of few or many, with some beside it."""
+    rng = np.random.default_rng(seed)
+    count = int(rng.integers(2, 14))
+    buffers = [
+        Buffer(f"b{i}", 16 * int(rng.integers(1, 60)), i, i + int(rng.integers(2, 4)))
+        for i in range(count)
+    ]
+    overlaps = {(i + 1, i): 16 * int(rng.integers(1, 20)) for i in range(count - 1)}
+    for i in range(int(rng.integers(0, 3))):
+        start = int(rng.integers(0, count))
+        buffers.append(Buffer(f"beside{i}", 16 * int(rng.integers(1, 20)), start, start + 2))
+    return Problem(tuple(buffers), overlaps=overlaps)
+
+
+def test_the_peak_is_known_without_the_plan() -> None:
+    moved = 0
+    for seed in range(40):
+        problem = drifting(seed)
+        steps = range(1, len(problem.buffers))
+        found = with_moves(problem, steps=steps)
+        moved += bool(found.cuts)
+        whole = found.solution.peak
+        assert peak(problem, steps=steps) == whole
+        for enough in (whole - 1, whole - 16, whole // 2):
+            assert peak(problem, steps=steps, enough=enough) == whole
+        for enough in (whole, whole + 8, whole + 200):
+            assert peak(problem, steps=steps, enough=enough) <= enough
+    assert 2 < moved < 38

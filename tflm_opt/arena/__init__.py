@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tflm_opt.arena.bound import lower_bound
 from tflm_opt.arena.lifetimes import Lifetimes, lifetimes
-from tflm_opt.arena.plan import Plan, plan
+from tflm_opt.arena.plan import Plan, plan, plan_peak
 from tflm_opt.arena.problem import Buffer, Problem, Solution, Violation
 from tflm_opt.arena.solve import solve
 from tflm_opt.arena.validate import validate
@@ -29,6 +29,7 @@ __all__ = [
     "overlap",
     "picture",
     "plan",
+    "plan_peak",
     "solve",
     "validate",
 ]

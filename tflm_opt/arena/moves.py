@@ -71,11 +71,7 @@ def with_moves(
     points = _points(problem, steps)
     if not points:
         return _solved(problem, seconds, seed)
-    pieces = [_between(problem, a, b) for a, b in pairwise([None, *points, None])]
-    solved = [
-        solve(p.problem, deadline - time.monotonic(), seed, work=WORK, proof=PROOF) for p in pieces
-    ]
-    reach = max(solution.peak for solution in solved)
+    reach = _reach(problem, points, deadline, seed)
     quick = _solved(problem, seconds, seed, work=WORK, proof=0, enough=reach)
     # What a chain needs beyond its hardest piece is what moves can save.
     if reach > (1 - WORTH) * quick.solution.peak:
@@ -83,6 +79,41 @@ def with_moves(
         return quick if quick.solution.peak <= reach else _solved(problem, left, seed, enough=reach)
     groups, cuts = _joined(problem, points, reach, deadline, seed)
     return _assembled(problem, groups, cuts)
+
+
+def peak(
+    problem: Problem,
+    seconds: float = 10.0,
+    seed: int = 0,
+    *,
+    steps: Sequence[int] = (),
+    enough: int = 0,
+) -> int:
+    """The peak of `with_moves`, in a fraction of its time: pieces need not be joined to know it.
+
+    Args:
+        problem, seconds, seed, steps: as for `with_moves`.
+        enough: bytes. Of a peak that isn't above them only that is known then.
+    """
+    deadline = time.monotonic() + seconds
+    points = _points(problem, steps)
+    if not points:
+        return solve(problem, seconds, seed, enough=enough).peak
+    reach = _reach(problem, points, deadline, seed)
+    stop = max(reach, enough)
+    quick = solve(problem, seconds, seed, work=WORK, proof=0, enough=stop).peak
+    if reach <= (1 - WORTH) * quick:
+        return reach
+    return quick if quick <= stop else solve(problem, seconds, seed, enough=stop).peak
+
+
+def _reach(problem: Problem, points: Sequence[tuple[int, int]], deadline: float, seed: int) -> int:
+    """The peak of the hardest piece between points: the least that moves can reach."""
+    pieces = [_between(problem, a, b) for a, b in pairwise([None, *points, None])]
+    return max(
+        solve(p.problem, deadline - time.monotonic(), seed, work=WORK, proof=PROOF).peak
+        for p in pieces
+    )
 
 
 def split(problem: Problem, cuts: tuple[tuple[int, int], ...]) -> Split:

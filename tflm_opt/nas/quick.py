@@ -94,12 +94,20 @@ class Choice:
     @cached_property
     def planned(self) -> int:
         """Bytes of a plan without optional scratch."""
-        graph, schedule = self._costs.graph, cuts.schedule(self._costs, self.path)
-        return arena.plan(graph, schedule, scratch=codegen.scratch, access=codegen.access).peak
+        return self._planned(0)
+
+    def _planned(self, enough: int) -> int:
+        return arena.plan_peak(
+            self._costs.graph,
+            cuts.schedule(self._costs, self.path),
+            scratch=codegen.scratch,
+            access=codegen.access,
+            enough=enough,
+        )
 
     def fits(self, room: int) -> bool:
         """Whether a plan does."""
-        return self.peak <= _NEAR * room or (self.peak <= room and self.planned <= room)
+        return self.peak <= _NEAR * room or (self.peak <= room and self._planned(room) <= room)
 
     def at(self, limit: int) -> Quick:
         """With as much scratch as fits a limit."""
