@@ -117,8 +117,11 @@ def test_a_child_answers_as_the_evaluator_does(tmp_path: Path, data: Dataset) ->
     here = TrainEvaluator(data, training).evaluate({"width": 8}, net(12), seed=3)
     there = make_evaluator({"training": training.to_json()}, tmp_path)
     assert isinstance(there, ChildEvaluator)
-    assert there.evaluate({"width": 8}, net(12), seed=3) == here
+    found = there.evaluate({"width": 8}, net(12), seed=3)
     there.close()
+    assert found.accuracy == here.accuracy
+    # It may have other kernels of TensorFlow than this process (`child.ONEDNN`).
+    assert found.detail == pytest.approx(here.detail, rel=1e-5)
 
 
 CHILD = """

@@ -173,8 +173,10 @@ def test_depthwise_layers_train_as_keras_s_do(
     ours = convolutions(kernel, stride, padding, depth_multiplier=2)
     for _ in range(3):
         theirs.train_on_batch(x, y)
+    theirs_untrained = convolutions(kernel, stride, padding, depth_multiplier=2)
     with fused_ops(ours):
         assert isinstance(ours.get_layer("deep"), FastDepthwise)
+        np.testing.assert_allclose(ours(x), theirs_untrained(x), rtol=1e-5, atol=1e-6)
         for _ in range(3):
             ours.train_on_batch(x, y)
     assert "Fast" not in type(ours.get_layer("deep")).__name__

@@ -56,7 +56,7 @@ def depthwise(x: Any, kernel: Any, strides: tuple[int, int], padding: str) -> An
         padding: "same" or "valid".
     """
     if _plain(x.shape, strides):
-        return _depthwise(x, ops.convert_to_tensor(kernel), strides[0], padding.upper())
+        return _depthwise(x, kernel, strides[0], padding.upper())
     return ops.depthwise_conv(x, kernel, strides, padding, "channels_last")
 
 
@@ -199,7 +199,8 @@ def _depthwise(x: Any, kernel: Any, stride: int, padding: str) -> Any:
         )
         return y, gradients
 
-    return convolved(x, kernel)
+    # Of a variable TensorFlow wants gradients in another way.
+    return convolved(x, tf.identity(ops.convert_to_tensor(kernel)))
 
 
 def _suits(layer: Any) -> bool:
