@@ -14,10 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import TflmOptError
 from ..progress import Progress
 from .net import Net
-from .options import from_table
+from .options import from_table, require_whole
 from .space import Architecture
 from .survey import Row, Survey
 
@@ -37,12 +36,7 @@ class Contest:
     epochs: int = 30
 
     def __post_init__(self) -> None:
-        for name, least in (("nets", 0), ("epochs", 1)):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise TflmOptError(
-                    f"a survey with {name} = {value!r}: a whole number from {least} on is needed"
-                )
+        require_whole(self, CONTEST, nets=0, epochs=1)
 
     @staticmethod
     def from_json(data: Any) -> Contest:

@@ -19,10 +19,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..errors import TflmOptError
 from .evolution import Candidate, Evolution, Rated
 from .generations import Generations
-from .options import from_table
+from .options import from_table, require_whole
 
 FINALS = "finals"  # the name of their options
 _APART = 1 / 8  # of a space's choices, at least, are others in another finalist
@@ -42,12 +41,7 @@ class Finals:
     epochs: int = 10
 
     def __post_init__(self) -> None:
-        for name, least in (("nets", 0), ("epochs", 1)):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise TflmOptError(
-                    f"finals with {name} = {value!r}: a whole number from {least} on is needed"
-                )
+        require_whole(self, FINALS, nets=0, epochs=1)
 
     @staticmethod
     def from_json(data: Any) -> Finals:

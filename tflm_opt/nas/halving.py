@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import TflmOptError
-from .options import from_table
+from .options import from_table, require_whole
 from .proxies import PROXIES
 
 HALVING = "halving"  # as an evaluator, and as the name of its options
@@ -62,13 +62,7 @@ class Halving:
     drawn: int = 4
 
     def __post_init__(self) -> None:
-        least = {"epochs": 1, "factor": 2, "last": 1, "drawn": 1}
-        for name, smallest in least.items():
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < smallest:
-                raise TflmOptError(
-                    f"halving with {name} = {value!r}: a whole number from {smallest} on is needed"
-                )
+        require_whole(self, HALVING, epochs=1, factor=2, last=1, drawn=1)
         known = (*PROXIES, MACS)
         if self.proxy and self.proxy not in known:
             raise TflmOptError(f"halving's proxy {self.proxy!r} is not one of {', '.join(known)}")

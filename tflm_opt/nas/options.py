@@ -29,3 +29,19 @@ def from_table(kind: type[_Record], name: str, data: Any, example: str) -> _Reco
     if unknown := sorted(set(data) - set(known)):
         raise TflmOptError(f"{name} has no setting {unknown[0]!r}; known are {', '.join(known)}")
     return kind(**data)
+
+
+def require_whole(record: object, name: str, **least: int) -> None:
+    """Raise TflmOptError unless these attributes are whole numbers from so many on.
+
+    Args:
+        record: whose attributes they are.
+        name: of the options, for messages.
+        least: by attribute.
+    """
+    for attribute, smallest in least.items():
+        value = getattr(record, attribute)
+        if isinstance(value, bool) or not isinstance(value, int) or value < smallest:
+            raise TflmOptError(
+                f"{name} with {attribute} = {value!r}: a whole number from {smallest} on is needed"
+            )
