@@ -1,6 +1,6 @@
-"""The beginning of a study: everything is looked at before anything is written.
+"""The beginning of a study: settings and data are looked at before anything is written.
 
-    data ─ space ─ does anything fit? ─ survey ─ contest ─▶ data.npz, survey.*, study.json
+    data ─ space ─ does anything fit? ─ survey ─▶ data.npz, survey.* ─ contest ─▶ study.json
 
 study.json comes last: a directory without it is none of a study, and may be begun again.
 """

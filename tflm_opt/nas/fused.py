@@ -3,8 +3,8 @@
 What Keras makes of them costs more on a CPU than it has to (`benchmarks/nas_training.py` prints the
 difference): each part of batch norm, and of its gradient, is a pass over the tensor, and Adam is
 some twenty ops for each of a net's many small variables. oneDNN, which TensorFlow has most ops done
-by where it is switched on, makes the gradient of a depthwise kernel many times as slow as
-TensorFlow's own op does, so that one keeps the work. With another backend than TensorFlow
+by where it is switched on, takes many times as long as TensorFlow's own op for the gradient of
+depthwise kernels of some shapes, so that one keeps the work. With another backend than TensorFlow
 `keras.ops`, Keras's layers and its Adam do.
 
 Importing this module imports Keras.
