@@ -263,7 +263,7 @@ def family(task: nas_tasks.Task, limits: Limits, pricer: Pricer) -> list[Entry]:
         for width, scaled in itertools.product(WIDTHS, (False, True)):
             head = zoo.make_divisible(1280 * width) if scaled else 1280
             net = zoo.mobilenet_v2(width, size, task.classes, channels, head, halvings)
-            cost = pricer.price(net, sram=limits.sram)
+            cost = pricer.price(net, sram=limits.sram, latency_ms=limits.latency_ms)
             best = found.get((size, halvings))
             if not limits.broken(cost) and (best is None or cost.macs > best.cost.macs):
                 label = f"MobileNetV2 {width} at {size}, head {head}, halved {halvings} times"
@@ -283,7 +283,8 @@ def drawn(space: Any, limits: Limits, count: int) -> list[Entry]:
 
 
 def _candidates(space: Any, limits: Limits, count: int, seed: int) -> list[Candidate]:
-    price = functools.partial(Pricer(nas_tasks.BOARD, input="any").price, sram=limits.sram)
+    pricer = Pricer(nas_tasks.BOARD, input="any")
+    price = functools.partial(pricer.price, sram=limits.sram, latency_ms=limits.latency_ms)
     draws = Evolution(space, price, limits, population=count, seed=seed)
     found: dict[str, Candidate] = {}
     while len(found) < count and (one := draws.candidate(len(found), (), found)):

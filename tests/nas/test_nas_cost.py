@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 from small_models import residual_net, residual_tflite
 
@@ -16,7 +17,7 @@ from tflm_opt.nas.lower import lower
 from tflm_opt.nas.net import Layer, Net
 from tflm_opt.nas.quick import Choosers
 from tflm_opt.nas.shared import Shared, SharedCosts
-from tflm_opt.nas.space import largest
+from tflm_opt.nas.space import largest, sample
 from tflm_opt.nas.spaces import MobileNet, Stage
 
 
@@ -164,6 +165,33 @@ def test_any_input_takes_the_smaller_and_with_a_budget_the_faster() -> None:
     within = [Pricer(input=mode).price(blocks(), sram="1MiB") for mode in both]
     best = min(c.instructions for c in within)
     assert Pricer(input="any").price(blocks(), sram="1MiB").instructions == best
+
+
+def test_a_limit_of_latency_changes_no_price_of_a_net_that_keeps_it() -> None:
+    """And none is taken for one that keeps it."""
+    space, rng = MobileNet.default((24, 24, 1), 4), np.random.default_rng(0)
+    limits = Limits(sram=12_000, latency_ms=500)
+    pricer, seen = Pricer(input="any"), set()
+    for net in (space.net(sample(space, rng)) for _ in range(12)):
+        whole = pricer.price(net, sram=limits.sram)
+        price = pricer.price(net, sram=limits.sram, latency_ms=limits.latency_ms)
+        fits = not limits.broken(whole)
+        assert fits == (not limits.broken(price))
+        assert price == whole or not fits
+        slow = pricer.price(net, sram="1MiB").latency_ms > 500
+        seen.add("fits" if fits else "slow" if slow else "slow in this memory")
+    assert seen == {"fits", "slow", "slow in this memory"}
+
+
+def test_a_net_that_is_too_slow_in_any_memory_costs_the_least_of_both() -> None:
+    pricer = Pricer()
+    least, fastest = pricer.price(blocks(24), sram=1), pricer.price(blocks(24), sram="1MiB")
+    assert least.latency_ms > fastest.latency_ms
+    assert least.sram < fastest.sram
+    price = pricer.price(blocks(24), sram="64KiB", latency_ms=0.9 * fastest.latency_ms)
+    assert price.latency_ms == fastest.latency_ms
+    assert price.arena == pytest.approx(least.arena, rel=0.04)
+    assert pricer.price(blocks(24), latency_ms=0.9 * fastest.latency_ms) == price
 
 
 def test_a_file_and_its_graph_cost_the_same() -> None:

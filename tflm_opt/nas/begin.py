@@ -104,7 +104,7 @@ def begun(
     progress.step("looking for a net that fits")
     require_fit(
         space_of(path, setup),
-        price_of(setup),
+        price_of(setup, whole=True),
         setup.limit(),
         seed=setup.seed,
         report=lambda tried: progress.detail(tried, max(tried, 1)),

@@ -10,8 +10,9 @@ to the byte. `Pricer` is for searches: what stages cost is shared by all nets th
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .. import boards, graph, passes, sizes
 from ..api import DEFAULT_BOARD, SLOWDOWN
@@ -24,7 +25,7 @@ from ..kernels.table import pace_of
 from ..patch_split.search import Point
 from .footprint import footprint
 from .net import Net
-from .pace import cycles, others
+from .pace import cycles, instructions_in, others
 from .quick import Choosers, Quick
 from .shared import Shared
 
@@ -123,12 +124,21 @@ class Pricer:
         self.input = input
         self._shared = Shared(pace_of(self.board.core))
 
-    def price(self, model: bytes | Graph | Net, sram: int | str | None = None) -> Cost:
+    def price(
+        self,
+        model: bytes | Graph | Net,
+        sram: int | str | None = None,
+        latency_ms: float | None = None,
+    ) -> Cost:
         """The cost of what `optimize(model, sram=sram)` would ship.
 
         Args:
             model: a net, a graph, or the bytes of an int8 `.tflite`.
             sram: a budget, "64KiB"; if no schedule meets it, the cost is that of the smallest.
+            latency_ms: a limit, for nets that are of no use above it. It spares most of the time
+                that they would take: if no schedule within `sram` comes near it, some schedule
+                that doesn't; and if none of any memory meets it, the least SRAM and the least
+                latency that there are, be they of two schedules.
 
         Raises:
             InvalidModel, UnsupportedModel: as `optimize`; TflmOptError: a budget that is no size.
@@ -140,18 +150,26 @@ class Pricer:
         found, refused = [], []
         for input in ("resident", "streamed") if self.input == "any" else (self.input,):
             try:
-                found.append(self._priced(graph, input, budget))
+                found.append(self._priced(graph, input, budget, latency_ms))
             except UnsupportedModel as error:
                 refused.append(error)
         if not found:
             raise refused[0]
         return better(found, budget)
 
-    def _priced(self, graph: Graph, input: str, budget: int | None) -> Cost:
+    def _priced(
+        self, graph: Graph, input: str, budget: int | None, latency_ms: float | None
+    ) -> Cost:
         runs = Choosers(graph, self._shared, streamed=input == "streamed", slowdown=SLOWDOWN)
+        allowed = math.inf
+        if latency_ms is not None:
+            fastest = _cost(runs.fastest, input, self.board)
+            if fastest.latency_ms > latency_ms:
+                return replace(fastest, sram=runs.least + fastest.stack, arena=runs.least)
+            allowed = instructions_in(latency_ms, self.board) - others(graph)
 
         def cost(room: int | None) -> Cost:
-            return _cost(runs.chosen(room), input, self.board)
+            return _cost(runs.chosen(room, allowed), input, self.board)
 
         return _fitted(cost, budget)
 

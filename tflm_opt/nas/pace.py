@@ -30,3 +30,8 @@ def _alone(op: Op) -> float:
 def cycles(instructions: float, board: Board) -> float:
     """Estimated cycles."""
     return instructions * CYCLES.get(board.core, _USUAL)
+
+
+def instructions_in(milliseconds: float, board: Board) -> float:
+    """How many instructions a board runs in that time, by the same estimate."""
+    return milliseconds / 1000 * board.clock_hz / cycles(1, board)

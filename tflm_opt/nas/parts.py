@@ -31,15 +31,21 @@ def space_of(directory: Path, setup: Setup) -> Space:
         raise StudyError(str(directory), f"its space can't be made: {error}") from error
 
 
-def price_of(setup: Setup) -> Price:
-    """What a net costs on the board, under the schedule that would ship within the limits."""
+def price_of(setup: Setup, *, whole: bool = False) -> Price:
+    """What a net costs on the board, under the schedule that would ship within the limits.
+
+    Args:
+        whole: also of nets that are too slow, whose cost is of no use to a search but to reject
+            them; see `Pricer.price`.
+    """
     if setup.pricer:
         return named(setup.pricer, "pricer")
     from .cost import Pricer
 
     pricer = Pricer(setup.board, input=setup.input)
-    sram = setup.limit().sram
-    return lambda net: pricer.price(net, sram=sram)
+    limits = setup.limit()
+    latency_ms = None if whole else limits.latency_ms
+    return lambda net: pricer.price(net, sram=limits.sram, latency_ms=latency_ms)
 
 
 def plan_of(setup: Setup) -> Plan | None:

@@ -9,6 +9,7 @@ nearly all of a budget is planned, since there the worst step may promise what n
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -28,6 +29,9 @@ from .shared import Detail, Shared, SharedCosts
 # Of a budget: worst steps of more are planned. Plans without optional scratch need up to a
 # fifteenth more than their worst step, for schedules of little memory.
 _NEAR = 15 / 16
+# Of the work that is allowed: where the path of least work needs more even with all scratch, another
+# one won't do. Over thousands of nets none had saved a hundredth.
+_TOO_MUCH = 1.05
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -187,11 +191,23 @@ class Chooser:
                 best = self.smallest.at(least)
         return best
 
-    def within(self, room: int) -> Quick:
-        """The fastest within bytes of arena; the smallest if nothing fits."""
+    @cached_property
+    def fastest(self) -> Quick:
+        """The fastest of all, whatever memory it needs."""
+        return next(self.front()).at(FAR)
+
+    def within(self, room: int, allowed: float = math.inf) -> Quick:
+        """The fastest within bytes of arena; the smallest if nothing fits.
+
+        Args:
+            allowed: work; what is above it isn't planned, and if that is far above it, no other
+                schedule is looked at.
+        """
         cheapest = self._cheapest(room)
         if cheapest is None:
             return self._smallest(room)
+        if cheapest.fastest > _TOO_MUCH * allowed:
+            return cheapest.at(room)
         # Those of less memory have more calls and moves to do, but more room for scratch.
         choices = [cheapest, *(choice for choice in self.front() if choice.peak <= room)]
         if choices[-1].peak > (self.least or 0):
@@ -199,7 +215,7 @@ class Chooser:
         for choice, quick in sorted(
             ((choice, choice.at(room)) for choice in choices), key=lambda one: one[1].work
         ):
-            if choice.fits(room):
+            if quick.work > allowed or choice.fits(room):
                 return quick
         return self._smallest(room)
 
@@ -232,11 +248,25 @@ class Choosers:
         if not self._runs:
             raise refused[0]
 
-    def chosen(self, room: int | None) -> Quick:
-        """What `furnish.Furnishing` would choose within bytes of arena; None for the smallest."""
+    @property
+    def least(self) -> int:
+        """Bytes of the schedule of least memory."""
+        return min(run.least for run in self._runs if run.least is not None)
+
+    @property
+    def fastest(self) -> Quick:
+        """The fastest of all, whatever memory it needs."""
+        return min((run.fastest for run in self._runs), key=lambda quick: quick.work)
+
+    def chosen(self, room: int | None, allowed: float = math.inf) -> Quick:
+        """What `furnish.Furnishing` would choose within bytes of arena; None for the smallest.
+
+        Args:
+            allowed: work; see `Chooser.within`.
+        """
         if room is None:
             return min((run.unlimited() for run in self._runs), key=lambda q: (q.arena, q.work))
-        found = [run.within(room) for run in self._runs]
+        found = [run.within(room, allowed) for run in self._runs]
         fitting = [quick for quick in found if quick.arena <= room]
         if fitting:
             return min(fitting, key=lambda quick: (quick.work, quick.arena))
