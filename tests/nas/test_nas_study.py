@@ -217,6 +217,10 @@ def test_limits_that_nothing_fits_leave_nothing_behind(tmp_path: Path) -> None:
     assert not (tmp_path / "s").exists()
 
 
+def supernet(**training: Any) -> dict[str, Any]:
+    return {"evaluator": "supernet", "options": {"supernet": training}}
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
@@ -231,6 +235,9 @@ def test_limits_that_nothing_fits_leave_nothing_behind(tmp_path: Path) -> None:
         ({"input": "wireless"}, "input 'wireless' is not one of"),
         ({"evaluator": "guess"}, "'guess' is not one of supernet, train"),
         ({"evaluator": "train"}, "needs data"),
+        (supernet(epoch=3), "has no setting 'epoch'; known are batch, "),
+        (supernet(epochs=0), "epochs and batch are at least 1"),
+        (supernet(epochs="3"), "no supernet can be had"),
         ({"evaluator": "toy:no_such"}, "can't be imported"),
         ({"pricer": "toy:no_such"}, "can't be imported"),
         ({"space": None}, "needs a space"),

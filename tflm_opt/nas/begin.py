@@ -33,7 +33,7 @@ from .least import require_fit
 from .ledger import full, is_full
 from .limits import Limits
 from .net import Net
-from .parts import named, plan_of, price_of, space_of, training_of
+from .parts import named, plan_of, price_of, space_of, trained_by, training_of
 from .recipe import Recipe
 from .space import Architecture
 from .survey import Survey, survey
@@ -140,6 +140,8 @@ def _check(asked: Mapping[str, Any]) -> None:
     _check_halving(evaluator, made, asked)
     _check_finals(evaluator, options)
     Contest.from_json(options.get(CONTEST, {}))
+    if evaluator == SUPERNET:
+        trained_by(options.get(SUPERNET, {}))
 
 
 def _check_finals(evaluator: str, options: Mapping[str, Any]) -> None:

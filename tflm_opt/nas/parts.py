@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -59,13 +61,24 @@ def plan_of(setup: Setup) -> Plan | None:
 
 
 def training_of(setup: Setup) -> Training:
-    """How the study's supernet is trained.
+    """How the study's supernet is trained."""
+    return trained_by({"seed": setup.seed, **setup.options.get(SUPERNET, {})})
+
+
+def trained_by(asked: Mapping[str, Any]) -> Training:
+    """How a supernet is trained, by a table of settings.
 
     Raises:
         TflmOptError: settings that no training has, or that can't be.
     """
+    known = [field.name for field in fields(Training)]
+    if unknown := sorted(set(asked) - set(known)):
+        raise TflmOptError(
+            f"the training of a supernet has no setting {unknown[0]!r}; known are "
+            f"{', '.join(sorted(known))}"
+        )
     try:
-        return Training(**{"seed": setup.seed, **setup.options.get(SUPERNET, {})})
+        return Training(**asked)
     except (ValueError, TypeError) as error:
         raise TflmOptError(f"no supernet can be had: {error}") from error
 
