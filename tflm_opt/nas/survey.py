@@ -203,15 +203,14 @@ def survey(
         >>> pricer = Pricer(board="disco_f746ng")
         >>> found = survey(spaces.default((64, 64, 3), 4), Limits(sram="64KiB"), pricer.price)
         >>> found.chosen.name
-        'width 0.5, resolution 64'
+        'width 1.0, resolution 64'
 
     Args:
         family: a space with `subspaces()`.
         limits: that nets have to meet.
         price: of a net, given the limit of SRAM (or None), as `Pricer.price`.
         samples: nets drawn in each subspace; those drawn twice are priced once, and those that
-            can't be made or run don't fit. Of ten seeds, seven to nine chose the same subspace
-            with 50, and six to ten with 100, under three sets of limits.
+            can't be made or run don't fit.
         seed: of the draws. They are the same in all subspaces, but for width and resolution: so
             differences between the curves are of these, and less of chance.
         by: "p80", the MACs that a fifth of the fitting nets exceed, or "mean".
