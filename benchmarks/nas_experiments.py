@@ -57,7 +57,7 @@ from tflm_opt.patch_split.search import Search
 
 HALVINGS = (5, 4, 3)  # small images have no use for all strides
 WIDTHS = (0.1, 0.15, 0.2, 0.25, 0.35, 0.5, 0.75, 1.0)
-FINALISTS = 2  # of each generation, each trained for half as long as what ships
+FINALISTS = 2  # of each generation, each trained for a quarter as long as what ships
 VARIANTS = ("family", "search", "drawn", "random", "layers")
 SCRATCH = ("family", "drawn")  # have no supernet
 
@@ -353,7 +353,7 @@ def searched(
         supernet=supernet,
         options={
             "supernet": nas_tasks.training(task, effort.supernet_epochs),
-            "finals": {"nets": finals, "epochs": TUNING.epochs // 2},
+            "finals": {"nets": finals, "epochs": TUNING.epochs // 4},
         },
         survey=supernet is None,
         objectives=("accuracy",),

@@ -220,13 +220,13 @@ def test_nets_are_trained_on_from_rung_to_rung(
         finish, "finish", lambda model, data, **o: asked.update(model=model, data=data, **o)
     )
     study.best.optimize(verbose=0)  # from where the last rung came to
-    assert (asked["recipe"].epochs, asked["recipe"].batch) == (26, 32)
+    assert (asked["recipe"].epochs, asked["recipe"].batch) == (56, 32)
     data = asked["data"]
     assert accuracy(asked["model"], data.x_val, data.y_val) == study.best.accuracy
     shutil.rmtree(tmp_path / "a" / "rungs")
     study.best.optimize(verbose=0)  # from scratch
     assert isinstance(asked["model"], Net)
-    assert asked["recipe"].epochs == 30
+    assert asked["recipe"].epochs == 60
 
 
 @pytest.mark.parametrize(

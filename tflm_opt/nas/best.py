@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .supernet import Supernet
     from .trials import Trial
 
-_FRESH_EPOCHS = 30  # of a net that was not trained before, or hardly
+_FRESH_EPOCHS = 60  # of a net that was not trained before, or hardly
 _CALIBRATION = 512  # training images that batch norm's statistics are measured on
 
 

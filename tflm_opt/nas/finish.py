@@ -33,7 +33,7 @@ FORMAT = 1
 MODEL = "model.keras"
 TFLITE = "model.tflite"
 METRICS = "metrics.json"
-TUNING = Recipe(epochs=30, rate=2e-2)
+TUNING = Recipe(epochs=60, rate=2e-2)
 _CALIBRATION = 256
 _JUDGED = 1000
 
