@@ -271,7 +271,7 @@ def separated(
     from tflm_opt.nas.recipe import Recipe
 
     train, val, _ = shapes(seed, n)
-    evaluator = TrainEvaluator(checked(train, val), Recipe(epochs=epochs, batch=32))
+    evaluator = TrainEvaluator(checked(train, val), Recipe(epochs=epochs, batch=32, augment=()))
     rows = []
     for side, width in sizes:
         net = family(side, width)

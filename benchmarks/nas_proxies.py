@@ -66,7 +66,7 @@ def measured(nets: int, epochs: int, seed: int) -> list[dict[str, float]]:
     order = np.random.default_rng(seed).permutation(len(y))
     train, val = order[:1200], order[1200:]
     data = checked((x[train], y[train]), (x[val], y[val]))
-    evaluator = TrainEvaluator(data, Recipe(epochs=epochs, batch=32))
+    evaluator = TrainEvaluator(data, Recipe(epochs=epochs, batch=32, augment=()))
     rng = np.random.default_rng(seed)
     rows = []
     for i in range(nets):

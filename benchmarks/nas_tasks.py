@@ -88,6 +88,4 @@ def space(task: Task) -> Any:
 
 def training(task: Task, epochs: int) -> dict[str, Any]:
     """How the supernet is trained, as `Training` takes it."""
-    rows = task.shape[0]
-    shift = max(1, round(0.1 * rows)) if "shift" in task.augment else 0
-    return {"epochs": epochs, "shift": shift, "flip": "flip" in task.augment}
+    return {"epochs": epochs, "augment": task.augment}

@@ -275,6 +275,8 @@ def test_recipes_survive_json() -> None:
     recipe = Recipe(3, 16, 0.01, 0.1, ("shift",))
     assert Recipe.from_json(recipe.to_json()) == recipe
     assert Recipe.from_json({}) == Recipe()
+    assert Recipe.from_json({"augment": "flip"}).augment == ("flip",)
+    assert Recipe.from_json({"augment": []}).augment == ()
 
 
 def test_batches_are_passes_in_new_orders() -> None:

@@ -21,7 +21,7 @@ from tflm_opt.nas.finish import TUNING
 from tflm_opt.nas.space import largest, sample, smallest
 from tflm_opt.nas.subnet import locate
 from tflm_opt.nas.supernet import Supernet, SupernetEvaluator, adopt
-from tflm_opt.nas.training import Steps, Training, augmented, size_of
+from tflm_opt.nas.training import Steps, Training, size_of
 from tflm_opt.progress import Silent
 
 pytestmark = [
@@ -31,7 +31,7 @@ pytestmark = [
 ]
 
 SPACE = ElasticSpace()
-HOW = Training(epochs=12, batch=32, members=3, rate=3e-2, smoothing=0.0, shift=1, seed=3)
+HOW = Training(epochs=12, batch=32, members=3, rate=3e-2, smoothing=0.0, augment=("shift",), seed=3)
 
 
 def data(count: int = 320, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -167,7 +167,7 @@ def test_a_resumed_training_ends_as_one_that_was_not_interrupted(tmp_path: Path)
             if done == 1:
                 raise Stop
 
-    space, how = TinySpace(), Training(epochs=3, batch=32, shift=1, seed=5)
+    space, how = TinySpace(), Training(epochs=3, batch=32, seed=5)
     whole = Supernet(space).train(*data(), how)
     with pytest.raises(Stop):
         Supernet(space).train(
@@ -201,7 +201,7 @@ def test_its_nets_are_trained_on_as_it_was_trained(trained: tuple[Supernet, Path
     loaded = Supernet.load(folder, space=SPACE)
     assert loaded.how == supernet.how == HOW
     assert tuning(loaded) == replace(TUNING, smoothing=0.0, augment=("shift",))
-    loaded.how = replace(HOW, shift=0, flip=True, smoothing=0.1)
+    loaded.how = replace(HOW, augment=("flip",), smoothing=0.1)
     assert tuning(loaded) == replace(TUNING, smoothing=0.1, augment=("flip",))
     assert tuning(Supernet(SPACE)) == TUNING
 
@@ -355,20 +355,6 @@ def test_a_supernet_of_some_nets_knows_those(tmp_path: Path) -> None:
         Supernet(SPACE).train(*data(), HOW, nets=nets[:1], directory=tmp_path)
     with pytest.raises(ValueError, match="another nets"):
         Supernet(SPACE).train(*data(), HOW, directory=tmp_path)
-
-
-def test_images_are_moved_by_a_pixel_and_mirrored() -> None:
-    image = np.arange(12, dtype=np.float32).reshape(1, 3, 4, 1)
-    padded = np.pad(image, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="edge")
-    places = {
-        tuple(np.ravel(one)): (i, j, flip)
-        for i in range(3)
-        for j in range(3)
-        for flip in (False, True)
-        for one in [padded[:, i : i + 3, j : j + 4][:, :, :: -1 if flip else 1]]
-    }
-    many = augmented(np.repeat(image, 500, 0), np.random.default_rng(0), shift=1, flip=True)
-    assert {places[tuple(np.ravel(one))] for one in many} == set(places.values())
 
 
 def test_a_study_takes_over_a_supernet_of_its_own_space_and_data(

@@ -18,7 +18,7 @@ import numpy as np
 
 from ..export.folder import failing_as, write_file
 
-FORMAT = 2
+FORMAT = 3
 SETTINGS, STATE = "supernet.json", "state.npz"
 
 

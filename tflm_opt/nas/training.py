@@ -20,7 +20,7 @@ import numpy as np
 
 from .data import resized
 from .net import Net
-from .recipe import Recipe
+from .recipe import AUGMENT, Recipe, augmentations, augmented
 from .space import Space, largest, sample, smallest
 from .subnet import Subnet, locate
 
@@ -39,8 +39,7 @@ class Training:
             the cosine does to 0.
         decay: of kernels, in each step, times the rate (AdamW).
         smoothing: of the labels.
-        shift: images are moved by up to so many pixels each way; the edge is repeated.
-        flip: images are mirrored, left to right, half of the time.
+        augment: what is done to images, as in `Recipe`.
         seed: of all that is random.
     """
 
@@ -50,23 +49,19 @@ class Training:
     rate: float = 2e-2
     decay: float = 1e-3
     smoothing: float = 0.1
-    shift: int = 0
-    flip: bool = False
+    augment: tuple[str, ...] = AUGMENT
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if min(self.epochs, self.batch) < 1 or self.members < 2 or self.shift < 0:
-            raise ValueError(
-                "epochs and batch are at least 1, members at least 2, shift at least 0"
-            )
+        object.__setattr__(self, "augment", augmentations(self.augment))
+        if min(self.epochs, self.batch) < 1 or self.members < 2:
+            raise ValueError("epochs and batch are at least 1, members at least 2")
         if not (self.rate > 0 and self.decay >= 0 and 0 <= self.smoothing < 1):
             raise ValueError("rate is above 0, decay at least 0, smoothing in 0..1 (1 excluded)")
 
     def alone(self, recipe: Recipe) -> Recipe:
         """The recipe for nets by themselves, with this training's labels and changes of images."""
-        asked = {"shift": self.shift > 0, "flip": self.flip}
-        augment = tuple(name for name, wanted in asked.items() if wanted)
-        return replace(recipe, smoothing=self.smoothing, augment=augment)
+        return replace(recipe, smoothing=self.smoothing, augment=self.augment)
 
     def rate_at(self, done: float) -> float:
         """The rate after this part of the training, 0 to 1."""
@@ -106,7 +101,7 @@ class Steps:
         order = np.random.default_rng((self.how.seed, 0, epoch)).permutation(len(self.x))
         chosen = order[at * self.batch : (at + 1) * self.batch]
         rng = np.random.default_rng((self.how.seed, 1, step))
-        images = augmented(self.x[chosen], rng, shift=self.how.shift, flip=self.how.flip)
+        images = augmented(self.x[chosen], self.how.augment, rng)
         subnets, teachers = self._members(rng)
         found = [inputs(one, images, i < teachers) for i, one in enumerate(subnets)]
         return found, self.y[chosen]
@@ -128,27 +123,6 @@ def inputs(subnet: Subnet, images: np.ndarray, teaches: bool) -> dict[str, np.nd
         "sizes": np.repeat(subnet.sizes.reshape(1, -1), n, axis=0),
         "teaches": np.full((n, 1), teaches, np.float32),
     }
-
-
-def augmented(
-    images: np.ndarray, rng: np.random.Generator, *, shift: int, flip: bool
-) -> np.ndarray:
-    """Copies that are moved and mirrored at random; a signal, one pixel wide, moves in time only.
-
-    Args:
-        images: (n, rows, columns, channels).
-        rng: what decides.
-        shift, flip: as in `Training`.
-    """
-    if not shift and not flip:
-        return images
-    n, rows, columns, _ = images.shape
-    moves = rng.integers(-shift, shift + 1, (2, n, 1))
-    mirrored = (rng.random((n, 1)) < 0.5) & flip
-    down = np.clip(np.arange(rows) + moves[0], 0, rows - 1)
-    right = np.clip(np.arange(columns) + moves[1], 0, columns - 1)
-    right = np.where(mirrored, columns - 1 - right, right)
-    return images[np.arange(n)[:, None, None], down[:, :, None], right[:, None, :]]
 
 
 def size_of(net: Net) -> tuple[int, int]:
