@@ -1,13 +1,16 @@
 """How near the prices of nets in a search are to what ships, and how many a second there are.
 
-    python benchmarks/nas_cost.py [--count 10] [--firmware 2] [--steps 100]
-                                  [--board qemu_m4] [--json]
+    python benchmarks/nas_cost.py [--only speed,limits,planned,built] [--count 10] [--firmware 2]
+                                  [--steps 100] [--board qemu_m4] [--json]
 
-Nets are drawn from `spaces.MobileNet` for images of 96×96, at widths of 0.25 to 0.5. Three parts:
+Nets are drawn from `spaces.MobileNet` for images of 96×96, at widths of 0.25 to 0.5. Four parts:
 
 **Speed.** Seconds of the processor for a net by a new `Pricer` (cold), for nets drawn one after the
 other by the same one, and for `--steps` nets each of which is changed from an earlier one, as
 evolution does; the last half of these is called warm.
+
+**Limits.** Seconds of the processor for a net under limits of SRAM and latency that few nets keep,
+where `Pricer` knows of the latency and where it doesn't, and whether both find the same nets.
 
 **Arena and instructions** of `Pricer` against `exact_cost`, which is all that `optimize` searches
 and plans, for both inputs, without a budget, with one that is a fifth above the least, and with
@@ -29,7 +32,7 @@ from typing import Any
 import numpy as np
 
 from tflm_opt import graph, measure, optimize
-from tflm_opt.nas import Cost, Pricer, exact_cost, space
+from tflm_opt.nas import Cost, Limits, Pricer, exact_cost, space
 from tflm_opt.nas.lower import lower
 from tflm_opt.nas.net import Net
 from tflm_opt.nas.spaces.mobilenet import MobileNet
@@ -37,6 +40,7 @@ from tflm_opt.nas.spaces.mobilenet import MobileNet
 # Parts of the SRAM that a net needs without a budget.
 BUDGETS = (None, 1.2, 0.97)
 INPUTS = ("resident", "streamed")
+PARTS = ("speed", "limits", "planned", "built")
 
 
 def mobilenets() -> space.Space:
@@ -82,6 +86,31 @@ def speed(nets: space.Space, drawn: list[Net], steps: int, board: str) -> dict[s
     }
     rates = {name: len(times) / sum(times) for name, times in means.items()}
     return {"ops": sorted(len(lower(net).ops) for net in drawn), "nets_a_second": rates}
+
+
+def limited(nets: space.Space, count: int, board: str, seed: int) -> dict[str, Any]:
+    """Nets of which a fifth keeps a limit of latency, priced with the limit and without."""
+    rng = np.random.default_rng([seed, 2])
+    drawn = [nets.net(space.sample(nets, rng)) for _ in range(count)]
+    guide = Pricer(board, input="any")
+    sram = int(1.2 * np.median([guide.price(net).sram for net in drawn]))
+    latency = float(np.quantile([guide.price(net, sram=sram).latency_ms for net in drawn], 0.2))
+    limits = Limits(sram=sram, latency_ms=latency)
+    every, taken = {}, {}
+    for name, told in (("untold", None), ("told", latency)):
+        pricer = Pricer(board, input="any")
+        begin = time.process_time()
+        every[name] = [pricer.price(net, sram=sram, latency_ms=told) for net in drawn]
+        taken[name] = (time.process_time() - begin) / count
+    kept = {name: [c if not limits.broken(c) else None for c in every[name]] for name in every}
+    return {
+        "sram": sram,
+        "latency_ms": latency,
+        "nets": count,
+        "keep them": sum(cost is not None for cost in kept["told"]),
+        "seconds": taken,
+        "same": kept["told"] == kept["untold"],
+    }
 
 
 def planned(drawn: list[Net], board: str) -> list[dict[str, Any]]:
@@ -152,33 +181,53 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--count", type=int, default=10, help="nets that are priced both ways")
     parser.add_argument("--firmware", type=int, default=2, help="nets that are built and run")
-    parser.add_argument("--steps", type=int, default=100, help="nets changed from each other")
+    parser.add_argument(
+        "--steps", type=int, default=100, help="nets changed from each other, and under limits"
+    )
     parser.add_argument("--board", default="qemu_m4", help="an emulated one")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--only", default=",".join(PARTS), help=f"of {', '.join(PARTS)}")
     asked = parser.parse_args()
+    parts = asked.only.split(",")
+    if unknown := sorted(set(parts) - set(PARTS)):
+        parser.error(f"--only: no part {unknown[0]!r}; there are {', '.join(PARTS)}")
     nets, rng = mobilenets(), np.random.default_rng(asked.seed)
     drawn = [nets.net(space.sample(nets, rng)) for _ in range(max(asked.count, asked.firmware))]
-    data = {
-        "speed": speed(nets, drawn, asked.steps, asked.board),
-        "planned": planned(drawn[: asked.count], asked.board),
-        "built": built(drawn[: asked.firmware], asked.board),
+    makes = {
+        "speed": lambda: speed(nets, drawn, asked.steps, asked.board),
+        "limits": lambda: limited(nets, asked.steps, asked.board, asked.seed),
+        "planned": lambda: planned(drawn[: asked.count], asked.board),
+        "built": lambda: built(drawn[: asked.firmware], asked.board),
     }
+    data = {name: makes[name]() for name in PARTS if name in parts}
     print(json.dumps(data, indent=2) if asked.json else text(data))
 
 
 def text(data: dict[str, Any]) -> str:
     """The figures as lines."""
-    ops = data["speed"]["ops"]
-    lines = [f"nets of {ops[0]} to {ops[-1]} ops; nets a second of one core:"]
-    lines += [f"  {name:>20}  {rate:6.1f}" for name, rate in data["speed"]["nets_a_second"].items()]
+    lines = []
+    if speeds := data.get("speed"):
+        ops, rates = speeds["ops"], speeds["nets_a_second"]
+        lines.append(f"nets of {ops[0]} to {ops[-1]} ops; nets a second of one core:")
+        lines += [f"  {name:>20}  {rate:6.1f}" for name, rate in rates.items()]
+    if limits := data.get("limits"):
+        untold, told = (limits["seconds"][name] for name in ("untold", "told"))
+        found = "the same" if limits["same"] else "OTHERS"
+        lines += [
+            f"within {limits['sram']:,} B and {limits['latency_ms']:.0f} ms, input resident or "
+            f"streamed, {limits['nets']} nets, of which {limits['keep them']} keep both:",
+            f"  {untold:.3f} s a net, {told:.3f} s where the latency is told: "
+            f"{untold / told:.2f} times as fast",
+            f"  nets that keep both, and their prices: {found}",
+        ]
     for part in BUDGETS:
-        rows = [row for row in data["planned"] if row["budget"] == part]
+        rows = [row for row in data.get("planned", []) if row["budget"] == part]
         if rows:
             name = "no budget" if part is None else f"a budget of {part:.0%} of that"
             lines.append(f"against all that optimize plans, {name} ({len(rows)}):")
             lines += [errors(rows, what) for what in ("arena", "instructions")]
-    if data["built"]:
+    if data.get("built"):
         lines.append(f"against what was built and run ({len(data['built'])}):")
         every = ("arena", "sram", "flash", "instructions")
         lines += [errors(data["built"], what) for what in every]
