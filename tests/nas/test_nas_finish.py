@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from test_nas_evaluate import net, stripes
 
+import tflm_opt
 from tflm_opt.errors import DataError, DoesNotFit, OutputExists, TflmOptError
 from tflm_opt.nas import finish as finishing
 from tflm_opt.nas.data import Dataset, checked
@@ -106,6 +107,26 @@ def test_what_does_not_fit_is_kept_and_said(trained: Any, data: Dataset, tmp_pat
     assert found["sram"]["total"] > 600
     assert found["qat_epochs"] == 1
     assert found["accuracy"]["int8"]["share"] > 0.5
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize(("rate", "then"), [(0.02, 1e-3), (1e-4, 1e-4)])
+def test_training_with_quantization_begins_gently(
+    trained: Any, data: Dataset, monkeypatch: pytest.MonkeyPatch, rate: float, then: float
+) -> None:
+    """At a recipe's own rate, for nets that have far to go, it would undo what was learned."""
+
+    class Seen(Exception):
+        pass
+
+    def optimize(model: Any, *_: Any, **options: Any) -> None:
+        assert options["quantize"] == "qat"
+        assert float(model.optimizer.learning_rate) == pytest.approx(then)
+        raise Seen
+
+    monkeypatch.setattr(tflm_opt, "optimize", optimize)
+    with pytest.raises(Seen):
+        finish(trained, data, recipe=Recipe(epochs=1, batch=32, rate=rate), qat=True)
 
 
 def test_folders_of_others_and_bad_data_are_refused_before_training(

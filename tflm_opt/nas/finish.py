@@ -34,6 +34,9 @@ MODEL = "model.keras"
 TFLITE = "model.tflite"
 METRICS = "metrics.json"
 TUNING = Recipe(epochs=60, rate=2e-2)
+# Of training with quantization, which begins with half of it: that of a net that has been trained,
+# as the recipe's, which is for one that has far to go, would undo what it has learned.
+_GENTLE = 1e-3
 _CALIBRATION = 256
 _JUDGED = 1000
 
@@ -116,7 +119,7 @@ def finish(
     if qat:
         sets = (data.x_train, data.y_train, data.x_val, data.y_val)
         training = {"quantize": "qat", "train": sets, "epochs": qat_epochs}
-        _compile(tuned.model, recipe)
+        _compile(tuned.model, min(_GENTLE, recipe.rate))
     error: DoesNotFit | None = None
     try:
         result = tflm_opt.optimize(
@@ -268,15 +271,15 @@ def _copied(model: Any) -> Any:
     return copy
 
 
-def _compile(model: Any, recipe: Recipe) -> None:
-    """Training with quantization takes its rate from here, and halves it."""
+def _compile(model: Any, rate: float) -> None:
+    """For training with quantization, which takes optimizer and loss from here."""
     import keras
 
     from ..quant.qat.fitting import suited_loss
 
     last = model.layers[-1]
     if getattr(getattr(last, "activation", None), "__name__", "") in ("softmax", "sigmoid"):
-        model.compile(keras.optimizers.Adam(recipe.rate), suited_loss(model, None))
+        model.compile(keras.optimizers.Adam(rate), suited_loss(model, None))
     else:
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-        model.compile(keras.optimizers.Adam(recipe.rate), loss)
+        model.compile(keras.optimizers.Adam(rate), loss)
