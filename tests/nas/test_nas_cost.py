@@ -215,6 +215,8 @@ def test_what_can_not_be_priced() -> None:
         Pricer().price(model)
     with pytest.raises(TflmOptError, match="not a positive number of bytes"):
         Pricer().price(blocks(), sram="much")
+    with pytest.raises(TflmOptError, match="latency of -1 ms: give a positive number"):
+        Pricer().price(blocks(), latency_ms=-1)
     vector = Net((Layer("x", "input", shape=(1, 1, 8)), Layer("f", "flatten", ("x",)),
                   Layer("d", "dense", ("f",), 4)))  # fmt: skip
     with pytest.raises(UnsupportedModel, match="can't be streamed"):

@@ -174,7 +174,7 @@ def edited(path: Path, change: Callable[[dict[str, Any]], Any]) -> None:
     [
         (lambda p: (p / "study.json").write_text("{", "utf-8"), "study.json can't be read"),
         (lambda p: (p / "study.json").write_text("[]", "utf-8"), "not one that a search wrote"),
-        (lambda p: edited(p, lambda d: d.update(format=9)), "of format 9.*reads format 2"),
+        (lambda p: edited(p, lambda d: d.update(format=9)), "of format 9.*reads format 3"),
         (lambda p: edited(p, lambda d: d.update(seed=9)), "changed by hand"),
         (lambda p: edited(p, lambda d: d.pop("space")), "damaged"),
         (lambda p: edited(p, lambda d: d.update(limits={"ram": 1})), "damaged"),
@@ -239,6 +239,7 @@ def supernet(**training: Any) -> dict[str, Any]:
         (supernet(epochs=0), "epochs and batch are at least 1"),
         (supernet(epochs="3"), "no supernet can be had"),
         (supernet(augment=["shift", "rotate"]), "'rotate' is not one of shift, flip"),
+        ({"evaluator": "supernet", "options": {"supernet": 5}}, "a table of settings, not 5"),
         (supernet(augment=5), "augmentation 5 is not one of shift, flip"),
         ({"evaluator": "toy:no_such"}, "can't be imported"),
         ({"pricer": "toy:no_such"}, "can't be imported"),

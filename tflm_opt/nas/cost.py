@@ -141,9 +141,12 @@ class Pricer:
                 latency that there are, be they of two schedules.
 
         Raises:
-            InvalidModel, UnsupportedModel: as `optimize`; TflmOptError: a budget that is no size.
+            InvalidModel, UnsupportedModel: as `optimize`; TflmOptError: a budget that is no size,
+                or a limit of latency that is no time.
         """
         budget = sizes.parse(sram, what="an SRAM budget")
+        if latency_ms is not None and not 0 < latency_ms < math.inf:
+            raise TflmOptError(f"a limit of latency of {latency_ms!r} ms: give a positive number")
         graph = _optimized(model)
         if self._shared.full:
             self._shared = Shared(self._shared.tier)

@@ -29,7 +29,7 @@ from .halving import HALVING, Halving
 from .ledger import full, is_full
 from .limits import Limits
 
-FORMAT = 2
+FORMAT = 3
 POPULATION = 50
 SUPERNET = "supernet"  # as an evaluator, and as the name of its options
 FILE, DATABASE, LOG = "study.json", "study.db", "log"

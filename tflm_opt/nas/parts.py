@@ -71,6 +71,8 @@ def trained_by(asked: Mapping[str, Any]) -> Training:
     Raises:
         TflmOptError: settings that no training has, or that can't be.
     """
+    if not isinstance(asked, Mapping):
+        raise TflmOptError(f"the training of a supernet is a table of settings, not {asked!r}")
     known = [field.name for field in fields(Training)]
     if unknown := sorted(set(asked) - set(known)):
         raise TflmOptError(
